@@ -1,0 +1,36 @@
+"""What a user can do wrong, or a machine can lack: one class each.
+
+Every message names what came, what was expected and what to do next.
+"""
+
+
+class GraysamError(Exception):
+    """Base of every error that napari-graysam raises on purpose."""
+
+
+class RecipeError(GraysamError, ValueError):
+    """A recipe holds an unknown key, a wrong type or a value out of range."""
+
+
+class ImageError(GraysamError, ValueError):
+    """An image cannot be read, or its shape, axes or values cannot be segmented."""
+
+
+class TruthError(GraysamError, ValueError):
+    """A ground truth cannot be compared with the result."""
+
+
+class ModelError(GraysamError):
+    """A checkpoint or its config is missing, damaged, unsafe or of another model."""
+
+
+class DownloadError(ModelError, OSError):
+    """A checkpoint could not be downloaded whole."""
+
+
+class DeviceError(GraysamError, RuntimeError):
+    """The requested device is absent, or its memory does not suffice."""
+
+
+class OutputError(GraysamError, OSError):
+    """A result cannot be written."""
