@@ -1,0 +1,1 @@
+"""From proposals to masks, label images, tables and records: cheap, no model needed."""
