@@ -1,0 +1,67 @@
+"""All preprocessing steps: the union that recipes are built from, and the classes by name."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias, get_args
+
+from pydantic import Field
+
+from napari_graysam.preprocess.background import FlattenIllumination, SubtractBackground
+from napari_graysam.preprocess.base import BaseStep
+from napari_graysam.preprocess.denoise import (
+    Bilateral,
+    Gaussian,
+    Median,
+    NlMeans,
+    TotalVariation,
+)
+from napari_graysam.preprocess.edges import (
+    DifferenceOfGaussians,
+    Laplacian,
+    LocalContrast,
+    Ridges,
+    Scharr,
+    Sobel,
+    Unsharp,
+)
+from napari_graysam.preprocess.intensity import (
+    Clahe,
+    Equalize,
+    Gamma,
+    Invert,
+    LocalNormalize,
+    Log,
+    Rescale,
+    Sigmoid,
+)
+
+Step: TypeAlias = Annotated[
+    Rescale
+    | Gamma
+    | Log
+    | Sigmoid
+    | Invert
+    | Equalize
+    | Clahe
+    | LocalNormalize
+    | SubtractBackground
+    | FlattenIllumination
+    | Gaussian
+    | Median
+    | Bilateral
+    | NlMeans
+    | TotalVariation
+    | Unsharp
+    | Sobel
+    | Scharr
+    | Laplacian
+    | DifferenceOfGaussians
+    | Ridges
+    | LocalContrast,
+    Field(discriminator="kind"),
+]
+
+STEPS: dict[str, type[BaseStep]] = {
+    step.model_fields["kind"].default: step for step in get_args(get_args(Step)[0])
+}
+"""Step class by its kind, in the order in which a menu shows them."""

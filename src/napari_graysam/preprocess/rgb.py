@@ -1,0 +1,121 @@
+"""From one grayscale image to the 8-bit RGB view that SAM 2 sees."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, field_validator
+
+from napari_graysam.part import Part
+from napari_graysam.preprocess.base import Image, apply, check
+from napari_graysam.preprocess.registry import Step
+
+
+class Replicate(Part):
+    """The same grey image in all three channels."""
+
+    kind: Literal["replicate"] = "replicate"
+
+
+class Channels(Part):
+    """Three differently processed versions as red, green and blue (false colour).
+
+    Objects that differ in texture or edges but not in brightness get different colours,
+    which is the separation SAM 2 misses in gray.
+    """
+
+    kind: Literal["channels"] = "channels"
+    red: tuple[Step, ...] = Field(
+        (),
+        title="Red",
+        description="Steps applied to the preprocessed image for the red channel; none keeps "
+        "it as it is.",
+    )
+    green: tuple[Step, ...] = Field(
+        (),
+        title="Green",
+        description="Steps applied to the preprocessed image for the green channel; none "
+        "keeps it as it is.",
+    )
+    blue: tuple[Step, ...] = Field(
+        (),
+        title="Blue",
+        description="Steps applied to the preprocessed image for the blue channel; none keeps "
+        "it as it is.",
+    )
+
+
+class Colormap(Part):
+    """Grey values as the colours of a matplotlib colormap."""
+
+    kind: Literal["colormap"] = "colormap"
+    name: str = Field(
+        "viridis",
+        title="Colormap",
+        description="Name of a matplotlib colormap. A perceptually even one (viridis, magma, "
+        "cividis) turns brightness steps into equal colour steps; turbo separates more.",
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        import difflib
+
+        import matplotlib
+
+        if name not in matplotlib.colormaps:
+            close = difflib.get_close_matches(name, list(matplotlib.colormaps), n=5, cutoff=0.4)
+            hint = ", ".join(close or ["viridis", "magma", "cividis", "turbo"])
+            raise ValueError(f"{name!r} is not a matplotlib colormap; did you mean {hint}?")
+        return name
+
+
+Rgb: TypeAlias = Annotated[Replicate | Channels | Colormap, Field(discriminator="kind")]
+
+
+def to_rgb(pixels: Image, rgb: Replicate | Channels | Colormap) -> npt.NDArray[np.uint8]:
+    """Turn a grayscale image into the RGB view for the model.
+
+    Parameters
+    ----------
+    pixels
+        float32, (H, W), values in [0, 1].
+    rgb
+        How the three channels are made.
+
+    Returns
+    -------
+    ndarray
+        uint8, (H, W, 3), C-contiguous; a grey value x becomes ``round(255 * x)``.
+
+    Raises
+    ------
+    ImageError
+        If `pixels` is not a non-empty float32 (H, W) array with values in [0, 1].
+    """
+    check(pixels)
+    if isinstance(rgb, Colormap):
+        return _colored(pixels, rgb.name)
+    view = np.empty((*pixels.shape, 3), np.uint8)
+    if isinstance(rgb, Replicate):
+        view[:] = _bytes(pixels)[..., np.newaxis]
+    else:
+        for channel, steps in enumerate((rgb.red, rgb.green, rgb.blue)):
+            view[..., channel] = _bytes(apply(pixels, steps))
+    return view
+
+
+def _bytes(pixels: Image) -> npt.NDArray[np.uint8]:
+    scaled = pixels * np.float32(255)
+    return np.rint(scaled, out=scaled).astype(np.uint8)
+
+
+def _colored(pixels: Image, name: str) -> npt.NDArray[np.uint8]:
+    import matplotlib
+
+    colormap = matplotlib.colormaps[name]
+    table = np.rint(colormap(np.arange(colormap.N))[:, :3] * 255).astype(np.uint8)
+    index = np.minimum((pixels * np.float32(colormap.N)).astype(np.intp), colormap.N - 1)
+    return np.ascontiguousarray(table[index])
