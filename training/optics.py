@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-
-from shapes import Floats, Labels, between, smooth_noise
+from fields import Floats, between, smooth_noise
+from shapes import Labels
 
 
 def degrade(rng: np.random.Generator, image: Floats) -> Floats:
@@ -116,7 +116,9 @@ def annotate(rng: np.random.Generator, image: Floats, labels: Labels) -> tuple[F
     if bar:
         image[y + bh - 2 * bar : y + bh - bar, x + 2 : x + bw - 2] = ink
     stamp = np.zeros(image.shape, np.uint8)
-    cv2.putText(stamp, text, (x + 3, y + th + 2), cv2.FONT_HERSHEY_SIMPLEX, size, 255, 1, cv2.LINE_AA)
+    cv2.putText(
+        stamp, text, (x + 3, y + th + 2), cv2.FONT_HERSHEY_SIMPLEX, size, 255, 1, cv2.LINE_AA
+    )
     cover = stamp.astype(np.float32) / 255
     return image + cover * (ink - image), labels
 

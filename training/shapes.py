@@ -8,10 +8,11 @@ from functools import cached_property
 
 import cv2
 import numpy as np
+from fields import Floats, between, warp
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
 Labels = NDArray[np.int32]
+Shape = tuple[int, int]
 
 SMALLEST = 12
 """Objects with fewer pixels than this are not labelled."""
@@ -67,6 +68,19 @@ class Scene:
         table[1:] = values
         return table[self.labels]
 
+    @property
+    def reach(self) -> float:
+        """Median radius in pixels; 10 where there are no objects."""
+        return float(np.median(self.radii)) if self.count else 10.0
+
+    def rim(self, width: float) -> Floats:
+        """Rise from 0 at an object's edge to 1 at some pixels' depth."""
+        return np.minimum(self.depth / np.float32(width), 1)
+
+    def uneven(self, rng: np.random.Generator, spread: float) -> Floats:
+        """Give each object its own brightness around 1, and 0 to the background."""
+        return self.spread(np.exp(rng.normal(0, spread, self.count)).clip(0.25, 3))
+
     def offsets(self) -> tuple[Floats, Floats]:
         """Return x and y relative to the own object's centre, in units of its radius."""
         h, w = self.labels.shape
@@ -93,67 +107,27 @@ def edge_distance(labels: Labels) -> Floats:
     return distance
 
 
-def scene(labels: Labels, centres: Floats, radii: Floats) -> Scene:
-    """Drop objects that are hidden or too small and number the rest from 1."""
-    areas = np.bincount(labels.ravel(), minlength=len(radii) + 1)
-    keep = areas >= SMALLEST
-    keep[0] = False
-    table = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
-    return Scene(table[labels], centres[keep[1:]], radii[keep[1:]])
+def renumber(labels: Labels) -> tuple[Labels, NDArray[np.bool_]]:
+    """Drop objects that are too small and number the rest from 1.
 
-
-def between(rng: np.random.Generator, low: float, high: float) -> float:
-    """Draw log-uniformly between two positive numbers."""
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-
-def smooth_noise(
-    rng: np.random.Generator, shape: tuple[int, int], scale: float, ratio: float = 1.0
-) -> Floats:
-    """Return noise of about unit variance with a correlation length in pixels.
-
-    Parameters
-    ----------
-    rng
-        Source of randomness.
-    shape
+    Returns
+    -------
+    labels
         (H, W).
-    scale
-        Correlation length along x.
-    ratio
-        Correlation length along y relative to that along x.
+    kept
+        Which of the old numbers 0, 1, … remain; 0 is False.
     """
-    h, w = shape
-    rows = max(3, int(h / max(scale * ratio, 1)) + 2)
-    columns = max(3, int(w / max(scale, 1)) + 2)
-    coarse = rng.standard_normal((rows, columns), dtype=np.float32)
-    return cv2.resize(coarse, (w, h), interpolation=cv2.INTER_CUBIC) * np.float32(1.25)
+    kept = np.bincount(labels.ravel()) >= SMALLEST
+    kept[0] = False
+    table = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
+    return table[labels], kept
 
 
-def texture(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> Floats:
-    """Return noise of three octaves below a correlation length in pixels."""
-    total = smooth_noise(rng, shape, scale)
-    total += 0.6 * smooth_noise(rng, shape, max(scale / 2, 1))
-    total += 0.4 * smooth_noise(rng, shape, max(scale / 4, 1))
-    return total * np.float32(0.8)
-
-
-def warp(rng: np.random.Generator, image: Floats, amount: float, scale: float) -> Floats:
-    """Bend an image by a smooth random flow of some pixels' amplitude."""
-    h, w = image.shape
-    amount = np.float32(amount)
-    x = np.arange(w, dtype=np.float32)[None, :] + amount * smooth_noise(rng, (h, w), scale)
-    y = np.arange(h, dtype=np.float32)[:, None] + amount * smooth_noise(rng, (h, w), scale)
-    return cv2.remap(image, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-
-
-def fibres(rng: np.random.Generator, shape: tuple[int, int], width: float) -> Floats:
-    """Return wavy streaks of a width in pixels and a random direction."""
-    h, w = shape
-    streaks = smooth_noise(rng, shape, width * 14, 1 / 14)
-    turn = cv2.getRotationMatrix2D((w / 2, h / 2), float(rng.uniform(0, 180)), 1.0)
-    streaks = cv2.warpAffine(streaks, turn, (w, h), borderMode=cv2.BORDER_REFLECT_101)
-    return warp(rng, streaks, 3 * width, 16 * width)
+def scene(labels: Labels, centres: Floats, radii: Floats) -> Scene:
+    """Gather the objects that are not hidden; object i has the label i + 1."""
+    labels, kept = renumber(labels)
+    remain = np.flatnonzero(kept) - 1
+    return Scene(labels, centres[remain], radii[remain])
 
 
 def outlines(rng: np.random.Generator, family: str, radii: Floats) -> Floats:
@@ -181,7 +155,9 @@ def outlines(rng: np.random.Generator, family: str, radii: Floats) -> Floats:
         reach = rng.uniform(0.8, 1.25, (n, corners))
         aspect = np.exp(np.abs(rng.normal(0, 0.25, (n, 1))))
     else:
-        angle = np.broadcast_to(np.linspace(0, 2 * np.pi, _VERTICES, endpoint=False), (n, _VERTICES))
+        angle = np.broadcast_to(
+            np.linspace(0, 2 * np.pi, _VERTICES, endpoint=False), (n, _VERTICES)
+        )
         power, stretch, wobble, order = _FAMILIES[family]
         aspect = np.exp(np.abs(rng.normal(0, 0.12, (n, 1))) + rng.uniform(*stretch, (n, 1)))
         p = rng.uniform(*power)
@@ -211,7 +187,7 @@ _FAMILIES = {
 
 def place(
     rng: np.random.Generator,
-    shape: tuple[int, int],
+    shape: Shape,
     size: float,
     cover: float,
     gap: float,
@@ -264,7 +240,7 @@ def place(
     return centres[chosen].astype(np.float32), radii[chosen].astype(np.float32)
 
 
-def draw(shape: tuple[int, int], centres: Floats, radii: Floats, points: Floats) -> Scene:
+def draw(shape: Shape, centres: Floats, radii: Floats, points: Floats) -> Scene:
     """Fill outlines, later ones over earlier ones."""
     labels = np.zeros(shape, np.int32)
     fixed = np.rint((points + centres[:, None]) * 16).astype(np.int32)
@@ -275,7 +251,7 @@ def draw(shape: tuple[int, int], centres: Floats, radii: Floats, points: Floats)
 
 def scatter(
     rng: np.random.Generator,
-    shape: tuple[int, int],
+    shape: Shape,
     families: Sequence[str],
     sizes: tuple[float, float],
     cover: tuple[float, float] = (0.06, 0.7),
@@ -285,11 +261,13 @@ def scatter(
     """Draw objects of one family whose median diameter lies in ``sizes``."""
     size = between(rng, *sizes)
     closeness = rng.uniform(*gap)
-    centres, radii = place(rng, shape, size, between(rng, *cover), closeness, rng.uniform(*variation))
+    centres, radii = place(
+        rng, shape, size, between(rng, *cover), closeness, rng.uniform(*variation)
+    )
     return draw(shape, centres, radii, outlines(rng, str(rng.choice(families)), radii))
 
 
-def tiling(rng: np.random.Generator, shape: tuple[int, int], size: float, merge: float) -> Scene:
+def tiling(rng: np.random.Generator, shape: Shape, size: float, merge: float) -> Scene:
     """Divide the whole frame into bent Voronoi cells.
 
     Parameters
@@ -312,7 +290,9 @@ def tiling(rng: np.random.Generator, shape: tuple[int, int], size: float, merge:
     marks = np.ones(shape, np.uint8)
     x, y = fine.astype(np.intp).T
     marks[y, x] = 0
-    _, cells = cv2.distanceTransformWithLabels(marks, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    _, cells = cv2.distanceTransformWithLabels(
+        marks, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
     pull = rng.uniform(0.5, 1.5, len(coarse))
     owner = np.zeros(len(fine) + 1, np.int32)
     owner[cells[y, x]] = (((fine[:, None] - coarse[None]) ** 2).sum(-1) * pull).argmin(1) + 1
