@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 class Part(BaseModel):
     """A frozen group of parameters; an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def replace(self, **changes: Any) -> Self:
         """Return a validated copy with the given fields changed."""

@@ -1,0 +1,37 @@
+"""Recipes: every parameter of a segmentation, its range, explanation and file format."""
+
+from napari_graysam.recipe.document import SCHEMA_VERSION, Recipe, presets
+from napari_graysam.recipe.generator import GeneratorOptions
+from napari_graysam.recipe.options import (
+    ContrastLimits,
+    DtypeRange,
+    Explicit,
+    ImageOptions,
+    LabelOptions,
+    ModelOptions,
+    Percentiles,
+    Window,
+)
+from napari_graysam.recipe.problems import recipe_error
+from napari_graysam.recipe.reference import Parameter, parameters
+from napari_graysam.recipe.stages import STAGES, Stage
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "STAGES",
+    "ContrastLimits",
+    "DtypeRange",
+    "Explicit",
+    "GeneratorOptions",
+    "ImageOptions",
+    "LabelOptions",
+    "ModelOptions",
+    "Parameter",
+    "Percentiles",
+    "Recipe",
+    "Stage",
+    "Window",
+    "parameters",
+    "presets",
+    "recipe_error",
+]

@@ -1,0 +1,232 @@
+"""The recipe: everything that decides a segmentation, as one frozen, readable document."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError
+
+from napari_graysam.errors import RecipeError
+from napari_graysam.part import Part
+from napari_graysam.preprocess.registry import Step
+from napari_graysam.preprocess.rgb import Replicate, Rgb
+from napari_graysam.recipe.generator import GeneratorOptions
+from napari_graysam.recipe.options import ImageOptions, LabelOptions, ModelOptions
+from napari_graysam.recipe.problems import did_you_mean, recipe_error
+from napari_graysam.recipe.stages import Stage, changed_stage
+from napari_graysam.recipe.storage import read_document, write_document
+from napari_graysam.recipe.syntax import dump_yaml, load_yaml
+from napari_graysam.recipe.values import set_values
+
+SCHEMA_VERSION: Literal[1] = 1
+"""Version of the recipe format that this program writes; it reads this and earlier ones."""
+
+
+class Recipe(Part):
+    """Everything that decides a segmentation: image, preprocessing, model, masks and labels.
+
+    Recipes are equal, and have the same hash, when all their values are equal.
+    """
+
+    schema_version: Literal[1] = Field(
+        SCHEMA_VERSION,
+        title="Format version",
+        description="Version of the recipe format; a newer program reads older recipes.",
+    )
+    name: str = Field("", title="Name", description="What you call this recipe.")
+    description: str = Field(
+        "", title="Description", description="For which images the recipe is meant."
+    )
+    image: ImageOptions = Field(
+        ImageOptions(),
+        title="Image",
+        description="How any image becomes one grayscale picture.",
+        json_schema_extra={"stage": "encode"},
+    )
+    preprocess: tuple[Step, ...] = Field(
+        (),
+        title="Preprocessing",
+        description="Steps that enhance contrast and edges, applied in this order before the "
+        "model sees the image. None: the raw image.",
+        json_schema_extra={"stage": "encode"},
+    )
+    rgb: Rgb = Field(
+        Replicate(),
+        title="Colours",
+        description="How the gray image becomes the colour image that SAM 2 expects. Different "
+        "processing in red, green and blue can separate what gray does not.",
+        json_schema_extra={"stage": "encode"},
+    )
+    model: ModelOptions = Field(
+        ModelOptions(),
+        title="Model",
+        description="Which SAM 2 model looks at the image, and where it runs.",
+        json_schema_extra={"stage": "encode"},
+    )
+    generator: GeneratorOptions = Field(
+        GeneratorOptions(),
+        title="Mask generator",
+        description="How densely the image is asked for objects, and which answers are kept.",
+    )
+    labels: LabelOptions = Field(
+        LabelOptions(),
+        title="Labels",
+        description="How masks become objects of a label image.",
+    )
+
+    @classmethod
+    def from_dict(cls, data: Any, source: str = "the recipe") -> Self:
+        """Recipe of plain data, as a YAML or JSON file holds it.
+
+        Parameters
+        ----------
+        data
+            Mappings, lists, texts and numbers. Types are strict: "16" is not 16, and true is
+            not 1.
+        source
+            What the data is, for error messages.
+
+        Raises
+        ------
+        RecipeError
+            With the path, the value and what is allowed for everything that is wrong.
+        """
+        if not isinstance(data, dict):
+            what = "nothing" if data is None else f"a {type(data).__name__}"
+            raise RecipeError(
+                f"{source} holds {what}; a recipe is a mapping with keys among "
+                f"{', '.join(cls.model_fields)}"
+            )
+        version = data.get("schema_version")
+        if type(version) is int and version > SCHEMA_VERSION:
+            raise RecipeError(
+                f"{source} has schema_version {version}; this older napari-graysam reads up to "
+                f"{SCHEMA_VERSION}: update napari-graysam to use it"
+            )
+        try:
+            return cls.model_validate_json(json.dumps(data, default=str), strict=True)
+        except ValidationError as error:
+            raise recipe_error(error, cls, source) from None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise RecipeError(f"{source} is not a valid recipe: {error}") from error
+
+    def to_dict(self, *, full: bool = False) -> dict[str, Any]:
+        """Plain data: what differs from the defaults and the schema version, or everything."""
+        if full:
+            return self.model_dump(mode="json")
+        return {"schema_version": self.schema_version, **_changes(self)}
+
+    @classmethod
+    def from_yaml(cls, text: str, source: str = "the recipe") -> Self:
+        """Recipe of a YAML text; errors as for `from_dict`."""
+        return cls.from_dict(load_yaml(text, source), source)
+
+    def to_yaml(self, *, full: bool = False) -> str:
+        """YAML text of `to_dict`."""
+        return dump_yaml(self.to_dict(full=full))
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Self:
+        """Recipe of a .yaml, .yml or .json file.
+
+        Raises
+        ------
+        RecipeError
+            If the file is missing, unreadable or not a valid recipe.
+        """
+        return cls.from_dict(read_document(Path(path)), str(path))
+
+    def to_file(self, path: str | os.PathLike[str], *, full: bool = False) -> None:
+        """Write a .yaml, .yml or .json file, whole or not at all.
+
+        Raises
+        ------
+        OutputError
+            If the suffix is another, or the file cannot be written.
+        """
+        write_document(Path(path), self.to_dict(full=full))
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """Recipe that comes with the program; `presets` lists them.
+
+        Raises
+        ------
+        RecipeError
+            If there is no preset of that name.
+        """
+        known = _preset_files()
+        if name not in known:
+            raise RecipeError(
+                f"there is no preset {name!r}{did_you_mean(name, known)}; "
+                f"presets are {', '.join(known)}"
+            )
+        return cls.from_yaml(known[name], f"the preset {name}")
+
+    def with_values(self, values: Mapping[str, Any]) -> Self:
+        """Recipe with some values changed, each by its dotted path.
+
+        Parameters
+        ----------
+        values
+            Such as ``{"generator.points_per_side": "16", "preprocess": "[{kind: clahe}]"}``.
+            A text is read as YAML, except where the parameter is a text itself. Where a path
+            ends in ``kind`` and the kind changes, its other values start from their defaults.
+
+        Raises
+        ------
+        RecipeError
+            If a path leads nowhere or the changed recipe is not valid.
+        """
+        return self.from_dict(set_values(self, values), "the recipe with the new values")
+
+    def raw_arm(self) -> Self:
+        """Return the same recipe without preprocessing: what the comparison starts from."""
+        return self.replace(preprocess=(), rgb=Replicate())
+
+    def changed_stage(self, other: Recipe) -> Stage | None:
+        """Stage from which a run with `other` must start again after a run with this recipe.
+
+        Returns
+        -------
+        str or None
+            "encode", "decode", "logits", "scores", "nms" or "labels"; None where nothing
+            that decides the result differs.
+        """
+        return changed_stage(self, other)
+
+
+def presets() -> dict[str, str]:
+    """Names of the recipes that come with the program, each with a description in one line."""
+    return {name: " ".join(Recipe.preset(name).description.split()) for name in _preset_files()}
+
+
+def _preset_files() -> dict[str, str]:
+    folder = files("napari_graysam") / "presets"
+    found = {
+        file.name.removesuffix(".yaml"): file.read_text(encoding="utf-8")
+        for file in folder.iterdir()
+        if file.name.endswith(".yaml")
+    }
+    return dict(sorted(found.items()))
+
+
+def _changes(part: Part) -> dict[str, Any]:
+    """Plain data of the fields that differ from their defaults, and of every ``kind``."""
+    fields = type(part).model_fields
+    return {
+        name: _plain(value)
+        for name, value in part
+        if name == "kind" or fields[name].is_required() or value != fields[name].default
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return _changes(value) if isinstance(value, Part) else value

@@ -1,0 +1,270 @@
+"""What a recipe says about the image, the model and the label image."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from napari_graysam.part import Part
+
+
+def _check_below(low: float, high: float) -> None:
+    if low >= high:
+        raise ValueError(f"low must be below high; low = {low:g} and high = {high:g} came")
+
+
+class Percentiles(Part):
+    """Black and white leave out a share of the darkest and brightest pixels of image or stack."""
+
+    kind: Literal["percentiles"] = "percentiles"
+    low: float = Field(
+        0.1,
+        ge=0,
+        le=100,
+        title="Black percentile",
+        description="This percentage of the pixels, the darkest, becomes black. Raise it when a "
+        "dark background takes up most of the gray levels.",
+        json_schema_extra={"unit": "%"},
+    )
+    high: float = Field(
+        99.9,
+        ge=0,
+        le=100,
+        title="White percentile",
+        description="Pixels brighter than this percentage of all become white. Lower it when a "
+        "few very bright spots leave the rest dark.",
+        json_schema_extra={"unit": "%"},
+    )
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        _check_below(self.low, self.high)
+        return self
+
+
+class Explicit(Part):
+    """Black and white are given gray values, the same for every image."""
+
+    kind: Literal["explicit"] = "explicit"
+    low: float = Field(
+        title="Black value",
+        description="Gray values up to this one become black.",
+        json_schema_extra={"unit": "gray value"},
+    )
+    high: float = Field(
+        title="White value",
+        description="Gray values from this one on become white.",
+        json_schema_extra={"unit": "gray value"},
+    )
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        _check_below(self.low, self.high)
+        return self
+
+
+class DtypeRange(Part):
+    """Black and white are the ends of the data type: 0 to 255 for 8 bits, 0 to 65535 for 16.
+
+    12-bit data in a 16-bit file becomes nearly black.
+    """
+
+    kind: Literal["dtype"] = "dtype"
+
+
+class ContrastLimits(Part):
+    """Black and white are the image layer's contrast limits: what you see is segmented."""
+
+    kind: Literal["limits"] = "limits"
+
+
+Window = Annotated[
+    Percentiles | Explicit | DtypeRange | ContrastLimits, Field(discriminator="kind")
+]
+_Name = Annotated[str, Field(min_length=1)]
+_PathText = Annotated[
+    _Name, BeforeValidator(lambda path: os.fspath(path) if isinstance(path, os.PathLike) else path)
+]
+
+
+class ImageOptions(Part):
+    """How any image becomes one grayscale picture."""
+
+    window: Window = Field(
+        Percentiles(),
+        title="Window",
+        description="Which gray values become black and white before anything else is done. The "
+        "raw and the preprocessed result use the same window.",
+    )
+    axes: str | None = Field(
+        None,
+        title="Axes",
+        description="What each dimension of the image is, a letter each: Y and X, C channel, Z "
+        "slice, T time, S colour (red, green, blue). For example YX, YXS, ZYX or TCYX. Null "
+        "decides by the file and the shape, where they leave no doubt.",
+        json_schema_extra={"allowed": "different letters of TZCYXS, among them Y and X, or null"},
+    )
+    channel: int | None = Field(
+        None,
+        ge=0,
+        title="Channel",
+        description="Which channel or colour of the image is segmented, counted from 0. Null "
+        "mixes the colours of an RGB image into gray.",
+    )
+    gray: Literal["luminance", "mean", "max"] = Field(
+        "luminance",
+        title="Colour to gray",
+        description="How an RGB image becomes gray: as bright as the eye sees it, the mean of "
+        "the colours, or the brightest colour (for stains of a single colour). Not used where "
+        "a channel is chosen.",
+    )
+    plane: int | None = Field(
+        None,
+        ge=0,
+        title="Plane",
+        description="Which plane of a stack is segmented, counted from 0 along all dimensions "
+        "before Y and X together. Null for an image that is a single plane.",
+    )
+
+    @field_validator("axes")
+    @classmethod
+    def _check_axes(cls, axes: str | None) -> str | None:
+        if axes is not None and (
+            not set("YX") <= set(axes) <= set("TZCYXS") or len(set(axes)) < len(axes)
+        ):
+            raise ValueError("each letter of TZCYXS at most once, Y and X among them")
+        return axes
+
+
+class ModelOptions(Part):
+    """Which SAM 2 model looks at the image, and where it runs."""
+
+    name: _Name = Field(
+        "graysam-small",
+        title="Model",
+        description="The model that draws the masks. graysam-small comes with the program, needs "
+        "no download and is fast: made for blob-like and cell-like objects. The official models "
+        "(`graysam models list`) know more kinds of objects: from tiny to large they draw better "
+        "masks, take longer (the encoder of large 6 times as long as tiny's) and need more "
+        "memory (weights from 0.16 to 0.9 GB).",
+        json_schema_extra={"allowed": "a name that `graysam models list` shows"},
+    )
+    checkpoint: _PathText | None = Field(
+        None,
+        title="Checkpoint file",
+        description="Your own weights in place of the named model's; a relative path starts at "
+        "the current folder. Time and memory are those of its architecture.",
+        json_schema_extra={"allowed": "the path of a file, or null"},
+    )
+    config: _Name | None = Field(
+        None,
+        title="Checkpoint config",
+        description="The architecture of the checkpoint: a config name of sam2 such as "
+        "configs/sam2.1/sam2.1_hiera_t.yaml, or the path of a YAML file. Null uses the named "
+        "model's.",
+        json_schema_extra={"allowed": "a config name of sam2, the path of a YAML file, or null"},
+    )
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:[0-9]+)?|mps)$",
+        title="Device",
+        description="Where the model runs. cuda is an NVIDIA card (cuda:1 the second one), mps "
+        "an Apple one, both many times as fast as cpu; auto takes the fastest one present.",
+        json_schema_extra={"allowed": "auto, cpu, cuda, cuda:N or mps"},
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        title="Precision",
+        description="bfloat16 halves the memory and is faster on recent NVIDIA cards, but some "
+        "masks differ and a few near a threshold come or go; float32 is exact.",
+    )
+
+
+class LabelOptions(Part):
+    """How masks become objects of a label image."""
+
+    overlap: Literal["smaller_on_top", "larger_on_top", "higher_score_on_top", "disjoint"] = Field(
+        "smaller_on_top",
+        title="Overlap",
+        description="Which object a pixel belongs to where masks overlap: the smaller (parts "
+        "stay visible on their wholes), the larger (wholes hide their parts), or the one with "
+        "the higher predicted IoU. disjoint paints like the last, and the masks themselves give "
+        "up what better ones have taken, so that no two share a pixel in tables and exports.",
+        json_schema_extra={"stage": "labels"},
+    )
+    level: Literal["all", "whole", "parts"] = Field(
+        "all",
+        title="Nesting level",
+        description="Which masks become objects where one lies within another: all of them, only "
+        "wholes (in no other mask), or only parts (that hold no other mask).",
+        json_schema_extra={"stage": "labels"},
+    )
+    suppression: Literal["box", "mask_iou", "containment"] = Field(
+        "box",
+        title="Duplicate removal",
+        description="How duplicates are recognised: box compares bounding boxes, as SAM 2 does "
+        "(with the generator's box overlap threshold); mask_iou the masks themselves, which "
+        "spares nested and diagonal neighbours; containment drops a mask that lies mostly "
+        "within a better one, or holds it.",
+        json_schema_extra={"stage": "nms"},
+    )
+    suppression_thresh: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        title="Duplicate threshold",
+        description="For mask_iou and containment: masks that overlap by more than this are "
+        "duplicates and the one with the lower predicted IoU is dropped. Raise it to keep more "
+        "masks, lower it to remove more. mask_iou measures intersection over union, containment "
+        "intersection over the smaller mask.",
+        json_schema_extra={"stage": "nms"},
+    )
+    min_area: int = Field(
+        0,
+        ge=0,
+        title="Smallest object",
+        description="Objects smaller than this are removed. Raise it against specks and noise.",
+        json_schema_extra={"stage": "labels", "unit": "px²"},
+    )
+    max_area: int | None = Field(
+        None,
+        ge=1,
+        title="Largest object",
+        description="Objects larger than this are removed. Lower it when the background or whole "
+        "clumps are taken for objects. Null sets no limit.",
+        json_schema_extra={"stage": "labels", "unit": "px²"},
+    )
+    fill_holes: int = Field(
+        0,
+        ge=0,
+        title="Fill holes",
+        description="Holes up to this area are filled. Raise it when objects come perforated; 0 "
+        "leaves every hole.",
+        json_schema_extra={"stage": "labels", "unit": "px²"},
+    )
+    min_island: int = Field(
+        0,
+        ge=0,
+        title="Remove islands",
+        description="Separate pieces of an object smaller than this are removed; the largest "
+        "piece always stays. Raise it when objects have stray specks; 0 leaves every piece.",
+        json_schema_extra={"stage": "labels", "unit": "px²"},
+    )
+    exclude_border: bool = Field(
+        False,
+        title="Exclude border objects",
+        description="On: objects that touch the border of the image are removed, because their "
+        "size and shape cannot be measured. Off: they stay.",
+        json_schema_extra={"stage": "labels"},
+    )
+
+    @model_validator(mode="after")
+    def _check_areas(self) -> Self:
+        if self.max_area is not None and self.min_area > self.max_area:
+            raise ValueError(
+                "min_area must not exceed max_area; "
+                f"min_area = {self.min_area} and max_area = {self.max_area} came"
+            )
+        return self

@@ -1,0 +1,84 @@
+"""Recipe files on disk: read whole or refused with a reason, written whole or not at all."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from napari_graysam.errors import OutputError, RecipeError
+from napari_graysam.recipe.syntax import dump_json, dump_yaml, load_json, load_yaml
+
+LARGEST = 16 * 2**20
+"""Bytes beyond which a file is taken for something other than a recipe."""
+
+_SUFFIXES = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}
+
+
+def read_document(path: Path) -> Any:
+    """Plain data of a YAML or JSON file, by its suffix.
+
+    Raises
+    ------
+    RecipeError
+        If the file is missing, unreadable, not text or not valid in its format.
+    """
+    load = load_json if _format(path, RecipeError) == "json" else load_yaml
+    return load(_text(path), str(path))
+
+
+def write_document(path: Path, data: Any) -> None:
+    """Write plain data as YAML or JSON, by the suffix; replaces a file only when whole.
+
+    Raises
+    ------
+    OutputError
+        If the suffix is another, or the file cannot be written.
+    """
+    dump = dump_json if _format(path, OutputError) == "json" else dump_yaml
+    content = dump(data).encode()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write the recipe {path}: {error.strerror or error}; choose an existing "
+            "folder that you may write to"
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _format(path: Path, error: type[RecipeError | OutputError]) -> str:
+    found = _SUFFIXES.get(path.suffix.lower())
+    if found is None:
+        raise error(f"a recipe file ends in {', '.join(_SUFFIXES)}; {str(path)!r} came")
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except FileNotFoundError as error:
+        raise RecipeError(
+            f"there is no recipe file {path}; `graysam recipe new` writes one"
+        ) from error
+    except IsADirectoryError as error:
+        raise RecipeError(f"{path} is a folder; name a recipe file in it") from error
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"cannot read the recipe file {path}: {error}") from error
+    if len(content) > LARGEST:
+        raise RecipeError(f"{path} is larger than {LARGEST >> 20} MB: it is no recipe")
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is no text file (UTF-8), so it is no recipe") from error
+    if "\0" in text:
+        raise RecipeError(f"{path} is a binary file, so it is no recipe")
+    return text
