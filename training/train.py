@@ -1,0 +1,256 @@
+"""Train the bundled model.
+
+    python training/train.py --data FOLDER --out runs/small --steps 8000
+
+Resumes from ``--out`` when it holds a checkpoint. Runs on a GPU when there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from data import FRAME, Batch, Windows
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+CONFIG = Path(__file__).parents[1] / "src/napari_graysam/model/bundled/config.yaml"
+
+
+class Auxiliary(nn.Module):
+    """Foreground, and offsets to the object's centre, from the finest and coarsest FPN levels.
+
+    It is not part of the model: it only teaches the trunk what an object is.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fine = nn.Conv2d(width, 4, 1)
+        self.coarse = nn.Conv2d(width, 4, 1)
+
+    def forward(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
+        return [self.fine(levels[0]), self.coarse(levels[-1])]
+
+
+def build() -> nn.Module:
+    """Build the model with the start that lets prompts find their pixels.
+
+    The positional frequencies span several scales, so that neighbours a few
+    pixels apart differ; query and key projections start equal, so that a
+    prompt's encoding matches that of the pixel it lies on.
+    """
+    model = instantiate(OmegaConf.load(CONFIG).model)
+    matrix = model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
+    scales = torch.tensor([1.0, 1.5, 2.5, 4.0]).repeat(matrix.shape[1] // 4)
+    matrix.mul_(scales)
+    transformer = model.sam_mask_decoder.transformer
+    attentions = [transformer.final_attn_token_to_image]
+    for layer in transformer.layers:
+        attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
+    for attention in attentions:
+        nn.init.orthogonal_(attention.q_proj.weight, gain=2)
+        nn.init.zeros_(attention.q_proj.bias)
+        attention.k_proj.load_state_dict(attention.q_proj.state_dict())
+    return model
+
+
+def targets(labels: np.ndarray, stride: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return foreground, boundary and centre offsets (in units of 32 px) at a stride."""
+    b, h, w = labels.shape
+    lab = labels[:, stride // 2 :: stride, stride // 2 :: stride]
+    offsets = np.zeros((b, 2, *lab.shape[1:]), np.float32)
+    rows, cols = np.mgrid[: lab.shape[1], : lab.shape[2]].astype(np.float32)
+    edge = np.zeros_like(lab, bool)
+    edge[:, 1:] |= lab[:, 1:] != lab[:, :-1]
+    edge[:, :, 1:] |= lab[:, :, 1:] != lab[:, :, :-1]
+    for i in range(b):
+        flat = lab[i].ravel()
+        count = np.maximum(np.bincount(flat), 1)
+        for k, grid in enumerate((rows, cols)):
+            centre = np.bincount(flat, grid.ravel()) / count
+            offsets[i, k] = (centre[lab[i]] - grid) * stride / 32
+    return (
+        torch.from_numpy((lab > 0).astype(np.float32)),
+        torch.from_numpy(edge.astype(np.float32)),
+        torch.from_numpy(offsets),
+    )
+
+
+def auxiliary_loss(outputs: list[torch.Tensor], labels: np.ndarray) -> torch.Tensor:
+    loss = torch.zeros((), device=outputs[0].device)
+    for output, stride in zip(outputs, (4, 16), strict=True):
+        output = output.float()
+        inside, edge, offset = (t.to(output.device) for t in targets(labels, stride))
+        loss = loss + F.binary_cross_entropy_with_logits(output[:, 0], inside)
+        loss = loss + F.binary_cross_entropy_with_logits(output[:, 1], edge)
+        error = F.smooth_l1_loss(output[:, 2:], offset, reduction="none").sum(1)
+        loss = loss + (error * inside).sum() / inside.sum().clamp(min=1)
+    return loss
+
+
+def decode(
+    model: nn.Module, levels: list[torch.Tensor], batch: Batch
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return all four masks' logits and predicted IoU for every point of every window."""
+    device = levels[0].device
+    decoder, prompts = model.sam_mask_decoder, model.sam_prompt_encoder
+    b, k = batch.points.shape[:2]
+    points = torch.from_numpy(batch.points).to(device).view(b * k, 1, 2)
+    ones = torch.ones(b * k, 1, dtype=torch.int32, device=device)
+    sparse, _ = prompts((points, ones), None, None)
+    side = levels[2].shape[-1]
+    row, col = batch.offset[0] // 16, batch.offset[1] // 16
+    pe = prompts.get_dense_pe()[:, :, row : row + side, col : col + side]
+    dense = prompts.no_mask_embed.weight.view(1, -1, 1, 1).expand(b * k, -1, side, side)
+    fine = [decoder.conv_s0(levels[0]), decoder.conv_s1(levels[1])]
+    masks, iou, _, _ = decoder.predict_masks(
+        image_embeddings=levels[2].repeat_interleave(k, 0),
+        image_pe=pe,
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        repeat_image=False,
+        high_res_features=[f.repeat_interleave(k, 0) for f in fine],
+    )
+    return masks.float(), iou.float()
+
+
+def mask_loss(
+    logits: torch.Tensor, iou: torch.Tensor, truth: torch.Tensor, on: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Focal and Dice on the best of three and on the single mask; IoU on all; 0 off objects."""
+    with torch.no_grad():
+        hard = truth[:, None] >= 0.5
+        guess = logits > 0
+        inter = (guess & hard).flatten(2).sum(2).float()
+        union = (guess | hard).flatten(2).sum(2).float()
+        actual = torch.where(on[:, None], inter / union.clamp(min=1), 0)
+    iou_loss = F.mse_loss(iou, actual)
+    if not on.any():
+        return iou_loss, actual.new_zeros(())
+    logits, truth, actual = logits[on], truth[on][:, None].expand(-1, 4, -1, -1), actual[on]
+    p = logits.sigmoid()
+    cross = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    focal = (cross * (p - truth).abs().square()).flatten(2).mean(2)
+    overlap = (p * truth).flatten(2).sum(2)
+    dice = 1 - (2 * overlap + 1) / (p.flatten(2).sum(2) + truth.flatten(2).sum(2) + 1)
+    each = 20 * focal + dice
+    best = each[:, 1:].min(1).values
+    loss = best.mean() + 0.15 * each[:, 1:].mean() + 0.3 * each[:, 0].mean() + 2 * iou_loss
+    return loss, actual[:, 1:].max(1).values.mean()
+
+
+def rate(step: int, steps: int, peak: float) -> float:
+    """Learning rate: linear warm-up, then a cosine to 1 % of the peak."""
+    warm = 300
+    if step < warm:
+        return peak * (step + 1) / warm
+    done = (step - warm) / max(1, steps - warm)
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def save(path: Path, state: dict[str, object]) -> None:
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
+
+
+def export(model: nn.Module, path: Path) -> None:
+    """Write the weights in half precision."""
+    tensors = {
+        name: t.half().contiguous() for name, t in model.state_dict().items()
+    }
+    save_file(tensors, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--windows", type=int, default=8)
+    parser.add_argument("--points", type=int, default=14)
+    parser.add_argument("--synthetic", type=float, default=0.3)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--whole-from", type=float, default=0.7, help="fraction of the steps")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(options.seed)
+    model = build().to(device).train()
+    model.image_encoder.to(memory_format=torch.channels_last)
+    auxiliary = Auxiliary(model.hidden_dim).to(device)
+    average = copy.deepcopy(model).eval()
+    used = [p for n, p in model.named_parameters() if not n.startswith(("maskmem", "no_mem"))]
+    parameters = [*used, *auxiliary.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=options.rate, weight_decay=0.02)
+    start = 0
+    checkpoint = options.out / "last.pt"
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        model.load_state_dict(state["model"])
+        auxiliary.load_state_dict(state["auxiliary"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        start = state["step"]
+    data = Windows(options.data, options.windows, options.points, options.synthetic)
+    whole_from = int(options.steps * options.whole_from)
+    log = (options.out / "log.jsonl").open("a")
+    sums, began = np.zeros(3), time.time()
+    stream = data.stream(start, options.steps, options.seed, whole_from)
+    for step, batch in enumerate(stream, start):
+        for group in optimiser.param_groups:
+            group["lr"] = rate(step, options.steps, options.rate)
+        with torch.autocast(device.type, dtype=torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+            images = torch.from_numpy(batch.images).to(device, memory_format=torch.channels_last)
+            levels, _ = model.image_encoder.neck(model.image_encoder.trunk(images))
+            logits, iou = decode(model, levels[:3], batch)
+            helped = auxiliary(levels[:3])
+        truth = torch.from_numpy(batch.masks).to(device).flatten(0, 1)
+        on = torch.from_numpy(batch.foreground).to(device).flatten()
+        loss, best = mask_loss(logits, iou, truth, on)
+        extra = auxiliary_loss(helped, batch.labels)
+        optimiser.zero_grad(set_to_none=True)
+        (loss + 0.5 * extra).backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        decay = min(0.9985, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for a, p in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+                a.lerp_(p, 1 - decay)
+        sums += loss.item(), extra.item(), best.item()
+        if (step + 1) % 50 == 0:
+            row = dict(zip(("loss", "auxiliary", "best_iou"), (sums / 50).round(4), strict=True))
+            row |= {"step": step + 1, "seconds": round(time.time() - began, 1)}
+            log.write(json.dumps(row) + "\n")
+            log.flush()
+            print(row, flush=True)
+            sums, began = np.zeros(3), time.time()
+        if (step + 1) % 250 == 0 or step + 1 == options.steps:
+            save(
+                checkpoint,
+                {
+                    "model": model.state_dict(),
+                    "auxiliary": auxiliary.state_dict(),
+                    "average": average.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "step": step + 1,
+                },
+            )
+            export(average, options.out / "weights.safetensors")
+
+
+if __name__ == "__main__":
+    assert FRAME == OmegaConf.load(CONFIG).model.image_size
+    main()
