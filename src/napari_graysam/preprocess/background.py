@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from napari_graysam.preprocess.base import PIXELS, BaseStep, Image, blur, bounded
 
 BackgroundMethod = Literal["rolling_ball", "white_tophat", "black_tophat", "gaussian"]
+
+FULL_SIZE_RADIUS = 8
+"""Largest radius opened at full size; above it the image is shrunk to about this radius."""
 
 
 class SubtractBackground(BaseStep):
@@ -68,3 +70,119 @@ class FlattenIllumination(BaseStep):
         return flatten_illumination(image, sigma=self.sigma, max_gain=self.max_gain)
 
 
+def subtract_background(image: Image, *, method: BackgroundMethod, radius: float) -> Image:
+    """Subtract a background estimate; negative differences become 0.
+
+    Parameters
+    ----------
+    image
+        float32, (H, W), values in [0, 1].
+    method
+        ``rolling_ball``, ``white_tophat``, ``black_tophat`` or ``gaussian``.
+    radius
+        Radius of the ball or disk, or sigma of the Gaussian; pixels.
+
+    Returns
+    -------
+    Image
+        float32, (H, W), values in [0, 1]; a constant image becomes 0.
+
+    Notes
+    -----
+    Rolling ball: grey-scale opening by a ball after Sternberg, "Biomedical image
+    processing" (1983), on the image smoothed by a 3 × 3 mean. One pixel of the ball's
+    height counts as 1/255 of full scale, as for ImageJ's 8-bit images. As ImageJ does,
+    the image is shrunk by its local minimum where the radius is large (here above
+    `FULL_SIZE_RADIUS`), so the time does not grow with the radius; a rim of up to an
+    eighth of the radius may stay on structures wider than it. The top-hats shrink
+    likewise and open with a flat disk.
+
+    All assume bright objects (``black_tophat``: dark ones) that are smaller than the
+    radius. Cost: O(HW); rolling ball is slowest just below the radius where shrinking
+    starts, the Gaussian is one wide blur.
+    """
+    image = np.ascontiguousarray(image)
+    if method == "gaussian":
+        return bounded(image - blur(image, radius))
+    if method == "black_tophat":
+        image = np.float32(1) - image
+    return bounded(image - _opened(image, radius, ball=method == "rolling_ball"))
+
+
+def flatten_illumination(image: Image, *, sigma: float, max_gain: float) -> Image:
+    """Divide by a blurred copy and restore the mean brightness.
+
+    Parameters
+    ----------
+    image
+        float32, (H, W), values in [0, 1].
+    sigma
+        Blur that estimates the illumination, pixels.
+    max_gain
+        Largest factor by which a pixel is brightened.
+
+    Returns
+    -------
+    Image
+        float32, (H, W), values in [0, 1]. Where brightening pushes more than 0.1 % of the
+        pixels above white, the whole image is dimmed so that only those saturate.
+
+    Notes
+    -----
+    Retrospective shading correction for multiplicative shading; assumes that objects are
+    spread evenly and are small beside `sigma`. Cost: one wide Gaussian blur, O(HW), and a
+    partial sort if the result exceeds white.
+    """
+    gain = blur(image, sigma)
+    mean = float(gain.mean(dtype=np.float64))
+    np.maximum(gain, np.float32(max(mean / max_gain, 1e-6)), out=gain)
+    np.divide(np.float32(mean), gain, out=gain)
+    gain *= image
+    if gain.max() > 1:
+        gain /= np.float32(max(1.0, float(np.percentile(gain, 99.9))))
+    return bounded(gain)
+
+
+def _opened(image: Image, radius: float, *, ball: bool) -> Image:
+    """Return the background: the opening by a ball or by a flat disk, at most the image."""
+    import cv2
+
+    smoothed = cv2.blur(image, (3, 3), borderType=cv2.BORDER_REFLECT) if ball else image
+    factor = max(1, int(np.ceil(radius / FULL_SIZE_RADIUS)))
+    small = _shrunk_by_minimum(smoothed, factor)
+    opened = _open_by_ball(small, radius, factor) if ball else _open_by_disk(small, radius / factor)
+    height, width = image.shape
+    size = (small.shape[1] * factor, small.shape[0] * factor)
+    enlarged = cv2.resize(opened, size, interpolation=cv2.INTER_LINEAR)[:height, :width]
+    background: Image = np.minimum(enlarged, image)
+    return background
+
+
+def _shrunk_by_minimum(image: Image, factor: int) -> Image:
+    height, width = image.shape
+    padded = np.pad(image, [(0, -height % factor), (0, -width % factor)], mode="edge")
+    blocks = padded.reshape(len(padded) // factor, factor, -1, factor)
+    shrunk: Image = blocks.min(axis=3).min(axis=1)
+    return shrunk
+
+
+def _open_by_ball(image: Image, radius: float, factor: int) -> Image:
+    """Open by a ball of `radius` full-size pixels on an image shrunk by `factor`."""
+    from scipy import ndimage
+
+    reach = int(radius / factor)
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] * float(factor)
+    squared = radius**2 - x**2 - y**2
+    height = np.sqrt(np.maximum(squared, 0)) / 255
+    opened: Image = ndimage.grey_opening(image, footprint=squared >= 0, structure=height)
+    return opened
+
+
+def _open_by_disk(image: Image, radius: float) -> Image:
+    import cv2
+
+    reach = int(radius)
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disk = (x**2 + y**2 <= radius**2).astype(np.uint8)
+    opened: Image = cv2.morphologyEx(image, cv2.MORPH_OPEN, disk)
+    return opened

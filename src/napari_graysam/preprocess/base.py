@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,13 @@ from napari_graysam.part import Part
 Image: TypeAlias = npt.NDArray[np.float32]
 """A grayscale image: float32, (H, W), values in [0, 1]."""
 
+Polarity: TypeAlias = Literal["bright", "dark"]
+"""Whether lines are bright on dark or dark on bright."""
+
 PIXELS: dict[str, Any] = {"unit": "px"}
 """Schema entry of a field that is measured in image pixels."""
 
-AMOUNT = (
-    "How much of the effect is mixed into the image: 0 changes nothing, 1 is the full effect."
-)
+AMOUNT = "How much of the effect is mixed into the image: 0 changes nothing, 1 is the full effect."
 
 
 class BaseStep(Part):
@@ -107,11 +108,32 @@ def blend(image: Image, effect: Image, amount: float) -> Image:
 
 
 def robust_maximum(magnitude: Image) -> float:
-    """Return the 99.5th percentile of a non-negative (H, W) array, at least 0.001.
+    """Return the 99.5th percentile of a non-negative (H, W) array, within two floors.
 
-    The floor keeps rounding noise of an empty image from being blown up to full scale.
+    A tenth of the maximum, so that a few lines on an empty image are not blown up to
+    white; and 0.001, so that rounding noise of a constant image is not.
     """
-    return max(float(np.percentile(magnitude, 99.5)), 1e-3)
+    return max(float(np.percentile(magnitude, 99.5)), float(magnitude.max()) / 10, 1e-3)
+
+
+def drawn(image: Image, strength: Image, amount: float, polarity: Polarity) -> Image:
+    """Mix lines into an image.
+
+    Parameters
+    ----------
+    image
+        float32, (H, W), values in [0, 1].
+    strength
+        float32, (H, W), non-negative; its `robust_maximum` is a line at full strength.
+    amount
+        Share of the line image in the result.
+    polarity
+        ``bright``: lines are white on black; ``dark``: black on white.
+    """
+    lines = bounded(strength / np.float32(robust_maximum(strength)))
+    if polarity == "dark":
+        lines = np.float32(1) - lines
+    return blend(image, lines, amount)
 
 
 def blur(image: Image, sigma: float) -> Image:

@@ -5,13 +5,9 @@ from __future__ import annotations
 from typing import Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from napari_graysam.preprocess.base import AMOUNT, PIXELS, BaseStep, Image, blend, blur, bounded
-
-LEVELS = 65535
-"""Highest grey level of the 16-bit histograms."""
+from napari_graysam.preprocess.base import PIXELS, BaseStep, Image, blur, bounded
 
 
 class Rescale(BaseStep):
@@ -120,45 +116,6 @@ class Invert(BaseStep):
         return invert(image)
 
 
-class Equalize(BaseStep):
-    """Spread the grey values so that all are equally frequent (whole image at once)."""
-
-    kind: Literal["equalize"] = "equalize"
-    amount: float = Field(1.0, ge=0, le=1, title="Amount", description=AMOUNT)
-
-    def apply(self, image: Image) -> Image:
-        """Return the histogram-equalised image; see `equalize`."""
-        return equalize(image, amount=self.amount)
-
-
-class Clahe(BaseStep):
-    """Raise local contrast tile by tile, with a limit on how much noise is raised (CLAHE)."""
-
-    kind: Literal["clahe"] = "clahe"
-    clip_limit: float = Field(
-        2.0,
-        ge=1,
-        le=100,
-        title="Clip limit",
-        description="Steepest contrast gain allowed, as a multiple of no change. 1 changes "
-        "nothing; 2 to 4 brings out faint objects; higher also brings out noise.",
-    )
-    tile_size: int = Field(
-        128,
-        ge=8,
-        le=4096,
-        title="Tile size",
-        description="Side of the square within which contrast is equalised. Two to four "
-        "object diameters work well: smaller tiles follow uneven light more closely but "
-        "amplify noise in empty areas.",
-        json_schema_extra=PIXELS,
-    )
-
-    def apply(self, image: Image) -> Image:
-        """Return the locally equalised image; see `clahe`."""
-        return clahe(image, clip_limit=self.clip_limit, tile_size=self.tile_size)
-
-
 class LocalNormalize(BaseStep):
     """Give every neighbourhood the same mean and the same contrast."""
 
@@ -174,7 +131,7 @@ class LocalNormalize(BaseStep):
     )
     noise_floor: float = Field(
         0.02,
-        gt=0,
+        ge=0.001,
         le=1,
         title="Noise floor",
         description="Local contrast (standard deviation, full scale is 1) treated as noise. "
@@ -196,3 +153,128 @@ class LocalNormalize(BaseStep):
         )
 
 
+def rescale(image: Image, *, low: float, high: float) -> Image:
+    """Map the `low` and `high` percentiles of the image to 0 and 1, clipping beyond.
+
+    Parameters
+    ----------
+    image
+        float32, (H, W), values in [0, 1].
+    low, high
+        Percentiles, 0 <= low < high <= 100.
+
+    Returns
+    -------
+    Image
+        The stretched image; a copy of the input where both percentiles coincide.
+
+    Notes
+    -----
+    Assumes that the percentiles are not objects: in a nearly empty image the `high`
+    percentile may be background. Cost: one partial sort, O(HW).
+    """
+    bottom, top = (float(value) for value in np.percentile(image, [low, high]))
+    if top <= bottom:
+        return image.copy()
+    stretched = image - np.float32(bottom)
+    stretched /= np.float32(top - bottom)
+    return bounded(stretched)
+
+
+def gamma(image: Image, *, gamma: float) -> Image:
+    """Raise grey values to the power `gamma`; float32 (H, W) in [0, 1] to the same.
+
+    Notes
+    -----
+    Cost: one power per pixel, O(HW).
+    """
+    import cv2
+
+    return bounded(cv2.pow(np.ascontiguousarray(image), gamma))
+
+
+def log(image: Image, *, gain: float) -> Image:
+    """Return ``log(1 + gain * image) / log(1 + gain)``; float32 (H, W) in [0, 1].
+
+    Notes
+    -----
+    0 and 1 stay fixed. Cost: one logarithm per pixel, O(HW).
+    """
+    import cv2
+
+    curve = cv2.log(np.float32(1) + np.float32(gain) * image)
+    curve *= np.float32(1 / np.log1p(gain))
+    return bounded(curve)
+
+
+def sigmoid(image: Image, *, cutoff: float, gain: float) -> Image:
+    """Return a logistic curve around `cutoff`, stretched so that 0 and 1 stay fixed.
+
+    Parameters
+    ----------
+    image
+        float32, (H, W), values in [0, 1].
+    cutoff
+        Grey value of the steepest point.
+    gain
+        Slope parameter of ``1 / (1 + exp(gain * (cutoff - x)))``.
+
+    Returns
+    -------
+    Image
+        float32, (H, W), values in [0, 1].
+
+    Notes
+    -----
+    The curve of Braun & Fairchild, "Image lightness rescaling using sigmoidal contrast
+    enhancement functions" (1999). Cost: one exponential per pixel, O(HW).
+    """
+    import cv2
+
+    black, white = 1 / (1 + np.exp(gain * (cutoff - np.array([0.0, 1.0]))))
+    curve = cv2.exp(np.float32(gain) * (np.float32(cutoff) - image))
+    curve += np.float32(1)
+    np.reciprocal(curve, out=curve)
+    curve -= np.float32(black)
+    curve /= np.float32(white - black)
+    return bounded(curve)
+
+
+def invert(image: Image) -> Image:
+    """Return ``1 - image``; float32 (H, W) in [0, 1]. Cost: one pass, O(HW)."""
+    return bounded(np.float32(1) - image)
+
+
+def local_normalize(image: Image, *, sigma: float, noise_floor: float, span: float) -> Image:
+    """Subtract the local mean and divide by the local standard deviation.
+
+    Parameters
+    ----------
+    image
+        float32, (H, W), values in [0, 1].
+    sigma
+        Gaussian neighbourhood, pixels.
+    noise_floor
+        Standard deviation added in quadrature, so that flat areas stay flat.
+    span
+        Standard deviations between mid-grey 0.5 and black or white.
+
+    Returns
+    -------
+    Image
+        float32, (H, W), values in [0, 1]; a constant image becomes 0.5.
+
+    Notes
+    -----
+    Assumes that contrast carries the objects and absolute brightness does not. Cost: two
+    wide Gaussian blurs, O(HW) whatever `sigma` is.
+    """
+    import cv2
+
+    deviation = image - blur(image, sigma)
+    variance = blur(deviation * deviation, sigma)
+    variance += np.float32(noise_floor**2)
+    deviation /= cv2.sqrt(variance)
+    deviation *= np.float32(0.5 / span)
+    deviation += np.float32(0.5)
+    return bounded(deviation)

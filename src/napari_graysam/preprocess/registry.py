@@ -15,18 +15,15 @@ from napari_graysam.preprocess.denoise import (
     NlMeans,
     TotalVariation,
 )
+from napari_graysam.preprocess.detail import DifferenceOfGaussians, LocalContrast
 from napari_graysam.preprocess.edges import (
-    DifferenceOfGaussians,
     Laplacian,
-    LocalContrast,
-    Ridges,
     Scharr,
     Sobel,
     Unsharp,
 )
+from napari_graysam.preprocess.histogram import Clahe, Equalize
 from napari_graysam.preprocess.intensity import (
-    Clahe,
-    Equalize,
     Gamma,
     Invert,
     LocalNormalize,
@@ -34,6 +31,7 @@ from napari_graysam.preprocess.intensity import (
     Rescale,
     Sigmoid,
 )
+from napari_graysam.preprocess.ridges import Ridges
 
 Step: TypeAlias = Annotated[
     Rescale

@@ -118,4 +118,5 @@ def _colored(pixels: Image, name: str) -> npt.NDArray[np.uint8]:
     colormap = matplotlib.colormaps[name]
     table = np.rint(colormap(np.arange(colormap.N))[:, :3] * 255).astype(np.uint8)
     index = np.minimum((pixels * np.float32(colormap.N)).astype(np.intp), colormap.N - 1)
-    return np.ascontiguousarray(table[index])
+    view: npt.NDArray[np.uint8] = table[index]
+    return view
