@@ -34,3 +34,7 @@ class DeviceError(GraysamError, RuntimeError):
 
 class OutputError(GraysamError, OSError):
     """A result cannot be written."""
+
+
+class ProposalsError(GraysamError, ValueError):
+    """Stored proposals cannot be read, or do not hold what a recipe asks for."""

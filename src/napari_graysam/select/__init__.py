@@ -1,1 +1,32 @@
 """From proposals to masks, label images, tables and records: cheap, no model needed."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_graysam.select.labels import paint
+    from napari_graysam.select.masks import Mask
+    from napari_graysam.select.records import generate, records
+    from napari_graysam.select.selection import select, survivors
+    from napari_graysam.select.table import object_table
+
+__all__ = ["Mask", "generate", "object_table", "paint", "records", "select", "survivors"]
+
+_HOMES = {
+    "Mask": "masks",
+    "generate": "records",
+    "object_table": "table",
+    "paint": "labels",
+    "records": "records",
+    "select": "selection",
+    "survivors": "selection",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: selection needs torch, masks do not."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

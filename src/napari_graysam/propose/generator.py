@@ -1,0 +1,270 @@
+"""From a view to its proposals: crops, encoder, decoder and statistics, batch by batch.
+
+Gives what ``SAM2AutomaticMaskGenerator`` of sam2 1.1.0 computes before it removes duplicates,
+in the same order. Each step that drops a candidate looks at that candidate alone, so the
+cheap ones come first: predicted IoU before any enlargement, stability before area and box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from napari_graysam.errors import DeviceError, ImageError
+from napari_graysam.model import LoadedModel
+from napari_graysam.part import Progress
+from napari_graysam.propose.decode import Batches, batch_size, decode, out_of_memory, refine
+from napari_graysam.propose.encode import Features, encode
+from napari_graysam.propose.grid import Crop, crops
+from napari_graysam.propose.proposals import Proposals
+from napari_graysam.propose.statistics import area_and_box, stability
+from napari_graysam.recipe import GeneratorOptions
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What stays the same for all batches of a run."""
+
+    model: LoadedModel
+    options: GeneratorOptions
+    iou_floor: float
+    stability_floor: float
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """What is kept of one batch, in pixels of the image."""
+
+    predicted_iou: npt.NDArray[np.float32]
+    stability: npt.NDArray[np.float32]
+    area: npt.NDArray[np.int64]
+    box: npt.NDArray[np.int32]
+    point: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32]
+    crop: Crop
+
+
+def propose(
+    view: npt.NDArray[np.uint8],
+    model: LoadedModel,
+    options: GeneratorOptions,
+    *,
+    region: npt.NDArray[np.bool_] | None = None,
+    iou_floor: float | None = None,
+    stability_floor: float | None = None,
+) -> Generator[Progress, None, Proposals]:
+    """Ask the model for masks at every grid point of a view.
+
+    Parameters
+    ----------
+    view
+        uint8 (H, W, 3), RGB.
+    model
+        A SAM 2 model on its device.
+    options
+        The generator's parameters; thresholds of duplicates are not used here.
+    region
+        bool (H, W); only grid points on True pixels are asked, and crops without any are not
+        even encoded. None asks everywhere.
+    iou_floor, stability_floor
+        Candidates are kept if their predicted IoU exceeds, and their stability reaches, this;
+        0 keeps all. None means the thresholds of ``options``. Lower floors let `select` lower
+        its thresholds later without the model, at 4 bytes a low-resolution logit: 0.26 MB a
+        candidate for the official models.
+
+    Yields
+    ------
+    Progress
+        "encode" before each crop and "decode" after each batch of points. Closing the
+        generator there cancels.
+
+    Returns
+    -------
+    Proposals
+
+    Raises
+    ------
+    ImageError
+        If the view or the region has another type or shape.
+    DeviceError
+        If the device's memory does not suffice for one crop and one point.
+
+    Notes
+    -----
+    A batch that runs out of memory is halved and tried again; ``record["notes"]`` says so.
+    The batch size changes results only by the rounding of the model's arithmetic.
+    """
+    _check_view(view)
+    settings = _Settings(
+        model,
+        options,
+        options.pred_iou_thresh if iou_floor is None else iou_floor,
+        options.stability_score_thresh if stability_floor is None else stability_floor,
+    )
+    found: list[_Candidates] = []
+    batches = Batches(options.points_per_batch or batch_size(model))
+    todo = crops(view.shape[:2], options, region)
+    total, done = sum(len(crop.points) for crop in todo), 0
+    for number, crop in enumerate(todo):
+        yield Progress("encode", number, len(todo))
+        features = _encode(view, crop, model)
+        for candidates, count in _decode_crop(crop, features, settings, batches):
+            found.append(candidates)
+            done += count
+            yield Progress("decode", done, total)
+    return _gather(found, view.shape[:2], _record(settings, batches, total, region))
+
+
+def _check_view(view: npt.NDArray[np.uint8]) -> None:
+    """Refuse anything but an RGB view with pixels."""
+    if view.dtype != np.uint8 or view.ndim != 3 or view.shape[2] != 3 or view.size == 0:
+        raise ImageError(
+            f"the view to segment is {view.dtype} {view.shape}: expected uint8 (H, W, 3) with "
+            "at least one pixel, as to_rgb gives"
+        )
+
+
+def _encode(view: npt.NDArray[np.uint8], crop: Crop, model: LoadedModel) -> Features:
+    """Encode one crop, with a clear error where memory ends."""
+    x0, y0, x1, y1 = crop.box
+    try:
+        return encode(view[y0:y1, x0:x1], model)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise DeviceError(
+            f"the image encoder of {model.name} ran out of memory on {model.device}: close "
+            "other programs that use it, choose a smaller model, or set model.device to cpu"
+        ) from error
+
+
+def _decode_crop(
+    crop: Crop, features: Features, settings: _Settings, batches: Batches
+) -> Generator[tuple[_Candidates, int], None, None]:
+    """Yield the candidates of each batch of a crop's points, and how many points it had."""
+    start = 0
+    while start < len(crop.points):
+        points = crop.points[start : start + batches.size]
+        try:
+            candidates = _decode_batch(points, crop, features, settings, batches.size)
+        except RuntimeError as error:
+            batches.halve(error)
+            continue
+        start += len(points)
+        yield candidates, len(points)
+
+
+def _decode_batch(
+    points: npt.NDArray[np.float64],
+    crop: Crop,
+    features: Features,
+    settings: _Settings,
+    batch: int,
+) -> _Candidates:
+    """Decode some points, then filter and measure their masks."""
+    options, model = settings.options, settings.model
+    point = torch.as_tensor(points, dtype=torch.float32, device=model.device)
+    prompts = _to_frame(point, crop.size, model.image_size)
+    answer = decode(prompts, features, model, multimask=options.multimask_output)
+    if options.use_m2m:
+        answer = refine(prompts, answer[0], features, model, batch)
+    point = point.repeat_interleave(answer[0].shape[1], dim=0)
+    logits, iou = answer[0].flatten(0, 1), answer[1].flatten(0, 1)
+    cut = options.mask_threshold
+
+    kept = (
+        iou > settings.iou_floor
+        if settings.iou_floor > 0
+        else torch.ones_like(iou, dtype=torch.bool)
+    )
+    logits, iou, point = logits[kept], iou[kept], point[kept]
+    stable = stability(logits, crop.size, mask_threshold=cut, offset=options.stability_score_offset)
+    if settings.stability_floor > 0:
+        kept = stable >= settings.stability_floor
+        logits, iou, point, stable = logits[kept], iou[kept], point[kept], stable[kept]
+    area, box = area_and_box(logits, crop.size, mask_threshold=cut)
+    x0, y0, _, _ = crop.box
+    return _Candidates(
+        predicted_iou=_numpy(iou.float()),
+        stability=_numpy(stable),
+        area=_numpy(area),
+        box=_numpy(box) + np.array([x0, y0, x0, y0], np.int32),
+        point=_numpy(point) + np.array([x0, y0], np.float32),
+        logits=_numpy(logits.float()),
+        crop=crop,
+    )
+
+
+def _to_frame(point: Tensor, size: tuple[int, int], image_size: int) -> Tensor:
+    """Move points from a crop's pixels to the model's frame, rounding as upstream does."""
+    height, width = size
+    relative = torch.stack([point[:, 0] / width, point[:, 1] / height], dim=1)
+    return relative * image_size
+
+
+def _numpy(tensor: Tensor) -> npt.NDArray[Any]:
+    """Return a tensor's values on the CPU."""
+    values: npt.NDArray[Any] = tensor.cpu().numpy()
+    return values
+
+
+def _gather(
+    found: list[_Candidates], image_size: tuple[int, int], record: dict[str, Any]
+) -> Proposals:
+    """Join the batches, giving each one's logits back as soon as they are copied."""
+
+    def joined(name: str, dtype: type[np.generic], *shape: int) -> npt.NDArray[Any]:
+        parts = [getattr(some, name) for some in found]
+        return np.concatenate([np.empty((0, *shape), dtype), *parts])
+
+    counts = [len(some.predicted_iou) for some in found]
+    crop = np.repeat(np.array([some.crop.index for some in found], np.int32), counts)
+    crop_boxes = np.array([some.crop.box for some in found], np.int32).reshape(-1, 4)
+    scores = {
+        "predicted_iou": joined("predicted_iou", np.float32),
+        "stability": joined("stability", np.float32),
+        "area": joined("area", np.int64),
+        "box": joined("box", np.int32, 4),
+        "point": joined("point", np.float32, 2),
+        "crop_box": np.repeat(crop_boxes, counts, axis=0),
+        "crop": crop,
+    }
+    return Proposals(**scores, logits=_stack(found), image_size=image_size, record=record)
+
+
+def _stack(found: list[_Candidates]) -> npt.NDArray[np.float32]:
+    """Join the logits and empty the list, so that no two copies of all exist."""
+    shape = found[0].logits.shape[1:] if found else (0, 0)
+    logits = np.empty((sum(len(some.logits) for some in found), *shape), np.float32)
+    end = len(logits)
+    while found:
+        some = found.pop().logits
+        logits[end - len(some) : end] = some
+        end -= len(some)
+    return logits
+
+
+def _record(
+    settings: _Settings, batches: Batches, points: int, region: npt.NDArray[np.bool_] | None
+) -> dict[str, Any]:
+    """Say how the proposals were made."""
+    model, options = settings.model, settings.options
+    return {
+        "model": model.name,
+        "sha256": model.sha256,
+        "device": str(model.device),
+        "precision": str(model.dtype).removeprefix("torch."),
+        "generator": options.model_dump(mode="json"),
+        "iou_floor": settings.iou_floor,
+        "stability_floor": settings.stability_floor,
+        "points": points,
+        "points_per_batch": batches.size,
+        "whole_image": region is None,
+        "notes": batches.notes,
+    }

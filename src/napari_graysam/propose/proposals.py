@@ -1,0 +1,223 @@
+"""Every candidate mask of one view with its scores: what a run of the model leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_graysam.errors import OutputError, ProposalsError
+from napari_graysam.propose.statistics import area_and_box, enlarge, stability
+from napari_graysam.recipe import GeneratorOptions
+
+_FORMAT = "napari-graysam proposals 1"
+
+
+@dataclass(frozen=True, eq=False)
+class Proposals:
+    """Candidate masks in the generator's order: by crop, then point, then mask.
+
+    Arrays are made read-only. Boxes and points are in pixels of the whole image.
+
+    Parameters
+    ----------
+    predicted_iou
+        float32 (N,).
+    stability
+        float32 (N,), in [0, 1].
+    area
+        int64 (N,), pixels.
+    box
+        int32 (N, 4), ``(x0, y0, x1, y1)``, *inclusive*; an empty mask has the crop's first
+        pixel.
+    point
+        float32 (N, 2), the prompt's ``(x, y)``.
+    crop_box
+        int32 (N, 4), ``(x0, y0, x1, y1)``, half-open.
+    crop
+        int32 (N,), number of the crop.
+    logits
+        float32 (N, h, w), covering the crop.
+    image_size
+        ``(H, W)`` of the view.
+    record
+        How they were made, JSON-able: model, device, precision, generator options, floors.
+    """
+
+    predicted_iou: npt.NDArray[np.float32]
+    stability: npt.NDArray[np.float32]
+    area: npt.NDArray[np.int64]
+    box: npt.NDArray[np.int32]
+    point: npt.NDArray[np.float32]
+    crop_box: npt.NDArray[np.int32]
+    crop: npt.NDArray[np.int32]
+    logits: npt.NDArray[np.float32]
+    image_size: tuple[int, int]
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that all arrays describe the same candidates, and freeze them."""
+        count = len(self.predicted_iou)
+        for name, dtype, shape in _ARRAYS:
+            array = getattr(self, name)
+            # The logits' size is the model's.
+            expected = (count, *(shape if name != "logits" else array.shape[-2:]))
+            if array.dtype != dtype or array.shape != expected:
+                raise ProposalsError(
+                    f"proposals.{name} must be {np.dtype(dtype)} {expected}, "
+                    f"got {array.dtype} {array.shape}"
+                )
+            view = array.view()
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
+
+    def __len__(self) -> int:
+        """Return the number of candidates."""
+        return len(self.predicted_iou)
+
+    @property
+    def device(self) -> torch.device:
+        """The device that measured the masks, so that rounding stays the same; else the CPU."""
+        name = torch.device(self.record.get("device", "cpu"))
+        present = {
+            "cuda": torch.cuda.is_available(),
+            "mps": torch.backends.mps.is_available(),
+        }
+        return name if present.get(name.type, False) else torch.device("cpu")
+
+    def bits(self, index: int, mask_threshold: float) -> npt.NDArray[np.bool_]:
+        """Return one mask's pixels inside its box, bool (y1 - y0 + 1, x1 - x0 + 1)."""
+        x0, y0, x1, y1 = self.crop_box[index].tolist()
+        logits = torch.tensor(self.logits[index : index + 1], device=self.device)
+        inside = enlarge(logits, (y1 - y0, x1 - x0))[0] > mask_threshold
+        left, top, right, bottom = (self.box[index] - [x0, y0, x0, y0]).tolist()
+        bits: npt.NDArray[np.bool_] = inside[top : bottom + 1, left : right + 1].cpu().numpy()
+        return bits.copy()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to an ``.npz`` file, whole or not at all.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        target = Path(path)
+        text = {"format": _FORMAT, "image_size": self.image_size, "record": self.record}
+        arrays = {name: getattr(self, name) for name, _, _ in _ARRAYS}
+        part = None
+        try:
+            with tempfile.NamedTemporaryFile(
+                dir=target.parent, prefix=f".{target.name}.", delete=False
+            ) as file:
+                part = Path(file.name)
+                np.savez(file, about=np.array(json.dumps(text)), **arrays)
+            part.replace(target)
+        except OSError as error:
+            if part is not None:
+                part.unlink(missing_ok=True)
+            raise OutputError(
+                f"cannot write the proposals to {target}: {error.strerror or error}. "
+                "Choose a folder that exists, is writable and has "
+                f"{self.logits.nbytes / 1e6:.0f} MB free"
+            ) from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ProposalsError
+            If the file is missing, truncated, or was not written by `save`.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                about = json.loads(str(file["about"]))
+                if about["format"] != _FORMAT:
+                    raise ProposalsError(
+                        f"{path} is in the format {about['format']!r}; expected {_FORMAT!r}"
+                    )
+                height, width = about["image_size"]
+                arrays = {name: file[name] for name, _, _ in _ARRAYS}
+            return cls(**arrays, image_size=(height, width), record=about["record"])
+        except ProposalsError:
+            raise
+        except FileNotFoundError as error:
+            raise ProposalsError(f"there is no file {path}") from error
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise ProposalsError(
+                f"{path} holds no proposals of napari-graysam or is damaged ({error}): "
+                "delete it and run the model again"
+            ) from error
+
+
+# Name, dtype and shape after the first axis.
+_ARRAYS: tuple[tuple[str, type[np.generic], tuple[int, ...]], ...] = (
+    ("predicted_iou", np.float32, ()),
+    ("stability", np.float32, ()),
+    ("area", np.int64, ()),
+    ("box", np.int32, (4,)),
+    ("point", np.float32, (2,)),
+    ("crop_box", np.int32, (4,)),
+    ("crop", np.int32, ()),
+    ("logits", np.float32, ()),
+)
+
+
+def rescore(proposals: Proposals, generator: GeneratorOptions) -> Proposals:
+    """Measure stability, area and box again, for another threshold or offset.
+
+    Parameters
+    ----------
+    proposals
+        Made with a stability floor of 0, unless nothing changes.
+    generator
+        Uses ``mask_threshold`` and ``stability_score_offset``.
+
+    Returns
+    -------
+    Proposals
+        The same object if both are what it was made with.
+
+    Raises
+    ------
+    ProposalsError
+        If candidates were already dropped by their stability under the old values.
+    """
+    changed = {
+        "mask_threshold": generator.mask_threshold,
+        "stability_score_offset": generator.stability_score_offset,
+    }
+    made_with = proposals.record["generator"]
+    if all(made_with[name] == value for name, value in changed.items()):
+        return proposals
+    if proposals.record["stability_floor"] > 0:
+        raise ProposalsError(
+            "these proposals hold only masks with a stability of at least "
+            f"{proposals.record['stability_floor']} at mask_threshold "
+            f"{made_with['mask_threshold']} and stability_score_offset "
+            f"{made_with['stability_score_offset']}; to change those, propose with "
+            "stability_floor=0"
+        )
+    scores = np.empty_like(proposals.stability)
+    area = np.empty_like(proposals.area)
+    box = np.empty_like(proposals.box)
+    for index, (x0, y0, x1, y1) in enumerate(proposals.crop_box.tolist()):
+        size = (y1 - y0, x1 - x0)
+        logits = torch.tensor(proposals.logits[index : index + 1], device=proposals.device)
+        cut = generator.mask_threshold
+        score = stability(logits, size, mask_threshold=cut, offset=generator.stability_score_offset)
+        areas, boxes = area_and_box(logits, size, mask_threshold=cut)
+        scores[index], area[index] = score.item(), areas.item()
+        box[index] = boxes[0].cpu().numpy() + np.array([x0, y0, x0, y0], np.int32)
+    record = {**proposals.record, "generator": {**made_with, **changed}}
+    return replace(proposals, stability=scores, area=area, box=box, record=record)

@@ -1,0 +1,108 @@
+"""Which candidates pass on their own: quality thresholds and crop edges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_graysam.errors import ProposalsError
+from napari_graysam.recipe import GeneratorOptions
+
+if TYPE_CHECKING:
+    from napari_graysam.propose import Proposals
+
+# How close to a crop's edge a box may come, in pixels; fixed in upstream.
+EDGE_TOLERANCE = 20
+
+# Parameters that only a new run of the model can change.
+_OF_THE_RUN = (
+    "points_per_side",
+    "point_grids",
+    "crop_n_layers",
+    "crop_overlap_ratio",
+    "crop_n_points_downscale_factor",
+    "use_m2m",
+    "multimask_output",
+)
+
+
+def check_covers(proposals: Proposals, generator: GeneratorOptions) -> None:
+    """Check that proposals hold every candidate that a selection may ask for.
+
+    Raises
+    ------
+    ProposalsError
+        If they come from another grid, or a threshold lies below the floor of what was kept.
+    """
+    wanted = generator.model_dump(mode="json")
+    made_with = proposals.record["generator"]
+    for name in _OF_THE_RUN:
+        if wanted[name] != made_with[name]:
+            raise ProposalsError(
+                f"generator.{name} is {wanted[name]} but these proposals were made with "
+                f"{made_with[name]}: run the model again"
+            )
+    for name, floor in (
+        ("pred_iou_thresh", proposals.record["iou_floor"]),
+        ("stability_score_thresh", proposals.record["stability_floor"]),
+    ):
+        if wanted[name] < floor:
+            raise ProposalsError(
+                f"generator.{name} is {wanted[name]} but these proposals hold only what passed "
+                f"{floor}: run the model again, with a lower floor"
+            )
+
+
+def passes_thresholds(proposals: Proposals, generator: GeneratorOptions) -> npt.NDArray[np.bool_]:
+    """Tell which candidates exceed the IoU threshold and reach the stability threshold.
+
+    A threshold of 0 lets everything pass, as upstream. Scores are compared at the precision
+    that the model computed them at.
+
+    Returns
+    -------
+    bool (N,).
+    """
+    import torch
+
+    passed = torch.ones(len(proposals), dtype=torch.bool)
+    if generator.pred_iou_thresh > 0:
+        precision = getattr(torch, proposals.record["precision"])
+        iou = torch.tensor(proposals.predicted_iou).to(precision)
+        passed &= iou > generator.pred_iou_thresh
+    if generator.stability_score_thresh > 0:
+        passed &= torch.tensor(proposals.stability) >= generator.stability_score_thresh
+    mask: npt.NDArray[np.bool_] = passed.numpy()
+    return mask
+
+
+def near_crop_edge(
+    box: npt.NDArray[np.integer],
+    crop_box: npt.NDArray[np.integer],
+    image_size: tuple[int, int],
+    tolerance: float = EDGE_TOLERANCE,
+) -> npt.NDArray[np.bool_]:
+    """Tell which boxes touch an edge of their crop that is no edge of the image.
+
+    Parameters
+    ----------
+    box
+        (N, 4), ``(x0, y0, x1, y1)`` in image pixels, inclusive.
+    crop_box
+        (N, 4), of the crop that each mask was found in, half-open.
+    image_size
+        ``(H, W)``.
+    tolerance
+        Distance in pixels up to which a box touches.
+
+    Returns
+    -------
+    bool (N,): such masks are probably cut off by the crop.
+    """
+    height, width = image_size
+    at_crop = np.abs(box - crop_box) <= tolerance
+    at_image = np.abs(box - np.array([0, 0, width, height])) <= tolerance
+    cut: npt.NDArray[np.bool_] = (at_crop & ~at_image).any(axis=1)
+    return cut

@@ -1,0 +1,128 @@
+"""Records of masks in the form of ``SAM2AutomaticMaskGenerator.generate``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_graysam.recipe import GeneratorOptions
+from napari_graysam.select.masks import Mask
+
+if TYPE_CHECKING:
+    from napari_graysam.model import LoadedModel
+
+OutputMode = Literal["binary_mask", "uncompressed_rle", "coco_rle"]
+
+
+def generate(
+    view: npt.NDArray[np.uint8], model: LoadedModel, options: GeneratorOptions
+) -> list[dict[str, Any]]:
+    """Segment everything in a view, with upstream's parameters and upstream's records.
+
+    Parameters
+    ----------
+    view
+        uint8 (H, W, 3), RGB.
+    model
+        A SAM 2 model on its device.
+    options
+        The generator's parameters.
+
+    Returns
+    -------
+    list of dict
+        As `records`: the masks, scores and order of ``SAM2AutomaticMaskGenerator.generate``,
+        except that ``min_mask_region_area`` counts image pixels, on every device.
+
+    Raises
+    ------
+    ImageError
+        If the view has another type or shape.
+    DeviceError
+        If the device's memory does not suffice.
+    """
+    from napari_graysam.part import run
+    from napari_graysam.propose import propose
+    from napari_graysam.select.selection import survivors
+
+    proposals = run(propose(view, model, options))
+    masks = survivors(proposals, options)
+    return records(masks, options.output_mode, proposals.image_size)
+
+
+def records(
+    masks: Sequence[Mask], output_mode: OutputMode, shape: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """Describe masks as upstream does.
+
+    Parameters
+    ----------
+    masks
+        Masks of one image.
+    output_mode
+        What ``segmentation`` holds: ``"binary_mask"`` a bool array (H, W);
+        ``"uncompressed_rle"`` run lengths, column by column, starting with the outside;
+        ``"coco_rle"`` the same in COCO's compressed text.
+    shape
+        ``(H, W)`` of the image.
+
+    Returns
+    -------
+    list of dict
+        With ``segmentation``, ``area`` (pixels), ``bbox`` (``[x, y, w, h]``, where w and h
+        are one less than the number of columns and rows, as upstream gives them),
+        ``predicted_iou``, ``point_coords`` (``[[x, y]]``), ``stability_score`` and
+        ``crop_box`` (``[x, y, w, h]``).
+    """
+    return [_record(mask, output_mode, shape) for mask in masks]
+
+
+def run_lengths(inside: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Return the run lengths of a mask, column by column, starting with the outside.
+
+    Parameters
+    ----------
+    inside
+        bool (H, W).
+
+    Returns
+    -------
+    dict with ``size`` ``[H, W]`` and ``counts``, as COCO's uncompressed RLE.
+    """
+    line = inside.ravel(order="F")
+    changes = np.flatnonzero(line[1:] != line[:-1]) + 1
+    counts = np.diff(np.concatenate([[0], changes, [line.size]])).tolist()
+    return {"size": list(inside.shape), "counts": [0, *counts] if line[0] else counts}
+
+
+def _record(mask: Mask, output_mode: OutputMode, shape: tuple[int, int]) -> dict[str, Any]:
+    """Describe one mask."""
+    x0, y0, x1, y1 = mask.box
+    left, top, right, bottom = mask.crop_box
+    return {
+        "segmentation": _segmentation(mask.full(shape), output_mode),
+        "area": mask.area,
+        "bbox": [float(x0), float(y0), float(max(0, x1 - x0 - 1)), float(max(0, y1 - y0 - 1))],
+        "predicted_iou": mask.predicted_iou,
+        "point_coords": [list(mask.point)],
+        "stability_score": mask.stability,
+        "crop_box": [float(left), float(top), float(right - left), float(bottom - top)],
+    }
+
+
+def _segmentation(
+    inside: npt.NDArray[np.bool_], output_mode: OutputMode
+) -> npt.NDArray[np.bool_] | dict[str, Any]:
+    """Return a mask in the wanted form."""
+    if output_mode == "binary_mask":
+        return inside
+    if output_mode == "uncompressed_rle":
+        return run_lengths(inside)
+    from pycocotools import mask as coco
+
+    rle: dict[str, Any] = coco.encode(np.asfortranarray(inside.view(np.uint8)))
+    rle["counts"] = rle["counts"].decode("ascii")
+    return rle
