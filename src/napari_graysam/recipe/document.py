@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, ValidationError
 
@@ -23,7 +22,7 @@ from napari_graysam.recipe.storage import read_document, write_document
 from napari_graysam.recipe.syntax import dump_yaml, load_yaml
 from napari_graysam.recipe.values import set_values
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION = 1
 """Version of the recipe format that this program writes; it reads this and earlier ones."""
 
 
@@ -33,8 +32,10 @@ class Recipe(Part):
     Recipes are equal, and have the same hash, when all their values are equal.
     """
 
-    schema_version: Literal[1] = Field(
+    schema_version: int = Field(
         SCHEMA_VERSION,
+        ge=1,
+        le=SCHEMA_VERSION,
         title="Format version",
         description="Version of the recipe format; a newer program reads older recipes.",
     )
@@ -207,6 +208,8 @@ def presets() -> dict[str, str]:
 
 
 def _preset_files() -> dict[str, str]:
+    from importlib.resources import files
+
     folder = files("napari_graysam") / "presets"
     found = {
         file.name.removesuffix(".yaml"): file.read_text(encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any, NamedTuple, get_args
 
@@ -12,7 +11,14 @@ from pydantic_core import ErrorDetails
 
 from napari_graysam.errors import RecipeError
 from napari_graysam.part import Part
-from napari_graysam.recipe.reference import allowed, as_text, is_choice, kind_of, parts_in
+from napari_graysam.recipe.reference import (
+    allowed,
+    as_text,
+    is_choice,
+    kind_of,
+    listed,
+    parts_in,
+)
 
 MOST = 20
 """Problems that one message lists."""
@@ -35,8 +41,10 @@ def recipe_error(error: ValidationError, part: type[Part], source: str) -> Recip
     RecipeError
         With a line for every problem: dotted path, value that came, what is allowed.
     """
-    problems = [_describe(details, part) for details in error.errors(include_url=False)]
-    lines = [f"  {problem}" for problem in dict.fromkeys(problems)]
+    found = error.errors(include_url=False)
+    # A list whose items are wrong is reported again as a whole: the items say more.
+    parents = {details["loc"][:end] for details in found for end in range(len(details["loc"]))}
+    lines = [f"  {_describe(details, part)}" for details in found if details["loc"] not in parents]
     if len(lines) > MOST:
         lines[MOST:] = [f"  … and {len(lines) - MOST} more"]
     return RecipeError("\n".join([f"{source} is not a valid recipe:", *lines]))
@@ -44,6 +52,8 @@ def recipe_error(error: ValidationError, part: type[Part], source: str) -> Recip
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Text that proposes the known word closest to a mistyped one, or nothing."""
+    import difflib
+
     close = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
@@ -78,6 +88,8 @@ def _place(loc: tuple[int | str, ...], part: type[Part]) -> _Place:
 def _describe(details: ErrorDetails, part: type[Part]) -> str:
     place = _place(details["loc"], part)
     kind, came = details["type"], details["input"]
+    if kind == "json_invalid":
+        return "a text in it is not valid Unicode"
     if kind == "value_error":
         reason = str(details["ctx"]["error"])
         is_leaf = place.field is not None and not parts_in(place.field.annotation)
@@ -86,8 +98,11 @@ def _describe(details: ErrorDetails, part: type[Part]) -> str:
         word = str(details["loc"][-1])
         known = list(place.owner.model_fields)
         text = f"unknown key{did_you_mean(word, known)}; known here: {', '.join(known)}"
-    elif kind == "union_tag_invalid" or kind == "union_tag_not_found":
+    elif kind in ("union_tag_invalid", "union_tag_not_found"):
         return f"{place.path}.kind: {_wrong_kind(came, place.choices)}"
+    elif place.choices and isinstance(details["loc"][-1], int):
+        kinds = listed([kind_of(choice) for choice in place.choices])
+        text = f"{_came(came)} came; allowed is a mapping with the kind {kinds}"
     elif place.field is None:
         text = f"{_came(came)} came; {details['msg']}"
     elif kind == "missing":

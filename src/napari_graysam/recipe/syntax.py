@@ -48,10 +48,7 @@ class _Loader(yaml.SafeLoader):
                 seen.add(key.value)
                 continue
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-        return {
-            key.value: self.construct_object(value, deep=deep)
-            for key, value in node.value
-        }
+        return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         text = node.value
