@@ -107,13 +107,24 @@ def blend(image: Image, effect: Image, amount: float) -> Image:
     return bounded(cv2.addWeighted(image, 1 - amount, effect, amount, 0))
 
 
-def robust_maximum(magnitude: Image) -> float:
+def magnitude(across: Image, down: Image) -> Image:
+    """Return ``sqrt(across² + down²)``, (H, W).
+
+    OpenCV's ``magnitude`` differs in the last bit with the arrays' memory alignment.
+    """
+    squared = across * across
+    squared += down * down
+    length: Image = np.sqrt(squared, out=squared)
+    return length
+
+
+def robust_maximum(strength: Image) -> float:
     """Return the 99.5th percentile of a non-negative (H, W) array, within two floors.
 
     A tenth of the maximum, so that a few lines on an empty image are not blown up to
     white; and 0.001, so that rounding noise of a constant image is not.
     """
-    return max(float(np.percentile(magnitude, 99.5)), float(magnitude.max()) / 10, 1e-3)
+    return max(float(np.percentile(strength, 99.5)), float(strength.max()) / 10, 1e-3)
 
 
 def drawn(image: Image, strength: Image, amount: float, polarity: Polarity) -> Image:

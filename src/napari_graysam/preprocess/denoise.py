@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from napari_graysam.preprocess.base import PIXELS, BaseStep, Image, blur, bounded
+from napari_graysam.preprocess.base import PIXELS, BaseStep, Image, blur, bounded, magnitude
 
 
 class Gaussian(BaseStep):
@@ -275,7 +275,7 @@ def total_variation(image: Image, *, weight: float, iterations: int) -> Image:
         potential -= goal
         np.subtract(potential[:, 1:], potential[:, :-1], out=slope_x[:, :-1])
         np.subtract(potential[1:], potential[:-1], out=slope_y[:-1])
-        scale = cv2.magnitude(slope_x, slope_y)
+        scale = magnitude(slope_x, slope_y)
         scale *= step
         scale += np.float32(1)
         for flow, slope in ((flow_x, slope_x), (flow_y, slope_y)):

@@ -18,6 +18,7 @@ from napari_graysam.preprocess.base import (
     bounded,
     drawn,
     gaussian_blur,
+    magnitude,
 )
 
 
@@ -202,4 +203,4 @@ def _gradient_blend(
         derivative(smooth, cv2.CV_32F, dx, dy, scale=scale, borderType=cv2.BORDER_REFLECT)
         for dx, dy in ((1, 0), (0, 1))
     )
-    return drawn(image, cv2.magnitude(across, down), amount, polarity)
+    return drawn(image, magnitude(across, down), amount, polarity)

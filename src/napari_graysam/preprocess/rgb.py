@@ -109,7 +109,8 @@ def to_rgb(pixels: Image, rgb: Replicate | Channels | Colormap) -> npt.NDArray[n
 
 def _bytes(pixels: Image) -> npt.NDArray[np.uint8]:
     scaled = pixels * np.float32(255)
-    return np.rint(scaled, out=scaled).astype(np.uint8)
+    np.rint(scaled, out=scaled)
+    return scaled.astype(np.uint8)
 
 
 def _colored(pixels: Image, name: str) -> npt.NDArray[np.uint8]:

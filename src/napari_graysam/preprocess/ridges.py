@@ -15,6 +15,7 @@ from napari_graysam.preprocess.base import (
     Polarity,
     drawn,
     gaussian_blur,
+    magnitude,
 )
 
 RidgeMethod: TypeAlias = Literal["frangi", "sato"]
@@ -144,7 +145,7 @@ def _curvatures(image: Image, sigma: float, polarity: Polarity) -> tuple[Image, 
         for dx, dy in ((2, 0), (0, 2), (1, 1))
     )
     middle = (xx + yy) / np.float32(2)
-    spread = cv2.magnitude((xx - yy) / np.float32(2), xy)
+    spread = magnitude((xx - yy) / np.float32(2), xy)
     return middle + spread, middle - spread
 
 
