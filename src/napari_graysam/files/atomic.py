@@ -1,0 +1,62 @@
+"""Write a file whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from napari_graysam.errors import GraysamError, OutputError
+
+ADVICE = {
+    errno.ENOSPC: "The disk is full; free some space or choose another folder.",
+    errno.EDQUOT: "The disk quota is used up; free some space or choose another folder.",
+    errno.EROFS: "The place is read-only; choose another folder.",
+    errno.EACCES: "You may not write there; choose another folder.",
+    errno.EPERM: "You may not write there; choose another folder.",
+    errno.ENOTDIR: "A part of the path is a file, not a folder; choose another folder.",
+    errno.EEXIST: "A part of the path is a file, not a folder; choose another folder.",
+    errno.ENAMETOOLONG: "The name is too long; choose a shorter one.",
+}
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Generator[Path, None, None]:
+    """Give a temporary path beside `path`, renamed to it when the block succeeds.
+
+    Parameters
+    ----------
+    path
+        Where the file shall be. Its folder is made if missing; an existing file is replaced.
+
+    Yields
+    ------
+    Path
+        A name in the same folder with the same suffix. If the block fails, the file there is
+        removed, and what `path` held before stays.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be made, or the file cannot be written or renamed.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.stem[:40]}-{uuid4().hex[:12]}{target.suffix}")
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, target)
+    except GraysamError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        advice = ADVICE.get(error.errno or 0, "Choose another file name or folder.")
+        raise OutputError(f"Cannot write {target}: {reason}. {advice}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,203 @@
+"""Masks as COCO JSON with run-length encoding, written and read back.
+
+Format: the object detection format of cocodataset.org; `pycocotools` decodes the masks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam.errors import ImageError
+from napari_graysam.files.atomic import atomic_path
+from napari_graysam.select.masks import Mask
+
+CATEGORY = {"id": 1, "name": "object", "supercategory": ""}
+
+
+def write_coco(
+    path: str | os.PathLike[str],
+    masks: Sequence[Mask],
+    image_name: str,
+    shape: tuple[int, int],
+    recipe: Mapping[str, Any],
+) -> None:
+    """Write the masks of one image as COCO JSON.
+
+    Each annotation has, beside COCO's ``segmentation``, ``area``, ``bbox`` (x, y, width,
+    height) and ``iscrowd``: ``predicted_iou``, ``stability_score``, ``point_coords``,
+    ``crop_box`` (x, y, width, height), ``parent`` (an annotation's id, 0 for none), ``depth`` and
+    ``source``. Its id is the object's label.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    masks
+        In the order of their labels.
+    image_name
+        File name of the image.
+    shape
+        Rows and columns of the image.
+    recipe
+        Kept under ``info.recipe``.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    content = {
+        "info": {"description": "Masks by napari-graysam", "recipe": dict(recipe)},
+        "licenses": [],
+        "images": [
+            {"id": 1, "file_name": image_name, "height": int(shape[0]), "width": int(shape[1])}
+        ],
+        "categories": [CATEGORY],
+        "annotations": [
+            _annotation(mask, number, shape) for number, mask in enumerate(masks, start=1)
+        ],
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+
+
+def read_coco(path: str | os.PathLike[str]) -> list[Mask]:
+    """Read the masks that `write_coco` wrote.
+
+    Raises
+    ------
+    ImageError
+        The file is missing, no JSON, or not of that form.
+    """
+    name = os.fspath(path)
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ImageError(f"{name}: cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise ImageError(f"{name}: this is no JSON file: {error}.") from error
+    try:
+        image = content["images"][0]
+        shape = int(image["height"]), int(image["width"])
+        return [_mask(annotation, shape) for annotation in content["annotations"]]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ImageError(
+            f"{name}: not a COCO file of masks written by graysam: {what}. Expected one image, "
+            f"and annotations with run-length encoded segmentation, scores, prompt and parent."
+        ) from error
+
+
+def _annotation(mask: Mask, number: int, shape: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "id": number,
+        "image_id": 1,
+        "category_id": CATEGORY["id"],
+        "segmentation": encode(mask, shape),
+        "area": mask.area,
+        "bbox": _xywh(mask.box),
+        "iscrowd": 0,
+        "predicted_iou": float(mask.predicted_iou),
+        "stability_score": float(mask.stability),
+        "point_coords": [[float(value) for value in mask.point]],
+        "crop_box": _xywh(mask.crop_box),
+        "parent": mask.parent + 1,
+        "depth": int(mask.depth),
+        "source": mask.source,
+    }
+
+
+def encode(mask: Mask, shape: tuple[int, int]) -> dict[str, Any]:
+    """Encode a mask as COCO RLE with text counts, in the time and memory of its box."""
+    from pycocotools import mask as coco
+
+    rows, columns = shape
+    x0, y0, _, _ = mask.box
+    padded = np.pad(mask.bits, ((1, 1), (0, 0))).astype(np.int8).T
+    change = np.diff(padded, axis=1)
+    column, row = np.nonzero(change)
+    ends = (column + x0) * rows + row + y0
+    # A run that fills a column to its end goes on in the next one.
+    keep = np.ones(ends.size, bool)
+    meets = np.flatnonzero(ends[1:-1:2] == ends[2::2]) * 2 + 1
+    keep[meets] = keep[meets + 1] = False
+    ends = ends[keep]
+    total = rows * columns
+    last = [total] if not ends.size or ends[-1] < total else []
+    counts = np.diff(np.concatenate(([0], ends, last)).astype(np.int64))
+    rle = coco.frPyObjects({"counts": counts.tolist(), "size": [rows, columns]}, rows, columns)
+    return {"size": [int(rows), int(columns)], "counts": rle["counts"].decode("ascii")}
+
+
+def _mask(annotation: Mapping[str, Any], shape: tuple[int, int]) -> Mask:
+    (point,) = annotation["point_coords"]
+    x, y, width, height = (int(value) for value in annotation["bbox"])
+    box = (x, y, x + width, y + height)
+    bits = _decode(annotation["segmentation"], shape, box)
+    if int(np.count_nonzero(bits)) != annotation["area"]:
+        raise ValueError(f"area and segmentation of annotation {annotation['id']} disagree")
+    crop_x, crop_y, crop_width, crop_height = (int(value) for value in annotation["crop_box"])
+    return Mask(
+        bits=bits,
+        box=box,
+        predicted_iou=float(annotation["predicted_iou"]),
+        stability=float(annotation["stability_score"]),
+        point=(float(point[0]), float(point[1])),
+        crop_box=(crop_x, crop_y, crop_x + crop_width, crop_y + crop_height),
+        parent=int(annotation["parent"]) - 1,
+        depth=int(annotation["depth"]),
+        source=str(annotation["source"]),
+    )
+
+
+def _decode(
+    rle: Mapping[str, Any], shape: tuple[int, int], box: tuple[int, int, int, int]
+) -> NDArray[np.bool_]:
+    """Bits inside a box, in its time and memory; refuses runs that do not fill the image.
+
+    pycocotools' own decoder reads and writes out of bounds where counts are damaged.
+    """
+    if not isinstance(rle, dict) or tuple(rle["size"]) != shape:
+        raise ValueError(f"segmentation must be run-length encoded for an image of {shape}")
+    counts = _counts(rle["counts"])
+    rows, columns = shape
+    x0, y0, x1, y1 = box
+    if not (0 <= x0 <= x1 <= columns and 0 <= y0 <= y1 <= rows):
+        raise ValueError(f"bbox {_xywh(box)} lies outside of the image of {shape}")
+    if min(counts, default=0) < 0 or sum(counts) != rows * columns:
+        raise ValueError(f"the runs of a segmentation do not fill the image of {shape}")
+    ends = np.clip(np.cumsum(counts, dtype=np.int64) - x0 * rows, 0, (x1 - x0) * rows)
+    values = np.arange(len(counts)) % 2 == 1
+    bits = np.repeat(values, np.diff(ends, prepend=0)).reshape(x1 - x0, rows).T
+    return np.ascontiguousarray(bits[y0:y1])
+
+
+def _counts(text: str) -> list[int]:
+    """Run lengths from COCO's text: groups of 5 bits, the third and later relative.
+
+    Format: ``rleFrString`` of the COCO API's ``maskApi.c``.
+    """
+    counts: list[int] = []
+    value = shift = 0
+    for character in text.encode("ascii"):
+        group = character - 48
+        value |= (group & 31) << shift
+        shift += 5
+        if not group & 32:
+            if group & 16:
+                value -= 1 << shift
+            counts.append(value + counts[-2] if len(counts) > 2 else value)
+            value = shift = 0
+    return counts
+
+
+def _xywh(box: tuple[int, int, int, int]) -> list[int]:
+    x0, y0, x1, y1 = (int(value) for value in box)
+    return [x0, y0, x1 - x0, y1 - y0]

@@ -1,0 +1,30 @@
+"""Object tables as CSV."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from napari_graysam.files.atomic import atomic_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+    """Write a table as UTF-8 CSV with a header, one row per object, floats in full precision.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    table
+        Its index is left out: the column ``index`` holds the label ids.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
