@@ -163,7 +163,7 @@ def outlines(rng: np.random.Generator, family: str, radii: Floats) -> Floats:
         p = rng.uniform(*power)
         reach = (np.abs(np.cos(angle)) ** p + np.abs(np.sin(angle)) ** p) ** (-1 / p)
         for k in range(2, order + 1):
-            size = rng.normal(0, wobble / np.sqrt(k), (n, 1))
+            size = rng.normal(0, 2 * wobble / k, (n, 1))
             reach = reach * np.exp(size * np.cos(k * angle + rng.uniform(0, 2 * np.pi, (n, 1))))
     x = reach * np.cos(angle) * np.sqrt(aspect)
     y = reach * np.sin(angle) / np.sqrt(aspect)
@@ -176,11 +176,11 @@ def outlines(rng: np.random.Generator, family: str, radii: Floats) -> Floats:
 
 _FAMILIES = {
     "round": ((2, 2), (0.0, 0.0), 0.01, 2),
-    "blob": ((2, 2.3), (0.0, 0.6), 0.06, 4),
-    "lobed": ((2, 2.3), (0.0, 0.7), 0.17, 4),
+    "blob": ((2, 2.3), (0.0, 0.6), 0.045, 4),
+    "lobed": ((2, 2.3), (0.0, 0.7), 0.12, 4),
     "box": ((4, 12), (0.0, 1.2), 0.01, 3),
     "needle": ((2.5, 10), (1.2, 2.4), 0.02, 2),
-    "spread": ((1.0, 2.0), (0.0, 1.6), 0.36, 7),
+    "spread": ((1.0, 2.0), (0.0, 1.6), 0.3, 7),
 }
 """Superellipse exponent, log aspect ratio, waviness and highest harmonic of each family."""
 

@@ -1,0 +1,1 @@
+"""The napari plugin: a thin layer of widgets and layers over the library."""

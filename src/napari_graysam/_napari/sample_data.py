@@ -1,0 +1,54 @@
+"""File ▸ Open Sample: the sample images as layers."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from napari_graysam.samples import samples
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+def open_sample(name: str) -> list[LayerData]:
+    """Return a sample image and, where it is known, its hidden ground truth.
+
+    Parameters
+    ----------
+    name
+        A key of `napari_graysam.samples.samples`.
+
+    Returns
+    -------
+    layers
+        An Image layer, followed by a Labels layer if the sample has a ground truth. Both say in
+        ``metadata["napari-graysam"]`` which sample they are and which recipe preset suits it.
+    """
+    sample = samples()[name]
+    about = {"sample": name, "description": sample.description, "preset": sample.preset}
+    image = {"name": sample.title, "metadata": {"napari-graysam": about}}
+    layers: list[LayerData] = [(sample.load(), image, "image")]
+    truth = sample.truth()
+    if truth is not None:
+        hidden = {
+            "name": f"{sample.title}: ground truth",
+            "visible": False,
+            "metadata": {"napari-graysam": {**about, "ground_truth": True}},
+        }
+        layers.append((truth, hidden, "labels"))
+    return layers
+
+
+nuclei_uneven = partial(open_sample, "nuclei_uneven")
+phase_cells = partial(open_sample, "phase_cells")
+membranes = partial(open_sample, "membranes")
+particles = partial(open_sample, "particles")
+em_texture = partial(open_sample, "em_texture")
+faint = partial(open_sample, "faint")
+coins = partial(open_sample, "coins")
+cell = partial(open_sample, "cell")
+gravel = partial(open_sample, "gravel")
+brick = partial(open_sample, "brick")
+moon = partial(open_sample, "moon")
+microaneurysms = partial(open_sample, "microaneurysms")
+camera = partial(open_sample, "camera")

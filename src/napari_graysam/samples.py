@@ -1,0 +1,124 @@
+"""Sample images: ours with exact ground truth, and real ones that scikit-image brings along."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from io import BytesIO
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import model_validator
+
+from napari_graysam.errors import GraysamError
+from napari_graysam.part import Part
+
+INDEX = "samples.yaml"
+
+
+class Sample(Part):
+    """One sample image.
+
+    Attributes
+    ----------
+    name
+        Key in `samples`.
+    title
+        What menus show.
+    description
+        What the image shows and where it comes from.
+    preset
+        Name of the recipe that suits it.
+    file, labels
+        Names of the image and of its exact label image in the sample folder.
+    skimage
+        Name of the function of `skimage.data` instead of a file.
+    """
+
+    name: str
+    title: str
+    description: str
+    preset: str
+    file: str | None = None
+    labels: str | None = None
+    skimage: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.file is None) == (self.skimage is None):
+            raise ValueError(f"sample {self.name} needs either a file or a skimage name")
+        return self
+
+    def load(self) -> NDArray[Any]:
+        """Return the image as it is stored, (H, W), uint8 or uint16.
+
+        Raises
+        ------
+        GraysamError
+            If the installation lacks the file.
+        """
+        if self.file is not None:
+            return _read(self.file)
+        import skimage.data
+
+        image: NDArray[Any] = getattr(skimage.data, str(self.skimage))()
+        return image
+
+    def truth(self) -> NDArray[np.uint16] | None:
+        """Return the exact labels, (H, W), 0 is background; None where there are none."""
+        return None if self.labels is None else _read(self.labels)
+
+
+def samples() -> Mapping[str, Sample]:
+    """Return every sample by name, ours first; nothing is downloaded.
+
+    Raises
+    ------
+    GraysamError
+        If the installation lacks the sample files.
+    """
+    entries = yaml.safe_load(_resource(INDEX).read_text(encoding="utf-8"))
+    return MappingProxyType({name: Sample(name=name, **entry) for name, entry in entries.items()})
+
+
+def folder() -> Traversable:
+    """Return the folder of the sample files: inside an installed package, or in a checkout.
+
+    Raises
+    ------
+    GraysamError
+        If neither holds the index of the samples.
+    """
+    package = files("napari_graysam")
+    places: list[Traversable] = [package / "sample_data"]
+    if isinstance(package, Path):
+        places.append(package.parents[1] / "sample_data")
+    for place in places:
+        if (place / INDEX).is_file():
+            return place
+    looked = " and ".join(str(place) for place in places)
+    raise GraysamError(
+        f"The sample images are missing: there is no {INDEX} in {looked}. "
+        "Install napari-graysam again."
+    )
+
+
+def _resource(name: str) -> Traversable:
+    """Return one file of the sample folder."""
+    place = folder()
+    if not (place / name).is_file():
+        raise GraysamError(f"{name} is missing in {place}. Install napari-graysam again.")
+    return place / name
+
+
+def _read(name: str) -> NDArray[Any]:
+    """Read one TIFF of the sample folder."""
+    import tifffile
+
+    image: NDArray[Any] = tifffile.imread(BytesIO(_resource(name).read_bytes()))
+    return image

@@ -1,0 +1,83 @@
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+import yaml
+
+from napari_graysam.samples import samples
+
+ROOT = Path(__file__).parents[1]
+MANIFEST = ROOT / "src" / "napari_graysam" / "napari.yaml"
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    npe2 = pytest.importorskip("npe2")
+    return npe2.PluginManifest.from_file(ROOT / "napari.yaml")
+
+
+def test_the_manifest_at_the_top_is_the_packaged_one(manifest):
+    assert manifest.name == "napari-graysam"
+    packaged = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
+    assert packaged == yaml.safe_load((ROOT / "napari.yaml").read_text(encoding="utf-8"))
+
+
+def test_every_command_can_be_imported(manifest):
+    for command in manifest.contributions.commands:
+        assert command.id.startswith("napari-graysam.")
+        module, _, attribute = command.python_name.partition(":")
+        assert callable(EntryPoint("x", f"{module}:{attribute}", "x").load())
+
+
+def test_every_contribution_has_a_command(manifest):
+    known = {command.id for command in manifest.contributions.commands}
+    assert {sample.command for sample in manifest.contributions.sample_data} <= known
+
+
+def test_open_sample_offers_every_sample(manifest):
+    offered = {entry.key: entry for entry in manifest.contributions.sample_data}
+    assert list(offered) == list(samples())
+    for name, sample in samples().items():
+        assert offered[name].display_name == sample.title
+        assert offered[name].command == f"napari-graysam.sample.{name}"
+
+
+def test_samples_open_as_layers(manifest):
+    from napari.layers import Image, Labels, Layer
+
+    commands = {command.id: command for command in manifest.contributions.commands}
+    for entry in manifest.contributions.sample_data:
+        opener = EntryPoint("x", commands[entry.command].python_name, "x").load()
+        layers = [Layer.create(*layer) for layer in opener()]
+        sample = samples()[entry.key]
+        assert isinstance(layers[0], Image)
+        assert layers[0].name == sample.title
+        assert layers[0].data.shape == sample.load().shape
+        about = layers[0].metadata["napari-graysam"]
+        assert (about["sample"], about["preset"]) == (entry.key, sample.preset)
+        if sample.labels is None:
+            assert len(layers) == 1
+        else:
+            assert isinstance(layers[1], Labels)
+            assert not layers[1].visible
+            assert (layers[1].data == sample.truth()).all()
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_manifest_and_samples_once(tmp_path):
+    pytest.importorskip("hatchling")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        names = wheel.namelist()
+        packed = wheel.read("napari_graysam/napari.yaml")
+    assert packed == MANIFEST.read_bytes()
+    assert len(names) == len(set(names))
+    for sample in samples().values():
+        for file in filter(None, (sample.file, sample.labels)):
+            assert f"napari_graysam/sample_data/{file}" in names
+    assert not any(name.endswith("make_samples.py") for name in names)
