@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,9 @@ def _read_torch(path: Path, size: int, head: bytes) -> dict[str, Tensor]:
     if head.startswith(b"PK") and not zipped:
         raise ModelError(f"{path} is truncated: it ends after {readable_size(size)}. {_AGAIN}")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         if head.startswith((b"PK", b"\x80")):
             raise ModelError(
