@@ -20,7 +20,7 @@ LARGEST_SIDE = 32767
 """OpenCV stores pixel coordinates of several filters in signed 16 bits."""
 MOST_SAMPLES = 2**24
 """Percentiles look at no more pixels than this."""
-BLOCK = 2**20
+BLOCK = 2**16
 
 Number = int | float
 
@@ -271,7 +271,10 @@ def _map(
         above += int(np.count_nonzero(block > stop))
         if start < stop:
             np.clip(block, start, stop, out=block)
-            pixels[rows] = (block / scale - start / scale) / (stop / scale - start / scale)
+            block /= scale
+            block -= start / scale
+            block /= stop / scale - start / scale
+            pixels[rows] = block
     return pixels, below, above
 
 
