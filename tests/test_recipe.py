@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_graysam.errors import OutputError, RecipeError
-from napari_graysam.preprocess.intensity import Clahe
 from napari_graysam.preprocess.registry import STEPS
 from napari_graysam.preprocess.rgb import Channels, Colormap, Replicate
 from napari_graysam.recipe import (
@@ -358,7 +357,8 @@ def test_values_are_read_as_yaml() -> None:
             "name": "12",
         }
     )
-    assert recipe.preprocess == (Clahe(clip_limit=3),)
+    written = {"preprocess": [{"kind": "clahe", "clip_limit": 3}]}
+    assert recipe.preprocess == Recipe.from_dict(written).preprocess
     assert recipe.generator == GeneratorOptions(pred_iou_thresh=0.5, use_m2m=True)
     assert recipe.labels.max_area == 900
     assert recipe.image.window == Percentiles(low=1)
