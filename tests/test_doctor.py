@@ -144,7 +144,8 @@ def test_no_graphical_library_and_no_torchvision_is_imported():
     code = (
         "import sys; from napari_graysam import doctor\n"
         "doctor._try = lambda code: (True, '1')\n"
-        "for name in ('opencv', 'torchvision', 'napari', 'qt'): list(getattr(doctor, '_' + name)())\n"
+        "for name in ('_opencv', '_torchvision', '_napari', '_qt'):\n"
+        "    list(getattr(doctor, name)())\n"
         "names = {name.split('.')[0] for name in sys.modules}\n"
         "assert not names & {'napari', 'qtpy', 'PyQt6', 'PySide6', 'torchvision', 'cv2'}, names"
     )
