@@ -1,0 +1,39 @@
+"""Raw against preprocessed, and both against a ground truth."""
+
+from napari_graysam.compare.changes import CHANGES, Change, Event, Rules, find_changes
+from napari_graysam.compare.comparison import (
+    ARMS,
+    CODES,
+    Arm,
+    Comparison,
+    compare_labels,
+    compare_masks,
+)
+from napari_graysam.compare.matching import Overlaps, label_overlaps, mask_overlaps, match
+from napari_graysam.compare.metrics import IOU_THRESHOLDS, Scores, mean_scores, score
+from napari_graysam.compare.report import comparison_csv, comparison_figure, comparison_json
+
+__all__ = [
+    "ARMS",
+    "CHANGES",
+    "CODES",
+    "IOU_THRESHOLDS",
+    "Arm",
+    "Change",
+    "Comparison",
+    "Event",
+    "Overlaps",
+    "Rules",
+    "Scores",
+    "compare_labels",
+    "compare_masks",
+    "comparison_csv",
+    "comparison_figure",
+    "comparison_json",
+    "find_changes",
+    "label_overlaps",
+    "mask_overlaps",
+    "match",
+    "mean_scores",
+    "score",
+]

@@ -1,0 +1,261 @@
+"""The comparison of two arms as counts, a table and a difference image."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_graysam.compare.changes import (
+    CHANGES,
+    DEFAULT_RULES,
+    Change,
+    Event,
+    Rules,
+    find_changes,
+)
+from napari_graysam.errors import ImageError
+from napari_graysam.select.masks import Mask
+from napari_graysam.select.nesting import shared_pixels
+
+Arm = Literal["raw", "preprocessed"]
+ARMS: tuple[Arm, Arm] = ("raw", "preprocessed")
+CODES: dict[Change, int] = {change: code for code, change in enumerate(CHANGES, start=1)}
+
+COLUMNS = {
+    "arm": "str",
+    "index": "int64",
+    "change": "str",
+    "event": "int64",
+    "partners": "str",
+    "iou": "float64",
+    "area": "int64",
+    "delta_area": "float64",
+    "delta_predicted_iou": "float64",
+    "delta_stability": "float64",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What differs between the raw and the preprocessed arm.
+
+    Parameters
+    ----------
+    events
+        Every change; objects are named by their labels.
+    objects
+        One row per object of either arm: its ``arm``, label (``index``) and ``change``; the
+        number of its ``event`` from 1, which its ``partners`` (labels in the other arm,
+        separated by spaces) share; the ``iou`` with the best of them; its ``area``. The deltas
+        are preprocessed minus raw of the whole event: of the summed area and of the mean
+        scores. They are NaN without a partner, and where label images carry no scores.
+    difference
+        uint8 (H, W): 0 background, 1 kept, 2 changed, 3 gained, 4 lost, 5 split, 6 merged.
+        Objects of both arms are painted, smaller ones on top.
+    rules
+        The thresholds that were used.
+    """
+
+    events: tuple[Event, ...]
+    objects: pd.DataFrame
+    difference: NDArray[np.uint8]
+    rules: Rules
+
+    @property
+    def counts(self) -> dict[Change, int]:
+        """Number of changes of each class; a split of one object into three counts once."""
+        found = Counter(event.change for event in self.events)
+        return {change: found[change] for change in CHANGES}
+
+    def count_objects(self, arm: Arm) -> dict[Change, int]:
+        """Count the objects of one arm in each class; the sum is all its objects."""
+        of_arm = self.objects.loc[self.objects["arm"] == arm, "change"]
+        return {change: int((of_arm == change).sum()) for change in CHANGES}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return rules, counts and events as plain values for JSON, with None for NaN."""
+        paired = [event.iou for event in self.events if event.change in ("kept", "changed")]
+        return {
+            "rules": self.rules.model_dump(),
+            "counts": dict(self.counts),
+            "objects": {arm: dict(self.count_objects(arm)) for arm in ARMS},
+            "mean_iou": float(np.mean(paired)) if paired else None,
+            "events": [
+                {
+                    "change": event.change,
+                    "raw": list(event.raw),
+                    "preprocessed": list(event.preprocessed),
+                    "iou": None if np.isnan(event.iou) else event.iou,
+                }
+                for event in self.events
+            ],
+        }
+
+
+def compare_masks(
+    raw: Sequence[Mask],
+    preprocessed: Sequence[Mask],
+    shape: tuple[int, int],
+    rules: Rules = DEFAULT_RULES,
+) -> Comparison:
+    """Compare the masks of two arms; the label of a mask is its index plus 1.
+
+    Parameters
+    ----------
+    raw, preprocessed
+        Masks of one image, none empty; masks of one arm may overlap.
+    shape
+        (H, W) of the image.
+    rules
+        Thresholds; see `find_changes` for what they decide.
+    """
+    labels = (tuple(range(1, len(raw) + 1)), tuple(range(1, len(preprocessed) + 1)))
+    return _compare((raw, preprocessed), labels, shape, rules)
+
+
+def compare_labels(
+    raw: NDArray[np.integer], preprocessed: NDArray[np.integer], rules: Rules = DEFAULT_RULES
+) -> Comparison:
+    """Compare two label images of one shape; differences of scores are NaN.
+
+    Parameters
+    ----------
+    raw, preprocessed
+        Label images (H, W) of any integer dtype; 0 is background.
+    rules
+        Thresholds; see `find_changes` for what they decide.
+
+    Raises
+    ------
+    ImageError
+        If the shapes differ.
+    """
+    if raw.shape != preprocessed.shape or raw.ndim != 2:
+        raise ImageError(
+            f"The raw labels have shape {raw.shape}, the preprocessed ones {preprocessed.shape}; "
+            "a comparison needs two label images (H, W) of the same shape."
+        )
+    (ids_a, masks_a), (ids_b, masks_b) = label_masks(raw), label_masks(preprocessed)
+    return _compare((masks_a, masks_b), (ids_a, ids_b), (raw.shape[0], raw.shape[1]), rules)
+
+
+def label_masks(labels: NDArray[np.integer]) -> tuple[tuple[int, ...], tuple[Mask, ...]]:
+    """Turn a label image into its labels, ascending, and a mask without scores for each."""
+    from scipy.ndimage import find_objects
+
+    ids = np.unique(labels)
+    ids = ids[ids != 0]
+    numbered = np.where(labels != 0, np.searchsorted(ids, labels) + 1, 0)
+    masks = []
+    for number, (rows, columns) in enumerate(find_objects(numbered), start=1):
+        box = (columns.start, rows.start, columns.stop, rows.stop)
+        bits = numbered[rows, columns] == number
+        masks.append(Mask(bits, box, predicted_iou=float("nan"), stability=float("nan")))
+    return tuple(ids.tolist()), tuple(masks)
+
+
+def _compare(
+    arms: tuple[Sequence[Mask], Sequence[Mask]],
+    labels: tuple[tuple[int, ...], tuple[int, ...]],
+    shape: tuple[int, int],
+    rules: Rules,
+) -> Comparison:
+    """Find the changes and describe them with the objects' labels."""
+    events = find_changes(*arms, rules)
+    rows = [
+        row for number, event in enumerate(events, start=1) for row in _rows(number, event, arms)
+    ]
+    named = [
+        replace(
+            event,
+            raw=tuple(labels[0][i] for i in event.raw),
+            preprocessed=tuple(labels[1][i] for i in event.preprocessed),
+        )
+        for event in events
+    ]
+    for row in rows:
+        side = ARMS.index(row["arm"])
+        row["partners"] = " ".join(str(labels[1 - side][i]) for i in row["partners"])
+        row["index"] = labels[side][row["index"]]
+    table = pd.DataFrame(
+        {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in COLUMNS.items()}
+    )
+    return Comparison(
+        events=tuple(named),
+        objects=table.sort_values(["arm", "index"], ascending=[False, True], ignore_index=True),
+        difference=_difference(events, arms, shape),
+        rules=rules,
+    )
+
+
+def _rows(
+    number: int, event: Event, arms: tuple[Sequence[Mask], Sequence[Mask]]
+) -> list[dict[str, Any]]:
+    """Describe each object of one event by its position."""
+    members = (event.raw, event.preprocessed)
+    deltas = _deltas([arms[0][i] for i in event.raw], [arms[1][i] for i in event.preprocessed])
+    rows = []
+    for side, arm in enumerate(ARMS):
+        for index in members[side]:
+            mask, partners = arms[side][index], members[1 - side]
+            rows.append(
+                {
+                    "arm": arm,
+                    "index": index,
+                    "change": event.change,
+                    "event": number,
+                    "partners": partners,
+                    "iou": max((_iou(mask, arms[1 - side][i]) for i in partners), default=np.nan),
+                    "area": mask.area,
+                    **deltas,
+                }
+            )
+    return rows
+
+
+def _deltas(raw: Sequence[Mask], preprocessed: Sequence[Mask]) -> dict[str, float]:
+    """Subtract the raw side of an event from the preprocessed one."""
+    if not raw or not preprocessed:
+        return dict.fromkeys(("delta_area", "delta_predicted_iou", "delta_stability"), np.nan)
+
+    def measure(masks: Sequence[Mask]) -> NDArray[np.float64]:
+        scores = np.mean([(mask.predicted_iou, mask.stability) for mask in masks], axis=0)
+        return np.array([sum(mask.area for mask in masks), *scores], dtype=np.float64)
+
+    area, predicted_iou, stability = (measure(preprocessed) - measure(raw)).tolist()
+    return {
+        "delta_area": area,
+        "delta_predicted_iou": predicted_iou,
+        "delta_stability": stability,
+    }
+
+
+def _iou(one: Mask, other: Mask) -> float:
+    """Intersection over union of two masks."""
+    shared = shared_pixels(one, other)
+    return shared / (one.area + other.area - shared)
+
+
+def _difference(
+    events: Sequence[Event],
+    arms: tuple[Sequence[Mask], Sequence[Mask]],
+    shape: tuple[int, int],
+) -> NDArray[np.uint8]:
+    """Paint every object in the code of its class, smaller ones on top."""
+    coded = [
+        (mask, CODES[event.change])
+        for event in events
+        for mask in (*(arms[0][i] for i in event.raw), *(arms[1][i] for i in event.preprocessed))
+    ]
+    # Equal areas are ordered by geometry and not by arm: exchanged arms give the same picture.
+    coded.sort(key=lambda one: (-one[0].area, one[0].box, one[0].bits.tobytes(), one[1]))
+    difference = np.zeros(shape, dtype=np.uint8)
+    for mask, code in coded:
+        difference[mask.slices][mask.bits] = code
+    return difference

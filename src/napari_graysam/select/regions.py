@@ -1,0 +1,184 @@
+"""Cleaning of masks in image pixels: holes, islands, size and the image border.
+
+All work happens inside a mask's box; nothing of the image's size is allocated per mask.
+Pieces are 8-connected, holes too, as in ``remove_small_regions`` of the original
+segment-anything, whose semantics on the whole image are kept exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam.recipe import LabelOptions
+from napari_graysam.select.masks import Mask
+
+Box = tuple[int, int, int, int]
+
+
+def clean(
+    masks: Iterable[Mask],
+    shape: tuple[int, int],
+    options: LabelOptions,
+    min_mask_region_area: int = 0,
+) -> tuple[Mask, ...]:
+    """Clean every mask and drop those out of the wanted size or, if asked, at the border.
+
+    Regions smaller than ``min_mask_region_area`` go first, then ``options.fill_holes`` and
+    ``options.min_island`` apply; size and border are judged on the cleaned mask. The order is
+    kept; ``parent`` and ``depth`` are not touched, so nest afterwards.
+
+    Parameters
+    ----------
+    masks
+        Masks of one image.
+    shape
+        (H, W) of the image.
+    options
+        Uses ``fill_holes``, ``min_island``, ``min_area``, ``max_area`` and ``exclude_border``.
+    min_mask_region_area
+        The generator's parameter of that name, in image pixels.
+
+    Returns
+    -------
+    tuple of Mask
+        A mask that cleaning left as it was is the same object as before.
+    """
+    kept = []
+    for mask in masks:
+        cleaned = remove_small_regions(mask, shape, min_mask_region_area)
+        cleaned = fill_holes(cleaned, shape, options.fill_holes)
+        cleaned = remove_islands(cleaned, options.min_island)
+        if within_area(cleaned, options.min_area, options.max_area) and not (
+            options.exclude_border and touches_border(cleaned, shape)
+        ):
+            kept.append(cleaned)
+    return tuple(kept)
+
+
+def remove_small_regions(mask: Mask, shape: tuple[int, int], area: int) -> Mask:
+    """Fill holes, then remove islands, both where smaller than ``area`` pixels.
+
+    This is what ``postprocess_small_regions`` of the original segment-anything does to a mask;
+    upstream SAM 2 never calls it.
+    """
+    return remove_islands(fill_holes(mask, shape, area - 1), area)
+
+
+def fill_holes(mask: Mask, shape: tuple[int, int], max_hole: int) -> Mask:
+    """Fill background pieces of at most ``max_hole`` pixels.
+
+    As in segment-anything and scikit-image, a small piece cut off by the image border counts
+    as a hole too.
+
+    Parameters
+    ----------
+    mask
+        The mask to fill.
+    shape
+        (H, W) of the image.
+    max_hole
+        Largest hole that is filled, in pixels; 0 or less fills none.
+    """
+    if max_hole < 1 or mask.area == 0:
+        return mask
+    box = _surroundings(mask.box, shape, max_hole)
+    bits = reframe(mask, box)
+    pieces, sizes = _pieces(~bits)
+    small = sizes <= max_hole
+    small[0] = False
+    small[_reaching_out(pieces, box, shape)] = False
+    if not small.any():
+        return mask
+    filled = bits | small[pieces]
+    return mask.replace(bits=filled, box=box).with_bits(filled)
+
+
+def remove_islands(mask: Mask, min_island: int) -> Mask:
+    """Remove pieces of fewer than ``min_island`` pixels; the largest piece always stays.
+
+    Among equally large pieces the first in reading order stays.
+    """
+    if min_island < 2 or mask.area == 0:
+        return mask
+    pieces, sizes = _pieces(mask.bits)
+    keep = sizes >= min_island
+    keep[0] = False
+    if keep[1:].all():
+        return mask
+    if not keep.any():
+        largest = sizes == sizes[1:].max()
+        largest[0] = False
+        keep[pieces[largest[pieces]][0]] = True
+    return mask.with_bits(keep[pieces])
+
+
+def within_area(mask: Mask, min_area: int, max_area: int | None) -> bool:
+    """Tell whether the mask has at least ``min_area``, at most ``max_area`` and any pixels."""
+    area = mask.area
+    return max(1, min_area) <= area and (max_area is None or area <= max_area)
+
+
+def touches_border(mask: Mask, shape: tuple[int, int]) -> bool:
+    """Tell whether a pixel of the mask lies in the first or last row or column of the image."""
+    x0, y0, x1, y1 = mask.box
+    height, width = shape
+    bits = mask.bits
+    return bool(
+        (y0 == 0 and bits[:1].any())
+        or (x0 == 0 and bits[:, :1].any())
+        or (y1 == height and bits[-1:].any())
+        or (x1 == width and bits[:, -1:].any())
+    )
+
+
+def reframe(mask: Mask, box: Box) -> NDArray[np.bool_]:
+    """Return the mask's bits inside a box that encloses its own."""
+    x0, y0, x1, y1 = mask.box
+    bits = np.zeros((box[3] - box[1], box[2] - box[0]), bool)
+    bits[y0 - box[1] : y1 - box[1], x0 - box[0] : x1 - box[0]] = mask.bits
+    return bits
+
+
+def _pieces(bits: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Label the 8-connected pieces of ``bits`` from 1; sizes are indexed by label."""
+    import cv2
+
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats(
+        np.ascontiguousarray(bits).view(np.uint8), connectivity=8
+    )
+    return np.asarray(pieces), np.asarray(stats[:, cv2.CC_STAT_AREA])
+
+
+def _surroundings(box: Box, shape: tuple[int, int], area: int) -> Box:
+    """Grow a box by one pixel, and over any part of the outside of at most ``area`` pixels.
+
+    After that every background piece that leaves the box is larger than ``area``, because
+    beyond it lies either one connected frame or a strip that was found large.
+    """
+    height, width = shape
+    x0, y0 = max(0, box[0] - 1), max(0, box[1] - 1)
+    x1, y1 = min(width, box[2] + 1), min(height, box[3] + 1)
+    if height * width - (y1 - y0) * (x1 - x0) <= area:
+        return 0, 0, width, height
+    if x1 - x0 == width:
+        y0 = 0 if y0 * width <= area else y0
+        y1 = height if (height - y1) * width <= area else y1
+    if y1 - y0 == height:
+        x0 = 0 if x0 * height <= area else x0
+        x1 = width if (width - x1) * height <= area else x1
+    return x0, y0, x1, y1
+
+
+def _reaching_out(pieces: NDArray[np.int32], box: Box, shape: tuple[int, int]) -> NDArray[np.int32]:
+    """List the pieces at those sides of the box that are not sides of the image."""
+    height, width = shape
+    sides = [
+        (box[1] > 0, pieces[0]),
+        (box[3] < height, pieces[-1]),
+        (box[0] > 0, pieces[:, 0]),
+        (box[2] < width, pieces[:, -1]),
+    ]
+    return np.concatenate([np.zeros(1, np.int32), *(side for inner, side in sides if inner)])

@@ -1,0 +1,129 @@
+"""The object table: one row per mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_graysam.select.masks import Mask
+from napari_graysam.select.regions import touches_border
+
+COLUMNS = {
+    "index": "int64",
+    "area": "int64",
+    "visible_area": "int64",
+    "bbox_x0": "int64",
+    "bbox_y0": "int64",
+    "bbox_x1": "int64",
+    "bbox_y1": "int64",
+    "centroid_x": "float64",
+    "centroid_y": "float64",
+    "predicted_iou": "float64",
+    "stability_score": "float64",
+    "point_x": "float64",
+    "point_y": "float64",
+    "crop_x0": "int64",
+    "crop_y0": "int64",
+    "crop_x1": "int64",
+    "crop_y1": "int64",
+    "parent": "int64",
+    "depth": "int64",
+    "source": "str",
+    "intensity_mean": "float64",
+    "intensity_min": "float64",
+    "intensity_max": "float64",
+    "intensity_std": "float64",
+    "eccentricity": "float64",
+    "solidity": "float64",
+    "perimeter": "float64",
+    "equivalent_diameter": "float64",
+    "touching_border": "bool",
+}
+
+
+def object_table(
+    masks: Sequence[Mask], labels: NDArray[np.integer], raw: NDArray[np.generic]
+) -> pd.DataFrame:
+    """Measure every mask.
+
+    Positions are in image pixels with the centre of the first pixel at (0, 0); boxes are
+    half-open. Shapes are those of `skimage.measure.regionprops`, measured on the whole mask,
+    also where another one covers it; ``visible_area`` counts the pixels it has in ``labels``.
+
+    Parameters
+    ----------
+    masks
+        Masks of one image, none empty; the label of a mask is its index plus 1.
+    labels
+        Label image (H, W) painted from them.
+    raw
+        Original image (H, W), of any real dtype. Intensities leave out what is not finite and
+        are NaN where nothing else is left.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns and dtypes of `COLUMNS`, also without any mask. ``index`` is the label,
+        ``parent`` the label of the mask around it, or 0.
+    """
+    visible = np.bincount(labels.ravel(), minlength=len(masks) + 1)
+    rows = [
+        {
+            "index": label,
+            "visible_area": visible[label],
+            **_model(mask),
+            **_intensity(raw[mask.slices][mask.bits]),
+            **_shape(mask),
+            "touching_border": touches_border(mask, (raw.shape[0], raw.shape[1])),
+        }
+        for label, mask in enumerate(masks, start=1)
+    ]
+    return pd.DataFrame(
+        {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in COLUMNS.items()}
+    )
+
+
+def _model(mask: Mask) -> dict[str, Any]:
+    """Collect what the generator says about a mask."""
+    return {
+        **dict(zip(("bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1"), mask.box, strict=True)),
+        **dict(zip(("crop_x0", "crop_y0", "crop_x1", "crop_y1"), mask.crop_box, strict=True)),
+        "predicted_iou": mask.predicted_iou,
+        "stability_score": mask.stability,
+        "point_x": mask.point[0],
+        "point_y": mask.point[1],
+        "parent": mask.parent + 1,
+        "depth": mask.depth,
+        "source": mask.source,
+    }
+
+
+def _intensity(values: NDArray[Any]) -> dict[str, float]:
+    """Summarise the finite values inside a mask in float64."""
+    known = values[np.isfinite(values)].astype(np.float64)
+    names = ("intensity_mean", "intensity_min", "intensity_max", "intensity_std")
+    if known.size == 0:
+        return dict.fromkeys(names, float("nan"))
+    measured = (known.mean(), known.min(), known.max(), known.std())
+    return dict(zip(names, map(float, measured), strict=True))
+
+
+def _shape(mask: Mask) -> dict[str, Any]:
+    """Measure a mask's shape."""
+    from skimage.measure import regionprops
+
+    (region,) = regionprops(mask.bits.astype(np.uint8))
+    y, x = region.centroid
+    return {
+        "area": mask.area,
+        "centroid_x": x + mask.box[0],
+        "centroid_y": y + mask.box[1],
+        "eccentricity": region.eccentricity,
+        "solidity": region.solidity,
+        "perimeter": region.perimeter,
+        "equivalent_diameter": region.equivalent_diameter_area,
+    }

@@ -1,0 +1,313 @@
+"""What preprocessing changed."""
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from pydantic import ValidationError
+
+from napari_graysam.compare import (
+    ARMS,
+    CHANGES,
+    CODES,
+    Rules,
+    compare_labels,
+    compare_masks,
+    comparison_csv,
+    comparison_figure,
+    comparison_json,
+    mask_overlaps,
+    score,
+)
+from napari_graysam.errors import ImageError
+from napari_graysam.select.masks import Mask
+
+SHAPE = (20, 60)
+MIRROR = {"gained": "lost", "lost": "gained", "split": "merged", "merged": "split"}
+LABELS = hnp.arrays(np.int32, (4, 9), elements=st.integers(0, 4))
+
+
+def bar(start, stop, **scores):
+    """Ten rows high, so that one column is ten pixels."""
+    return Mask(np.ones((10, stop - start), bool), (start, 5, stop, 15), **scores)
+
+
+MASKS = st.lists(
+    st.builds(
+        lambda x, y, w, h: Mask(np.ones((h, w), bool), (x, y, x + w, y + h)),
+        st.integers(0, 8),
+        st.integers(0, 6),
+        st.integers(1, 6),
+        st.integers(1, 5),
+    ),
+    max_size=6,
+)
+
+
+def changes(raw, preprocessed, rules=None):
+    comparison = compare_masks(raw, preprocessed, SHAPE, rules or Rules())
+    return [(event.change, event.raw, event.preprocessed) for event in comparison.events]
+
+
+@pytest.mark.parametrize(
+    ("raw", "preprocessed", "expected"),
+    [
+        pytest.param([bar(0, 10)], [bar(0, 8)], ("kept", (1,), (1,)), id="kept at 0.8"),
+        pytest.param([bar(0, 10)], [bar(0, 7)], ("changed", (1,), (1,)), id="changed"),
+        pytest.param([bar(0, 10)], [bar(0, 5)], ("changed", (1,), (1,)), id="changed at 0.5"),
+        pytest.param([], [bar(0, 10)], ("gained", (), (1,)), id="gained"),
+        pytest.param([bar(0, 10)], [], ("lost", (1,), ()), id="lost"),
+        pytest.param([bar(0, 20)], [bar(0, 10), bar(11, 20)], ("split", (1,), (1, 2)), id="halves"),
+        pytest.param(
+            [bar(0, 20)], [bar(0, 14), bar(15, 20)], ("split", (1,), (1, 2)), id="large and small"
+        ),
+        pytest.param(
+            [bar(0, 9), bar(10, 19), bar(20, 30)],
+            [bar(0, 30)],
+            ("merged", (1, 2, 3), (1,)),
+            id="merged",
+        ),
+    ],
+)
+def test_each_class(raw, preprocessed, expected):
+    assert changes(raw, preprocessed) == [expected]
+
+
+def test_a_speck_beside_a_large_piece_makes_no_split():
+    assert changes([bar(0, 20)], [bar(0, 15), bar(18, 19)]) == [
+        ("changed", (1,), (1,)),
+        ("gained", (), (2,)),
+    ]
+
+
+def test_parts_must_cover_the_object():
+    assert [c for c, *_ in changes([bar(0, 20)], [bar(0, 7), bar(13, 20)])] == [
+        "gained",
+        "gained",
+        "lost",
+    ]
+
+
+def test_neighbours_that_reach_in_are_no_parts():
+    assert "split" not in [c for c, *_ in changes([bar(10, 30)], [bar(0, 20), bar(20, 40)])]
+
+
+def test_a_nested_piece_makes_no_split():
+    """Nested pieces cover the same pixels: they do not lie beside each other."""
+    assert changes([bar(0, 20)], [bar(0, 15), bar(2, 10)]) == [
+        ("changed", (1,), (1,)),
+        ("gained", (), (2,)),
+    ]
+
+
+def test_a_kept_object_may_gain_parts():
+    assert changes([bar(0, 20)], [bar(0, 20), bar(0, 9), bar(10, 20)]) == [
+        ("kept", (1,), (1,)),
+        ("gained", (), (2,)),
+        ("gained", (), (3,)),
+    ]
+
+
+def test_a_nested_pair_is_matched_level_by_level():
+    arm = [bar(0, 20), bar(5, 12)]
+    assert changes(arm, arm[::-1]) == [("kept", (1,), (2,)), ("kept", (2,), (1,))]
+
+
+def test_rules_move_the_limits():
+    raw, preprocessed = [bar(0, 10)], [bar(0, 7)]
+    assert changes(raw, preprocessed, Rules(kept_iou=0.7))[0][0] == "kept"
+    assert changes(raw, preprocessed, Rules(match_iou=0.75))[1][0] == "lost"
+    with pytest.raises(ValidationError, match="must not exceed kept_iou"):
+        Rules(match_iou=0.9)
+
+
+def swapped(events):
+    return sorted(
+        (MIRROR.get(event.change, event.change), event.preprocessed, event.raw) for event in events
+    )
+
+
+def assert_mirrored(forth, back):
+    assert swapped(forth.events) == sorted((e.change, e.raw, e.preprocessed) for e in back.events)
+    mirror = np.array([0, *(CODES[MIRROR.get(change, change)] for change in CHANGES)])
+    np.testing.assert_array_equal(mirror[forth.difference], back.difference)
+    pairs = {"raw": "preprocessed", "preprocessed": "raw"}
+    ours = forth.objects.assign(arm=forth.objects["arm"].map(pairs)).set_index(["arm", "index"])
+    theirs = back.objects.set_index(["arm", "index"])
+    pd.testing.assert_series_equal(
+        -ours["delta_area"].sort_index(), theirs["delta_area"].sort_index()
+    )
+    pd.testing.assert_series_equal(ours["iou"].sort_index(), theirs["iou"].sort_index())
+
+
+@settings(max_examples=40, deadline=None)
+@given(LABELS, LABELS)
+def test_exchanging_label_images_mirrors_the_comparison(a, b):
+    assert_mirrored(compare_labels(a, b), compare_labels(b, a))
+
+
+def distinct(masks):
+    """Equal masks of one arm are told apart by position only."""
+    return list({mask.box: mask for mask in masks}.values())
+
+
+@settings(max_examples=40, deadline=None)
+@given(MASKS.map(distinct), MASKS.map(distinct))
+def test_exchanging_masks_mirrors_splits_and_merges(a, b):
+    forth, back = compare_masks(a, b, SHAPE).counts, compare_masks(b, a, SHAPE).counts
+    assert {MIRROR.get(change, change): n for change, n in forth.items()} == back
+
+
+@settings(max_examples=40, deadline=None)
+@given(MASKS, MASKS)
+def test_every_object_is_in_exactly_one_class(a, b):
+    comparison = compare_masks(a, b, SHAPE)
+    for arm, masks in zip(ARMS, (a, b), strict=True):
+        named = sorted(i for event in comparison.events for i in getattr(event, arm))
+        assert named == list(range(1, len(masks) + 1))
+        rows = comparison.objects[comparison.objects["arm"] == arm]
+        assert rows["index"].tolist() == named
+        assert sum(comparison.count_objects(arm).values()) == len(masks)
+    covered = sum((mask.full(SHAPE).astype(int) for mask in (*a, *b)), np.zeros(SHAPE, int))
+    np.testing.assert_array_equal(comparison.difference > 0, covered > 0)
+
+
+@given(LABELS)
+def test_nothing_changed_between_equal_images(labels):
+    comparison = compare_labels(labels, labels)
+    assert comparison.counts["kept"] == len(comparison.events) == len(np.unique(labels[labels > 0]))
+    assert (comparison.objects["iou"] == 1).all()
+    assert (comparison.objects["delta_area"] == 0).all()
+
+
+def test_objects_are_named_by_their_labels():
+    raw, preprocessed = np.zeros(SHAPE, np.uint32), np.zeros(SHAPE, np.uint32)
+    raw[5:15, :20] = 70_000
+    preprocessed[5:15, :10], preprocessed[5:15, 10:20] = 9, 300
+    comparison = compare_labels(raw, preprocessed)
+    assert [(e.change, e.raw, e.preprocessed) for e in comparison.events] == [
+        ("split", (70_000,), (9, 300))
+    ]
+    assert comparison.objects["partners"].tolist() == ["9 300", "70000", "70000"]
+
+
+@given(MASKS, MASKS)
+def test_mask_overlaps_count_pixels(a, b):
+    overlaps = mask_overlaps(a, b)
+    found = dict(zip(zip(overlaps.a, overlaps.b, strict=True), overlaps.pixels, strict=True))
+    for i, one in enumerate(a):
+        for j, other in enumerate(b):
+            assert found.get((i, j), 0) == (one.full(SHAPE) & other.full(SHAPE)).sum()
+
+
+def test_deltas_are_preprocessed_minus_raw():
+    raw = [bar(0, 10, predicted_iou=0.5, stability=0.9), bar(20, 40, predicted_iou=0.6)]
+    preprocessed = [
+        bar(0, 9, predicted_iou=0.75, stability=0.8),
+        bar(20, 30, predicted_iou=0.8),
+        bar(31, 40, predicted_iou=0.9),
+    ]
+    table = compare_masks(raw, preprocessed, SHAPE).objects.set_index(["arm", "index"])
+    for arm in ARMS:
+        row = table.loc[(arm, 1)]
+        assert row["iou"] == pytest.approx(0.9)
+        assert row["delta_area"] == -10
+        assert row["delta_predicted_iou"] == pytest.approx(0.25)
+        assert row["delta_stability"] == pytest.approx(-0.1)
+    assert table.loc[("raw", 2), "delta_predicted_iou"] == pytest.approx(0.25)
+    assert table.loc[("raw", 2), "iou"] == pytest.approx(0.5)
+    assert table.loc[("preprocessed", 3), "delta_area"] == -10
+    assert table["event"].tolist() == [1, 2, 1, 2, 2]
+
+
+def test_the_difference_shows_small_objects_on_large_ones():
+    comparison = compare_masks([bar(0, 40)], [bar(0, 40), bar(10, 14)], SHAPE)
+    assert comparison.difference.dtype == np.uint8
+    assert comparison.difference[10, 12] == CODES["gained"] == 3
+    assert comparison.difference[10, 30] == CODES["kept"] == 1
+    assert comparison.difference[0, 0] == 0
+
+
+def test_shapes_must_agree():
+    with pytest.raises(ImageError, match=r"\(2, 3\).*\(3, 2\)"):
+        compare_labels(np.zeros((2, 3), int), np.zeros((3, 2), int))
+
+
+def test_nothing_against_nothing():
+    comparison = compare_masks([], [], SHAPE)
+    full = compare_masks([bar(0, 5)], [bar(0, 5)], SHAPE)
+    assert set(comparison.counts.values()) == {0}
+    assert comparison.objects.dtypes.to_dict() == full.objects.dtypes.to_dict()
+    assert comparison.to_dict()["mean_iou"] is None
+
+
+@pytest.fixture
+def example():
+    raw, preprocessed = np.zeros(SHAPE, np.uint32), np.zeros(SHAPE, np.uint32)
+    raw[5:15, :10] = preprocessed[5:15, :10] = 1
+    raw[5:15, 20:40] = 2
+    preprocessed[5:15, 20:30], preprocessed[5:15, 30:40], preprocessed[:4, 50:] = 2, 3, 4
+    return raw, preprocessed, compare_labels(raw, preprocessed)
+
+
+def test_json_says_what_changed(example):
+    raw, preprocessed, comparison = example
+    scores = {"raw": score(raw, raw), "preprocessed": score(preprocessed, raw)}
+    content = json.loads(comparison_json(comparison, scores, image="cells.tif"))
+    assert content["counts"] == {
+        "kept": 1,
+        "changed": 0,
+        "gained": 1,
+        "lost": 0,
+        "split": 1,
+        "merged": 0,
+    }
+    assert content["objects"]["preprocessed"]["split"] == 2
+    assert content["events"][1] == {"change": "gained", "raw": [], "preprocessed": [4], "iou": None}
+    assert content["scores"]["raw"]["f1"] == 1
+    assert content["image"] == "cells.tif"
+
+
+def test_csv_holds_every_object(example):
+    _, _, comparison = example
+    table = pd.read_csv(io.StringIO(comparison_csv(comparison)), dtype={"partners": "str"})
+    assert list(table.columns) == list(comparison.objects.columns)
+    assert table["change"].tolist() == ["kept", "split", "kept", "split", "split", "gained"]
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_the_picture_shows_three_panels_and_the_counts(example, color):
+    raw, preprocessed, comparison = example
+    view = np.full((*SHAPE, 3) if color else SHAPE, 90, np.uint8)
+    figure = comparison_figure(
+        comparison,
+        {"raw": raw, "preprocessed": preprocessed},
+        {"raw": view, "preprocessed": view},
+        title="cells.tif",
+    )
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles[:2] == ["raw: 2 objects", "preprocessed: 4 objects"]
+    entries = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"kept 1", "gained 1", "split 1", "lost 0"} <= set(entries)
+    panels = [axis.images[0].get_array() for axis in figure.axes]
+    objects = [len(np.unique(panel.reshape(-1, 3), axis=0)) for panel in panels]
+    # Background, and a fill and an outline of each object or class.
+    assert objects == [1 + 2 * 2, 1 + 2 * 4, 1 + 2 * 3]
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    assert file.getvalue().startswith(b"\x89PNG")
+
+
+def test_the_picture_of_a_large_image_stays_small():
+    labels = np.zeros((2000, 5000), np.uint32)
+    labels[100:900, 100:4000] = 1
+    comparison = compare_labels(labels, labels)
+    arms = {"raw": labels, "preprocessed": labels}
+    views = {arm: np.zeros(labels.shape, np.uint8) for arm in ARMS}
+    figure = comparison_figure(comparison, arms, views)
+    assert all(max(axis.images[0].get_array().shape) <= 800 for axis in figure.axes)

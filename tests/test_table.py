@@ -1,0 +1,144 @@
+"""The object table."""
+
+import numpy as np
+import pytest
+
+from napari_graysam.recipe import LabelOptions
+from napari_graysam.select.labels import paint
+from napari_graysam.select.masks import Mask
+from napari_graysam.select.nesting import nest
+from napari_graysam.select.table import COLUMNS, object_table
+
+SHAPE = (60, 80)
+
+
+def rectangle(x, y, width, height, **fields):
+    return Mask(np.ones((height, width), bool), (x, y, x + width, y + height), **fields)
+
+
+def disc(x, y, radius):
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    bits = (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
+    return Mask(np.zeros(SHAPE, bool), (0, 0, SHAPE[1], SHAPE[0])).with_bits(bits)
+
+
+def table_of(masks, raw=None):
+    labels = paint(masks, SHAPE, LabelOptions())
+    return object_table(masks, labels, np.zeros(SHAPE) if raw is None else raw)
+
+
+def test_index_is_the_label_and_visible_area_its_pixels():
+    masks = nest([disc(30, 30, 20), disc(30, 30, 8), rectangle(60, 5, 4, 6)])
+    labels = paint(masks, SHAPE, LabelOptions())
+    table = object_table(masks, labels, np.zeros(SHAPE))
+    assert table["index"].tolist() == [1, 2, 3]
+    assert table["area"].tolist() == [mask.area for mask in masks]
+    assert table["visible_area"].tolist() == [(labels == i).sum() for i in (1, 2, 3)]
+    assert table["visible_area"][0] == masks[0].area - masks[1].area
+    assert table["parent"].tolist() == [0, 1, 0]
+    assert table["depth"].tolist() == [0, 1, 0]
+
+
+def test_a_covered_mask_has_no_visible_pixel():
+    assert table_of([rectangle(3, 3, 4, 4)] * 2)["visible_area"].tolist() == [16, 0]
+
+
+def test_place_and_scores():
+    mask = rectangle(
+        10,
+        20,
+        5,
+        3,
+        predicted_iou=0.75,
+        stability=0.875,
+        point=(12.5, 21.0),
+        crop_box=(8, 16, 40, 48),
+        source="preprocessed",
+    )
+    row = table_of([mask]).iloc[0].to_dict()
+    expected = {
+        "bbox_x0": 10,
+        "bbox_y0": 20,
+        "bbox_x1": 15,
+        "bbox_y1": 23,
+        "centroid_x": 12.0,
+        "centroid_y": 21.0,
+        "predicted_iou": 0.75,
+        "stability_score": 0.875,
+        "point_x": 12.5,
+        "point_y": 21.0,
+        "crop_x0": 8,
+        "crop_y0": 16,
+        "crop_x1": 40,
+        "crop_y1": 48,
+        "source": "preprocessed",
+        "touching_border": False,
+    }
+    assert {name: row[name] for name in expected} == expected
+
+
+def test_shape_of_a_disc():
+    row = table_of([disc(40, 30, 20)]).iloc[0]
+    assert row["eccentricity"] == pytest.approx(0, abs=0.05)
+    assert row["solidity"] > 0.95
+    assert row["perimeter"] == pytest.approx(2 * np.pi * 20, rel=0.05)
+    assert row["equivalent_diameter"] == pytest.approx(40, rel=0.02)
+
+
+def test_shape_of_a_line_and_of_an_angle():
+    angle = np.zeros((20, 20), bool)
+    angle[:2] = angle[:, :2] = True
+    table = table_of([rectangle(5, 5, 20, 1), Mask(angle, (30, 30, 50, 50))])
+    assert table["eccentricity"][0] == pytest.approx(1)
+    assert table["solidity"][0] == pytest.approx(1)
+    assert table["solidity"][1] < 0.5
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (2, 2)])
+def test_tiny_objects_have_finite_shapes(size):
+    row = table_of([rectangle(5, 5, *size)]).iloc[0]
+    assert np.isfinite(
+        row[["eccentricity", "solidity", "perimeter", "equivalent_diameter"]].astype(float)
+    ).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32, bool, ">u2"])
+def test_intensity_is_of_the_raw_image_inside_the_mask(dtype):
+    raw = np.zeros(SHAPE, dtype)
+    raw[:, 40:] = 1
+    bits = np.ones((2, 4), bool)
+    bits[:, 0] = False
+    row = table_of([Mask(bits, (38, 10, 42, 12))], raw).iloc[0]
+    assert row["intensity_mean"] == pytest.approx(2 / 3)
+    assert (row["intensity_min"], row["intensity_max"]) == (0, 1)
+    assert row["intensity_std"] == pytest.approx(np.sqrt(2) / 3)
+
+
+def test_intensity_is_summed_without_overflow():
+    row = table_of([rectangle(0, 0, 80, 60)], np.full(SHAPE, 65535, np.uint16)).iloc[0]
+    assert (row["intensity_mean"], row["intensity_std"]) == (65535, 0)
+
+
+def test_unknown_pixels_are_left_out():
+    raw = np.full(SHAPE, 7.0)
+    raw[:, :10] = np.nan
+    raw[0, 10] = np.inf
+    table = table_of([rectangle(8, 0, 4, 4), rectangle(0, 0, 4, 4)], raw)
+    assert table["intensity_max"][0] == 7
+    assert table["intensity_mean"][0] == 7
+    assert table.loc[1, "intensity_mean":"intensity_std"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("place", "touching"),
+    [((0, 5), True), ((5, 0), True), ((76, 5), True), ((5, 56), True), ((75, 55), False)],
+)
+def test_touching_border(place, touching):
+    assert bool(table_of([rectangle(*place, 4, 4)])["touching_border"][0]) is touching
+
+
+def test_an_empty_table_has_the_same_columns_and_dtypes():
+    empty, full = table_of([]), table_of([disc(30, 30, 9)])
+    assert len(empty) == 0
+    assert list(full.columns) == list(COLUMNS)
+    assert empty.dtypes.to_dict() == full.dtypes.to_dict()
