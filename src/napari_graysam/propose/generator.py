@@ -22,7 +22,7 @@ from napari_graysam.part import Progress
 from napari_graysam.propose.decode import Batches, batch_size, decode, out_of_memory, refine
 from napari_graysam.propose.encode import Features, encode
 from napari_graysam.propose.grid import Crop, crops
-from napari_graysam.propose.proposals import Proposals
+from napari_graysam.propose.proposals import Proposals, masks_together
 from napari_graysam.propose.statistics import area_and_box, stability
 from napari_graysam.recipe import GeneratorOptions
 
@@ -176,7 +176,7 @@ def _decode_batch(
         answer = refine(prompts, answer[0], features, model, batch)
     point = point.repeat_interleave(answer[0].shape[1], dim=0)
     logits, iou = answer[0].flatten(0, 1), answer[1].flatten(0, 1)
-    cut = options.mask_threshold
+    cut, group = options.mask_threshold, masks_together(options)
 
     kept = (
         iou > settings.iou_floor
@@ -184,11 +184,13 @@ def _decode_batch(
         else torch.ones_like(iou, dtype=torch.bool)
     )
     logits, iou, point = logits[kept], iou[kept], point[kept]
-    stable = stability(logits, crop.size, mask_threshold=cut, offset=options.stability_score_offset)
+    stable = stability(
+        logits, crop.size, group=group, mask_threshold=cut, offset=options.stability_score_offset
+    )
     if settings.stability_floor > 0:
         kept = stable >= settings.stability_floor
         logits, iou, point, stable = logits[kept], iou[kept], point[kept], stable[kept]
-    area, box = area_and_box(logits, crop.size, mask_threshold=cut)
+    area, box = area_and_box(logits, crop.size, group=group, mask_threshold=cut)
     x0, y0, _, _ = crop.box
     return _Candidates(
         predicted_iou=_numpy(iou.float()),
@@ -263,6 +265,7 @@ def _record(
         "generator": options.model_dump(mode="json"),
         "iou_floor": settings.iou_floor,
         "stability_floor": settings.stability_floor,
+        "masks_together": masks_together(options),
         "points": points,
         "points_per_batch": batches.size,
         "whole_image": region is None,

@@ -6,7 +6,9 @@ import json
 import os
 import tempfile
 import zipfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
@@ -93,14 +95,22 @@ class Proposals:
         }
         return name if present.get(name.type, False) else torch.device("cpu")
 
-    def bits(self, index: int, mask_threshold: float) -> npt.NDArray[np.bool_]:
-        """Return one mask's pixels inside its box, bool (y1 - y0 + 1, x1 - x0 + 1)."""
-        x0, y0, x1, y1 = self.crop_box[index].tolist()
-        logits = torch.tensor(self.logits[index : index + 1], device=self.device)
-        inside = enlarge(logits, (y1 - y0, x1 - x0))[0] > mask_threshold
-        left, top, right, bottom = (self.box[index] - [x0, y0, x0, y0]).tolist()
-        bits: npt.NDArray[np.bool_] = inside[top : bottom + 1, left : right + 1].cpu().numpy()
-        return bits.copy()
+    def bits(
+        self, indices: Iterable[int], mask_threshold: float
+    ) -> Iterator[npt.NDArray[np.bool_]]:
+        """Yield masks' pixels inside their boxes, bool (y1 - y0 + 1, x1 - x0 + 1)."""
+        group = self.record["masks_together"]
+        waiting = list(indices)
+        while waiting:
+            of_one_crop = next(groupby(waiting[:group], key=self.crop.__getitem__))[1]
+            some = list(of_one_crop)
+            waiting = waiting[len(some) :]
+            x0, y0, x1, y1 = self.crop_box[some[0]].tolist()
+            logits = torch.tensor(self.logits[some], device=self.device)
+            inside = enlarge(logits, (y1 - y0, x1 - x0), group) > mask_threshold
+            for index, mask in zip(some, inside, strict=True):
+                left, top, right, bottom = (self.box[index] - [x0, y0, x0, y0]).tolist()
+                yield mask[top : bottom + 1, left : right + 1].cpu().numpy().copy()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to an ``.npz`` file, whole or not at all.
@@ -211,13 +221,30 @@ def rescore(proposals: Proposals, generator: GeneratorOptions) -> Proposals:
     scores = np.empty_like(proposals.stability)
     area = np.empty_like(proposals.area)
     box = np.empty_like(proposals.box)
-    for index, (x0, y0, x1, y1) in enumerate(proposals.crop_box.tolist()):
+    cut, group = generator.mask_threshold, proposals.record["masks_together"]
+    offset = generator.stability_score_offset
+    for some in _few(proposals.crop):
+        x0, y0, x1, y1 = proposals.crop_box[some][0].tolist()
         size = (y1 - y0, x1 - x0)
-        logits = torch.tensor(proposals.logits[index : index + 1], device=proposals.device)
-        cut = generator.mask_threshold
-        score = stability(logits, size, mask_threshold=cut, offset=generator.stability_score_offset)
-        areas, boxes = area_and_box(logits, size, mask_threshold=cut)
-        scores[index], area[index] = score.item(), areas.item()
-        box[index] = boxes[0].cpu().numpy() + np.array([x0, y0, x0, y0], np.int32)
+        logits = torch.tensor(proposals.logits[some], device=proposals.device)
+        stable = stability(logits, size, group=group, mask_threshold=cut, offset=offset)
+        areas, boxes = area_and_box(logits, size, group=group, mask_threshold=cut)
+        scores[some], area[some] = stable.cpu().numpy(), areas.cpu().numpy()
+        box[some] = boxes.cpu().numpy() + np.array([x0, y0, x0, y0], np.int32)
     record = {**proposals.record, "generator": {**made_with, **changed}}
     return replace(proposals, stability=scores, area=area, box=box, record=record)
+
+
+def _few(crop: npt.NDArray[np.int32], at_once: int = 96) -> Iterator[slice]:
+    """Split candidates into runs of one crop that fit a device's memory."""
+    ends = [*np.flatnonzero(np.diff(crop) != 0) + 1, len(crop)]
+    start = 0
+    for end in ends:
+        for first in range(start, end, at_once):
+            yield slice(first, min(first + at_once, end))
+        start = end
+
+
+def masks_together(options: GeneratorOptions) -> int:
+    """Return how many masks the decoder gives for a prompt, in the last step of a run."""
+    return 3 if options.multimask_output and not options.use_m2m else 1

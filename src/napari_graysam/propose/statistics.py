@@ -1,8 +1,7 @@
 """Stability, area and box of masks at full resolution, from their low-resolution logits.
 
 Definitions of the automatic mask generator of "Segment Anything" (Kirillov et al. 2023).
-Logits are enlarged a few at a time, so that no array of all masks ever exists; enlarging is
-independent for each mask, so the results do not depend on how many.
+Logits are enlarged a few at a time, so that no array of all masks ever exists.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _CPU_BYTES = 8 * 2**20
 _GPU_BYTES = 512 * 2**20
 
 
-def enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:
+def enlarge(logits: Tensor, size: tuple[int, int], group: int) -> Tensor:
     """Enlarge logits bilinearly to an image.
 
     Parameters
@@ -27,26 +26,38 @@ def enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:
         (N, h, w).
     size
         ``(H, W)`` in pixels.
+    group
+        How many go through as the channels of one image: the last bit of torch's result on a
+        single CPU thread depends on it, but not on which they are.
 
     Returns
     -------
-    float32 (N, H, W), the values of ``SAM2Transforms.postprocess_masks``.
+    float32 (N, H, W), the values of ``SAM2Transforms.postprocess_masks`` where ``group`` is
+    the number of masks that the decoder gave for a prompt.
     """
-    return functional.interpolate(
-        logits[:, None].float(), size, mode="bilinear", align_corners=False
-    )[:, 0]
+    count = len(logits)
+    missing = -count % group
+    filled = torch.cat([logits, logits[:1].expand(missing, -1, -1)]) if missing else logits
+    groups = filled.float().reshape(-1, group, *logits.shape[1:])
+    images = functional.interpolate(groups, size, mode="bilinear", align_corners=False)
+    return images.flatten(0, 1)[:count]
 
 
-def enlarged(logits: Tensor, size: tuple[int, int]) -> Iterator[Tensor]:
+def _enlarged(logits: Tensor, size: tuple[int, int], group: int) -> Iterator[Tensor]:
     """Yield the enlarged logits of a few masks at a time, in order."""
     budget = _CPU_BYTES if logits.device.type == "cpu" else _GPU_BYTES
-    count = max(1, budget // (4 * size[0] * size[1]))
+    count = group * max(1, budget // (4 * size[0] * size[1] * group))
     for some in torch.split(logits, count) if len(logits) else ():
-        yield enlarge(some, size)
+        yield enlarge(some, size, group)
 
 
 def stability(
-    logits: Tensor, size: tuple[int, int], *, mask_threshold: float, offset: float
+    logits: Tensor,
+    size: tuple[int, int],
+    *,
+    group: int,
+    mask_threshold: float,
+    offset: float,
 ) -> Tensor:
     """Measure how little masks change when they are cut higher or lower.
 
@@ -56,6 +67,8 @@ def stability(
         (N, h, w).
     size
         ``(H, W)`` of the crop that they cover, in pixels.
+    group
+        As in `enlarge`.
     mask_threshold, offset
         The masks are cut at ``mask_threshold ± offset``.
 
@@ -64,12 +77,12 @@ def stability(
     float32 (N,) in [0, 1]: intersection over union of the two cuts; 0 where both are empty
     (upstream's ``calculate_stability_score`` gives NaN there, which no threshold lets pass).
     """
-    scores = [_stability(some, mask_threshold, offset) for some in enlarged(logits, size)]
+    scores = [_stability(some, mask_threshold, offset) for some in _enlarged(logits, size, group)]
     return torch.cat(scores) if scores else torch.zeros(0, device=logits.device)
 
 
 def area_and_box(
-    logits: Tensor, size: tuple[int, int], *, mask_threshold: float
+    logits: Tensor, size: tuple[int, int], *, group: int, mask_threshold: float
 ) -> tuple[Tensor, Tensor]:
     """Measure the area and the bounding box of masks.
 
@@ -79,6 +92,8 @@ def area_and_box(
         (N, h, w).
     size
         ``(H, W)`` of the crop that they cover, in pixels.
+    group
+        As in `enlarge`.
     mask_threshold
         Pixels above it are inside.
 
@@ -91,7 +106,7 @@ def area_and_box(
         empty mask.
     """
     areas, boxes = [], []
-    for some in enlarged(logits, size):
+    for some in _enlarged(logits, size, group):
         inside = some > mask_threshold
         areas.append(_count(inside))
         boxes.append(_boxes(inside))

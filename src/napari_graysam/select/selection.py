@@ -90,7 +90,7 @@ def survivors(
     masks: list[Mask] | None = None
     boxes = proposals.box[chosen]
     if generator.min_mask_region_area > 0 or options.suppression != "box":
-        masks = [paint(index) for index in chosen]
+        masks = paint(chosen)
         boxes = np.array([_inclusive(mask) for mask in masks], np.int32).reshape(-1, 4)
     cut_off = near_crop_edge(boxes, proposals.crop_box[chosen], proposals.image_size)
     whole = np.flatnonzero(~cut_off)
@@ -100,27 +100,36 @@ def survivors(
     else:
         distinct = _distinct_masks([masks[index] for index in whole], options)
     kept = whole[_by_crop(proposals, chosen[whole], generator.crop_n_layers > 0, distinct)]
-    return tuple(paint(chosen[index]) if masks is None else masks[index] for index in kept)
+    return tuple(paint(chosen[kept]) if masks is None else (masks[index] for index in kept))
 
 
-def _paint(proposals: Proposals, generator: GeneratorOptions, source: str, index: np.intp) -> Mask:
-    """Return one candidate as a mask, cleaned of small regions."""
+def _paint(
+    proposals: Proposals, generator: GeneratorOptions, source: str, chosen: Indices
+) -> list[Mask]:
+    """Return candidates as masks, cleaned of small regions."""
+    bits = proposals.bits(chosen.tolist(), generator.mask_threshold)
+    region = generator.min_mask_region_area
+    return [
+        remove_small_regions(_mask(proposals, index, some, source), proposals.image_size, region)
+        for index, some in zip(chosen.tolist(), bits, strict=True)
+    ]
+
+
+def _mask(proposals: Proposals, index: int, bits: npt.NDArray[np.bool_], source: str) -> Mask:
+    """Return one candidate as a mask; an empty one has no pixel in its box."""
     x0, y0, x1, y1 = proposals.box[index].tolist()
     empty = proposals.area[index] == 0
-    mask = Mask(
-        bits=(
-            np.zeros((0, 0), bool)
-            if empty
-            else proposals.bits(int(index), generator.mask_threshold)
-        ),
+    x, y = proposals.point[index].tolist()
+    left, top, right, bottom = proposals.crop_box[index].tolist()
+    return Mask(
+        bits=bits[:0, :0] if empty else bits,
         box=(x0, y0, x0, y0) if empty else (x0, y0, x1 + 1, y1 + 1),
         predicted_iou=float(proposals.predicted_iou[index]),
         stability=float(proposals.stability[index]),
-        point=tuple(proposals.point[index].tolist()),
-        crop_box=tuple(proposals.crop_box[index].tolist()),
+        point=(x, y),
+        crop_box=(left, top, right, bottom),
         source=source,
     )
-    return remove_small_regions(mask, proposals.image_size, generator.min_mask_region_area)
 
 
 def _inclusive(mask: Mask) -> tuple[int, int, int, int]:
