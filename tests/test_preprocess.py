@@ -163,6 +163,14 @@ def test_any_chain_works(chosen: list[BaseStep], shape: tuple[int, int]) -> None
     np.testing.assert_array_equal(result, expected)
 
 
+@pytest.mark.parametrize("kind", [k for k, v in STEPS.items() if "amount" in v.model_fields])
+def test_amount_zero_changes_nothing_and_more_changes_more(kind: str) -> None:
+    image = cv2.GaussianBlur(noise(50, 50), (0, 0), 2)
+    np.testing.assert_allclose(step(kind, amount=0).apply(image), image, atol=1e-6)
+    change = [np.abs(step(kind, amount=a).apply(image) - image).mean() for a in (0.3, 0.9)]
+    assert 0.001 < change[0] < change[1]
+
+
 def test_disabled_steps_do_nothing() -> None:
     image = noise(9, 9)
     off = [one.replace(enabled=False) for one in VARIANTS]

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from napari_graysam.preprocess.base import PIXELS, BaseStep, Image, blur, bounded, magnitude
+from napari_graysam.preprocess.base import PIXELS, BaseStep, Image, blur, bounded
 
 
 class Gaussian(BaseStep):
@@ -157,14 +157,15 @@ def median(image: Image, *, radius: int) -> Image:
     -----
     float32 (H, W) in [0, 1]; borders repeat the outermost pixel. OpenCV's filter takes
     float32 only for radius 1 and 2; from 3 on it is SciPy's. Assumes impulse noise. Cost:
-    like one Gaussian blur for radius 1 and 2, then O(HW radius²), about a hundred times as
-    much.
+    less than a Gaussian blur for radius 1 and 2, then O(HW radius²): radius 3 takes
+    about 500 times as long as radius 1.
     """
-    import cv2
+    if radius <= 2:
+        import cv2
+
+        return bounded(cv2.medianBlur(np.ascontiguousarray(image), 2 * radius + 1))
     from scipy import ndimage
 
-    if radius <= 2:
-        return bounded(cv2.medianBlur(np.ascontiguousarray(image), 2 * radius + 1))
     return bounded(ndimage.median_filter(image, size=2 * radius + 1, mode="nearest"))
 
 
@@ -270,23 +271,26 @@ def total_variation(image: Image, *, weight: float, iterations: int) -> Image:
     flow_x, flow_y = np.zeros_like(image), np.zeros_like(image)
     slope_x, slope_y = np.zeros_like(image), np.zeros_like(image)
     goal = image / np.float32(weight)
+    potential, scale, square = (np.empty_like(image) for _ in range(3))
     for _ in range(iterations):
-        potential = _divergence(flow_x, flow_y)
+        _divergence(flow_x, flow_y, out=potential)
         potential -= goal
         np.subtract(potential[:, 1:], potential[:, :-1], out=slope_x[:, :-1])
         np.subtract(potential[1:], potential[:-1], out=slope_y[:-1])
-        scale = magnitude(slope_x, slope_y)
+        np.multiply(slope_x, slope_x, out=scale)
+        scale += np.multiply(slope_y, slope_y, out=square)
+        np.sqrt(scale, out=scale)
         scale *= step
         scale += np.float32(1)
         for flow, slope in ((flow_x, slope_x), (flow_y, slope_y)):
             cv2.scaleAdd(slope, 0.25, flow, dst=flow)
             flow /= scale
-    return bounded(image - np.float32(weight) * _divergence(flow_x, flow_y))
+    _divergence(flow_x, flow_y, out=potential)
+    return bounded(image - np.float32(weight) * potential)
 
 
-def _divergence(flow_x: Image, flow_y: Image) -> Image:
+def _divergence(flow_x: Image, flow_y: Image, *, out: Image) -> None:
     """Backward differences: the negative adjoint of forward differences with zero border."""
-    divergence: Image = flow_x + flow_y
-    divergence[:, 1:] -= flow_x[:, :-1]
-    divergence[1:] -= flow_y[:-1]
-    return divergence
+    np.add(flow_x, flow_y, out=out)
+    out[:, 1:] -= flow_x[:, :-1]
+    out[1:] -= flow_y[:-1]

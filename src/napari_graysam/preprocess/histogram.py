@@ -40,7 +40,7 @@ class Clahe(BaseStep):
 
     kind: Literal["clahe"] = "clahe"
     clip_limit: float = Field(
-        2.0,
+        3.0,
         ge=1,
         le=100,
         title="Clip limit",
@@ -129,7 +129,7 @@ def clahe(image: Image, *, clip_limit: float, tile_size: int) -> Image:
     clipping level is solved for so that the limit holds after the excess is spread out.
 
     Assumes that a tile holds objects and background. Cost: one histogram, then two table
-    look-ups per pixel, O(HW); about three Gaussian blurs of sigma 2.
+    look-ups per pixel, O(HW); about four Gaussian blurs of sigma 2.
     """
     image = np.ascontiguousarray(image)
     height, width = image.shape
