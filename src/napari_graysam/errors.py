@@ -38,3 +38,11 @@ class OutputError(GraysamError, OSError):
 
 class ProposalsError(GraysamError, ValueError):
     """Stored proposals cannot be read, or do not hold what a recipe asks for."""
+
+
+class UsageError(GraysamError, ValueError):
+    """Inputs or options of one call do not fit together."""
+
+
+class SchedulerError(GraysamError, OSError):
+    """A Dask scheduler cannot be reached, or has no workers."""

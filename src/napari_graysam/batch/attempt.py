@@ -1,0 +1,51 @@
+"""One image of a batch: an error is an outcome, unless no image could do better."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+from napari_graysam.batch.jobs import Job, Outcome
+from napari_graysam.errors import GraysamError, ImageError
+from napari_graysam.files import read_image
+from napari_graysam.image import GrayImage
+from napari_graysam.model import load_steps
+from napari_graysam.part import Progress
+from napari_graysam.recipe import Recipe
+
+Event = tuple[Path, Progress | Outcome]
+
+
+def attempt(job: Job, path: Path) -> Generator[Progress, None, Outcome]:
+    """Work on one image; only a model that cannot be loaded raises."""
+    start = perf_counter()
+    yield Progress("read", 0, 1)
+    try:
+        image = _read(path, job.recipe)
+    except Exception as error:
+        return failed(path, error)
+    yield from load_steps(job.recipe.model)
+    try:
+        outcome = yield from job.steps(path, image)
+    except Exception as error:
+        return failed(path, error)
+    notes = tuple(image.record["notes"])
+    return replace(outcome, seconds=perf_counter() - start, notes=notes)
+
+
+def _read(path: Path, recipe: Recipe) -> GrayImage:
+    if path.is_dir():
+        raise ImageError(f"{path}: This is a folder; give the images in it ({path / '*'}).")
+    return read_image(path, recipe.image)
+
+
+def failed(path: Path, error: Exception) -> Outcome:
+    """Return the outcome of an error: its message, and a traceback if nobody foresaw it."""
+    if isinstance(error, GraysamError):
+        message = str(error)
+        return Outcome(path, "failed", message if str(path) in message else f"{path}: {message}")
+    reason = f"{path}: unexpected {type(error).__name__}: {error}"
+    return Outcome(path, "failed", reason, "".join(traceback.format_exception(error)))

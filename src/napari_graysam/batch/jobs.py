@@ -1,0 +1,180 @@
+"""What is done with every image of a batch, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from napari_graysam import outputs, pipeline
+from napari_graysam.files import read_labels
+from napari_graysam.image import GrayImage
+from napari_graysam.part import Progress
+from napari_graysam.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image.
+
+    Attributes
+    ----------
+    path
+        The image.
+    status
+        ``done``; ``skipped`` where complete results of the same recipe were there; ``failed``.
+    error
+        Why it failed, in one message; empty otherwise.
+    trace
+        The traceback of an error that nobody foresaw; empty otherwise.
+    objects
+        Number of objects; of a comparison, of the preprocessed arm.
+    unmasked
+        Fraction of the image outside all objects.
+    seconds
+        Time from reading to writing.
+    files
+        What was written, by kind.
+    changes
+        Number of changes of each class between the raw and the preprocessed arm.
+    scores
+        Scores of each arm against the ground truth, as plain values.
+    notes
+        What the user should know about how the image was read.
+    """
+
+    path: Path
+    status: Literal["done", "skipped", "failed"]
+    error: str = ""
+    trace: str = ""
+    objects: int | None = None
+    unmasked: float | None = None
+    seconds: float = 0.0
+    files: Mapping[str, Path] = field(default_factory=dict)
+    changes: Mapping[str, int] | None = None
+    scores: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """How far a batch is: ``done`` of ``total`` images.
+
+    ``outcome`` tells of an image that has just ended; ``step`` is the current stage of the image
+    ``path`` where images run one after the other.
+    """
+
+    done: int
+    total: int
+    path: Path | None = None
+    step: Progress | None = None
+    outcome: Outcome | None = None
+
+
+class Job(Protocol):
+    """What is done with every image of a batch; can be sent to another process.
+
+    `complete` and `steps` are called on what `absolute` returns.
+    """
+
+    @property
+    def recipe(self) -> Recipe:
+        """Recipe of every image."""
+
+    @property
+    def folder(self) -> Path:
+        """Where results go."""
+
+    def absolute(self) -> Job:
+        """Return the same job with paths that mean the same in every process."""
+
+    def complete(self, path: Path) -> bool:
+        """Tell whether the results of an image are there already."""
+
+    def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
+        """Work on one image and write the results."""
+
+
+@dataclass(frozen=True)
+class SegmentJob:
+    """Segment every image and write its results as ``STEM.labels.tif`` and so on.
+
+    Results count as complete when they were made by the same recipe, after the image was last
+    changed.
+    """
+
+    recipe: Recipe
+    folder: Path
+
+    def absolute(self) -> SegmentJob:
+        """Return the same job with paths that mean the same in every process."""
+        return SegmentJob(_absolute(self.recipe), self.folder.absolute())
+
+    def complete(self, path: Path) -> bool:
+        """Tell whether the results of an image are there already."""
+        if not outputs.is_complete(self.folder, path.stem, self.recipe):
+            return False
+        written = self.folder / f"{path.stem}.recipe.yaml"
+        return path.is_file() and path.stat().st_mtime <= written.stat().st_mtime
+
+    def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
+        """Segment one image and write the results."""
+        result = yield from pipeline.segment_steps(image, self.recipe)
+        yield Progress("write", 0, 1)
+        files = outputs.write_segmentation(result, self.folder, path.stem)
+        return Outcome(
+            path, "done", objects=len(result.masks), unmasked=result.unmasked, files=files
+        )
+
+
+@dataclass(frozen=True)
+class CompareJob:
+    """Segment every image raw and preprocessed, and write both and their comparison.
+
+    ``truth`` holds the label image of every image that has one. Nothing is ever skipped.
+    """
+
+    recipe: Recipe
+    folder: Path
+    truth: Mapping[Path, Path] = field(default_factory=dict)
+
+    def absolute(self) -> CompareJob:
+        """Return the same job with paths that mean the same in every process."""
+        truth = {image.absolute(): labels.absolute() for image, labels in self.truth.items()}
+        return CompareJob(_absolute(self.recipe), self.folder.absolute(), truth)
+
+    def complete(self, path: Path) -> bool:
+        """Return False: comparisons are always made anew."""
+        return False
+
+    def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
+        """Compare both arms of one image and write the results."""
+        truth_path = self.truth.get(path.absolute())
+        truth = None if truth_path is None else read_labels(truth_path)
+        arms = yield from pipeline.compare_steps(image, self.recipe, truth=truth)
+        yield Progress("write", 0, 1)
+        files = outputs.write_comparison(arms, self.folder, path.stem)
+        scores = None
+        if arms.scores is not None:
+            scores = {str(arm): score.to_dict() for arm, score in arms.scores.items()}
+        return Outcome(
+            path,
+            "done",
+            objects=len(arms.preprocessed.masks),
+            unmasked=arms.preprocessed.unmasked,
+            files=files,
+            changes={str(change): count for change, count in arms.changes.counts.items()},
+            scores=scores,
+        )
+
+
+def _absolute(recipe: Recipe) -> Recipe:
+    """Make the paths of a model of one's own absolute; config may also name one of sam2's."""
+    paths = {
+        name: str(Path(value).expanduser().absolute())
+        for name in ("checkpoint", "config")
+        if (value := getattr(recipe.model, name)) is not None
+        and (name == "checkpoint" or Path(value).expanduser().is_file())
+    }
+    return recipe.replace(model=recipe.model.replace(**paths)) if paths else recipe

@@ -1,0 +1,125 @@
+"""Many images, where one failure stops none of the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+from napari_graysam.batch.attempt import Event, attempt
+from napari_graysam.batch.cluster import on_dask
+from napari_graysam.batch.jobs import Job, Outcome, Report
+from napari_graysam.errors import OutputError, UsageError
+from napari_graysam.part import Progress
+
+
+def batch_steps(
+    paths: Sequence[Path],
+    job: Job,
+    *,
+    overwrite: bool = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> Generator[Report, None, list[Outcome]]:
+    """Work on many images; closing the generator cancels and leaves nothing half-written.
+
+    Parameters
+    ----------
+    paths
+        Image files. Their stems name the results and must differ.
+    job
+        What to do with each.
+    overwrite
+        Whether to work on images again whose results are complete.
+    workers
+        Processes of a local Dask cluster, one thread and one model each; the processor's cores
+        are shared among them. None or 1: in this process, one image after the other.
+    scheduler
+        Address of a Dask scheduler to use instead. Its workers must have napari-graysam and
+        see the images and the output folder under the same paths.
+
+    Yields
+    ------
+    Report
+        Stages of the current image (in this process only), and every outcome as it comes.
+
+    Returns
+    -------
+    list of Outcome
+        In the order of `paths`. An image that fails does not stop the others.
+
+    Raises
+    ------
+    UsageError
+        If the results of two images would have the same name.
+    OutputError
+        If the output folder cannot be one.
+    ModelError, DeviceError, DownloadError
+        If the model cannot be loaded: then no image can be done.
+    SchedulerError
+        If the scheduler cannot be reached or has no workers.
+    """
+    job = job.absolute()
+    check_stems(paths)
+    check_folder(job.folder)
+    total = len(paths)
+    ended: dict[Path, Outcome] = {}
+    for path in paths:
+        if not overwrite and job.complete(path):
+            ended[path] = Outcome(path, "skipped")
+            yield Report(len(ended), total, path, outcome=ended[path])
+    pending = [path for path in paths if path not in ended]
+    local = scheduler is None and (workers is None or workers == 1 or len(pending) < 2)
+    reports = _in_turn(pending, job) if local else on_dask(pending, job, workers, scheduler)
+    for path, event in reports:
+        if isinstance(event, Progress):
+            yield Report(len(ended), total, path, step=event)
+        else:
+            ended[path] = event
+            yield Report(len(ended), total, path, outcome=event)
+    return [ended[path] for path in paths]
+
+
+def check_stems(paths: Sequence[Path]) -> None:
+    """Refuse images whose results would have the same name, on any file system.
+
+    Raises
+    ------
+    UsageError
+        Naming the first such pair.
+    """
+    seen: dict[str, Path] = {}
+    for path in paths:
+        other = seen.setdefault(path.stem.casefold(), path)
+        if other is not path:
+            raise UsageError(
+                f"{other} and {path} would write results of the same name ({path.stem}.…): give "
+                "them in two calls with different output folders, or rename one"
+            )
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse an output folder that cannot be made or written, without making it.
+
+    Raises
+    ------
+    OutputError
+        If it, or what it should lie in, is a file or may not be written.
+    """
+    place = next((place for place in (folder, *folder.absolute().parents) if place.exists()), None)
+    if place is not None and not place.is_dir():
+        raise OutputError(f"cannot write to {folder}: {place} is a file; choose another folder")
+    if place is not None and not os.access(place, os.W_OK):
+        raise OutputError(f"cannot write to {folder}: {place} is read-only; choose another folder")
+
+
+def _in_turn(paths: Sequence[Path], job: Job) -> Generator[Event, None, None]:
+    for path in paths:
+        steps = attempt(job, path)
+        try:
+            while True:
+                yield path, next(steps)
+        except StopIteration as stop:
+            yield path, stop.value
+        finally:
+            steps.close()

@@ -1,0 +1,87 @@
+"""``graysam demo`` and ``graysam doctor``: what this installation can do."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_graysam.cli.options import AsJson, Debug, Quiet
+from napari_graysam.cli.terminal import Terminal, table
+
+STATUS_STYLE = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")
+    ] = Path("graysam-demo"),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Segment sample images raw and preprocessed with the bundled model, and compare.
+
+    Needs no network and takes a few minutes on a laptop.
+    """
+    with Terminal(as_json, quiet, debug) as terminal:
+        from napari_graysam.demo import demo_steps
+        from napari_graysam.part import run
+
+        with terminal.bars() as bars, closing(demo_steps(out)) as steps:
+            result = run(steps, lambda progress: bars.step(progress))
+        for error in result.errors:
+            terminal.fail(error)
+        columns = ("sample", "AP50 raw", "AP50 preprocessed", "objects", "gained", "lost",
+                   "split", "merged")  # fmt: skip
+        rows = [
+            (
+                row.title,
+                _fraction(row.ap50_raw),
+                _fraction(row.ap50_preprocessed),
+                f"{row.objects_raw} → {row.objects_preprocessed}",
+                row.gained,
+                row.lost,
+                row.split,
+                row.merged,
+            )
+            for row in result.rows
+        ]
+        document: dict[str, Any] = {
+            "samples": [asdict(row) for row in result.rows],
+            "errors": list(result.errors),
+            "files": {kind: str(path) for kind, path in result.files.items()},
+        }
+        shown = [] if quiet else [table(*columns, rows=rows, numbers=columns[1:])]
+        terminal.result(document, *shown)
+        if "picture" in result.files:
+            terminal.note(f"Look at {result.files['picture']}; everything else is in {out}.")
+
+
+def _fraction(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def doctor(as_json: AsJson = False, quiet: Quiet = False, debug: Debug = False) -> None:
+    """Examine the installation: libraries, devices, models and folders."""
+    with Terminal(as_json, quiet, debug) as terminal:
+        from rich.text import Text
+
+        from napari_graysam.doctor import diagnose
+
+        checks = diagnose()
+        shown = Text("\n").join(
+            Text.assemble(
+                (f"{check.status:4}  ", STATUS_STYLE[check.status]),
+                (check.name, "bold"),
+                f": {check.detail}",
+                f"\n        {check.advice}" if check.advice else "",
+            )
+            for check in checks
+        )
+        terminal.result([asdict(check) for check in checks], shown)
+        if any(check.status == "fail" for check in checks):
+            raise typer.Exit(1)

@@ -1,0 +1,209 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import glob
+import os
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_graysam.errors import GraysamError, ModelError, RecipeError, UsageError
+
+if TYPE_CHECKING:
+    from napari_graysam.recipe import Recipe
+
+RECIPE_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """Presets that begin so; the shell completes files itself."""
+    from napari_graysam.recipe import presets
+
+    return [name for name in presets() if name.startswith(incomplete)]
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Models of the catalogue that begin so."""
+    from napari_graysam.model import CATALOG
+
+    return [entry.name for entry in CATALOG if entry.name.startswith(incomplete)]
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress, notes or summaries; errors only.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Images = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IMAGE...",
+        help="TIFF, PNG, JPEG, BMP or NPY files; patterns such as 'data/*.tif' are understood.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results, made if needed.")
+]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        "-r",
+        metavar="FILE|PRESET",
+        help="A recipe file, or a preset that `graysam recipe` lists.",
+        autocompletion=complete_recipe,
+        show_default=False,
+    ),
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="A model that `graysam models` lists, instead of the recipe's.",
+        autocompletion=complete_model,
+        show_default=False,
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        "-s",
+        metavar="KEY=VALUE",
+        help="Change a parameter, such as generator.points_per_side=16; may be repeated. "
+        "`graysam recipe show --explain` lists all.",
+        show_default=False,
+    ),
+]
+
+
+def version() -> str:
+    """Return the installed version."""
+    try:
+        return installed_version("napari-graysam")
+    except PackageNotFoundError:
+        return "(runs from its source, not installed)"
+
+
+def make_recipe(
+    name: str | None, model: str | None = None, settings: list[str] | None = None
+) -> Recipe:
+    """Return the recipe that ``--recipe``, then ``--model``, then ``--set`` ask for.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such recipe, or a key or value is wrong.
+    UsageError
+        If the catalogue has no such model, or a setting is not ``key=value``.
+    """
+    from napari_graysam.model import find_entry
+    from napari_graysam.recipe import Recipe
+
+    recipe = Recipe() if name is None else read_recipe(name)
+    if model is not None:
+        try:
+            chosen = find_entry(model).name
+        except ModelError as error:
+            raise UsageError(f"--model {model}: {error}") from None
+        recipe = recipe.replace(
+            model=recipe.model.replace(name=chosen, checkpoint=None, config=None)
+        )
+    values = dict(_setting(text) for text in settings or ())
+    return recipe.with_values(values) if values else recipe
+
+
+def _setting(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(
+            f"--set {text!r} came; expected KEY=VALUE, such as --set generator.points_per_side=16"
+        )
+    return key.strip(), value
+
+
+def read_recipe(name: str) -> Recipe:
+    """Return the recipe of a file, or the preset of that name.
+
+    Raises
+    ------
+    RecipeError
+        If there is neither, or the file is not a valid recipe.
+    """
+    from napari_graysam.recipe import Recipe
+
+    path = Path(name)
+    if path.suffix.lower() in RECIPE_SUFFIXES or path.name != name or path.exists():
+        return Recipe.from_file(path)
+    try:
+        return Recipe.preset(name)
+    except RecipeError as error:
+        raise RecipeError(f"{error}; a recipe file ends in {', '.join(RECIPE_SUFFIXES)}") from None
+
+
+def expand(patterns: list[str]) -> list[Path]:
+    """Return the files that names and patterns mean, each once, in the order given.
+
+    Shells of Windows pass patterns on as they are. A name that is a file is never read as a
+    pattern; what is neither stays in the list, so that it is reported as missing.
+    """
+    found: dict[str, Path] = {}
+    for pattern in patterns:
+        for path in _expand_one(pattern):
+            found.setdefault(os.path.abspath(path), path)
+    return list(found.values())
+
+
+def _expand_one(pattern: str) -> list[Path]:
+    if os.path.lexists(pattern) or not glob.has_magic(pattern):
+        return [Path(pattern)]
+    matches = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
+    return [Path(match) for match in matches] or [Path(pattern)]
+
+
+def stem_of(path: Path) -> str:
+    """Return what a result and its ground truth share: ``cell`` of ``cell.labels.tif``."""
+    return path.stem.removesuffix(".labels")
+
+
+def by_stem(paths: list[Path]) -> dict[str, Path]:
+    """Index label images by their stems.
+
+    Raises
+    ------
+    UsageError
+        If two have the same.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        other = found.setdefault(stem_of(path), path)
+        if other is not path:
+            raise UsageError(f"{other} and {path} are both labels of {stem_of(path)!r}: give one")
+    return found
+
+
+def label_files(folder: Path) -> list[Path]:
+    """Return a folder's label images: ``*.labels.tif`` where there are any, else all images.
+
+    Raises
+    ------
+    GraysamError
+        If there are none.
+    """
+    suffixes = (".tif", ".tiff", ".png", ".bmp", ".npy")
+    images = sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and path.suffix.lower() in suffixes and not path.name.startswith(".")
+    )
+    named = [path for path in images if path.stem.endswith(".labels")]
+    if not images:
+        raise GraysamError(f"{folder} holds no label images ({', '.join(suffixes)})")
+    return named or images
