@@ -145,7 +145,7 @@ def assert_mirrored(forth, back):
     pd.testing.assert_series_equal(ours["iou"].sort_index(), theirs["iou"].sort_index())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(LABELS, LABELS)
 def test_exchanging_label_images_mirrors_the_comparison(a, b):
     assert_mirrored(compare_labels(a, b), compare_labels(b, a))
@@ -156,14 +156,14 @@ def distinct(masks):
     return list({mask.box: mask for mask in masks}.values())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(MASKS.map(distinct), MASKS.map(distinct))
 def test_exchanging_masks_mirrors_splits_and_merges(a, b):
     forth, back = compare_masks(a, b, SHAPE).counts, compare_masks(b, a, SHAPE).counts
     assert {MIRROR.get(change, change): n for change, n in forth.items()} == back
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(MASKS, MASKS)
 def test_every_object_is_in_exactly_one_class(a, b):
     comparison = compare_masks(a, b, SHAPE)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from napari_graysam.recipe import LabelOptions
 from napari_graysam.select.labels import paint, separate
 from napari_graysam.select.masks import Mask
+from napari_graysam.select.nesting import nest
 
 SHAPE = (30, 30)
 POLICIES = ("smaller_on_top", "larger_on_top", "higher_score_on_top", "disjoint")
@@ -86,7 +87,9 @@ def test_separate_masks_share_no_pixel(masks):
 @given(MASKS)
 def test_separating_again_changes_nothing(masks):
     separated = separate(masks)
-    assert all(a is b for a, b in zip(separate(separated), separated, strict=True))
+    for before, after in zip(separated, separate(separated), strict=True):
+        assert after.box == before.box
+        np.testing.assert_array_equal(after.bits, before.bits)
 
 
 def test_a_mask_that_loses_more_than_half_is_dropped():
@@ -103,6 +106,13 @@ def test_a_dropped_mask_leaves_its_pixels_to_the_next():
     ]
     # The second-best mask has a quarter left and goes; the worst keeps half of its own.
     assert [(m.area, m.box) for m in separate(masks)] == [(16, (4, 0, 8, 4)), (16, (0, 0, 4, 4))]
+
+
+def test_separate_masks_keep_their_parents():
+    cell, nucleus = rectangle(0, 0, 12, 12, 0.6), rectangle(2, 2, 5, 5, 0.9)
+    shadow = rectangle(1, 1, 6, 6, 0.7)
+    separated = separate(nest([shadow, cell, nucleus]))
+    assert [(m.area, m.parent, m.depth) for m in separated] == [(119, -1, 0), (25, 0, 2)]
 
 
 def test_nothing_paints_background():

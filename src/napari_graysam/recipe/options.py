@@ -191,7 +191,8 @@ class LabelOptions(Part):
         description="Which object a pixel belongs to where masks overlap: the smaller (parts "
         "stay visible on their wholes), the larger (wholes hide their parts), or the one with "
         "the higher predicted IoU. disjoint paints like the last, and the masks themselves give "
-        "up what better ones have taken, so that no two share a pixel in tables and exports.",
+        "up what better ones have taken, so that no two share a pixel in tables and exports; one "
+        "that would lose more than half of its pixels is removed.",
         json_schema_extra={"stage": "labels"},
     )
     level: Literal["all", "whole", "parts"] = Field(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_graysam.recipe import LabelOptions
 from napari_graysam.select.masks import Mask
+from napari_graysam.select.nesting import keep
 
 DISJOINT_SHARE = 0.5
 
@@ -54,25 +55,27 @@ def separate(masks: Sequence[Mask]) -> tuple[Mask, ...]:
     Parameters
     ----------
     masks
-        Masks of one image, before `nest`: parents are not followed.
+        Masks of one image, nested or not.
 
     Returns
     -------
     tuple of Mask
-        In their former order, without the dropped and empty ones. Masks that lost nothing are
-        the same objects.
+        In their former order, without the dropped and empty ones; parents as from `keep`, with
+        the place that each mask had before it gave up pixels.
     """
     width, height = np.max([(0, 0), *(mask.box[2:] for mask in masks)], axis=0)
     taken = np.zeros((height, width), dtype=np.bool_)
-    kept: dict[int, Mask] = {}
+    trimmed = list(masks)
+    kept = []
     for index in _top_down(masks, "disjoint"):
         mask = masks[index]
         free = mask.bits & ~taken[mask.slices]
         left, area = int(np.count_nonzero(free)), mask.area
         if left and left >= DISJOINT_SHARE * area:
             taken[mask.slices] |= free
-            kept[index] = mask if left == area else mask.with_bits(free)
-    return tuple(kept[index] for index in sorted(kept))
+            trimmed[index] = mask.with_bits(free)
+            kept.append(index)
+    return keep(trimmed, sorted(kept))
 
 
 def _top_down(masks: Sequence[Mask], overlap: str) -> list[int]:

@@ -12,6 +12,7 @@ import torch
 from napari_graysam.propose import Proposals, rescore
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
 from napari_graysam.select.filters import check_covers, near_crop_edge, passes_thresholds
+from napari_graysam.select.labels import separate
 from napari_graysam.select.masks import Mask
 from napari_graysam.select.nesting import at_level, nest
 from napari_graysam.select.regions import clean, remove_small_regions
@@ -62,7 +63,8 @@ def select(
     options = LabelOptions() if labels is None else labels
     masks = survivors(proposals, generator, options, source)
     cleaned = clean(masks, proposals.image_size, options)
-    return at_level(nest(cleaned), options.level)
+    chosen = at_level(nest(cleaned), options.level)
+    return separate(chosen) if options.overlap == "disjoint" else chosen
 
 
 def survivors(
