@@ -152,7 +152,22 @@ def test_any_name_survives_a_file(tmp_path_factory: Any, suffix: str, name: str)
     assert Recipe.from_file(path).name == name
 
 
-@pytest.mark.parametrize("name", ["1e-3", "0x1F", "null", "no", "2024-01-01", "1_000", "~", ".inf"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "1e-3",
+        "0x1F",
+        "null",
+        "no",
+        "2024-01-01",
+        "1_000",
+        "~",
+        ".inf",
+        "a\x85b",
+        " \u2028",
+        "\r\n ",
+    ],
+)
 def test_text_that_looks_like_a_value_stays_text(name: str) -> None:
     assert Recipe.from_yaml(Recipe(name=name).to_yaml()).name == name
 
@@ -513,15 +528,15 @@ def test_reference_covers_every_field_once_with_its_range() -> None:
 
 def test_reference_of_a_recipe_shows_its_values() -> None:
     recipe = Recipe().with_values(
-        {"image.window.low": 1, "preprocess": [{"kind": "clahe", "clip_limit": 3}]}
+        {"image.window.low": 1, "preprocess": [{"kind": "clahe", "clip_limit": 7}]}
     )
     table = {entry.path: entry for entry in parameters(recipe)}
     assert table["preprocess.0.kind"].value == "clahe"
     assert (table["preprocess.0.clip_limit"].value, table["image.window.low"].value) == (
-        "3.0",
+        "7.0",
         "1.0",
     )
-    assert table["preprocess.0.clip_limit"].default == "2.0"
+    assert table["image.window.low"].default == "0.1"
     paths = set(table) - {"preprocess.0.kind", "image.window.kind", "rgb.kind"}
     for path in paths:
         assert recipe.with_values({path: json.loads(table[path].value)}) == recipe
