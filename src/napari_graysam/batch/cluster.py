@@ -40,7 +40,7 @@ def on_dask(
             client.submit(_work, job, path.absolute(), threads, pure=False): path for path in paths
         }
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=client.loop):
                 yield futures[future], _result(future, futures[future])
         finally:
             client.cancel(list(futures))

@@ -145,18 +145,19 @@ def match_truth(images: list[Path], truth: list[str]) -> dict[Path, Path]:
 
 def follow(terminal: Terminal, steps: Generator[Report, None, list[Outcome]]) -> list[Outcome]:
     """Run a batch, show where it is, and tell of every image that ended."""
-    outcomes: list[Outcome] = []
     with closing(steps), terminal.bars() as bars:
-        for report in steps:
+        while True:
+            try:
+                report = next(steps)
+            except StopIteration as stop:
+                outcomes: list[Outcome] = stop.value
+                return outcomes
             if report.total > 1:
                 bars.show("images", "images", report.done, report.total)
             if report.step is not None:
-                name = f"{report.path.name}: " if report.path else ""
-                bars.step(report.step, name)
+                bars.step(report.step, f"{report.path.name}: " if report.path else "")
             if report.outcome is not None:
-                outcomes.append(report.outcome)
                 tell(terminal, report.outcome)
-    return outcomes
 
 
 def tell(terminal: Terminal, outcome: Outcome) -> None:

@@ -1,0 +1,70 @@
+"""A pipeline without a model: every bright region of an image is one object."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from napari_graysam.compare import compare_masks, score
+from napari_graysam.compare.comparison import label_masks
+from napari_graysam.image import GrayImage
+from napari_graysam.part import Progress
+from napari_graysam.pipeline import Arms, Segmentation
+from napari_graysam.recipe import Recipe
+
+
+def load_steps(options: Any) -> Generator[Progress, None, None]:
+    yield Progress("load", 1, 1)
+
+
+def segment_steps(
+    image: GrayImage, recipe: Recipe, *, source: str = "preprocessed"
+) -> Generator[Progress, None, Segmentation]:
+    from skimage.measure import label
+
+    threshold = 0.9 if source == "raw" else 0.4
+    yield Progress("propose", 0, 1)
+    labels = label(image.pixels > threshold).astype(np.uint32)
+    _, masks = label_masks(labels)
+    masks = tuple(mask.replace(predicted_iou=0.9, stability=0.9, source=source) for mask in masks)
+    yield Progress("propose", 1, 1)
+    view = np.repeat((image.pixels * 255).astype(np.uint8)[..., None], 3, axis=2)
+    table = pd.DataFrame({"index": range(1, len(masks) + 1)})
+    provenance = {"image": image.record}
+    return Segmentation(labels, masks, table, recipe, provenance, float(np.mean(labels == 0)), view)
+
+
+def compare_steps(
+    image: GrayImage, recipe: Recipe, *, truth: Any = None
+) -> Generator[Progress, None, Arms]:
+    raw = yield from segment_steps(image, recipe.raw_arm(), source="raw")
+    preprocessed = yield from segment_steps(image, recipe)
+    changes = compare_masks(raw.masks, preprocessed.masks, image.pixels.shape)
+    scores = None
+    if truth is not None:
+        scores = {
+            "raw": score(raw.labels, truth),
+            "preprocessed": score(preprocessed.labels, truth),
+        }
+    return Arms(raw, preprocessed, changes, scores)
+
+
+def install(monkeypatch: Any) -> None:
+    """Put this pipeline in the place of the real one, for batches in this process."""
+    monkeypatch.setattr("napari_graysam.pipeline.segment_steps", segment_steps)
+    monkeypatch.setattr("napari_graysam.pipeline.compare_steps", compare_steps)
+    monkeypatch.setattr("napari_graysam.batch.attempt.load_steps", load_steps)
+
+
+def spots(bright: int = 3, dim: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """Image uint8 (64, 64) with bright (255) and dim (150) squares, and their labels."""
+    image = np.zeros((64, 64), np.uint8)
+    truth = np.zeros((64, 64), np.uint16)
+    for number in range(bright + dim):
+        y, x = 4 + 20 * (number // 3), 4 + 20 * (number % 3)
+        image[y : y + 10, x : x + 10] = 255 if number < bright else 150
+        truth[y : y + 10, x : x + 10] = number + 1
+    return image, truth

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import fake_pipeline
+import pytest
+import tifffile
+
+from napari_graysam import outputs
+from napari_graysam.batch import CompareJob, Outcome, Report, SegmentJob, batch_steps
+from napari_graysam.errors import (
+    DeviceError,
+    ModelError,
+    OutputError,
+    SchedulerError,
+    UsageError,
+)
+from napari_graysam.files import read_labels
+from napari_graysam.part import Progress
+from napari_graysam.recipe import Recipe
+
+RECIPE = Recipe()
+
+
+@pytest.fixture(autouse=True)
+def _pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_pipeline.install(monkeypatch)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"{name}.tif" for name in "abc"]
+    for number, path in enumerate(paths):
+        tifffile.imwrite(path, fake_pipeline.spots(bright=number + 1, dim=0)[0])
+    return paths
+
+
+def everything(steps) -> tuple[list[Report], list[Outcome]]:
+    reports = []
+    while True:
+        try:
+            reports.append(next(steps))
+        except StopIteration as stop:
+            return reports, stop.value
+
+
+def run(*args, **options) -> list[Outcome]:
+    return everything(batch_steps(*args, **options))[1]
+
+
+def test_every_image_gets_its_results_in_order(images: list[Path], tmp_path: Path) -> None:
+    outcomes = run(images, SegmentJob(RECIPE, tmp_path / "out"))
+    assert [outcome.path for outcome in outcomes] == images
+    assert [outcome.objects for outcome in outcomes] == [1, 2, 3]
+    for outcome in outcomes:
+        assert outcome.status == "done"
+        assert outcome.unmasked == pytest.approx(1 - outcome.objects * 100 / 64**2)
+        assert read_labels(outcome.files["labels"]).max() == outcome.objects
+        assert all(path.is_file() for path in outcome.files.values())
+
+
+def test_reports_count_images_and_name_the_stage(images: list[Path], tmp_path: Path) -> None:
+    reports, _ = everything(batch_steps(images, SegmentJob(RECIPE, tmp_path / "out")))
+    assert {report.total for report in reports} == {3}
+    assert [r.done for r in reports] == sorted(r.done for r in reports)
+    assert [r.outcome.path for r in reports if r.outcome] == images
+    stages = {r.step.stage for r in reports if r.step and r.path == images[1]}
+    assert {"read", "load", "propose"} <= stages
+
+
+def test_a_bad_image_does_not_stop_the_others(images: list[Path], tmp_path: Path) -> None:
+    images[1].write_bytes(b"no image")
+    outcomes = run(images, SegmentJob(RECIPE, tmp_path / "out"))
+    assert [outcome.status for outcome in outcomes] == ["done", "failed", "done"]
+    assert str(images[1]) in outcomes[1].error
+    assert outcomes[1].trace == ""
+    assert not list((tmp_path / "out").glob("b.*"))
+
+
+def test_an_unforeseen_error_is_named_with_class_and_trace(
+    images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(image, recipe):
+        if "b.tif" in image.record["path"]:
+            raise ZeroDivisionError("by zero")
+        return fake_pipeline.segment_steps(image, recipe)
+
+    monkeypatch.setattr("napari_graysam.pipeline.segment_steps", broken)
+    outcomes = run(images, SegmentJob(RECIPE, tmp_path / "out"))
+    assert [outcome.status for outcome in outcomes] == ["done", "failed", "done"]
+    assert "unexpected ZeroDivisionError: by zero" in outcomes[1].error
+    assert "in broken" in outcomes[1].trace
+
+
+def test_complete_results_are_skipped_until_something_changes(
+    images: list[Path], tmp_path: Path
+) -> None:
+    job = SegmentJob(RECIPE, tmp_path / "out")
+    run(images, job)
+
+    def statuses(**options) -> list[str]:
+        return [outcome.status for outcome in run(images, options.pop("job", job), **options)]
+
+    assert statuses() == ["skipped"] * 3
+    assert statuses(overwrite=True) == ["done"] * 3
+    (tmp_path / "out" / "a.objects.csv").unlink()
+    later = images[1].stat().st_mtime + 3600
+    os.utime(images[1], (later, later))
+    assert statuses() == ["done", "done", "skipped"]
+    other = SegmentJob(RECIPE.with_values({"generator.points_per_side": 16}), tmp_path / "out")
+    assert statuses(job=other) == ["done"] * 3
+
+
+def test_the_model_is_not_loaded_for_skipped_or_unreadable_images(
+    images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = SegmentJob(RECIPE, tmp_path / "out")
+    run(images, job)
+
+    def never(options):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("napari_graysam.batch.attempt.load_steps", never)
+    outcomes = run([*images, tmp_path / "missing.tif"], job)
+    assert [outcome.status for outcome in outcomes] == ["skipped"] * 3 + ["failed"]
+
+
+@pytest.mark.parametrize("error", [ModelError, DeviceError])
+def test_a_model_that_cannot_be_loaded_ends_the_batch(
+    images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def broken(options):
+        raise error("not to be had")
+        yield
+
+    monkeypatch.setattr("napari_graysam.batch.attempt.load_steps", broken)
+    with pytest.raises(error, match="not to be had"):
+        run(images, SegmentJob(RECIPE, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_is_refused_with_what_to_give_instead(images: list[Path], tmp_path: Path) -> None:
+    (outcome,) = run([tmp_path], SegmentJob(RECIPE, tmp_path / "out"))
+    assert outcome.status == "failed"
+    assert str(tmp_path / "*") in outcome.error
+
+
+@pytest.mark.parametrize("other", ["a.png", "A.tif", "sub/a.tif"])
+def test_two_images_of_one_stem_are_refused(tmp_path: Path, other: str) -> None:
+    with pytest.raises(UsageError, match=r"a\.tif.*same name") as caught:
+        run([tmp_path / "a.tif", tmp_path / other], SegmentJob(RECIPE, tmp_path / "out"))
+    assert str(tmp_path / other) in str(caught.value)
+
+
+@pytest.mark.parametrize("inside", ["", "deeper/still"])
+def test_an_output_folder_that_is_a_file_is_refused_first(
+    images: list[Path], tmp_path: Path, inside: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="is a file"):
+        next(batch_steps(images, SegmentJob(RECIPE, tmp_path / "file" / inside)))
+
+
+def test_closing_leaves_only_whole_files(images: list[Path], tmp_path: Path) -> None:
+    steps = batch_steps(images, SegmentJob(RECIPE, tmp_path / "out"))
+    for report in steps:
+        if report.path == images[1] and report.step == Progress("propose", 0, 1):
+            break
+    steps.close()
+    names = {path.name.partition(".")[0] for path in (tmp_path / "out").iterdir()}
+    assert names == {"a"}
+    assert outputs.is_complete(tmp_path / "out", "a", RECIPE)
+
+
+def test_a_failed_write_leaves_the_image_incomplete(images: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "out" / "b.overlay.png").mkdir(parents=True)
+    outcomes = run(images, SegmentJob(RECIPE, tmp_path / "out"))
+    assert [outcome.status for outcome in outcomes] == ["done", "failed", "done"]
+    assert "b.overlay.png" in outcomes[1].error
+    assert not (tmp_path / "out" / "b.recipe.yaml").exists()
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+
+
+def test_compare_counts_changes_and_scores_both_arms(tmp_path: Path) -> None:
+    image, truth = fake_pipeline.spots(bright=3, dim=2)
+    tifffile.imwrite(tmp_path / "x.tif", image)
+    tifffile.imwrite(tmp_path / "y.tif", image)
+    tifffile.imwrite(tmp_path / "x.labels.tif", truth)
+    paths = [tmp_path / "x.tif", tmp_path / "y.tif"]
+    truths = {paths[0]: tmp_path / "x.labels.tif"}
+    x, y = run(paths, CompareJob(RECIPE, tmp_path / "out", truths))
+    assert x.changes == y.changes
+    assert (x.changes["kept"], x.changes["gained"], x.changes["lost"]) == (3, 2, 0)
+    assert x.scores["raw"]["average_precision"]["0.50"] == pytest.approx(3 / 5)
+    assert x.scores["preprocessed"]["average_precision"]["0.50"] == 1
+    assert y.scores is None
+    assert read_labels(x.files["raw.labels"]).max() == 3
+
+
+def test_relative_paths_of_a_recipe_mean_the_same_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = RECIPE.with_values({"model.checkpoint": "own.pt", "model.config": "configs/x.yaml"})
+    job = SegmentJob(recipe, Path("out")).absolute()
+    assert job.folder == tmp_path / "out"
+    assert job.recipe.model.checkpoint == str(tmp_path / "own.pt")
+    assert job.recipe.model.config == "configs/x.yaml"
+
+
+def test_an_unreachable_scheduler_is_named(
+    images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_graysam.batch.cluster.CONNECT_S", 0.5)
+    job = SegmentJob(RECIPE, tmp_path / "out")
+    with pytest.raises(SchedulerError, match=r"tcp://127\.0\.0\.1:9"):
+        run(images, job, scheduler="tcp://127.0.0.1:9")
+
+
+@pytest.mark.slow
+def test_workers_give_the_same_labels_as_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    paths = [tmp_path / f"{name}.tif" for name in "ab"]
+    for number, path in enumerate(paths):
+        tifffile.imwrite(path, fake_pipeline.spots(bright=number + 2)[0])
+    missing = tmp_path / "missing.tif"
+    recipe = RECIPE.with_values(
+        {
+            "generator.points_per_side": 6,
+            "generator.pred_iou_thresh": 0.0,
+            "generator.stability_score_thresh": 0.0,
+            "model.device": "cpu",
+        }
+    )
+    alone = run(paths, SegmentJob(recipe, tmp_path / "alone"))
+    shared = run([missing, *paths], SegmentJob(recipe, tmp_path / "shared"), workers=2)
+    assert [outcome.status for outcome in shared] == ["failed", "done", "done"]
+    assert [outcome.path for outcome in shared] == [missing, *paths]
+    for one, other in zip(alone, shared[1:], strict=True):
+        assert one.objects == other.objects
+        assert one.objects > 0
+        assert (read_labels(one.files["labels"]) == read_labels(other.files["labels"])).all()

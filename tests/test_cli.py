@@ -1,0 +1,542 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fake_pipeline
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from typer.testing import CliRunner
+
+from napari_graysam.cli import app
+from napari_graysam.cli.options import expand, make_recipe
+from napari_graysam.compare import score as score_labels
+from napari_graysam.errors import RecipeError, UsageError
+from napari_graysam.files import read_labels
+from napari_graysam.model import CATALOG
+from napari_graysam.recipe import Recipe, presets
+
+
+@pytest.fixture(autouse=True)
+def _pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake_pipeline.install(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setenv("GRAYSAM_MODELS", str(tmp_path / "models"))
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    pixels, truth = fake_pipeline.spots(bright=3, dim=2)
+    tifffile.imwrite(tmp_path / "cells.tif", pixels)
+    (tmp_path / "truth").mkdir()
+    tifffile.imwrite(tmp_path / "truth" / "cells.tif", truth)
+    return tmp_path / "cells.tif"
+
+
+def graysam(*arguments: object, status: int = 0):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == status, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+def process(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "napari_graysam.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+# --- segment ---------------------------------------------------------------------------------
+
+
+def test_segment_writes_five_files_and_tells_of_them_on_stderr(image: Path, tmp_path: Path) -> None:
+    result = graysam("segment", image, "--out", tmp_path / "out")
+    assert result.stdout == ""
+    assert "5 objects" in result.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "cells.coco.json",
+        "cells.labels.tif",
+        "cells.objects.csv",
+        "cells.overlay.png",
+        "cells.recipe.yaml",
+    ]
+
+
+def test_segment_json_is_one_document(image: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "missing.tif"
+    result = graysam("segment", missing, image, "-o", tmp_path / "out", "--json", status=1)
+    document = json.loads(result.stdout)
+    assert (document["done"], document["skipped"], document["failed"]) == (1, 0, 1)
+    failed, done = document["images"]
+    assert failed["path"] == str(missing)
+    assert "no such file" in failed["error"]
+    assert done["objects"] == 5
+    assert read_labels(done["files"]["labels"]).max() == 5
+
+
+def test_quiet_says_nothing_but_errors(image: Path, tmp_path: Path) -> None:
+    assert graysam("segment", image, "-o", tmp_path / "out", "--quiet").output == ""
+    result = graysam("segment", "nothing.tif", "-o", tmp_path / "out", "-q", status=1)
+    assert result.stderr.strip() == "error: nothing.tif: There is no such file; check the path."
+
+
+def test_libraries_that_print_do_not_spoil_json(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chatty(gray, recipe):
+        print("hello from a library")
+        return fake_pipeline.segment_steps(gray, recipe)
+
+    monkeypatch.setattr("napari_graysam.pipeline.segment_steps", chatty)
+    result = graysam("segment", image, "-o", tmp_path / "out", "--json")
+    assert json.loads(result.stdout)["done"] == 1
+    assert "hello" in result.stderr
+
+
+def test_segment_resumes_and_overwrites(image: Path, tmp_path: Path) -> None:
+    command = ("segment", image, "-o", tmp_path / "out", "--json")
+    assert json.loads(graysam(*command).stdout)["done"] == 1
+    assert json.loads(graysam(*command).stdout)["skipped"] == 1
+    assert json.loads(graysam(*command, "--overwrite").stdout)["done"] == 1
+
+
+def test_the_recipe_that_was_asked_for_is_written(image: Path, tmp_path: Path) -> None:
+    graysam(
+        "segment", image, "-o", tmp_path, "-r", "particles",
+        "--model", "sam2.1-hiera-tiny", "--set", "generator.points_per_side=16",
+    )  # fmt: skip
+    written = Recipe.from_file(tmp_path / "cells.recipe.yaml")
+    assert written.preprocess == Recipe.preset("particles").preprocess
+    assert written.model.name == "sam2.1_hiera_tiny"
+    assert written.generator.points_per_side == 16
+
+
+# --- bad input -------------------------------------------------------------------------------
+
+
+def bad_files(folder: Path) -> dict[str, Path]:
+    """Files that are no image, by what is wrong with them."""
+    whole = folder / "whole.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).save(whole)
+    contents = {
+        "empty.tif": b"",
+        "truncated.png": whole.read_bytes()[:900],
+        "text.tif": b"this is no image",
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    np.save(folder / "nothing.npy", np.zeros((0, 5)))
+    np.save(folder / "nan.npy", np.full((8, 8), np.nan))
+    np.save(folder / "four.npy", np.zeros((2, 3, 8, 8)))
+    (folder / "folder").mkdir()
+    names = [*contents, "nothing.npy", "nan.npy", "four.npy", "folder", "missing.tif"]
+    return {name: folder / name for name in names}
+
+
+def test_every_bad_image_is_named_in_one_line_and_the_good_one_is_done(
+    image: Path, tmp_path: Path
+) -> None:
+    bad = bad_files(tmp_path)
+    result = graysam("segment", *bad.values(), image, "-o", tmp_path / "out", status=1)
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == len(bad)
+    for path, line in zip(bad.values(), errors, strict=True):
+        assert str(path) in line
+        assert "unexpected" not in line
+    assert {path.name.partition(".")[0] for path in (tmp_path / "out").iterdir()} == {"cells"}
+
+
+def test_an_out_that_is_a_file_fails_once(image: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    result = graysam("segment", image, "-o", tmp_path / "out", status=1)
+    assert len(result.stderr.splitlines()) == 1
+    assert "is a file" in result.stderr
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--set", "generator.points_per_side"], ["KEY=VALUE"]),
+        (["--set", "generator.points_per_sid=16"], ["points_per_sid", "points_per_side"]),
+        (["--set", "generator.points_per_side=many"], ["generator.points_per_side", "many"]),
+        (["--set", "generator.pred_iou_thresh=7"], ["generator.pred_iou_thresh", "7"]),
+        (["--recipe", "particels"], ["particels", "particles", ".yaml"]),
+        (["--recipe", "missing.yaml"], ["missing.yaml"]),
+        (["--model", "sam3"], ["--model sam3"]),
+        (["--workers", "2", "--scheduler", "tcp://a:1"], ["--workers", "--scheduler"]),
+        (["--workers", "0"], ["--workers"]),
+        (["--nonsense"], ["--nonsense"]),
+    ],
+)
+def test_wrong_usage_has_status_2_and_says_what_is_wrong(
+    image: Path, tmp_path: Path, options: list[str], words: list[str]
+) -> None:
+    result = graysam("segment", image, "-o", tmp_path / "out", *options, status=2)
+    for word in words:
+        assert word in result.stderr
+    assert result.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_typo_in_a_recipe_file_has_status_2(image: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("generator: {points_per_syde: 16}\n")
+    result = graysam("segment", image, "-o", tmp_path / "out", "-r", recipe, "--json", status=2)
+    assert "points_per_syde" in result.stderr
+    document = json.loads(result.stdout)
+    assert document["kind"] == "RecipeError"
+    assert "points_per_side" in document["error"]
+
+
+def test_two_images_of_one_stem_have_status_2(image: Path, tmp_path: Path) -> None:
+    result = graysam("segment", image, tmp_path / "cells.png", "-o", tmp_path / "out", status=2)
+    assert "same name" in result.stderr
+
+
+def test_an_unexpected_error_shows_its_traceback_only_with_debug(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(gray, recipe):
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("napari_graysam.pipeline.segment_steps", broken)
+    plain = graysam("segment", image, "-o", tmp_path / "out", status=1)
+    assert "unexpected ZeroDivisionError: by zero" in plain.stderr
+    result = CliRunner().invoke(app, ["segment", str(image), "-o", str(tmp_path), "--debug"])
+    assert result.exit_code == 1
+    assert "in broken" in result.stderr
+
+
+def test_stopping_by_hand_has_status_130(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(gray, recipe):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("napari_graysam.pipeline.segment_steps", stopped)
+    result = graysam("segment", image, "-o", tmp_path / "out", "--json", status=130)
+    assert result.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
+# --- inputs and recipes ----------------------------------------------------------------------
+
+
+def test_patterns_are_expanded_once_sorted_and_without_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.tif", "a.tif", "c.png", "[x].tif"):
+        Path(name).write_text("")
+    Path("d.tif").mkdir()
+    assert expand(["*.tif"]) == [Path("[x].tif"), Path("a.tif"), Path("b.tif")]
+    assert expand(["b.tif", "?.tif", "./a.tif"]) == [Path("b.tif"), Path("a.tif")]
+    assert expand(["[x].tif"]) == [Path("[x].tif")]
+    assert expand(["*.jpg", "gone.tif"]) == [Path("*.jpg"), Path("gone.tif")]
+
+
+def test_a_model_by_name_replaces_a_checkpoint_of_the_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("model: {checkpoint: own.pt, config: own.yaml, device: cpu}\n")
+    made = make_recipe(str(file), "facebook/sam2-hiera-large")
+    assert made.model.name == "sam2_hiera_large"
+    assert made.model.checkpoint is None
+    assert made.model.config is None
+    assert made.model.device == "cpu"
+
+
+def test_the_last_of_equal_settings_wins_and_values_may_hold_equals_signs() -> None:
+    made = make_recipe(None, None, ["name=a", "name=b=c"])
+    assert made.name == "b=c"
+    with pytest.raises(UsageError):
+        make_recipe(None, None, ["=3"])
+    with pytest.raises(RecipeError):
+        make_recipe(None, None, ["nothing.here=3"])
+
+
+# --- compare ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("truth", ["truth", "truth/cells.tif", "truth/*.tif"])
+def test_compare_counts_changes_and_scores(image: Path, tmp_path: Path, truth: str) -> None:
+    result = graysam(
+        "compare",
+        image,
+        "-r",
+        "particles",
+        "-o",
+        tmp_path / "out",
+        "-t",
+        tmp_path / truth,
+        "--json",
+    )
+    (one,) = json.loads(result.stdout)["images"]
+    assert (one["changes"]["kept"], one["changes"]["gained"]) == (3, 2)
+    assert one["scores"]["raw"]["average_precision"]["0.50"] == pytest.approx(0.6)
+    assert one["scores"]["preprocessed"]["average_precision"]["0.50"] == 1
+    assert (tmp_path / "out" / "cells.comparison.png").is_file()
+    assert (tmp_path / "out" / "cells.raw.labels.tif").is_file()
+
+
+def test_compare_prints_a_table(image: Path, tmp_path: Path) -> None:
+    result = graysam(
+        "compare", image, "-r", "particles", "-o", tmp_path / "out", "-t", tmp_path / "truth"
+    )
+    header, row = (
+        line.split() for line in result.stdout.splitlines() if line and "─" not in line.strip()
+        and line.strip()
+    )  # fmt: skip
+    assert header[-6:] == ["kept", "changed", "gained", "lost", "split", "merged"]
+    assert row == ["cells", "0.600", "1.000", "3", "0", "2", "0", "0", "0"]
+
+
+def test_compare_refuses_a_truth_of_other_images(image: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second.tif"
+    second.write_bytes(image.read_bytes())
+    result = graysam(
+        "compare", image, second, "-r", "raw", "-o", tmp_path / "out", "-t", tmp_path / "truth",
+        status=2,
+    )  # fmt: skip
+    assert str(second) in result.stderr
+    assert str(image) not in result.stderr
+
+
+def test_compare_needs_a_recipe(image: Path, tmp_path: Path) -> None:
+    result = graysam("compare", image, "-o", tmp_path / "out", status=2)
+    assert "--recipe" in result.stderr
+
+
+# --- score -----------------------------------------------------------------------------------
+
+
+def write_labels(path: Path, *squares: int) -> np.ndarray:
+    labels = np.zeros((32, 32), np.uint16)
+    for number, at in enumerate(squares, start=1):
+        labels[at : at + 4, at : at + 4] = number
+    path.parent.mkdir(exist_ok=True)
+    tifffile.imwrite(path, labels)
+    return labels
+
+
+def test_score_of_two_files(tmp_path: Path) -> None:
+    found = write_labels(tmp_path / "a.labels.tif", 0, 8)
+    truth = write_labels(tmp_path / "a.tif", 0, 8, 16)
+    result = graysam("score", tmp_path / "a.labels.tif", tmp_path / "a.tif", "--json")
+    document = json.loads(result.stdout)
+    assert document["images"] == {"a": score_labels(found, truth).to_dict()}
+    assert document["mean"]["recall"] == pytest.approx(2 / 3)
+
+
+def test_score_of_two_folders_pairs_by_stem(tmp_path: Path) -> None:
+    write_labels(tmp_path / "found" / "a.labels.tif", 0)
+    write_labels(tmp_path / "found" / "b.labels.tif", 0)
+    Image.new("RGB", (32, 32)).save(tmp_path / "found" / "a.overlay.png")
+    write_labels(tmp_path / "truth" / "a.tif", 0)
+    write_labels(tmp_path / "truth" / "b.tif", 0, 8)
+    result = graysam("score", tmp_path / "found", tmp_path / "truth")
+    rows = {
+        line.split()[0]: line.split()[1:] for line in result.stdout.splitlines() if line.split()
+    }
+    assert rows["a"][1] == "1.000"
+    assert rows["b"][1] == "0.500"
+    assert rows["mean"][1] == "0.750"
+
+
+def test_score_names_what_has_no_partner_and_scores_the_rest(tmp_path: Path) -> None:
+    for name in ("found/a.labels.tif", "found/x.labels.tif", "truth/a.tif", "truth/y.tif"):
+        write_labels(tmp_path / name, 0)
+    result = graysam("score", tmp_path / "found", tmp_path / "truth", "--json", status=1)
+    assert list(json.loads(result.stdout)["images"]) == ["a"]
+    assert "x.labels.tif" in result.stderr
+    assert "y.tif" in result.stderr
+
+
+def test_score_of_a_file_and_a_folder_is_wrong_usage(tmp_path: Path) -> None:
+    write_labels(tmp_path / "a.tif", 0)
+    graysam("score", tmp_path / "a.tif", tmp_path, status=2)
+
+
+def test_score_of_different_shapes_says_so(tmp_path: Path) -> None:
+    write_labels(tmp_path / "a.tif", 0)
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((5, 7), np.uint8))
+    result = graysam("score", tmp_path / "a.tif", tmp_path / "b.tif", status=1)
+    assert "(5, 7)" in result.stderr
+
+
+# --- models, recipe, doctor ------------------------------------------------------------------
+
+
+def test_models_lists_the_catalogue() -> None:
+    document = json.loads(graysam("models", "--json").stdout)
+    assert [entry["name"] for entry in document] == [entry.name for entry in CATALOG]
+    assert document == json.loads(graysam("models", "list", "--json").stdout)
+    table = graysam("models").stdout
+    assert all(entry.name in table for entry in CATALOG)
+
+
+def test_models_path_and_verify(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    file = tmp_path / "models" / "sam2.1_hiera_tiny.pt"
+    result = graysam("models", "path", "sam2.1_hiera_tiny", status=1)
+    assert "graysam models download sam2.1_hiera_tiny" in result.stderr
+    file.write_bytes(b"something else")
+    assert graysam("models", "path", "sam2.1-hiera-tiny").stdout == f"{file}\n"
+    assert str(tmp_path / "models") in graysam("models", "path").stdout.splitlines()
+    result = graysam("models", "verify", "sam2.1_hiera_tiny", "--json", status=1)
+    assert "SHA-256" in json.loads(result.stdout)[0]["error"]
+    graysam("models", "verify", "sam2_hiera_large", status=1)
+    graysam("models", "path", "nonsense", status=2)
+
+
+def test_models_download_finds_what_is_here_and_names_what_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_graysam.errors import DownloadError
+
+    def fetch(entry):
+        if "large" in entry.name:
+            raise DownloadError("no connection")
+        return tmp_path / entry.filename
+        yield
+
+    monkeypatch.setattr("napari_graysam.model.fetch", fetch)
+    names = ("sam2_hiera_large", "sam2_hiera_tiny")
+    result = graysam("models", "download", *names, "--json", status=1)
+    large, tiny = json.loads(result.stdout)
+    assert large["error"] == "no connection"
+    assert tiny["path"] == str(tmp_path / "sam2_hiera_tiny.pt")
+
+
+def test_recipe_lists_presets() -> None:
+    assert json.loads(graysam("recipe", "--json").stdout) == presets()
+    assert all(name in graysam("recipe").stdout for name in presets())
+
+
+def test_recipe_show_prints_a_recipe_that_reads_back(tmp_path: Path) -> None:
+    for arguments in (["membranes"], ["membranes", "--full"]):
+        text = graysam("recipe", "show", *arguments).stdout
+        assert Recipe.from_yaml(text) == Recipe.preset("membranes")
+        document = json.loads(graysam("recipe", "show", *arguments, "--json").stdout)
+        assert Recipe.from_dict(document) == Recipe.preset("membranes")
+    changed = graysam("recipe", "show", "membranes", "-s", "generator.points_per_side=5").stdout
+    assert Recipe.from_yaml(changed).generator.points_per_side == 5
+
+
+def test_recipe_show_explains_every_generator_parameter() -> None:
+    text = graysam("recipe", "show", "--explain").stdout
+    facts = json.loads(graysam("recipe", "show", "--explain", "--json").stdout)
+    by_path = {fact["path"]: fact for fact in facts}
+    for name in type(Recipe().generator).model_fields:
+        assert f"generator.{name} = " in text
+        assert by_path[f"generator.{name}"]["description"]
+    assert by_path["generator.crop_n_layers"]["default"] == 0
+    own = json.loads(graysam("recipe", "show", "particles", "--explain", "--json").stdout)
+    preset = Recipe.preset("particles")
+    values = {fact["path"]: fact["value"] for fact in own}
+    assert values["preprocess.0.kind"] == preset.preprocess[0].kind
+    assert values["generator.pred_iou_thresh"] == preset.generator.pred_iou_thresh
+
+
+def test_recipe_new_writes_once_and_check_judges(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    graysam("recipe", "new", file, "-r", "particles", "-s", "name=mine")
+    assert Recipe.from_file(file) == Recipe.preset("particles").replace(name="mine")
+    graysam("recipe", "new", file, status=2)
+    assert Recipe.from_file(file).name == "mine"
+    graysam("recipe", "new", file, "--overwrite")
+    assert Recipe.from_file(file) == Recipe()
+    graysam("recipe", "check", file, "raw")
+    (tmp_path / "bad.yaml").write_text("generator: {points: 3}")
+    result = graysam("recipe", "check", "raw", tmp_path / "bad.yaml", "--json", status=2)
+    document = json.loads(result.stdout)
+    assert document["raw"] is None
+    assert "generator.points" in document[str(tmp_path / "bad.yaml")]
+
+
+@pytest.mark.parametrize(("worst", "status"), [("ok", 0), ("warn", 0), ("fail", 1)])
+def test_doctor_shows_every_check(monkeypatch: pytest.MonkeyPatch, worst: str, status: int) -> None:
+    from napari_graysam.doctor import Check
+
+    checks = [Check("torch", "ok", "2.9"), Check("disk", worst, "0 GB free", "Free some space.")]
+    monkeypatch.setattr("napari_graysam.doctor.diagnose", lambda: checks)
+    text = graysam("doctor", status=status).stdout
+    assert all(word in text for word in ("torch", "2.9", "disk", "Free some space."))
+    document = json.loads(graysam("doctor", "--json", status=status).stdout)
+    assert [check["status"] for check in document] == ["ok", worst]
+
+
+# --- the process -----------------------------------------------------------------------------
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from napari_graysam.cli import app\n"
+        "try: app(['segment', '--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'cv2', 'pandas', 'dask', 'distributed', 'skimage', 'napari', 'numpy',"
+        " 'matplotlib'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "--scheduler" in done.stdout
+    assert done.stderr.strip() == "[]"
+
+
+def test_version_and_help() -> None:
+    assert graysam("--version").stdout.startswith("graysam ")
+    text = graysam("--help").stdout
+    for command in ("demo", "segment", "compare", "score", "models", "recipe", "doctor"):
+        assert command in text
+    assert "--install-completion" in text
+
+
+def test_a_process_has_pure_stdout_and_its_status(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("generator: {points: 3}")
+    done = process("recipe", "check", "raw", "bad.yaml", "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert set(json.loads(done.stdout)) == {"raw", "bad.yaml"}
+    assert "generator.points" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = process("segment", "missing.tif", "--out", "out", "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["failed"] == 1
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.yaml"]
+
+
+def test_a_shell_completes_presets(tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "_GRAYSAM_COMPLETE": "complete_bash",
+        "COMP_WORDS": "graysam segment --recipe parti",
+        "COMP_CWORD": "3",
+    }
+    code = "import sys; sys.argv = ['graysam']; from napari_graysam.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.split() == ["particles"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to a process")
+def test_ctrl_c_ends_a_run_and_leaves_nothing_half_written(image: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "napari_graysam.cli", "segment", str(image)]
+    settings = ["--out", str(tmp_path / "out"), "--set", "generator.points_per_side=512"]
+    with subprocess.Popen(
+        [*command, *settings], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        time.sleep(15)
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "out").exists()
