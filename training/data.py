@@ -163,7 +163,9 @@ def change_contrast(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     image = np.clip(image, 0, 1) ** np.exp(rng.normal(0, 0.4))
     if rng.random() < 0.25:
         ramp = cv2.resize(
-            rng.uniform(0.3, 1, (3, 3)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC
+            rng.uniform(0.3, 1, (3, 3)).astype(np.float32),
+            (size, size),
+            interpolation=cv2.INTER_CUBIC,
         )
         image = image * ramp
     if rng.random() < 0.4:

@@ -29,39 +29,82 @@ CONFIG = Path(__file__).parents[1] / "src/napari_graysam/model/bundled/config.ya
 
 
 class Auxiliary(nn.Module):
-    """Foreground, and offsets to the object's centre, from the finest and coarsest FPN levels.
+    """Heads that are not part of the model and only teach it.
 
-    It is not part of the model: it only teaches the trunk what an object is.
+    From the finest and coarsest FPN levels: foreground, boundary and offsets to the object's
+    centre. From the image tokens after each block of the two-way transformer: the prompted
+    object. Without the latter, prompts are ignored for thousands of steps.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.fine = nn.Conv2d(width, 4, 1)
         self.coarse = nn.Conv2d(width, 4, 1)
+        self.prompted = nn.ModuleList(nn.Linear(width, 1) for _ in range(2))
 
     def forward(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
         return [self.fine(levels[0]), self.coarse(levels[-1])]
+
+    def prompted_loss(
+        self, tokens: list[torch.Tensor], truth: torch.Tensor, on: torch.Tensor
+    ) -> torch.Tensor:
+        """Balanced cross-entropy of the prompted object at stride 16."""
+        soft = F.avg_pool2d(truth, 4).flatten(1)
+        inside = soft.sum(1, keepdim=True).clamp(min=0.25)
+        outside = (1 - soft).sum(1, keepdim=True).clamp(min=0.25)
+        weight = (soft / inside + (1 - soft) / outside) * on[:, None]
+        loss = truth.new_zeros(())
+        for head, token in zip(self.prompted, tokens, strict=True):
+            logits = head(token.float())[..., 0]
+            cross = F.binary_cross_entropy_with_logits(
+                logits, (soft > 0.5).float(), reduction="none"
+            )
+            loss = loss + (cross * weight).sum() / (2 * on.sum().clamp(min=1))
+        return loss
 
 
 def build() -> nn.Module:
     """Build the model with the start that lets prompts find their pixels.
 
-    The positional frequencies span several scales, so that neighbours a few
-    pixels apart differ; query and key projections start equal, so that a
-    prompt's encoding matches that of the pixel it lies on.
+    At the usual start the two-way transformer gives every pixel the same message, whatever
+    the prompt, and stays there for thousands of steps. So:
+
+    - the positional frequencies span several scales, and neighbours a few pixels apart differ;
+    - query and key projections start equal: a prompt's encoding matches that of its pixel;
+    - the first self-attention, which has no skip connection, starts as the identity: each
+      token says something else;
+    - what is added to the encodings starts small, so that attention is not saturated.
     """
     model = instantiate(OmegaConf.load(CONFIG).model)
-    matrix = model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
-    scales = torch.tensor([1.0, 1.5, 2.5, 4.0]).repeat(matrix.shape[1] // 4)
-    matrix.mul_(scales)
-    transformer = model.sam_mask_decoder.transformer
-    attentions = [transformer.final_attn_token_to_image]
-    for layer in transformer.layers:
-        attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
-    for attention in attentions:
-        nn.init.orthogonal_(attention.q_proj.weight, gain=2)
-        nn.init.zeros_(attention.q_proj.bias)
-        attention.k_proj.load_state_dict(attention.q_proj.state_dict())
+    decoder, prompts = model.sam_mask_decoder, model.sam_prompt_encoder
+    matrix = prompts.pe_layer.positional_encoding_gaussian_matrix
+    matrix.mul_(torch.tensor([1.0, 1.5, 2.5, 4.0]).repeat(matrix.shape[1] // 4))
+    layers = decoder.transformer.layers
+    with torch.no_grad():
+        for attention in (
+            decoder.transformer.final_attn_token_to_image,
+            layers[0].self_attn,
+            *(layer.cross_attn_token_to_image for layer in layers),
+            *(layer.cross_attn_image_to_token for layer in layers),
+        ):
+            nn.init.orthogonal_(attention.q_proj.weight, gain=2)
+            nn.init.zeros_(attention.q_proj.bias)
+            attention.k_proj.load_state_dict(attention.q_proj.state_dict())
+            nn.init.orthogonal_(attention.v_proj.weight)
+            attention.out_proj.weight.copy_(attention.v_proj.weight.T)
+        decoder.iou_token.weight.mul_(0.5)
+        decoder.mask_tokens.weight.mul_(0.5)
+        for tokens in (
+            prompts.no_mask_embed,
+            prompts.not_a_point_embed,
+            *prompts.point_embeddings,
+        ):
+            tokens.weight.mul_(0.2)
+        for layer in layers:
+            for norm in (layer.norm1, layer.norm2, layer.norm3, layer.norm4):
+                norm.weight.fill_(0.4)
+        for conv in model.image_encoder.neck.convs:
+            conv.conv.weight.mul_(0.4)
     return model
 
 
@@ -101,19 +144,25 @@ def auxiliary_loss(outputs: list[torch.Tensor], labels: np.ndarray) -> torch.Ten
 
 def decode(
     model: nn.Module, levels: list[torch.Tensor], batch: Batch
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return all four masks' logits and predicted IoU for every point of every window."""
+) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+    """Return four masks' logits, predicted IoU and both blocks' image tokens for every point."""
     device = levels[0].device
     decoder, prompts = model.sam_mask_decoder, model.sam_prompt_encoder
     b, k = batch.points.shape[:2]
     points = torch.from_numpy(batch.points).to(device).view(b * k, 1, 2)
     ones = torch.ones(b * k, 1, dtype=torch.int32, device=device)
-    sparse, _ = prompts((points, ones), None, None)
     side = levels[2].shape[-1]
     row, col = batch.offset[0] // 16, batch.offset[1] // 16
-    pe = prompts.get_dense_pe()[:, :, row : row + side, col : col + side]
+    with torch.autocast(device.type, enabled=False):
+        sparse, _ = prompts((points, ones), None, None)
+        pe = prompts.get_dense_pe()[:, :, row : row + side, col : col + side]
     dense = prompts.no_mask_embed.weight.view(1, -1, 1, 1).expand(b * k, -1, side, side)
     fine = [decoder.conv_s0(levels[0]), decoder.conv_s1(levels[1])]
+    tokens: list[torch.Tensor] = []
+    hooks = [
+        layer.register_forward_hook(lambda _, __, output: tokens.append(output[1]))
+        for layer in decoder.transformer.layers
+    ]
     masks, iou, _, _ = decoder.predict_masks(
         image_embeddings=levels[2].repeat_interleave(k, 0),
         image_pe=pe,
@@ -122,7 +171,9 @@ def decode(
         repeat_image=False,
         high_res_features=[f.repeat_interleave(k, 0) for f in fine],
     )
-    return masks.float(), iou.float()
+    for hook in hooks:
+        hook.remove()
+    return masks.float(), iou.float(), tokens
 
 
 def mask_loss(
@@ -167,9 +218,7 @@ def save(path: Path, state: dict[str, object]) -> None:
 
 def export(model: nn.Module, path: Path) -> None:
     """Write the weights in half precision."""
-    tensors = {
-        name: t.half().contiguous() for name, t in model.state_dict().items()
-    }
+    tensors = {name: t.half().contiguous() for name, t in model.state_dict().items()}
     save_file(tensors, path)
 
 
@@ -207,7 +256,7 @@ def main() -> None:
     data = Windows(options.data, options.windows, options.points, options.synthetic)
     whole_from = int(options.steps * options.whole_from)
     log = (options.out / "log.jsonl").open("a")
-    sums, began = np.zeros(3), time.time()
+    sums, began = np.zeros(4), time.time()
     stream = data.stream(start, options.steps, options.seed, whole_from)
     for step, batch in enumerate(stream, start):
         for group in optimiser.param_groups:
@@ -215,28 +264,37 @@ def main() -> None:
         with torch.autocast(device.type, dtype=torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
             images = torch.from_numpy(batch.images).to(device, memory_format=torch.channels_last)
             levels, _ = model.image_encoder.neck(model.image_encoder.trunk(images))
-            logits, iou = decode(model, levels[:3], batch)
+            logits, iou, tokens = decode(model, levels[:3], batch)
             helped = auxiliary(levels[:3])
         truth = torch.from_numpy(batch.masks).to(device).flatten(0, 1)
         on = torch.from_numpy(batch.foreground).to(device).flatten()
         loss, best = mask_loss(logits, iou, truth, on)
         extra = auxiliary_loss(helped, batch.labels)
+        prompted = auxiliary.prompted_loss(tokens, truth, on)
         optimiser.zero_grad(set_to_none=True)
-        (loss + 0.5 * extra).backward()
+        (loss + 0.5 * extra + prompted).backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         decay = min(0.9985, (1 + step) / (10 + step))
         with torch.no_grad():
-            for a, p in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+            for a, p in zip(
+                average.state_dict().values(), model.state_dict().values(), strict=True
+            ):
                 a.lerp_(p, 1 - decay)
-        sums += loss.item(), extra.item(), best.item()
+        sums += loss.item(), extra.item(), best.item(), prompted.item()
         if (step + 1) % 50 == 0:
-            row = dict(zip(("loss", "auxiliary", "best_iou"), (sums / 50).round(4), strict=True))
+            row = dict(
+                zip(
+                    ("loss", "auxiliary", "best_iou", "prompted"),
+                    (sums / 50).round(4).tolist(),
+                    strict=True,
+                )
+            )
             row |= {"step": step + 1, "seconds": round(time.time() - began, 1)}
             log.write(json.dumps(row) + "\n")
             log.flush()
             print(row, flush=True)
-            sums, began = np.zeros(3), time.time()
+            sums, began = np.zeros(4), time.time()
         if (step + 1) % 250 == 0 or step + 1 == options.steps:
             save(
                 checkpoint,

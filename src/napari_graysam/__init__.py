@@ -1,1 +1,83 @@
-"""Segment everything in grayscale images with SAM 2, and see what preprocessing changed."""
+"""Segment everything in grayscale images with SAM 2, and see what preprocessing changed.
+
+Public names are imported when they are first used, so that the package itself starts fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_graysam.compare import score
+    from napari_graysam.errors import GraysamError
+    from napari_graysam.files import read_coco, read_image, read_labels
+    from napari_graysam.model import load_model
+    from napari_graysam.outputs import write_comparison, write_segmentation
+    from napari_graysam.part import Progress, run
+    from napari_graysam.pipeline import (
+        Arms,
+        Segmentation,
+        compare,
+        compare_steps,
+        segment,
+        segment_steps,
+    )
+    from napari_graysam.recipe import Recipe, presets
+    from napari_graysam.samples import samples
+    from napari_graysam.select import generate
+
+_HOMES = {
+    "Arms": "pipeline",
+    "GraysamError": "errors",
+    "Progress": "part",
+    "Recipe": "recipe",
+    "Segmentation": "pipeline",
+    "compare": "pipeline",
+    "compare_steps": "pipeline",
+    "generate": "select",
+    "load_model": "model",
+    "presets": "recipe",
+    "read_coco": "files",
+    "read_image": "files",
+    "read_labels": "files",
+    "run": "part",
+    "samples": "samples",
+    "score": "compare",
+    "segment": "pipeline",
+    "segment_steps": "pipeline",
+    "write_comparison": "outputs",
+    "write_segmentation": "outputs",
+}
+
+__all__ = [
+    "Arms",
+    "GraysamError",
+    "Progress",
+    "Recipe",
+    "Segmentation",
+    "compare",
+    "compare_steps",
+    "generate",
+    "load_model",
+    "presets",
+    "read_coco",
+    "read_image",
+    "read_labels",
+    "run",
+    "samples",
+    "score",
+    "segment",
+    "segment_steps",
+    "write_comparison",
+    "write_segmentation",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module; a submodule of the same name does not hide it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,133 @@
+"""What a run leaves in a folder: every file whole, the recipe last."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from napari_graysam.compare import comparison_csv, comparison_figure, comparison_json
+from napari_graysam.errors import RecipeError
+from napari_graysam.files import (
+    atomic_path,
+    write_coco,
+    write_labels,
+    write_overlay,
+    write_table,
+)
+from napari_graysam.pipeline import Arms, Segmentation
+from napari_graysam.recipe import Recipe
+
+Folder = str | os.PathLike[str]
+Write = Callable[[Path], None]
+_KINDS = {
+    "labels": "labels.tif",
+    "objects": "objects.csv",
+    "coco": "coco.json",
+    "overlay": "overlay.png",
+    "recipe": "recipe.yaml",
+}
+
+
+def write_segmentation(segmentation: Segmentation, folder: Folder, stem: str) -> dict[str, Path]:
+    """Write labels, table, COCO masks, overlay and recipe of one result.
+
+    Parameters
+    ----------
+    segmentation
+        The result.
+    folder
+        Created where it is missing.
+    stem
+        Beginning of every file's name.
+
+    Returns
+    -------
+    dict
+        Paths of ``labels``, ``objects``, ``coco``, ``overlay`` and ``recipe``. The recipe is
+        written last: where it is, the others are whole (see `is_complete`).
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    recipe = segmentation.recipe
+    shape = (segmentation.labels.shape[0], segmentation.labels.shape[1])
+    writers: dict[str, Write] = {
+        "labels": lambda path: write_labels(path, segmentation.labels, recipe=recipe.to_yaml()),
+        "objects": lambda path: write_table(path, segmentation.table),
+        "coco": lambda path: write_coco(path, segmentation.masks, stem, shape, recipe.to_dict()),
+        "overlay": lambda path: write_overlay(path, segmentation.view, segmentation.labels),
+        "recipe": recipe.to_file,
+    }
+    paths = {kind: Path(folder) / f"{stem}.{_KINDS[kind]}" for kind in writers}
+    paths["recipe"].unlink(missing_ok=True)
+    for kind, write in writers.items():
+        write(paths[kind])
+    return paths
+
+
+def write_comparison(arms: Arms, folder: Folder, stem: str) -> dict[str, Path]:
+    """Write both arms and their comparison as JSON, CSV and picture.
+
+    Parameters
+    ----------
+    arms
+        The result of both arms.
+    folder, stem
+        As for `write_segmentation`; the arms' files are named ``STEM.raw.…`` and
+        ``STEM.preprocessed.…``.
+
+    Returns
+    -------
+    dict
+        Paths by kind, those of the arms as ``raw.labels`` and so on.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    paths: dict[str, Path] = {}
+    for arm, result in (("raw", arms.raw), ("preprocessed", arms.preprocessed)):
+        written = write_segmentation(result, folder, f"{stem}.{arm}")
+        paths |= {f"{arm}.{kind}": path for kind, path in written.items()}
+    extra = {
+        "recipe": arms.preprocessed.recipe.to_dict(),
+        "provenance": {
+            "raw": arms.raw.provenance,
+            "preprocessed": arms.preprocessed.provenance,
+        },
+        "unmasked": {"raw": arms.raw.unmasked, "preprocessed": arms.preprocessed.unmasked},
+    }
+    texts = {
+        "json": comparison_json(arms.changes, arms.scores, **extra),
+        "csv": comparison_csv(arms.changes),
+    }
+    for kind, text in texts.items():
+        paths[kind] = Path(folder) / f"{stem}.comparison.{kind}"
+        with atomic_path(paths[kind]) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    paths["png"] = Path(folder) / f"{stem}.comparison.png"
+    figure = comparison_figure(
+        arms.changes,
+        {"raw": arms.raw.labels, "preprocessed": arms.preprocessed.labels},
+        {"raw": arms.raw.view, "preprocessed": arms.preprocessed.view},
+        title=stem,
+        scores=arms.scores,
+    )
+    with atomic_path(paths["png"]) as temporary:
+        figure.savefig(temporary)
+    return paths
+
+
+def is_complete(folder: Folder, stem: str, recipe: Recipe) -> bool:
+    """Tell whether `write_segmentation` has written everything for this very recipe."""
+    paths = {kind: Path(folder) / f"{stem}.{suffix}" for kind, suffix in _KINDS.items()}
+    if not all(path.is_file() for path in paths.values()):
+        return False
+    try:
+        return Recipe.from_file(paths["recipe"]) == recipe
+    except RecipeError:
+        return False

@@ -1,0 +1,300 @@
+"""The whole flow: image → view → proposals → masks → labels, for one arm or for both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam.errors import ImageError, TruthError
+from napari_graysam.image import GrayImage, to_gray
+from napari_graysam.part import Progress, run
+from napari_graysam.preprocess import apply
+from napari_graysam.preprocess.rgb import to_rgb
+from napari_graysam.recipe import Recipe
+from napari_graysam.select.masks import Mask
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_graysam.compare import Comparison, Scores
+
+Arm = Literal["raw", "preprocessed"]
+OutputMode = Literal["binary_mask", "uncompressed_rle", "coco_rle"]
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """The objects of one image, as one recipe finds them.
+
+    Attributes
+    ----------
+    labels
+        uint32 (H, W); 0 is background, label ``i`` is ``masks[i - 1]``.
+    masks
+        Best first, bits inside boxes; where they overlap only one is seen in `labels`.
+    table
+        One row a mask; its column ``index`` is the label.
+    recipe
+        What was asked for.
+    provenance
+        What was done, in JSON's types: versions, model, device, image record, proposals and
+        seconds by stage.
+    unmasked
+        Fraction of the image's pixels without a label.
+    view
+        uint8 (H, W, 3): what the model saw.
+    """
+
+    labels: NDArray[np.uint32]
+    masks: tuple[Mask, ...]
+    table: pd.DataFrame
+    recipe: Recipe
+    provenance: dict[str, Any]
+    unmasked: float
+    view: NDArray[np.uint8]
+
+    def records(self, output_mode: OutputMode | None = None) -> list[dict[str, Any]]:
+        """Return the masks in the shape of SAM 2's generator.
+
+        Parameters
+        ----------
+        output_mode
+            What ``segmentation`` holds; the recipe's mode if omitted.
+        """
+        from napari_graysam.select.records import records
+
+        mode = self.recipe.generator.output_mode if output_mode is None else output_mode
+        shape = (self.labels.shape[0], self.labels.shape[1])
+        return records(self.masks, mode, shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Arms:
+    """The same image without and with preprocessing, and what differs.
+
+    Attributes
+    ----------
+    raw, preprocessed
+        Both results; the window, the model, the generator and the labels are the same.
+    changes
+        Objects kept, changed, gained, lost, split and merged.
+    scores
+        Each arm against the ground truth, by arm; None without one.
+    """
+
+    raw: Segmentation
+    preprocessed: Segmentation
+    changes: Comparison
+    scores: dict[Arm, Scores] | None
+
+
+def segment(
+    image: Any,
+    recipe: Recipe | None = None,
+    *,
+    region: NDArray[np.bool_] | None = None,
+    contrast_limits: tuple[float, float] | None = None,
+    on_progress: OnProgress | None = None,
+) -> Segmentation:
+    """Segment everything in a grayscale image.
+
+    Parameters
+    ----------
+    image
+        Any array that holds one image, as ``recipe.image`` says, or a `GrayImage`.
+    recipe
+        Every parameter; the bundled model's default recipe if omitted.
+    region
+        bool (H, W); points are set only where it is True.
+    contrast_limits
+        ``(low, high)`` for a recipe whose window is ``limits``.
+    on_progress
+        Called with each `Progress`.
+
+    Raises
+    ------
+    GraysamError
+        If the image, the model, the device or the recipe does not allow it.
+
+    Examples
+    --------
+    >>> result = segment(image, Recipe.preset("low-contrast"))  # doctest: +SKIP
+    >>> result.labels.max(), result.unmasked  # doctest: +SKIP
+    """
+    steps = segment_steps(image, recipe, region=region, contrast_limits=contrast_limits)
+    return run(steps, on_progress)
+
+
+def compare(
+    image: Any,
+    recipe: Recipe,
+    *,
+    truth: NDArray[np.integer] | None = None,
+    region: NDArray[np.bool_] | None = None,
+    contrast_limits: tuple[float, float] | None = None,
+    on_progress: OnProgress | None = None,
+) -> Arms:
+    """Segment an image without and with the recipe's preprocessing, and compare.
+
+    Parameters
+    ----------
+    image, recipe, region, contrast_limits, on_progress
+        As for `segment`.
+    truth
+        Integer (H, W) labels to score both arms against.
+
+    Raises
+    ------
+    GraysamError
+        As for `segment`; TruthError where the ground truth is of another shape.
+    """
+    steps = compare_steps(
+        image, recipe, truth=truth, region=region, contrast_limits=contrast_limits
+    )
+    return run(steps, on_progress)
+
+
+def segment_steps(
+    image: Any,
+    recipe: Recipe | None = None,
+    *,
+    region: NDArray[np.bool_] | None = None,
+    contrast_limits: tuple[float, float] | None = None,
+    source: Arm = "preprocessed",
+) -> Generator[Progress, None, Segmentation]:
+    """Do as `segment`, yielding `Progress`; closing the generator cancels.
+
+    Parameters
+    ----------
+    image, recipe, region, contrast_limits
+        As for `segment`.
+    source
+        The arm that the masks name.
+    """
+    recipe = Recipe() if recipe is None else recipe
+    clock = _Clock()
+    yield Progress("image", 0, 1)
+    gray = _gray(image, recipe, contrast_limits)
+    _check_region(region, gray)
+    clock.lap("image")
+    view = to_rgb(apply(gray.pixels, recipe.preprocess), recipe.rgb)
+    clock.lap("preprocess")
+    yield Progress("image", 1, 1)
+
+    from napari_graysam.model import load_steps
+    from napari_graysam.propose import propose
+    from napari_graysam.select import object_table, paint, select
+
+    model = yield from load_steps(recipe.model)
+    clock.lap("model")
+    proposals = yield from propose(view, model, recipe.generator, region=region)
+    clock.lap("propose")
+    yield Progress("select", 0, 1)
+    masks = select(proposals, recipe.generator, recipe.labels, source)
+    labels = paint(masks, (view.shape[0], view.shape[1]), recipe.labels)
+    table = object_table(masks, labels, gray.raw)
+    clock.lap("select")
+    yield Progress("select", 1, 1)
+    provenance = {
+        "versions": _versions(),
+        "model": model.record,
+        "image": gray.record,
+        "proposals": {"kept": len(proposals.predicted_iou), **proposals.record},
+        "seconds": clock.seconds,
+        "source": source,
+    }
+    unmasked = float(np.mean(labels == 0))
+    return Segmentation(labels, masks, table, recipe, provenance, unmasked, view)
+
+
+def compare_steps(
+    image: Any,
+    recipe: Recipe,
+    *,
+    truth: NDArray[np.integer] | None = None,
+    region: NDArray[np.bool_] | None = None,
+    contrast_limits: tuple[float, float] | None = None,
+) -> Generator[Progress, None, Arms]:
+    """Do as `compare`, yielding `Progress`, whose stages name the arm."""
+    gray = _gray(image, recipe, contrast_limits)
+    if truth is not None and np.shape(truth) != gray.pixels.shape:
+        raise TruthError(
+            f"the ground truth has shape {np.shape(truth)}, the image {gray.pixels.shape}: "
+            "give labels of the same height and width"
+        )
+    arms: dict[Arm, Segmentation] = {}
+    recipes: dict[Arm, Recipe] = {"raw": recipe.raw_arm(), "preprocessed": recipe}
+    for arm, of_arm in recipes.items():
+        steps = segment_steps(gray, of_arm, region=region, source=arm)
+        arms[arm] = yield from _named(arm, steps)
+
+    from napari_graysam.compare import compare_masks, score
+
+    yield Progress("compare", 0, 1)
+    shape = (gray.pixels.shape[0], gray.pixels.shape[1])
+    changes = compare_masks(arms["raw"].masks, arms["preprocessed"].masks, shape)
+    scores: dict[Arm, Scores] | None = None
+    if truth is not None:
+        scores = {arm: score(result.labels, truth) for arm, result in arms.items()}
+    yield Progress("compare", 1, 1)
+    return Arms(arms["raw"], arms["preprocessed"], changes, scores)
+
+
+def _named(
+    arm: Arm, steps: Generator[Progress, None, Segmentation]
+) -> Generator[Progress, None, Segmentation]:
+    """Prefix the stages with the arm."""
+    try:
+        while True:
+            progress = next(steps)
+            yield progress._replace(stage=f"{arm}: {progress.stage}")
+    except StopIteration as stop:
+        result: Segmentation = stop.value
+        return result
+    finally:
+        steps.close()
+
+
+def _gray(image: Any, recipe: Recipe, contrast_limits: tuple[float, float] | None) -> GrayImage:
+    if isinstance(image, GrayImage):
+        return image
+    return to_gray(image, recipe.image, contrast_limits=contrast_limits)
+
+
+def _check_region(region: NDArray[np.bool_] | None, gray: GrayImage) -> None:
+    if region is None:
+        return
+    if region.shape != gray.pixels.shape:
+        raise ImageError(
+            f"the region has shape {region.shape}, the image {gray.pixels.shape}: "
+            "give a region of the same height and width"
+        )
+    if not region.any():
+        raise ImageError("the region is empty: no point could be set; mark at least one pixel")
+
+
+class _Clock:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = round(now - self._last, 4)
+        self._last = now
+
+
+@cache
+def _versions() -> dict[str, str]:
+    names = ("napari-graysam", "sam2", "torch", "numpy", "opencv-python-headless", "scikit-image")
+    return {name: version(name) for name in names}
