@@ -90,10 +90,13 @@ def test_an_unknown_sample_and_a_bad_folder_are_refused(tmp_path: Path) -> None:
 def test_changes_are_coloured_only_where_they_are() -> None:
     image, _ = fake_pipeline.spots(bright=1, dim=1)
     arms = run(fake_pipeline.compare_steps(to_gray(image), demo.Recipe()))
-    picture = demo.changes_rgb(arms.raw.view, arms.changes.difference, arms.changes)
-    coloured = np.ptp(picture.astype(int), axis=2) > 0
+    edges = np.zeros(image.shape, bool)
+    edges[:, 8] = True
+    picture = demo.changes_rgb(arms.raw.view, arms.changes.difference, edges).astype(int)
+    coloured = np.ptp(picture, axis=2) > 0
     assert (coloured == (image > 0)).all()
-    assert (picture[8, 8] != picture[8, 28]).any()
+    assert (picture[8, 10] != picture[8, 28]).any()
+    assert np.ptp(picture[8, 8]) > np.ptp(picture[8, 10])
 
 
 @pytest.mark.slow

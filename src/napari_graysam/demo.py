@@ -18,6 +18,7 @@ from napari_graysam import pipeline
 from napari_graysam.batch import check_folder
 from napari_graysam.errors import GraysamError, UsageError
 from napari_graysam.files import atomic_path, overlay_rgb
+from napari_graysam.files.overlay import outlines
 from napari_graysam.model import load_steps
 from napari_graysam.outputs import write_comparison
 from napari_graysam.part import Progress
@@ -28,14 +29,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from napari_graysam.compare import Arm, Comparison
+    from napari_graysam.compare import Arm
 
 Picture = NDArray[np.uint8]
 CELL = 420
 """Longer side in pixels of every picture in the overview."""
 CELL_INCHES = 2.9
-STRENGTH = 0.6
-"""Opacity of the changes over the image."""
+FILL = 0.45
+"""Opacity of a change inside an object."""
+DIMMING = 0.3
+"""How much darker the image is outside of them."""
 
 
 @dataclass(frozen=True)
@@ -178,12 +181,14 @@ def _compare(sample: Sample, out: Path) -> Generator[Progress, None, _Strip]:
         seconds=round(perf_counter() - start, 2),
         **arms.changes.counts,
     )
-    raw, preprocessed = _small(arms.raw.view), _small(arms.preprocessed.view)
+    view, changes = _small(arms.raw.view), arms.changes
+    labels = (_small(arms.raw.labels), _small(arms.preprocessed.labels))
+    edges = outlines(labels[0]) | outlines(labels[1])
     pictures = (
-        raw,
-        overlay_rgb(raw, _small(arms.raw.labels)),
-        overlay_rgb(preprocessed, _small(arms.preprocessed.labels)),
-        changes_rgb(raw, _small(arms.changes.difference), arms.changes),
+        view,
+        overlay_rgb(view, labels[0]),
+        overlay_rgb(_small(arms.preprocessed.view), labels[1]),
+        changes_rgb(view, _small(changes.difference), edges),
     )
     return _Strip(row, pictures)
 
@@ -197,7 +202,7 @@ def _small(image: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(image[rows.astype(int)][:, columns.astype(int)])
 
 
-def changes_rgb(view: Picture, difference: Picture, changes: Comparison) -> Picture:
+def changes_rgb(view: Picture, difference: Picture, edges: NDArray[np.bool_]) -> Picture:
     """Colour what became of every object over a dimmed view.
 
     Parameters
@@ -205,9 +210,9 @@ def changes_rgb(view: Picture, difference: Picture, changes: Comparison) -> Pict
     view
         uint8 (H, W, 3).
     difference
-        uint8 (H, W), codes as in ``changes.difference``.
-    changes
-        The comparison; classes that it has none of need no colour.
+        uint8 (H, W), codes as in `napari_graysam.compare.Comparison`.
+    edges
+        bool (H, W), outlines of the objects, drawn opaque.
 
     Returns
     -------
@@ -219,14 +224,15 @@ def changes_rgb(view: Picture, difference: Picture, changes: Comparison) -> Pict
     from napari_graysam.compare import CODES
     from napari_graysam.compare.report import COLORS
 
-    picture = view * 0.7
+    palette = np.zeros((len(CODES) + 1, 3))
     for change, code in CODES.items():
-        if changes.counts[change]:
-            here = difference == code
-            color = 255 * np.array(to_rgb(COLORS[change]))
-            picture[here] = STRENGTH * color + (1 - STRENGTH) * view[here]
-    rounded: Picture = np.rint(picture).astype(np.uint8)
-    return rounded
+        palette[code] = 255 * np.array(to_rgb(COLORS[change]))
+    inside = difference > 0
+    opacity = np.where(inside & edges, 1.0, np.where(inside, FILL, DIMMING))[..., None]
+    picture: Picture = np.rint(opacity * palette[difference] + (1 - opacity) * view).astype(
+        np.uint8
+    )
+    return picture
 
 
 def overview(strips: Sequence[_Strip]) -> Figure:
@@ -237,8 +243,8 @@ def overview(strips: Sequence[_Strip]) -> Figure:
 
     from napari_graysam.compare.report import COLORS
 
-    heights = [strip.pictures[0].shape[0] / CELL * CELL_INCHES + 0.55 for strip in strips]
-    figure = Figure(figsize=(4 * CELL_INCHES + 0.4, sum(heights) + 1.1), dpi=CELL / CELL_INCHES)
+    heights = [strip.pictures[0].shape[0] / CELL * CELL_INCHES + 0.28 for strip in strips]
+    figure = Figure(figsize=(4 * CELL_INCHES + 0.4, sum(heights) + 0.8), dpi=CELL / CELL_INCHES)
     FigureCanvasAgg(figure)
     figure.set_layout_engine("constrained", h_pad=0.03, w_pad=0.03)
     grid = figure.subplots(len(strips), 4, squeeze=False, height_ratios=heights)
