@@ -20,6 +20,8 @@ from napari_graysam.errors import OutputError, ProposalsError
 from napari_graysam.propose.statistics import area_and_box, enlarge, stability
 from napari_graysam.recipe import GeneratorOptions
 
+# What numpy and json raise on files that are cut off or of another kind.
+_DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError)
 _FORMAT = "napari-graysam proposals 1"
 
 
@@ -150,7 +152,7 @@ class Proposals:
             If the file is missing, truncated, or was not written by `save`.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 about = json.loads(str(file["about"]))
                 if about["format"] != _FORMAT:
                     raise ProposalsError(
@@ -163,7 +165,7 @@ class Proposals:
             raise
         except FileNotFoundError as error:
             raise ProposalsError(f"there is no file {path}") from error
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except (*_DAMAGED, zipfile.BadZipFile) as error:
             raise ProposalsError(
                 f"{path} holds no proposals of napari-graysam or is damaged ({error}): "
                 "delete it and run the model again"

@@ -1,0 +1,245 @@
+"""Time and peak memory of the generator against upstream's, as ratios.
+
+Both arms run in processes of their own on the same model, image and parameters, upstream at
+its default of 64 points a batch. Random weights make every mask alike, so the heads are
+scaled up, and thresholds are set to quantiles of the scores at a few points: some candidates
+pass each filter and some fail. Boxes of random masks all cover the image, so their
+suppression is off (box_nms_thresh 1). Another batch size rounds differently: records are
+compared by value, and differences are counted.
+
+    python benchmarks/generator.py --size 1024 --points 32
+    python benchmarks/generator.py --model graysam-small --size 512 --points 24
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results" / "generator.json"
+OFFICIAL = {
+    "sam2.1_hiera_tiny": "t",
+    "sam2.1_hiera_small": "s",
+    "sam2.1_hiera_base_plus": "b+",
+    "sam2.1_hiera_large": "l",
+}
+
+
+def image(size: int) -> Any:
+    """Draw discs of many sizes on uneven, noisy ground: uint8 (size, size, 3)."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:size, :size] / size
+    gray = 40 + 30 * x
+    for _ in range(60):
+        cy, cx, radius = rng.uniform(0, 1), rng.uniform(0, 1), rng.uniform(0.01, 0.08)
+        gray[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = rng.uniform(100, 230)
+    gray += rng.normal(0, 5, gray.shape)
+    return np.repeat(np.clip(gray, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def load(name: str) -> Any:
+    """Return a LoadedModel: of an official architecture with random weights, or by name."""
+    import torch
+
+    from napari_graysam.model import LoadedModel, load_model
+    from napari_graysam.model.architecture import build_image_model
+    from napari_graysam.recipe import ModelOptions
+
+    if name not in OFFICIAL:
+        return load_model(ModelOptions(name=name, device="cpu"))
+    model = build_image_model(f"configs/sam2.1/sam2.1_hiera_{OFFICIAL[name]}.yaml")
+    torch.manual_seed(0)
+    for module in model.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    for value in model.parameters():
+        if not torch.isfinite(value).all() or value.abs().max() > 100:
+            torch.nn.init.normal_(value, std=0.02)
+    decoder = model.sam_mask_decoder
+    with torch.no_grad():
+        for head in decoder.output_hypernetworks_mlps:
+            head.layers[-1].weight.mul_(60)
+        decoder.iou_prediction_head.layers[-1].weight.mul_(40)
+    return LoadedModel(
+        model=model,
+        name=name,
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        image_size=model.image_size,
+        sha256="",
+        parameters=sum(value.numel() for value in model.parameters()),
+        record={},
+    )
+
+
+def resident() -> int:
+    """Return the memory in use, in bytes."""
+    text = Path("/proc/self/status").read_text()
+    return int(text.split("VmRSS:")[1].split()[0]) * 1024
+
+
+def peak() -> int:
+    """Return the most memory ever in use, in bytes."""
+    text = Path("/proc/self/status").read_text()
+    return int(text.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def calibrate(model: Any, view: Any, points: int) -> dict[str, Any]:
+    """Choose thresholds that part the candidates of a few points."""
+    import numpy as np
+
+    from napari_graysam.part import run
+    from napari_graysam.propose import propose
+    from napari_graysam.recipe import GeneratorOptions
+
+    options = GeneratorOptions(points_per_side=min(points, 4))
+    found = run(propose(view, model, options, iou_floor=0, stability_floor=0))
+    offset = float(found.logits.std()) * 0.1
+    options = options.replace(stability_score_offset=offset)
+    found = run(propose(view, model, options, iou_floor=0, stability_floor=0))
+    iou = float(np.quantile(found.predicted_iou, 0.7))
+    stability = float(np.quantile(found.stability[found.predicted_iou > iou], 0.5))
+    return {
+        "pred_iou_thresh": iou,
+        "stability_score_thresh": stability,
+        "stability_score_offset": offset,
+        "box_nms_thresh": 1.0,
+    }
+
+
+def upstream(model: Any, options: Any) -> Any:
+    """Return upstream's generator as a function of the view."""
+    import numpy as np
+    from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
+
+    values = {**options.model_dump(), "points_per_batch": 64}
+    assert values["point_grids"] is None or isinstance(values["point_grids"], np.ndarray)
+    generator = SAM2AutomaticMaskGenerator(model.model, **values)
+    sides = [model.image_size // stride for stride in (4, 8, 16)]
+    generator.predictor._bb_feat_sizes = [(side, side) for side in sides]
+    return generator.generate
+
+
+def work(task: str, arguments: argparse.Namespace) -> None:
+    """Do one arm's work in this process and print its measurements."""
+    import torch
+
+    from napari_graysam.recipe import GeneratorOptions
+    from napari_graysam.select import generate
+
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(arguments.threads)
+    view = image(arguments.size)
+    model = load(arguments.model)
+    if task == "calibrate":
+        print(json.dumps(calibrate(model, view, arguments.points)))
+        return
+    options = GeneratorOptions(
+        points_per_side=arguments.points,
+        output_mode="coco_rle",
+        **json.loads(arguments.thresholds),
+    )
+    run = upstream(model, options) if task == "upstream" else None
+    before, start = resident(), time.perf_counter()
+    records = generate(view, model, options) if run is None else run(view)
+    seconds = time.perf_counter() - start
+    Path(arguments.records).write_text(json.dumps(records))
+    print(json.dumps({"seconds": seconds, "bytes": peak() - before, "records": len(records)}))
+
+
+def arm(task: str, arguments: argparse.Namespace, *extra: str) -> dict[str, Any]:
+    """Run one arm in a process of its own."""
+    command = [
+        *(sys.executable, __file__, "--task", task, "--model", arguments.model),
+        *("--size", str(arguments.size), "--points", str(arguments.points)),
+        *("--threads", str(arguments.threads), *extra),
+    ]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    result: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return result
+
+
+def compare(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Count how the records differ; the same object is the one with the nearest scores."""
+    from pycocotools import mask as coco
+
+    matched, overlaps, unmatched = [], [], 0
+    for record in theirs:
+        same = [one for one in ours if one["point_coords"] == record["point_coords"]]
+        same.sort(key=lambda one: abs(one["predicted_iou"] - record["predicted_iou"]))
+        if not same:
+            unmatched += 1
+            continue
+        matched.append(abs(same[0]["predicted_iou"] - record["predicted_iou"]))
+        pair = [same[0]["segmentation"]], [record["segmentation"]]
+        overlaps.append(float(coco.iou(*pair, [0])[0, 0]))
+    return {
+        "identical": ours == theirs,
+        "same_masks": sum(overlap == 1 for overlap in overlaps),
+        "lowest_iou_of_a_mask": min(overlaps, default=None),
+        "largest_difference_of_predicted_iou": max(matched, default=None),
+        "only_upstream": unmatched + max(0, len(theirs) - unmatched - len(ours)),
+        "only_ours": max(0, len(ours) - (len(theirs) - unmatched)),
+    }
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="sam2.1_hiera_tiny", help="architecture or model name")
+    parser.add_argument("--random-weights", action="store_true", help="implied by architectures")
+    parser.add_argument("--size", type=int, default=1024, help="side of the image in pixels")
+    parser.add_argument("--points", type=int, default=32, help="points per side")
+    parser.add_argument("--threads", type=int, default=2)
+    for internal in ("--task", "--thresholds", "--records"):
+        parser.add_argument(internal, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.task:
+        work(arguments.task, arguments)
+        return
+    if arguments.random_weights and arguments.model not in OFFICIAL:
+        parser.error(f"--random-weights needs one of {', '.join(OFFICIAL)}")
+    thresholds = json.dumps(arm("calibrate", arguments))
+    measured, found = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for task in ("upstream", "ours"):
+            path = str(Path(folder) / f"{task}.json")
+            extra = ("--thresholds", thresholds, "--records", path)
+            measured[task] = arm(task, arguments, *extra)
+            found[task] = json.loads(Path(path).read_text())
+    result = {
+        "processor": processor(),
+        "threads": arguments.threads,
+        "model": arguments.model,
+        "random_weights": arguments.model in OFFICIAL,
+        "image": [arguments.size, arguments.size],
+        "points_per_side": arguments.points,
+        "thresholds": json.loads(thresholds),
+        **measured,
+        "times_faster": measured["upstream"]["seconds"] / measured["ours"]["seconds"],
+        "share_of_upstreams_memory": measured["ours"]["bytes"] / measured["upstream"]["bytes"],
+        "comparison": compare(found["ours"], found["upstream"]),
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stub_decoder import StubModel, differences, loaded, small_sam2
+
+from napari_graysam.errors import DeviceError, ImageError, OutputError, ProposalsError
+from napari_graysam.part import run
+from napari_graysam.propose import Proposals, propose, rescore
+from napari_graysam.propose.grid import crops, layer_boxes, regular_grid
+from napari_graysam.propose.statistics import area_and_box, stability
+from napari_graysam.recipe import GeneratorOptions, LabelOptions
+from napari_graysam.select import generate, select, survivors
+from napari_graysam.select.records import records, run_lengths
+
+SHAPE = (90, 120)
+LOOSE = GeneratorOptions(points_per_side=6, pred_iou_thresh=0.3, stability_score_thresh=0.1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def stub() -> StubModel:
+    return StubModel()
+
+
+@pytest.fixture(scope="module")
+def everything(stub: StubModel) -> Proposals:
+    steps = propose(noise(*SHAPE), loaded(stub), LOOSE, iou_floor=0, stability_floor=0)
+    return run(steps)
+
+
+def test_grid_is_centred() -> None:
+    grid = regular_grid(4)
+    assert grid.shape == (16, 2)
+    assert grid.mean() == pytest.approx(0.5)
+    assert grid[1] == pytest.approx([0.375, 0.125])
+
+
+def test_crops_cover_the_image_and_lie_in_it() -> None:
+    covered = np.zeros((97, 141), bool)
+    boxes = layer_boxes((97, 141), 2, 0.3)
+    for x0, y0, x1, y1 in boxes:
+        assert 0 <= x0 < x1 <= 141
+        assert 0 <= y0 < y1 <= 97
+        covered[y0:y1, x0:x1] = True
+    assert len(boxes) == 16
+    assert covered.all()
+
+
+def test_region_limits_points_and_crops(stub: StubModel) -> None:
+    region = np.zeros(SHAPE, bool)
+    region[:30, :40] = True
+    options = LOOSE.replace(crop_n_layers=1, crop_overlap_ratio=0)
+    chosen = crops(SHAPE, options, region)
+    assert [crop.index for crop in chosen] == [0, 1]
+    before = stub.encoded
+    proposals = run(propose(noise(*SHAPE), loaded(stub), options, region=region))
+    assert stub.encoded - before == 2
+    assert len(proposals) > 0
+    x, y = proposals.point.astype(int).T
+    assert region[y, x].all()
+    assert not proposals.record["whole_image"]
+
+
+def test_region_of_another_size_is_refused(stub: StubModel) -> None:
+    with pytest.raises(ImageError, match=r"\(3, 3\).*\(90, 120\)"):
+        run(propose(noise(*SHAPE), loaded(stub), LOOSE, region=np.ones((3, 3), bool)))
+
+
+@pytest.mark.parametrize(
+    "view", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
+)
+def test_views_of_another_kind_are_refused(stub: StubModel, view: np.ndarray) -> None:
+    with pytest.raises(ImageError, match="uint8"):
+        run(propose(view, loaded(stub), LOOSE))
+
+
+def test_progress_counts_points_and_closing_cancels(stub: StubModel) -> None:
+    options = LOOSE.replace(points_per_batch=5)
+    steps = list(propose(noise(*SHAPE), loaded(stub), options))
+    assert steps[0] == ("encode", 0, 1)
+    assert [step.done for step in steps[1:]] == [5, 10, 15, 20, 25, 30, 35, 36]
+    assert {step.total for step in steps[1:]} == {36}
+    cancelled = propose(noise(*SHAPE), loaded(stub), options)
+    next(cancelled)
+    cancelled.close()
+    assert list(cancelled) == []
+    assert torch.is_grad_enabled()
+
+
+def test_floors_keep_what_the_filters_would(stub: StubModel, everything: Proposals) -> None:
+    kept = run(propose(noise(*SHAPE), loaded(stub), LOOSE.replace(pred_iou_thresh=0.75)))
+    assert len(everything) == 36 * 3
+    passed = (everything.predicted_iou > 0.75) & (everything.stability >= np.float32(0.1))
+    assert (everything.predicted_iou == 0.75).any()
+    assert np.array_equal(kept.predicted_iou, everything.predicted_iou[passed])
+    assert np.array_equal(kept.logits, everything.logits[passed])
+    assert np.array_equal(kept.box, everything.box[passed])
+
+
+def test_one_run_serves_every_higher_threshold(stub: StubModel, everything: Proposals) -> None:
+    for changes in (
+        {"pred_iou_thresh": 0.5},
+        {"stability_score_thresh": 0.6, "box_nms_thresh": 0.4},
+        {"mask_threshold": 1.0, "stability_score_offset": 0.5},
+        {"mask_threshold": -2.0, "min_mask_region_area": 30},
+    ):
+        options = LOOSE.replace(**changes)
+        fresh = generate(noise(*SHAPE), loaded(stub), options)
+        again = records(survivors(everything, options), "binary_mask", SHAPE)
+        assert len(fresh) > 3
+        assert not differences(again, fresh)
+
+
+def test_what_proposals_do_not_hold_is_refused(stub: StubModel, everything: Proposals) -> None:
+    strict = run(propose(noise(*SHAPE), loaded(stub), LOOSE))
+    for proposals, changes, words in (
+        (strict, {"pred_iou_thresh": 0.2}, "pred_iou_thresh is 0.2.*passed 0.3"),
+        (strict, {"stability_score_thresh": 0.0}, "stability_score_thresh"),
+        (strict, {"mask_threshold": 0.5}, "stability_floor=0"),
+        (everything, {"points_per_side": 8}, "points_per_side is 8"),
+        (everything, {"use_m2m": True}, "use_m2m"),
+    ):
+        with pytest.raises(ProposalsError, match=words):
+            select(proposals, LOOSE.replace(**changes))
+
+
+def test_rescoring_without_change_is_free(everything: Proposals) -> None:
+    assert rescore(everything, LOOSE) is everything
+    higher = rescore(everything, LOOSE.replace(mask_threshold=1.0))
+    assert (higher.area <= everything.area).all()
+    assert (higher.area < everything.area).any()
+
+
+def test_statistics_of_a_known_mask() -> None:
+    logits = torch.full((2, 16, 16), -4.0)
+    logits[0, 4:8, 2:10] = 4.0
+    area, box = area_and_box(logits, (16, 16), group=3, mask_threshold=0.0)
+    assert area.tolist() == [32, 0]
+    assert box.tolist() == [[2, 4, 9, 7], [0, 0, 0, 0]]
+    stable = stability(logits, (16, 16), group=3, mask_threshold=0.0, offset=1.0)
+    assert stable.tolist() == [1.0, 0.0]
+
+
+def test_statistics_do_not_overflow() -> None:
+    wide = torch.ones((1, 4, 4))
+    area, _ = area_and_box(wide, (2, 70_000), group=1, mask_threshold=0.0)
+    assert area.item() == 140_000
+    assert stability(wide, (2, 70_000), group=1, mask_threshold=0.0, offset=0.5).item() == 1.0
+
+
+def test_arrays_are_immutable(everything: Proposals) -> None:
+    for name in ("predicted_iou", "box", "logits", "crop"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(everything, name)[0] = 0
+
+
+def test_file_round_trip(everything: Proposals, tmp_path: Path) -> None:
+    path = tmp_path / "view.npz"
+    everything.save(path)
+    read = Proposals.load(path)
+    assert read.image_size == everything.image_size
+    assert read.record == everything.record
+    for name in (
+        "predicted_iou",
+        "stability",
+        "area",
+        "box",
+        "point",
+        "crop_box",
+        "crop",
+        "logits",
+    ):
+        assert np.array_equal(getattr(read, name), getattr(everything, name))
+    ours, theirs = (
+        records(survivors(some, LOOSE), "coco_rle", SHAPE) for some in (read, everything)
+    )
+    assert ours == theirs
+    assert [file.name for file in tmp_path.iterdir()] == ["view.npz"]
+
+
+def test_damaged_and_foreign_files_are_refused(everything: Proposals, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.npz"
+    everything.save(whole)
+    cut = tmp_path / "cut.npz"
+    cut.write_bytes(whole.read_bytes()[:-2000])
+    foreign = tmp_path / "foreign.npz"
+    np.savez(foreign, x=np.zeros(3))
+    text = tmp_path / "text.npz"
+    text.write_text("<html>")
+    pickled = tmp_path / "pickled.npz"
+    np.savez(pickled, about=np.array([{}], object))
+    for path in (cut, foreign, text, pickled, tmp_path):
+        with pytest.raises(ProposalsError, match="damaged"):
+            Proposals.load(path)
+    with pytest.raises(ProposalsError, match="no file"):
+        Proposals.load(tmp_path / "missing.npz")
+
+
+def test_nothing_is_left_where_writing_fails(everything: Proposals, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match="folder"):
+        everything.save(tmp_path / "folder")
+    with pytest.raises(OutputError, match="absent"):
+        everything.save(tmp_path / "absent" / "view.npz")
+    assert [file.name for file in tmp_path.iterdir()] == ["folder"]
+
+
+def test_out_of_memory_halves_the_batch(
+    stub: StubModel, everything: Proposals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = stub.sam_mask_decoder.forward
+
+    def limited(**inputs: Any) -> Any:
+        if len(inputs["sparse_prompt_embeddings"]) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return plain(**inputs)
+
+    monkeypatch.setattr(stub.sam_mask_decoder, "forward", limited)
+    options = LOOSE.replace(points_per_batch=16)
+    steps = propose(noise(*SHAPE), loaded(stub), options, iou_floor=0, stability_floor=0)
+    proposals = run(steps)
+    assert proposals.record["points_per_batch"] == 2
+    assert [note.split(":")[0] for note in proposals.record["notes"]] == [
+        f"out of memory with {count} points a batch" for count in (16, 8, 4)
+    ]
+    assert np.array_equal(proposals.logits, everything.logits)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), DeviceError),
+        (RuntimeError("x"), RuntimeError),
+    ],
+)
+def test_other_failures_are_not_hidden(
+    stub: StubModel, monkeypatch: pytest.MonkeyPatch, error: RuntimeError, expected: type
+) -> None:
+    def failing(**_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(stub.sam_mask_decoder, "forward", failing)
+    with pytest.raises(expected) as raised:
+        run(propose(noise(*SHAPE), loaded(stub), LOOSE))
+    assert isinstance(raised.value, DeviceError) == (expected is DeviceError)
+
+
+def test_bfloat16_equals_upstream_under_autocast() -> None:
+    from stub_decoder import upstream_generator
+
+    model = small_sam2()
+    options = GeneratorOptions(
+        points_per_side=6,
+        points_per_batch=64,
+        pred_iou_thresh=0.5,
+        stability_score_thresh=0.3,
+        stability_score_offset=0.2,
+        box_nms_thresh=1,
+    )
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        theirs = upstream_generator(model, options).generate(noise(*SHAPE))
+    ours = generate(noise(*SHAPE), loaded(model, torch.bfloat16), options)
+    assert len(theirs) > 10
+    assert not differences(ours, theirs)
+
+
+def test_small_regions_are_cleaned_in_image_pixels(everything: Proposals) -> None:
+    plain = survivors(everything, LOOSE)
+    same = survivors(everything, LOOSE.replace(min_mask_region_area=1))
+    assert [mask.area for mask in same] == [mask.area for mask in plain]
+
+
+@pytest.mark.parametrize("suppression", ["mask_iou", "containment"])
+def test_suppression_by_masks_leaves_no_pair_above_the_threshold(
+    everything: Proposals, suppression: str
+) -> None:
+    labels = LabelOptions(suppression=suppression, suppression_thresh=0.5)
+    masks = [mask.full(SHAPE) for mask in survivors(everything, LOOSE, labels)]
+    assert len(masks) > 3
+    for number, one in enumerate(masks):
+        for other in masks[:number]:
+            common = (one & other).sum()
+            whole = (
+                (one | other).sum() if suppression == "mask_iou" else min(one.sum(), other.sum())
+            )
+            assert common <= 0.5 * whole
+
+
+def test_selection_nests_and_names_its_source(everything: Proposals) -> None:
+    masks = select(everything, LOOSE.replace(box_nms_thresh=1), source="preprocessed")
+    assert {mask.source for mask in masks} == {"preprocessed"}
+    assert max(mask.depth for mask in masks) >= 1
+    assert all(mask.area > 0 for mask in masks)
+    parts = select(everything, LOOSE.replace(box_nms_thresh=1), LabelOptions(level="parts"))
+    assert 0 < len(parts) < len(masks)
+
+
+def test_run_lengths_decode_to_the_mask() -> None:
+    inside = np.random.default_rng(0).random((7, 5)) > 0.5
+    inside[0, 0] = True
+    lengths = run_lengths(inside)
+    values = np.arange(len(lengths["counts"])) % 2 == 1
+    assert lengths["counts"][0] == 0
+    line = np.repeat(values, lengths["counts"])
+    assert np.array_equal(line.reshape(5, 7).T, inside)
