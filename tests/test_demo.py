@@ -15,7 +15,7 @@ from napari_graysam.cli import app
 from napari_graysam.errors import ImageError, OutputError, UsageError
 from napari_graysam.files import read_labels
 from napari_graysam.image import to_gray
-from napari_graysam.part import run
+from napari_graysam.part import Progress, run
 from napari_graysam.recipe import ModelOptions
 from napari_graysam.samples import samples
 
@@ -37,7 +37,10 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_rows_say_what_the_files_hold(fake: list[str], tmp_path: Path) -> None:
-    result = run(demo.demo_steps(tmp_path, NAMES))
+    reports: list[Progress] = []
+    result = run(demo.demo_steps(tmp_path, NAMES), reports.append)
+    assert [r.done for r in reports if r.stage == "samples"] == [1, 2]
+    assert {r.stage.partition(":")[0] for r in reports} >= set(NAMES)
     assert [row.sample for row in result.rows] == NAMES
     assert fake == [ModelOptions()] * 2
     assert result.errors == ()

@@ -114,7 +114,7 @@ def demo_steps(
     Yields
     ------
     Progress
-        Stages begin with the sample's name and place.
+        Stages of each sample, which begin with its name; ``samples`` after each.
 
     Raises
     ------
@@ -135,14 +135,14 @@ def demo_steps(
         try:
             while True:
                 progress = next(steps)
-                stage = f"{sample.name} ({number}/{len(chosen)}) {progress.stage}"
-                yield progress._replace(stage=stage)
+                yield progress._replace(stage=f"{sample.name}: {progress.stage}")
         except StopIteration as stop:
             strips.append(stop.value)
         except GraysamError as error:
             errors.append(f"sample {sample.name}: {error}")
         finally:
             steps.close()
+        yield Progress("samples", number, len(chosen))
     yield Progress("write", 0, 1)
     files = _write_summary(out, [strip.row for strip in strips], errors)
     if strips:
@@ -275,7 +275,7 @@ def _draw_strip(axes: Sequence[Axes], strip: _Strip) -> None:
 
 def _arm_title(arm: Arm, objects: int, ap50: float | None) -> str:
     score = "" if ap50 is None else f", AP50 {ap50:.2f}"
-    return f"{arm}: {objects} objects{score}"
+    return f"{arm}: {objects} object{'' if objects == 1 else 's'}{score}"
 
 
 def _write_summary(out: Path, rows: Sequence[Row], errors: Sequence[str]) -> dict[str, Path]:

@@ -29,10 +29,18 @@ def demo(
     """
     with Terminal(as_json, quiet, debug) as terminal:
         from napari_graysam.demo import demo_steps
-        from napari_graysam.part import run
+        from napari_graysam.part import Progress, run
 
         with terminal.bars() as bars, closing(demo_steps(out)) as steps:
-            result = run(steps, lambda progress: bars.step(progress))
+
+            def on_progress(progress: Progress) -> None:
+                if progress.stage == "samples":
+                    bars.show("samples", "samples", progress.done, progress.total)
+                    terminal.note(f"sample {progress.done} of {progress.total} done")
+                else:
+                    bars.step(progress)
+
+            result = run(steps, on_progress)
         for error in result.errors:
             terminal.fail(error)
         columns = ("sample", "AP50 raw", "AP50 preprocessed", "objects", "gained", "lost",
