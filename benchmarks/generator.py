@@ -50,21 +50,15 @@ def image(size: int) -> Any:
 def load(name: str) -> Any:
     """Return a LoadedModel: of an official architecture with random weights, or by name."""
     import torch
+    from sam2.build_sam import build_sam2
 
     from napari_graysam.model import LoadedModel, load_model
-    from napari_graysam.model.architecture import build_image_model
     from napari_graysam.recipe import ModelOptions
 
     if name not in OFFICIAL:
         return load_model(ModelOptions(name=name, device="cpu"))
-    model = build_image_model(f"configs/sam2.1/sam2.1_hiera_{OFFICIAL[name]}.yaml")
     torch.manual_seed(0)
-    for module in model.modules():
-        if hasattr(module, "reset_parameters"):
-            module.reset_parameters()
-    for value in model.parameters():
-        if not torch.isfinite(value).all() or value.abs().max() > 100:
-            torch.nn.init.normal_(value, std=0.02)
+    model = build_sam2(f"configs/sam2.1/sam2.1_hiera_{OFFICIAL[name]}.yaml", device="cpu")
     decoder = model.sam_mask_decoder
     with torch.no_grad():
         for head in decoder.output_hypernetworks_mlps:
@@ -119,11 +113,9 @@ def calibrate(model: Any, view: Any, points: int) -> dict[str, Any]:
 
 def upstream(model: Any, options: Any) -> Any:
     """Return upstream's generator as a function of the view."""
-    import numpy as np
     from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
     values = {**options.model_dump(), "points_per_batch": 64}
-    assert values["point_grids"] is None or isinstance(values["point_grids"], np.ndarray)
     generator = SAM2AutomaticMaskGenerator(model.model, **values)
     sides = [model.image_size // stride for stride in (4, 8, 16)]
     generator.predictor._bb_feat_sizes = [(side, side) for side in sides]

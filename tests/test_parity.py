@@ -14,6 +14,7 @@ import torch
 from stub_decoder import (
     StubModel,
     differences,
+    enliven,
     loaded,
     small_sam2,
     upstream_generator,
@@ -146,13 +147,10 @@ def test_error_against_float64_is_at_most_twice_upstreams(
 
 @pytest.mark.slow
 def test_official_architecture_at_its_frame() -> None:
-    from napari_graysam.model.architecture import build_image_model
+    from sam2.build_sam import build_sam2
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = build_image_model("configs/sam2.1/sam2.1_hiera_t.yaml")
-        for value in model.parameters():
-            torch.nn.init.normal_(value, std=0.02)
+    torch.manual_seed(0)
+    model = enliven(build_sam2("configs/sam2.1/sam2.1_hiera_t.yaml", device="cpu"))
     options = GeneratorOptions(
         points_per_side=2,
         points_per_batch=3,
