@@ -35,22 +35,25 @@ def images_of(root: Path, name: str) -> list[Path]:
     return [p for p in paths if name not in PARTLY_TRAINED or p.stem in HELD_OUT]
 
 
+def read_recipe(name: str, values: list[str]) -> Recipe:
+    """Return a preset or a recipe file, with ``key=value`` changes."""
+    is_file = Path(name).suffix in (".yaml", ".json")
+    recipe = Recipe.from_file(name) if is_file else Recipe.preset(name)
+    return recipe.with_values(dict(value.split("=", 1) for value in values))
+
+
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
-    parser.add_argument("--recipe", help="preset or file; the default recipe if omitted")
+    parser.add_argument("--recipe", default="raw", help="preset or file")
     parser.add_argument("--set", action="append", default=[], dest="values")
     parser.add_argument("--every", type=int, default=1, help="only every N-th image of a set")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     parser.add_argument("--quiet", action="store_true", help="only the rows of the sets")
     options = parser.parse_args()
-    recipe = Recipe()
-    if options.recipe:
-        is_file = Path(options.recipe).suffix in (".yaml", ".json")
-        recipe = (Recipe.from_file if is_file else Recipe.preset)(options.recipe)
-    recipe = recipe.with_values(dict(value.split("=", 1) for value in options.values))
+    recipe = read_recipe(options.recipe, options.values)
     report = {}
     for name in options.sets:
         rows = []

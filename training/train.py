@@ -105,7 +105,18 @@ def build() -> nn.Module:
                 norm.weight.fill_(0.4)
         for conv in model.image_encoder.neck.convs:
             conv.conv.weight.mul_(0.4)
+        for centres in model.image_encoder.trunk.centres.values():
+            nn.init.zeros_(centres.offset.weight)
+            nn.init.zeros_(centres.code.weight)
+    share_frequencies(model)
     return model
+
+
+def share_frequencies(model: nn.Module) -> None:
+    """Let the trunk encode centres as the prompt encoder encodes points."""
+    matrix = model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
+    for centres in model.image_encoder.trunk.centres.values():
+        centres.frequencies.copy_(matrix)
 
 
 def targets(labels: np.ndarray, stride: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -140,6 +151,33 @@ def auxiliary_loss(outputs: list[torch.Tensor], labels: np.ndarray) -> torch.Ten
         error = F.smooth_l1_loss(output[:, 2:], offset, reduction="none").sum(1)
         loss = loss + (error * inside).sum() / inside.sum().clamp(min=1)
     return loss
+
+
+def offset_loss(offsets: list[torch.Tensor], labels: np.ndarray) -> torch.Tensor:
+    """Distance of the trunk's offsets from those to the objects' centres."""
+    loss = torch.zeros((), device=offsets[0].device)
+    for offset, stride in zip(offsets, (8, 16), strict=True):
+        inside, _, truth = (t.to(offset.device) for t in targets(labels, stride))
+        error = F.smooth_l1_loss(offset.float(), truth, reduction="none", beta=0.25).sum(1)
+        loss = loss + (error * inside).sum() / inside.sum().clamp(min=1)
+    return loss
+
+
+def encode(
+    model: nn.Module, batch: Batch, device: torch.device
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Return the FPN levels and the trunk's own offsets to centres, at strides 8 and 16."""
+    images = torch.from_numpy(batch.images).to(device, memory_format=torch.channels_last)
+    trunk = model.image_encoder.trunk
+    offsets: list[torch.Tensor] = []
+    hooks = [
+        centres.offset.register_forward_hook(lambda _, __, output: offsets.append(output))
+        for centres in trunk.centres.values()
+    ]
+    levels, _ = model.image_encoder.neck(trunk(images, batch.offset))
+    for hook in hooks:
+        hook.remove()
+    return levels[:3], offsets
 
 
 def decode(
@@ -232,6 +270,7 @@ def main() -> None:
     parser.add_argument("--synthetic", type=float, default=0.3)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--whole-from", type=float, default=0.7, help="fraction of the steps")
+    parser.add_argument("--init", type=Path, help="checkpoint to start from")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -245,6 +284,12 @@ def main() -> None:
     parameters = [*used, *auxiliary.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=options.rate, weight_decay=0.02)
     start = 0
+    if options.init:
+        state = torch.load(options.init, map_location=device, weights_only=True)
+        print(model.load_state_dict(state["average"], strict=False))
+        share_frequencies(model)
+        average.load_state_dict(model.state_dict())
+        auxiliary.load_state_dict(state["auxiliary"])
     checkpoint = options.out / "last.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
@@ -262,14 +307,13 @@ def main() -> None:
         for group in optimiser.param_groups:
             group["lr"] = rate(step, options.steps, options.rate)
         with torch.autocast(device.type, dtype=torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-            images = torch.from_numpy(batch.images).to(device, memory_format=torch.channels_last)
-            levels, _ = model.image_encoder.neck(model.image_encoder.trunk(images))
-            logits, iou, tokens = decode(model, levels[:3], batch)
-            helped = auxiliary(levels[:3])
+            levels, offsets = encode(model, batch, device)
+            logits, iou, tokens = decode(model, levels, batch)
+            helped = auxiliary(levels)
         truth = torch.from_numpy(batch.masks).to(device).flatten(0, 1)
         on = torch.from_numpy(batch.foreground).to(device).flatten()
         loss, best = mask_loss(logits, iou, truth, on)
-        extra = auxiliary_loss(helped, batch.labels)
+        extra = auxiliary_loss(helped, batch.labels) + offset_loss(offsets, batch.labels)
         prompted = auxiliary.prompted_loss(tokens, truth, on)
         optimiser.zero_grad(set_to_none=True)
         (loss + 0.5 * extra + prompted).backward()

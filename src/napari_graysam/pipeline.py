@@ -111,7 +111,7 @@ def segment(
     image
         Any array that holds one image, as ``recipe.image`` says, or a `GrayImage`.
     recipe
-        Every parameter; the bundled model's default recipe if omitted.
+        Every parameter; the preset ``raw`` if omitted.
     region
         bool (H, W); points are set only where it is True.
     contrast_limits
@@ -179,7 +179,7 @@ def segment_steps(
     source
         The arm that the masks name.
     """
-    recipe = Recipe() if recipe is None else recipe
+    recipe = Recipe.preset() if recipe is None else recipe
     clock = _Clock()
     yield Progress("image", 0, 1)
     gray = _gray(image, recipe, contrast_limits)

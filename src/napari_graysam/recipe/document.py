@@ -22,6 +22,7 @@ from napari_graysam.recipe.storage import read_document, write_document
 from napari_graysam.recipe.syntax import dump_yaml, load_yaml
 from napari_graysam.recipe.values import set_values
 
+SCORES = ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset")
 SCHEMA_VERSION = 1
 """Version of the recipe format that this program writes; it reads this and earlier ones."""
 
@@ -153,8 +154,16 @@ class Recipe(Part):
         write_document(Path(path), self.to_dict(full=full))
 
     @classmethod
-    def preset(cls, name: str) -> Self:
+    def preset(cls, name: str = "raw", model: str | None = None) -> Self:
         """Recipe that comes with the program; `presets` lists them.
+
+        Parameters
+        ----------
+        name
+            Of the preset; ``raw``, which preprocesses nothing, is the default everywhere.
+        model
+            Catalogue name of another model than the preset's. Its scores are on another scale,
+            so the thresholds of scores are SAM 2's own defaults instead of the preset's.
 
         Raises
         ------
@@ -167,7 +176,14 @@ class Recipe(Part):
                 f"there is no preset {name!r}{did_you_mean(name, known)}; "
                 f"presets are {', '.join(known)}"
             )
-        return cls.from_yaml(known[name], f"the preset {name}")
+        recipe = cls.from_yaml(known[name], f"the preset {name}")
+        if model is None or model == recipe.model.name:
+            return recipe
+        defaults = {field: GeneratorOptions.model_fields[field].default for field in SCORES}
+        return recipe.replace(
+            model=recipe.model.replace(name=model),
+            generator=recipe.generator.replace(**defaults),
+        )
 
     def with_values(self, values: Mapping[str, Any]) -> Self:
         """Recipe with some values changed, each by its dotted path.

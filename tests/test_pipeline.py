@@ -1,0 +1,193 @@
+"""The whole flow with the bundled model on a small image."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_graysam import (
+    Recipe,
+    compare,
+    read_coco,
+    read_labels,
+    run,
+    segment,
+    segment_steps,
+    write_comparison,
+    write_segmentation,
+)
+from napari_graysam.errors import ImageError, OutputError, TruthError
+from napari_graysam.files import read_recipe_text
+from napari_graysam.outputs import is_complete
+from napari_graysam.pipeline import compare_steps
+
+SHAPE = (120, 150)
+CENTRES = ((30, 30), (30, 110), (85, 60), (90, 120))
+
+
+def discs(background: float = 100.0, height: float = 900.0) -> np.ndarray:
+    """Draw bright discs of radius 14 on a dark, slightly noisy background."""
+    rows, cols = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    noise = np.random.default_rng(0).normal(0, 10, SHAPE)
+    image = background + noise
+    for row, col in CENTRES:
+        distance = np.hypot(rows - row, cols - col)
+        image += height / (1 + np.exp((distance - 14) / 1.0))
+    return image.clip(0).astype(np.uint16)
+
+
+def truth() -> np.ndarray:
+    rows, cols = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    labels = np.zeros(SHAPE, np.int32)
+    for index, (row, col) in enumerate(CENTRES, 1):
+        labels[np.hypot(rows - row, cols - col) < 14] = index
+    return labels
+
+
+RECIPE = Recipe.preset("raw").with_values({"generator.points_per_side": 12})
+CLAHE = RECIPE.with_values({"preprocess": "[{kind: clahe}]"})
+
+
+@pytest.fixture(scope="module")
+def result():
+    return segment(discs(), RECIPE)
+
+
+@pytest.fixture(scope="module")
+def arms():
+    return compare(discs(), CLAHE, truth=truth())
+
+
+def test_finds_every_disc(result):
+    for row, col in CENTRES:
+        label = result.labels[row, col]
+        assert label > 0
+        mask = result.masks[label - 1].full(SHAPE)
+        disc = truth() == truth()[row, col]
+        assert (mask & disc).sum() / (mask | disc).sum() > 0.7
+
+
+def test_parts_of_the_result_agree(result):
+    assert result.labels.dtype == np.uint32
+    assert result.labels.shape == SHAPE
+    assert result.table["index"].tolist() == list(range(1, len(result.masks) + 1))
+    assert result.unmasked == pytest.approx((result.labels == 0).mean())
+    for index, mask in enumerate(result.masks, 1):
+        assert not ((result.labels == index) & ~mask.full(SHAPE)).any()
+    disc = result.labels[CENTRES[0]]
+    measured = result.table.set_index("index").loc[disc]
+    assert measured["intensity_mean"] > 700  # of the raw image, not of the view
+    json.dumps(result.provenance, allow_nan=False)
+
+
+def test_repeats_exactly(result):
+    again = segment(discs(), RECIPE)
+    np.testing.assert_array_equal(again.labels, result.labels)
+    assert [m.predicted_iou for m in again.masks] == [m.predicted_iou for m in result.masks]
+
+
+def test_records_honour_the_output_mode(result):
+    from pycocotools import mask as coco
+
+    decoded = [coco.decode(r["segmentation"]) for r in result.records("coco_rle")]
+    binary = [r["segmentation"] for r in result.records()]
+    assert len(binary) == len(result.masks) > 0
+    for rle, mask, record in zip(decoded, binary, result.records(), strict=True):
+        np.testing.assert_array_equal(rle.astype(bool), mask)
+        assert record["area"] == mask.sum()
+
+
+def test_raw_arm_is_the_recipe_without_preprocessing(result, arms):
+    np.testing.assert_array_equal(arms.raw.labels, result.labels)
+    assert arms.raw.recipe.preprocess == ()
+    assert arms.preprocessed.recipe == CLAHE
+    assert not np.array_equal(arms.raw.view, arms.preprocessed.view)
+    assert {mask.source for mask in arms.raw.masks} == {"raw"}
+    assert {mask.source for mask in arms.preprocessed.masks} == {"preprocessed"}
+
+
+def test_comparison_counts_every_object_and_scores_both_arms(arms):
+    for arm, found in (("raw", arms.raw), ("preprocessed", arms.preprocessed)):
+        assert sum(arms.changes.count_objects(arm).values()) == len(found.masks)
+        assert arms.scores[arm].n_true == len(CENTRES)
+        assert arms.scores[arm].recall == 1
+
+
+def test_points_stay_inside_the_region():
+    region = np.zeros(SHAPE, bool)
+    region[:60, :75] = True
+    found = segment(discs(), RECIPE, region=region)
+    assert found.masks
+    for mask in found.masks:
+        x, y = mask.point
+        assert region[int(y), int(x)]
+    assert found.labels[CENTRES[0]] > 0
+    assert found.labels[CENTRES[3]] == 0
+
+
+def test_every_stage_reports_and_closing_cancels():
+    stages: list[str] = []
+    run(segment_steps(discs(), RECIPE), lambda p: stages.append(p.stage))
+    assert {"image", "load", "encode", "decode", "select"} <= set(stages)
+    steps = segment_steps(discs(), RECIPE)
+    while next(steps).stage != "decode":
+        pass
+    steps.close()
+    with pytest.raises(StopIteration):
+        next(steps)
+
+
+def test_wrong_truth_and_region_are_refused_before_the_model_runs():
+    with pytest.raises(TruthError, match=r"\(3, 4\).*\(120, 150\)"):
+        next(compare_steps(discs(), CLAHE, truth=np.zeros((3, 4), int)))
+    for region, message in ((np.ones((3, 4), bool), "shape"), (np.zeros(SHAPE, bool), "empty")):
+        with pytest.raises(ImageError, match=message):
+            segment(discs(), RECIPE, region=region)
+
+
+def test_written_files_hold_the_result(result, tmp_path):
+    paths = write_segmentation(result, tmp_path / "new", "discs")
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == [
+        "discs.coco.json",
+        "discs.labels.tif",
+        "discs.objects.csv",
+        "discs.overlay.png",
+        "discs.recipe.yaml",
+    ]
+    np.testing.assert_array_equal(read_labels(paths["labels"]), result.labels)
+    assert Recipe.from_yaml(read_recipe_text(paths["labels"])) == RECIPE
+    assert Recipe.from_file(paths["recipe"]) == RECIPE
+    for read, mask in zip(read_coco(paths["coco"]), result.masks, strict=True):
+        np.testing.assert_array_equal(read.full(SHAPE), mask.full(SHAPE))
+
+
+def test_complete_means_every_file_of_this_recipe(result, tmp_path):
+    assert not is_complete(tmp_path, "discs", RECIPE)
+    paths = write_segmentation(result, tmp_path, "discs")
+    assert is_complete(tmp_path, "discs", RECIPE)
+    assert not is_complete(tmp_path, "discs", CLAHE)
+    paths["objects"].unlink()
+    assert not is_complete(tmp_path, "discs", RECIPE)
+
+
+def test_a_failed_write_leaves_the_result_incomplete(result, tmp_path):
+    paths = write_segmentation(result, tmp_path, "discs")
+    paths["overlay"].unlink()
+    paths["overlay"].mkdir()
+    with pytest.raises(OutputError, match="overlay"):
+        write_segmentation(result, tmp_path, "discs")
+    assert not is_complete(tmp_path, "discs", RECIPE)
+    assert not [p for p in tmp_path.iterdir() if "tmp" in p.name]
+
+
+def test_comparison_files(arms, tmp_path):
+    paths = write_comparison(arms, tmp_path, "discs")
+    content = json.loads(paths["json"].read_text())
+    assert content["counts"] == arms.changes.counts
+    assert content["scores"]["raw"]["recall"] == 1
+    np.testing.assert_array_equal(
+        read_labels(paths["preprocessed.labels"]), arms.preprocessed.labels
+    )
+    assert paths["png"].stat().st_size > 10_000
