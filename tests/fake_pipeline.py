@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from napari_graysam.compare import compare_masks, score
-from napari_graysam.compare.comparison import label_masks
+from napari_graysam.comparison import compare_masks, score
+from napari_graysam.comparison.arms import label_masks
 from napari_graysam.image import GrayImage
 from napari_graysam.part import Progress
 from napari_graysam.pipeline import Arms, Segmentation

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from napari_graysam.cli import app
 from napari_graysam.cli.options import expand, make_recipe
-from napari_graysam.compare import score as score_labels
+from napari_graysam.comparison import score as score_labels
 from napari_graysam.errors import RecipeError, UsageError
 from napari_graysam.files import read_labels
 from napari_graysam.model import CATALOG

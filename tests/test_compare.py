@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 
-from napari_graysam.compare import (
+from napari_graysam.comparison import (
     ARMS,
     CHANGES,
     CODES,

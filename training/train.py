@@ -43,6 +43,7 @@ class Auxiliary(nn.Module):
         self.prompted = nn.ModuleList(nn.Linear(width, 1) for _ in range(2))
 
     def forward(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Return foreground, boundary and offset maps of the finest and coarsest level."""
         return [self.fine(levels[0]), self.coarse(levels[-1])]
 
     def prompted_loss(
@@ -142,6 +143,7 @@ def targets(labels: np.ndarray, stride: int) -> tuple[torch.Tensor, torch.Tensor
 
 
 def auxiliary_loss(outputs: list[torch.Tensor], labels: np.ndarray) -> torch.Tensor:
+    """Cross-entropy of foreground and boundary, and distance of offsets to centres."""
     loss = torch.zeros((), device=outputs[0].device)
     for output, stride in zip(outputs, (4, 16), strict=True):
         output = output.float()
@@ -249,6 +251,7 @@ def rate(step: int, steps: int, peak: float) -> float:
 
 
 def save(path: Path, state: dict[str, object]) -> None:
+    """Write a checkpoint whole or not at all."""
     temporary = path.with_suffix(".tmp")
     torch.save(state, temporary)
     os.replace(temporary, path)
@@ -261,6 +264,7 @@ def export(model: nn.Module, path: Path) -> None:
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -354,5 +358,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    assert FRAME == OmegaConf.load(CONFIG).model.image_size
+    assert OmegaConf.load(CONFIG).model.image_size == FRAME
     main()

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_graysam.compare import score
+    from napari_graysam.comparison import score
     from napari_graysam.errors import GraysamError
     from napari_graysam.files import read_coco, read_image, read_labels
     from napari_graysam.model import load_model
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         segment_steps,
     )
     from napari_graysam.recipe import Recipe, presets
-    from napari_graysam.samples import samples
     from napari_graysam.select import generate
 
 _HOMES = {
@@ -42,8 +41,7 @@ _HOMES = {
     "read_image": "files",
     "read_labels": "files",
     "run": "part",
-    "samples": "samples",
-    "score": "compare",
+    "score": "comparison",
     "segment": "pipeline",
     "segment_steps": "pipeline",
     "write_comparison": "outputs",
@@ -65,7 +63,6 @@ __all__ = [
     "read_image",
     "read_labels",
     "run",
-    "samples",
     "score",
     "segment",
     "segment_steps",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from napari_graysam.compare import Arm
+    from napari_graysam.comparison import Arm
 
 Picture = NDArray[np.uint8]
 CELL = 420
@@ -210,7 +210,7 @@ def changes_rgb(view: Picture, difference: Picture, edges: NDArray[np.bool_]) ->
     view
         uint8 (H, W, 3).
     difference
-        uint8 (H, W), codes as in `napari_graysam.compare.Comparison`.
+        uint8 (H, W), codes as in `napari_graysam.comparison.Comparison`.
     edges
         bool (H, W), outlines of the objects, drawn opaque.
 
@@ -221,8 +221,8 @@ def changes_rgb(view: Picture, difference: Picture, edges: NDArray[np.bool_]) ->
     """
     from matplotlib.colors import to_rgb
 
-    from napari_graysam.compare import CODES
-    from napari_graysam.compare.report import COLORS
+    from napari_graysam.comparison import CODES
+    from napari_graysam.comparison.report import COLORS
 
     palette = np.zeros((len(CODES) + 1, 3))
     for change, code in CODES.items():
@@ -241,7 +241,7 @@ def overview(strips: Sequence[_Strip]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    from napari_graysam.compare.report import COLORS
+    from napari_graysam.comparison.report import COLORS
 
     heights = [strip.pictures[0].shape[0] / CELL * CELL_INCHES + 0.28 for strip in strips]
     figure = Figure(figsize=(4 * CELL_INCHES + 0.4, sum(heights) + 0.8), dpi=CELL / CELL_INCHES)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from napari_graysam.compare import comparison_csv, comparison_figure, comparison_json
+from napari_graysam.comparison import comparison_csv, comparison_figure, comparison_json
 from napari_graysam.errors import RecipeError
 from napari_graysam.files import (
     atomic_path,
@@ -53,9 +53,17 @@ def write_segmentation(segmentation: Segmentation, folder: Folder, stem: str) ->
         If a file cannot be written.
     """
     recipe = segmentation.recipe
+    image = segmentation.provenance["image"]
+    size = image.get("pixel_size")
     shape = (segmentation.labels.shape[0], segmentation.labels.shape[1])
     writers: dict[str, Write] = {
-        "labels": lambda path: write_labels(path, segmentation.labels, recipe=recipe.to_yaml()),
+        "labels": lambda path: write_labels(
+            path,
+            segmentation.labels,
+            recipe=recipe.to_yaml(),
+            pixel_size=(size[0], size[1]) if size else None,
+            unit=image.get("pixel_unit"),
+        ),
         "objects": lambda path: write_table(path, segmentation.table),
         "coco": lambda path: write_coco(path, segmentation.masks, stem, shape, recipe.to_dict()),
         "overlay": lambda path: write_overlay(path, segmentation.view, segmentation.labels),

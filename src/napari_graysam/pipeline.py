@@ -23,7 +23,7 @@ from napari_graysam.select.masks import Mask
 if TYPE_CHECKING:
     import pandas as pd
 
-    from napari_graysam.compare import Comparison, Scores
+    from napari_graysam.comparison import Comparison, Scores
 
 Arm = Literal["raw", "preprocessed"]
 OutputMode = Literal["binary_mask", "uncompressed_rle", "coco_rle"]
@@ -236,7 +236,7 @@ def compare_steps(
         steps = segment_steps(gray, of_arm, region=region, source=arm)
         arms[arm] = yield from _named(arm, steps)
 
-    from napari_graysam.compare import compare_masks, score
+    from napari_graysam.comparison import compare_masks, score
 
     yield Progress("compare", 0, 1)
     shape = (gray.pixels.shape[0], gray.pixels.shape[1])
@@ -296,5 +296,9 @@ class _Clock:
 
 @cache
 def _versions() -> dict[str, str]:
-    names = ("napari-graysam", "sam2", "torch", "numpy", "opencv-python-headless", "scikit-image")
-    return {name: version(name) for name in names}
+    import cv2
+    import skimage
+
+    names = ("napari-graysam", "sam2", "torch", "numpy")
+    modules = {"opencv": cv2.__version__, "scikit-image": skimage.__version__}
+    return {name: version(name) for name in names} | modules

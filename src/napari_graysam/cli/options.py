@@ -55,7 +55,7 @@ RecipeName = Annotated[
         "--recipe",
         "-r",
         metavar="FILE|PRESET",
-        help="A recipe file, or a preset that `graysam recipe` lists.",
+        help="A recipe file, or a preset that `graysam recipe` lists. Default: raw.",
         autocompletion=complete_recipe,
         show_default=False,
     ),
@@ -104,18 +104,7 @@ def make_recipe(
     UsageError
         If the catalogue has no such model, or a setting is not ``key=value``.
     """
-    from napari_graysam.model import find_entry
-    from napari_graysam.recipe import Recipe
-
-    recipe = Recipe() if name is None else read_recipe(name)
-    if model is not None:
-        try:
-            chosen = find_entry(model).name
-        except ModelError as error:
-            raise UsageError(f"--model {model}: {error}") from None
-        recipe = recipe.replace(
-            model=recipe.model.replace(name=chosen, checkpoint=None, config=None)
-        )
+    recipe = read_recipe("raw" if name is None else name, _model(model))
     values = dict(_setting(text) for text in settings or ())
     return recipe.with_values(values) if values else recipe
 
@@ -129,21 +118,38 @@ def _setting(text: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-def read_recipe(name: str) -> Recipe:
-    """Return the recipe of a file, or the preset of that name.
+def _model(name: str | None) -> str | None:
+    from napari_graysam.model import find_entry
+
+    try:
+        return None if name is None else find_entry(name).name
+    except ModelError as error:
+        raise UsageError(f"--model {name}: {error}") from None
+
+
+def read_recipe(name: str, model: str | None = None) -> Recipe:
+    """Return the recipe of a file, or the preset of that name, for a model of the catalogue.
+
+    A file keeps its thresholds with any model; a preset's are made for its own model.
 
     Raises
     ------
     RecipeError
         If there is neither, or the file is not a valid recipe.
     """
-    from napari_graysam.recipe import Recipe
+    from napari_graysam.recipe import ModelOptions, Recipe
 
     path = Path(name)
     if path.suffix.lower() in RECIPE_SUFFIXES or path.name != name or path.exists():
-        return Recipe.from_file(path)
+        recipe = Recipe.from_file(path)
+        if model is None:
+            return recipe
+        options = ModelOptions(
+            name=model, device=recipe.model.device, precision=recipe.model.precision
+        )
+        return recipe.replace(model=options)
     try:
-        return Recipe.preset(name)
+        return Recipe.preset(name, model)
     except RecipeError as error:
         raise RecipeError(f"{error}; a recipe file ends in {', '.join(RECIPE_SUFFIXES)}") from None
 

@@ -12,7 +12,7 @@ from napari_graysam.cli.terminal import Terminal, table
 from napari_graysam.errors import GraysamError, UsageError
 
 if TYPE_CHECKING:
-    from napari_graysam.compare import Scores
+    from napari_graysam.comparison import Scores
 
 COLUMNS = (
     "image", "AP", "AP50", "AP75", "F1", "PQ", "IoU", "precision", "recall", "true", "found",
@@ -39,7 +39,7 @@ def score(
         scores = score_pairs(terminal, find_pairs(terminal, predicted, truth))
         if not scores:
             raise GraysamError("no image could be scored")
-        from napari_graysam.compare import mean_scores
+        from napari_graysam.comparison import mean_scores
 
         mean = mean_scores(list(scores.values()))
         rows = [row(name, one) for name, one in scores.items()]
@@ -75,7 +75,7 @@ def find_pairs(terminal: Terminal, predicted: Path, truth: Path) -> dict[str, tu
 
 def score_pairs(terminal: Terminal, pairs: dict[str, tuple[Path, Path]]) -> dict[str, Scores]:
     """Score every pair that can be read; the others are reported."""
-    from napari_graysam.compare import score as score_labels
+    from napari_graysam.comparison import score as score_labels
     from napari_graysam.files import read_labels
 
     scores = {}

@@ -113,10 +113,7 @@ class ConvTrunk(nn.Module):
             for before, width, depth in zip(inputs, widths, depths, strict=True)
         )
         self.centres = nn.ModuleDict(
-            {
-                str(level): Centres(widths[level], codes, 4 * 2**level, frame)
-                for level in (1, 2)
-            }
+            {str(level): Centres(widths[level], codes, 4 * 2**level, frame) for level in (1, 2)}
         )
         self.channel_list = list(widths[::-1])
 

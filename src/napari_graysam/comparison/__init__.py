@@ -1,7 +1,6 @@
 """Raw against preprocessed, and both against a ground truth."""
 
-from napari_graysam.compare.changes import CHANGES, Change, Event, Rules, find_changes
-from napari_graysam.compare.comparison import (
+from napari_graysam.comparison.arms import (
     ARMS,
     CODES,
     Arm,
@@ -9,9 +8,10 @@ from napari_graysam.compare.comparison import (
     compare_labels,
     compare_masks,
 )
-from napari_graysam.compare.matching import Overlaps, label_overlaps, mask_overlaps, match
-from napari_graysam.compare.metrics import IOU_THRESHOLDS, Scores, mean_scores, score
-from napari_graysam.compare.report import comparison_csv, comparison_figure, comparison_json
+from napari_graysam.comparison.changes import CHANGES, Change, Event, Rules, find_changes
+from napari_graysam.comparison.matching import Overlaps, label_overlaps, mask_overlaps, match
+from napari_graysam.comparison.metrics import IOU_THRESHOLDS, Scores, mean_scores, score
+from napari_graysam.comparison.report import comparison_csv, comparison_figure, comparison_json
 
 __all__ = [
     "ARMS",

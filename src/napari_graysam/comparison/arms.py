@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_graysam.compare.changes import (
+from napari_graysam.comparison.changes import (
     CHANGES,
     DEFAULT_RULES,
     Change,

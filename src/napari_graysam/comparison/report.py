@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from napari_graysam.compare.changes import Change
-from napari_graysam.compare.comparison import ARMS, CODES, Arm, Comparison
-from napari_graysam.compare.metrics import Scores
+from napari_graysam.comparison.arms import ARMS, CODES, Arm, Comparison
+from napari_graysam.comparison.changes import Change
+from napari_graysam.comparison.metrics import Scores
 
 # Okabe & Ito's palette, told apart with every common colour vision.
 COLORS: dict[Change, str] = {
