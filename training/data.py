@@ -269,7 +269,7 @@ class Windows:
             place, mask, on = sample_points(label, points, rng)
             images.append(to_channels(image, rng))
             labels.append(label)
-            prompts.append(place + (offset[1], offset[0]))
+            prompts.append(np.add(place, offset[::-1]))
             masks.append(mask)
             foreground.append(on)
         return Batch(

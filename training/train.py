@@ -122,14 +122,13 @@ def share_frequencies(model: nn.Module) -> None:
 
 def targets(labels: np.ndarray, stride: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return foreground, boundary and centre offsets (in units of 32 px) at a stride."""
-    b, h, w = labels.shape
     lab = labels[:, stride // 2 :: stride, stride // 2 :: stride]
-    offsets = np.zeros((b, 2, *lab.shape[1:]), np.float32)
+    offsets = np.zeros((len(lab), 2, *lab.shape[1:]), np.float32)
     rows, cols = np.mgrid[: lab.shape[1], : lab.shape[2]].astype(np.float32)
     edge = np.zeros_like(lab, bool)
     edge[:, 1:] |= lab[:, 1:] != lab[:, :-1]
     edge[:, :, 1:] |= lab[:, :, 1:] != lab[:, :, :-1]
-    for i in range(b):
+    for i in range(len(lab)):
         flat = lab[i].ravel()
         count = np.maximum(np.bincount(flat), 1)
         for k, grid in enumerate((rows, cols)):

@@ -297,8 +297,6 @@ class _Clock:
 @cache
 def _versions() -> dict[str, str]:
     import cv2
-    import skimage
 
-    names = ("napari-graysam", "sam2", "torch", "numpy")
-    modules = {"opencv": cv2.__version__, "scikit-image": skimage.__version__}
-    return {name: version(name) for name in names} | modules
+    names = ("napari-graysam", "sam2", "torch", "numpy", "scikit-image")
+    return {name: version(name) for name in names} | {"opencv": cv2.__version__}

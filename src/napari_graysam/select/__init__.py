@@ -16,7 +16,7 @@ __all__ = ["Mask", "generate", "object_table", "paint", "select", "survivors"]
 
 _HOMES = {
     "Mask": "masks",
-    "generate": "records",
+    "generate":
     "object_table": "table",
     "paint": "labels",
     "select": "selection",

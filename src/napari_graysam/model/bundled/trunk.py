@@ -26,8 +26,8 @@ class Residual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, width, H, W) to the same shape."""
-        y: torch.Tensor = self.second(self.activation(self.first(x)))
-        return self.activation(y + x)
+        y: torch.Tensor = self.activation(x + self.second(self.activation(self.first(x))))
+        return y
 
 
 class Centres(nn.Module):
