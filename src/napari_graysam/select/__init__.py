@@ -16,7 +16,7 @@ __all__ = ["Mask", "generate", "object_table", "paint", "select", "survivors"]
 
 _HOMES = {
     "Mask": "masks",
-    "generate":
+    "generate": "records",
     "object_table": "table",
     "paint": "labels",
     "select": "selection",
