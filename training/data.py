@@ -102,15 +102,17 @@ def _median_diameter(labels: np.ndarray) -> float:
 
 
 def cut_window(
-    image: np.ndarray, labels: np.ndarray, size: int, rng: np.random.Generator
+    image: np.ndarray, labels: np.ndarray, size: int, strength: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut a randomly scaled, rotated and flipped window of the squashed frame."""
     height, width = labels.shape
     sx, sy = FRAME / width, FRAME / height
     diameter = _median_diameter(labels) * np.sqrt(sx * sy)
-    zoom = np.exp(rng.uniform(np.log(0.65), np.log(2.2)))
+    zoom = np.exp(strength * rng.uniform(np.log(0.65), np.log(2.2)))
     zoom = np.clip(zoom, 14 / diameter, max(200 / diameter, 14 / diameter))
-    angle = rng.choice([0, 90, 180, 270]) + (rng.uniform(-20, 20) if rng.random() < 0.4 else 0)
+    angle = rng.choice([0, 90, 180, 270]) + (
+        rng.uniform(-20, 20) if rng.random() < 0.4 * strength else 0
+    )
     shape = np.diag([sx * zoom * np.exp(rng.normal(0, 0.06)), sy * zoom])
     if rng.random() < 0.5:
         shape[0] *= -1
@@ -155,12 +157,14 @@ def _split_reflections(labels: np.ndarray) -> np.ndarray:
     return out
 
 
-def change_contrast(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Vary polarity, gamma, range, light, sharpness and noise."""
+def change_contrast(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Vary polarity, gamma, range, light, sharpness and noise; strength 1 is the most."""
     size = image.shape[0]
-    if rng.random() < 0.12:
+    if rng.random() < 0.12 * strength:
         image = 1 - image
-    image = np.clip(image, 0, 1) ** np.exp(rng.normal(0, 0.4))
+    image = np.clip(image, 0, 1) ** np.exp(rng.normal(0, 0.4 * strength))
+    if rng.random() > strength:
+        return np.clip(image, 0, 1).astype(np.float32)
     if rng.random() < 0.25:
         ramp = cv2.resize(
             rng.uniform(0.3, 1, (3, 3)).astype(np.float32),
@@ -247,16 +251,18 @@ class Windows:
         self.points = points
         self.synthetic = synthetic
 
-    def window(self, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def window(
+        self, size: int, strength: float, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return one augmented window and its labels."""
         if rng.random() < self.synthetic:
             image, labels = micrograph(rng, (256, 256))
         else:
             image, labels = self.pairs[rng.choice(len(self.pairs), p=self.weights)]
-        image, labels = cut_window(image, labels, size, rng)
-        return change_contrast(image, rng), labels
+        image, labels = cut_window(image, labels, size, strength, rng)
+        return change_contrast(image, strength, rng), labels
 
-    def batch(self, step: int, seed: int, whole: bool) -> Batch:
+    def batch(self, step: int, seed: int, whole: bool, strength: float) -> Batch:
         """Return the batch of a step; the same for the same seed and step."""
         rng = np.random.default_rng((seed, step))
         size = FRAME if whole else FRAME // 2
@@ -265,7 +271,7 @@ class Windows:
         offset = tuple(int(v) * 16 for v in rng.integers(0, (FRAME - size) // 16 + 1, 2))
         images, labels, prompts, masks, foreground = [], [], [], [], []
         for _ in range(windows):
-            image, label = self.window(size, rng)
+            image, label = self.window(size, strength, rng)
             place, mask, on = sample_points(label, points, rng)
             images.append(to_channels(image, rng))
             labels.append(label)
@@ -281,13 +287,21 @@ class Windows:
             np.stack(labels),
         )
 
-    def stream(self, start: int, stop: int, seed: int, whole_from: int) -> Iterator[Batch]:
-        """Yield the batches of steps start to stop; late ones alternate with whole frames."""
+    def stream(
+        self, start: int, stop: int, seed: int, whole_from: int, gentle_from: int
+    ) -> Iterator[Batch]:
+        """Yield the batches of steps start to stop.
+
+        From ``whole_from`` every third is of whole frames; from ``gentle_from`` augmentation is
+        half as strong, so that the end of training looks more like use.
+        """
         ready: queue.Queue[Batch] = queue.Queue(4)
 
         def produce() -> None:
             for step in range(start, stop):
-                ready.put(self.batch(step, seed, step >= whole_from and step % 3 == 0))
+                whole = step >= whole_from and step % 3 == 0
+                strength = 1.0 if step < gentle_from else 0.5
+                ready.put(self.batch(step, seed, whole, strength))
 
         threading.Thread(target=produce, daemon=True).start()
         for _ in range(start, stop):

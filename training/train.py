@@ -273,6 +273,7 @@ def main() -> None:
     parser.add_argument("--synthetic", type=float, default=0.3)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--whole-from", type=float, default=0.7, help="fraction of the steps")
+    parser.add_argument("--gentle-from", type=float, default=0.5, help="fraction of the steps")
     parser.add_argument("--init", type=Path, help="checkpoint to start from")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -305,7 +306,8 @@ def main() -> None:
     whole_from = int(options.steps * options.whole_from)
     log = (options.out / "log.jsonl").open("a")
     sums, began = np.zeros(4), time.time()
-    stream = data.stream(start, options.steps, options.seed, whole_from)
+    gentle_from = int(options.steps * options.gentle_from)
+    stream = data.stream(start, options.steps, options.seed, whole_from, gentle_from)
     for step, batch in enumerate(stream, start):
         for group in optimiser.param_groups:
             group["lr"] = rate(step, options.steps, options.rate)
