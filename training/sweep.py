@@ -23,11 +23,11 @@ from napari_graysam.propose import propose
 from napari_graysam.select import paint, select
 
 GRID: dict[str, tuple[object, ...]] = {
-    "generator.pred_iou_thresh": (0.2, 0.3, 0.4, 0.5, 0.6),
-    "generator.stability_score_thresh": (0.0, 0.5, 0.7, 0.8),
+    "generator.pred_iou_thresh": (0.3, 0.45, 0.6),
+    "generator.stability_score_thresh": (0.0, 0.6),
     "labels.suppression": ("mask_iou", "containment"),
     "labels.suppression_thresh": (0.3, 0.5, 0.7),
-    "labels.overlap": ("higher_score_on_top", "smaller_on_top"),
+    "labels.overlap": ("higher_score_on_top",),
 }
 
 
