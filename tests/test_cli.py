@@ -451,7 +451,7 @@ def test_recipe_new_writes_once_and_check_judges(tmp_path: Path) -> None:
     graysam("recipe", "new", file, status=2)
     assert Recipe.from_file(file).name == "mine"
     graysam("recipe", "new", file, "--overwrite")
-    assert Recipe.from_file(file) == Recipe()
+    assert Recipe.from_file(file) == Recipe.preset()
     graysam("recipe", "check", file, "raw")
     (tmp_path / "bad.yaml").write_text("generator: {points: 3}")
     result = graysam("recipe", "check", "raw", tmp_path / "bad.yaml", "--json", status=2)

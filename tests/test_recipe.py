@@ -570,3 +570,16 @@ def test_import_is_light() -> None:
     assert not heavy & set(modules.split())
     # Relative to its dependencies (about 0.12 s), because test machines are slow and shared.
     assert float(ratio) < 1.5
+
+
+def test_presets_for_another_model_use_the_thresholds_of_sam2():
+    own = Recipe.preset("particles")
+    assert Recipe.preset("particles", own.model.name) == own
+    other = Recipe.preset("particles", "sam2.1_hiera_tiny")
+    assert other.model.name == "sam2.1_hiera_tiny"
+    assert other.preprocess == own.preprocess
+    assert other.labels == own.labels
+    defaults = GeneratorOptions()
+    assert other.generator.pred_iou_thresh == defaults.pred_iou_thresh
+    assert other.generator.stability_score_thresh == defaults.stability_score_thresh
+    assert Recipe.preset() == Recipe.preset("raw")
