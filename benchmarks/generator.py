@@ -126,6 +126,7 @@ def work(task: str, arguments: argparse.Namespace) -> None:
     """Do one arm's work in this process and print its measurements."""
     import torch
 
+    from napari_graysam.model.architecture import drop_positions
     from napari_graysam.recipe import GeneratorOptions
     from napari_graysam.select import generate
 
@@ -142,6 +143,8 @@ def work(task: str, arguments: argparse.Namespace) -> None:
         **json.loads(arguments.thresholds),
     )
     run = upstream(model, options) if task == "upstream" else None
+    if run is None and arguments.model in OFFICIAL:
+        drop_positions(model.model)
     before, start = resident(), time.perf_counter()
     records = generate(view, model, options) if run is None else run(view)
     seconds = time.perf_counter() - start

@@ -88,6 +88,7 @@ def test_repeats_exactly(result):
     assert [m.predicted_iou for m in again.masks] == [m.predicted_iou for m in result.masks]
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools
 def test_records_honour_the_output_mode(result):
     from pycocotools import mask as coco
 
