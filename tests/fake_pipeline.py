@@ -6,7 +6,6 @@ from collections.abc import Generator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from napari_graysam.comparison import compare_masks, score
 from napari_graysam.comparison.arms import label_masks
@@ -32,9 +31,15 @@ def segment_steps(
     masks = tuple(mask.replace(predicted_iou=0.9, stability=0.9, source=source) for mask in masks)
     yield Progress("propose", 1, 1)
     view = np.repeat((image.pixels * 255).astype(np.uint8)[..., None], 3, axis=2)
-    table = pd.DataFrame({"index": range(1, len(masks) + 1)})
-    provenance = {"image": image.record}
-    return Segmentation(labels, masks, table, recipe, provenance, float(np.mean(labels == 0)), view)
+    return Segmentation(
+        labels=labels,
+        masks=masks,
+        recipe=recipe,
+        provenance={"image": image.record},
+        unmasked=float(np.mean(labels == 0)),
+        view=view,
+        raw=image.raw,
+    )
 
 
 def compare_steps(

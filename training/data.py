@@ -91,7 +91,7 @@ def load_real(root: Path) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarr
         for path in files:
             labels = tifffile.imread(root / folder / "labels" / f"{path.stem}.tif")
             pairs.append((to_gray(iio.imread(path)), labels.astype(np.int32)))
-            weights.append(40.0 / len(files))
+            weights.append(55.0 / len(files))
     return pairs, np.array(weights) / np.sum(weights)
 
 
@@ -109,7 +109,7 @@ def cut_window(
     sx, sy = FRAME / width, FRAME / height
     diameter = _median_diameter(labels) * np.sqrt(sx * sy)
     zoom = np.exp(strength * rng.uniform(np.log(0.65), np.log(2.2)))
-    zoom = np.clip(zoom, 14 / diameter, max(200 / diameter, 14 / diameter))
+    zoom = np.clip(zoom, 12 / diameter, max(260 / diameter, 12 / diameter))
     angle = rng.choice([0, 90, 180, 270]) + (
         rng.uniform(-20, 20) if rng.random() < 0.4 * strength else 0
     )

@@ -67,14 +67,14 @@ def micrograph(
 
 
 _KINDS = {
-    "nuclei": Kind(cells.nuclei, 0.20),
-    "dark_blobs": Kind(grains.dark_blobs, 0.10, 0.4),
-    "rings": Kind(cells.rings, 0.08),
+    "nuclei": Kind(cells.nuclei, 0.16),
+    "dark_blobs": Kind(grains.dark_blobs, 0.09, 0.4),
+    "rings": Kind(cells.rings, 0.06),
     "phase_cells": Kind(cells.phase_cells, 0.10),
-    "relief": Kind(cells.relief, 0.09),
-    "membranes": Kind(cells.membranes, 0.10),
-    "particles": Kind(grains.particles, 0.12, 0.35),
-    "electron_tissue": Kind(grains.electron_tissue, 0.06, 0.15),
+    "relief": Kind(cells.relief, 0.07),
+    "membranes": Kind(cells.membranes, 0.14),
+    "particles": Kind(grains.particles, 0.13, 0.35),
+    "electron_tissue": Kind(grains.electron_tissue, 0.10, 0.15),
     "stained": Kind(cells.stained, 0.10),
     "faint": Kind(grains.faint, 0.04),
     "empty": Kind(grains.empty, 0.01),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam.errors import ImageError, TruthError
+from napari_graysam.errors import ImageError, ProposalsError, TruthError
 from napari_graysam.image import GrayImage, to_gray
 from napari_graysam.part import Progress, run
 from napari_graysam.preprocess import apply
@@ -24,10 +24,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from napari_graysam.comparison import Comparison, Scores
+    from napari_graysam.select.tuner import Tuner
 
 Arm = Literal["raw", "preprocessed"]
 OutputMode = Literal["binary_mask", "uncompressed_rle", "coco_rle"]
 OnProgress = Callable[[Progress], None]
+
+
+class Floors(NamedTuple):
+    """Scores down to which candidates are kept, so that thresholds can be lowered later."""
+
+    predicted_iou: float = 0.0
+    stability: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +48,6 @@ class Segmentation:
         uint32 (H, W); 0 is background, label ``i`` is ``masks[i - 1]``.
     masks
         Best first, bits inside boxes; where they overlap only one is seen in `labels`.
-    table
-        One row a mask; its column ``index`` is the label.
     recipe
         What was asked for.
     provenance
@@ -51,15 +57,27 @@ class Segmentation:
         Fraction of the image's pixels without a label.
     view
         uint8 (H, W, 3): what the model saw.
+    raw
+        (H, W), the original gray values, for measurements.
+    tuner
+        Selects again among all candidates, for `retune`; None unless asked for.
     """
 
     labels: NDArray[np.uint32]
     masks: tuple[Mask, ...]
-    table: pd.DataFrame
     recipe: Recipe
     provenance: dict[str, Any]
     unmasked: float
     view: NDArray[np.uint8]
+    raw: NDArray[Any]
+    tuner: Tuner | None = None
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row a mask, measured when first asked for; its column ``index`` is the label."""
+        from napari_graysam.select import object_table
+
+        return object_table(self.masks, self.labels, self.raw)
 
     def records(self, output_mode: OutputMode | None = None) -> list[dict[str, Any]]:
         """Return the masks in the shape of SAM 2's generator.
@@ -169,6 +187,7 @@ def segment_steps(
     region: NDArray[np.bool_] | None = None,
     contrast_limits: tuple[float, float] | None = None,
     source: Arm = "preprocessed",
+    floors: Floors | None = None,
 ) -> Generator[Progress, None, Segmentation]:
     """Do as `segment`, yielding `Progress`; closing the generator cancels.
 
@@ -178,6 +197,8 @@ def segment_steps(
         As for `segment`.
     source
         The arm that the masks name.
+    floors
+        Keep the candidates above these scores, and let `retune` choose among them.
     """
     recipe = Recipe.preset() if recipe is None else recipe
     clock = _Clock()
@@ -191,16 +212,23 @@ def segment_steps(
 
     from napari_graysam.model import load_steps
     from napari_graysam.propose import propose
-    from napari_graysam.select import object_table, paint, select
+    from napari_graysam.select.tuner import Tuner
 
     model = yield from load_steps(recipe.model)
     clock.lap("model")
-    proposals = yield from propose(view, model, recipe.generator, region=region)
+    iou_floor, stability_floor = _floors(recipe, floors)
+    proposals = yield from propose(
+        view,
+        model,
+        recipe.generator,
+        region=region,
+        iou_floor=iou_floor,
+        stability_floor=stability_floor,
+    )
     clock.lap("propose")
     yield Progress("select", 0, 1)
-    masks = select(proposals, recipe.generator, recipe.labels, source)
-    labels = paint(masks, (view.shape[0], view.shape[1]), recipe.labels)
-    table = object_table(masks, labels, gray.raw)
+    tuner = Tuner(proposals)
+    masks, labels = _select(tuner, recipe, source)
     clock.lap("select")
     yield Progress("select", 1, 1)
     provenance = {
@@ -211,8 +239,46 @@ def segment_steps(
         "seconds": clock.seconds,
         "source": source,
     }
-    unmasked = float(np.mean(labels == 0))
-    return Segmentation(labels, masks, table, recipe, provenance, unmasked, view)
+    return Segmentation(
+        labels=labels,
+        masks=masks,
+        recipe=recipe,
+        provenance=provenance,
+        unmasked=float(np.mean(labels == 0)),
+        view=view,
+        raw=gray.raw,
+        tuner=None if floors is None else tuner,
+    )
+
+
+def retune(result: Segmentation, recipe: Recipe) -> Segmentation:
+    """Select and paint again, without the model.
+
+    Parameters
+    ----------
+    result
+        Of `segment_steps` with ``floors``.
+    recipe
+        May differ from ``result.recipe`` from the stage "logits" on.
+
+    Raises
+    ------
+    ProposalsError
+        If the recipe asks for candidates that the result does not hold.
+    """
+    if result.tuner is None:
+        raise ProposalsError(
+            "this result kept no candidates to choose from: segment with floors=Floors()"
+        )
+    source = result.provenance["source"]
+    masks, labels = _select(result.tuner, recipe, source)
+    return replace(
+        result,
+        labels=labels,
+        masks=masks,
+        recipe=recipe,
+        unmasked=float(np.mean(labels == 0)),
+    )
 
 
 def compare_steps(
@@ -261,6 +327,25 @@ def _named(
         return result
     finally:
         steps.close()
+
+
+def _floors(recipe: Recipe, floors: Floors | None) -> Floors:
+    """Return the recipe's own thresholds, or lower ones where asked for."""
+    generator = recipe.generator
+    own = Floors(generator.pred_iou_thresh, generator.stability_score_thresh)
+    if floors is None:
+        return own
+    return Floors(*(min(pair) for pair in zip(own, floors, strict=True)))
+
+
+def _select(
+    tuner: Tuner, recipe: Recipe, source: str
+) -> tuple[tuple[Mask, ...], NDArray[np.uint32]]:
+    """Return the masks that a recipe selects, and their label image."""
+    from napari_graysam.select import paint
+
+    masks = tuner.select(recipe.generator, recipe.labels, source)
+    return masks, paint(masks, tuner.proposals.image_size, recipe.labels)
 
 
 def _gray(image: Any, recipe: Recipe, contrast_limits: tuple[float, float] | None) -> GrayImage:

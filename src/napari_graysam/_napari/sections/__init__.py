@@ -1,0 +1,1 @@
+"""The foldable sections of the panel."""
