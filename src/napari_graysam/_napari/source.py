@@ -1,0 +1,271 @@
+"""What a chosen image layer hands to the pipeline, and where the result belongs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam.errors import ImageError
+from napari_graysam.recipe import ImageOptions
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Layer
+    from napari.viewer import Viewer
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Where a plane of a layer lies, so that results lie on it and nowhere else.
+
+    A plane of a stack becomes a layer with as many dimensions as the stack, of length 1 along
+    all but two: napari shows it at that plane only, under any transform.
+
+    Attributes
+    ----------
+    shape
+        Of a layer with the plane's pixels.
+    axes
+        That layer's axes of rows and of columns.
+    options
+        Keyword arguments of the layer: scale, translate, rotate, shear, affine, units and
+        axis_labels.
+    """
+
+    shape: tuple[int, ...]
+    axes: tuple[int, int]
+    options: dict[str, Any]
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        y, x = self.axes
+        return self.shape[y], self.shape[x]
+
+    def arrange(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """Return (H, W) pixels, or (H, W, 3) colours, in the shape of the layer."""
+        ordered = plane if self.axes[0] < self.axes[1] else plane.swapaxes(0, 1)
+        return ordered.reshape(self.shape + plane.shape[2:])
+
+    def extract(self, data: NDArray[Any]) -> NDArray[Any]:
+        """Return the (H, W) pixels of a layer with this shape."""
+        y, x = self.axes
+        plane = data.reshape(self.shape[min(y, x)], self.shape[max(y, x)])
+        return plane if y < x else plane.T
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """An image to segment, read from a layer; it holds on to nothing of the viewer.
+
+    Attributes
+    ----------
+    layer_name
+        Of the layer.
+    plane
+        Which part of the layer it is, in words; empty for an image of one plane.
+    array
+        The layer's pixels of all planes, of which windows take their percentiles; lazy where
+        the layer's are.
+    options
+        The recipe's, with axes, plane and channel filled in.
+    contrast_limits
+        Of the layer; None for colours.
+    placement
+        Where the plane lies.
+    """
+
+    layer_name: str
+    plane: str
+    array: Any
+    options: ImageOptions
+    contrast_limits: tuple[float, float] | None
+    placement: Placement
+
+
+def read_source(viewer: Viewer, layer: Layer | None, options: ImageOptions) -> Source:
+    """Read the plane that the viewer shows, or the one that the options name.
+
+    Nothing is computed: a lazy layer stays lazy.
+
+    Parameters
+    ----------
+    viewer
+        Its sliders choose the plane where ``options.plane`` is None, and the channel along an
+        axis labelled ``c`` where ``options.channel`` is None.
+    layer
+        The chosen layer.
+    options
+        The recipe's.
+
+    Raises
+    ------
+    ImageError
+        If no image is chosen, the layer is no image or has left the viewer, or the display
+        shows no single plane of it.
+    """
+    image = _image(viewer, layer)
+    array = image.data[0] if image.multiscale else image.data
+    rows, columns = _shown_axes(viewer, image, options)
+    axes = options.axes or _letters(image, rows, columns)
+    if len(axes) != image.ndim + image.rgb:
+        raise ImageError(
+            f"The recipe names the axes {axes}, but “{image.name}” has {image.ndim + image.rgb}: "
+            f"its shape is {tuple(array.shape)}. Leave the axes empty to take what is shown."
+        )
+    index = _position(viewer, image, axes, options)
+    fixed = [axis for axis, letter in enumerate(axes) if letter == " "]
+    if fixed:
+        chosen = tuple(index[axis] if axis in fixed else slice(None) for axis in range(len(axes)))
+        array = array[chosen]
+    if image.rgb and options.window.kind == "limits":
+        raise ImageError(
+            f"“{image.name}” is a colour image and has no contrast limits: choose another window, "
+            "such as percentiles."
+        )
+    return Source(
+        layer_name=image.name,
+        plane=_in_words(image, axes, index),
+        array=array,
+        options=_filled_in(options, axes, image, index),
+        contrast_limits=_limits(image),
+        placement=_placement(image, (rows, columns), index),
+    )
+
+
+def _limits(image: Image) -> tuple[float, float] | None:
+    if image.rgb:
+        return None
+    low, high = image.contrast_limits
+    return float(low), float(high)
+
+
+def _image(viewer: Viewer, layer: Layer | None) -> Image:
+    from napari.layers import Image
+
+    if layer is None:
+        raise ImageError(
+            "No image is chosen: open one with File ▸ Open File(s) or File ▸ Open Sample, and "
+            "choose it as the image."
+        )
+    if layer not in viewer.layers:
+        raise ImageError(f"“{layer.name}” is no longer in the viewer: choose another image.")
+    if not isinstance(layer, Image):
+        raise ImageError(
+            f"“{layer.name}” is a {type(layer).__name__} layer; an Image layer is needed. Choose "
+            "one, or convert it: right-click the layer ▸ Convert to Image."
+        )
+    shape = tuple(layer.data[0].shape if layer.multiscale else layer.data.shape)
+    if 0 in shape:
+        raise ImageError(f"“{layer.name}” has no pixels: its shape is {shape}. Choose another.")
+    if viewer.dims.ndisplay == 3 and layer.ndim > 2:
+        raise ImageError(
+            f"“{layer.name}” is shown in 3D, and single planes are segmented: switch to 2D "
+            "display with the cube button below the layer list, and choose a plane."
+        )
+    return layer
+
+
+def _shown_axes(viewer: Viewer, image: Image, options: ImageOptions) -> tuple[int, int]:
+    """Return the layer's axes of rows and columns."""
+    if options.axes is not None:
+        return options.axes.index("Y"), options.axes.index("X")
+    if image.ndim == 2:
+        return 0, 1
+    first, last = sorted(
+        axis - viewer.dims.ndim + image.ndim for axis in viewer.dims.displayed[-2:]
+    )
+    if first < 0:
+        raise ImageError(
+            f"“{image.name}” is shown edge-on: roll the dimensions, with the button below the "
+            "layer list, until it is shown as a picture."
+        )
+    return first, last
+
+
+def _letters(image: Image, rows: int, columns: int) -> str:
+    """Name the axes: by their labels, else Z and T from the last on; blank what is left."""
+    letters = [
+        label.strip().upper()[:1] if axis not in (rows, columns) else " "
+        for axis, label in enumerate(image.axis_labels)
+    ]
+    letters = [
+        letter if letter in "ZTC" and letters.index(letter) == axis else " "
+        for axis, letter in enumerate(letters)
+    ]
+    letters[rows], letters[columns] = "Y", "X"
+    free = [letter for letter in "ZT" if letter not in letters]
+    for axis in reversed(range(image.ndim)):
+        if letters[axis] == " " and free:
+            letters[axis] = free.pop(0)
+    return "".join(letters) + "S" * image.rgb
+
+
+def _position(viewer: Viewer, image: Image, axes: str, options: ImageOptions) -> tuple[int, ...]:
+    """Return the index along every axis of the layer; 0 along rows and columns."""
+    point = np.rint(image.world_to_data(viewer.dims.point)).astype(int)
+    shape = tuple(image.data[0].shape if image.multiscale else image.data.shape)
+    index = [0 if letter in "YXS" else int(point[axis]) for axis, letter in enumerate(axes)]
+    stack = [axis for axis, letter in enumerate(axes) if letter in "ZT"]
+    planes = tuple(shape[axis] for axis in stack)
+    if options.plane is not None and stack and options.plane < np.prod(planes):
+        for axis, at in zip(stack, np.unravel_index(options.plane, planes), strict=True):
+            index[axis] = int(at)
+    if "C" in axes and options.channel is not None:
+        index[axes.index("C")] = min(options.channel, shape[axes.index("C")] - 1)
+    if any(not 0 <= at < size for at, size in zip(index, shape, strict=True)):
+        raise ImageError(
+            f"“{image.name}” has no plane where the sliders stand: move them until it is shown."
+        )
+    return tuple(index)
+
+
+def _filled_in(
+    options: ImageOptions, axes: str, image: Image, index: tuple[int, ...]
+) -> ImageOptions:
+    """Return options that read the same plane without a viewer."""
+    shape = image.data[0].shape if image.multiscale else image.data.shape
+    stack = [axis for axis, letter in enumerate(axes) if letter in "ZT"]
+    plane, channel = options.plane, options.channel
+    if plane is None and stack:
+        at, planes = [index[axis] for axis in stack], [shape[axis] for axis in stack]
+        plane = int(np.ravel_multi_index(at, planes))
+    if channel is None and "C" in axes:
+        channel = index[axes.index("C")]
+    return options.replace(axes=axes.replace(" ", ""), plane=plane, channel=channel)
+
+
+def _in_words(image: Image, axes: str, index: tuple[int, ...]) -> str:
+    names = {"Z": "z", "T": "t", "C": "channel", " ": "index"}
+    shape = image.data[0].shape if image.multiscale else image.data.shape
+    return ", ".join(
+        f"{names[letter]} {index[axis]} of 0–{shape[axis] - 1}"
+        for axis, letter in enumerate(axes)
+        if letter in names and shape[axis] > 1
+    )
+
+
+def _placement(image: Image, axes: tuple[int, int], index: tuple[int, ...]) -> Placement:
+    """Copy the layer's transform, moved along the stack to the plane."""
+    from napari.utils.transforms import CompositeAffine
+
+    shape = image.data[0].shape if image.multiscale else image.data.shape
+    to_physical = CompositeAffine(
+        scale=image.scale, translate=image.translate, rotate=image.rotate, shear=image.shear
+    )
+    options = {
+        "scale": image.scale,
+        "translate": np.asarray(to_physical(index[: image.ndim])),
+        "rotate": image.rotate,
+        "shear": image.shear,
+        "affine": image.affine.affine_matrix,
+        "units": image.units,
+        "axis_labels": image.axis_labels,
+    }
+    return Placement(
+        shape=tuple(shape[axis] if axis in axes else 1 for axis in range(image.ndim)),
+        axes=axes,
+        options=options,
+    )
