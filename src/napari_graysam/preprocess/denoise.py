@@ -74,7 +74,7 @@ class Bilateral(BaseStep):
         return bilateral(image, sigma=self.sigma, contrast=self.contrast)
 
 
-class NlMeans(BaseStep):
+class NlMeans(BaseStep, title="Non-local means"):
     """Average each pixel with similar-looking places nearby (non-local means)."""
 
     kind: Literal["nl_means"] = "nl_means"

@@ -35,7 +35,7 @@ class Equalize(BaseStep):
         return equalize(image, amount=self.amount)
 
 
-class Clahe(BaseStep):
+class Clahe(BaseStep, title="CLAHE"):
     """Raise local contrast tile by tile, with a limit on how much noise is raised (CLAHE)."""
 
     kind: Literal["clahe"] = "clahe"

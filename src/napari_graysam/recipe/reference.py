@@ -98,8 +98,7 @@ def _possible(part: type[Part], prefix: str, seen: set[type[Part]]) -> Iterator[
 
 def _choice(part: type[Part], path: str) -> Parameter:
     kind = kind_of(part)
-    title = kind.replace("_", " ").capitalize()
-    return Parameter(path, title, kind, kind, kind, "", description_of(part))
+    return Parameter(path, title_of(part), kind, kind, kind, "", description_of(part))
 
 
 def _parameter(path: str, field: FieldInfo, value: Any = _NONE) -> Parameter:
@@ -135,6 +134,11 @@ def is_choice(parts: tuple[type[Part], ...]) -> bool:
 def kind_of(part: type[Part]) -> str:
     """Name that chooses this part in a recipe file."""
     return str(part.model_fields["kind"].default)
+
+
+def title_of(part: type[Part]) -> str:
+    """Label of a part that is chosen by its kind."""
+    return part.model_config.get("title") or kind_of(part).replace("_", " ").capitalize()
 
 
 def description_of(part: type[Part]) -> str:
