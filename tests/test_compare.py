@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -9,20 +11,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from matplotlib.figure import Figure
 from pydantic import ValidationError
 
 from napari_graysam.comparison import (
     ARMS,
     CHANGES,
     CODES,
+    Look,
     Rules,
     compare_labels,
     compare_masks,
     comparison_csv,
     comparison_figure,
     comparison_json,
+    draw_areas,
+    draw_ious,
+    draw_scores,
+    event_box,
     mask_overlaps,
+    matched_pairs,
     score,
+    score_table,
 )
 from napari_graysam.errors import ImageError
 from napari_graysam.select.masks import Mask
@@ -311,3 +321,86 @@ def test_the_picture_of_a_large_image_stays_small():
     views = {arm: np.zeros(labels.shape, np.uint8) for arm in ARMS}
     figure = comparison_figure(comparison, arms, views)
     assert all(max(axis.images[0].get_array().shape) <= 800 for axis in figure.axes)
+
+
+@pytest.fixture
+def scored():
+    """A kept pair, a changed pair, a split and a gained object, with scores by label."""
+    raw, preprocessed = np.zeros(SHAPE, np.uint32), np.zeros(SHAPE, np.uint32)
+    raw[5:15, :10], raw[5:15, 12:22], raw[5:15, 30:50] = 4, 7, 9
+    preprocessed[5:15, :10], preprocessed[5:15, 12:18] = 3, 2
+    preprocessed[5:15, 30:40], preprocessed[5:15, 40:50], preprocessed[:3, 55:] = 5, 6, 8
+    tables = (
+        pd.DataFrame({"index": [7, 4], "predicted_iou": [0.7, 0.4], "stability_score": [0.9, 0.8]}),
+        pd.DataFrame({"index": [3], "predicted_iou": [0.6], "stability_score": [0.95]}),
+    )
+    return compare_labels(raw, preprocessed, tables=tables)
+
+
+def test_label_images_take_their_scores_from_tables(scored):
+    table = scored.objects.set_index(["arm", "index"])
+    assert table.loc[("raw", 4), "predicted_iou"] == 0.4
+    assert table.loc[("raw", 4), "delta_predicted_iou"] == pytest.approx(0.2)
+    assert table.loc[("raw", 7), "stability_score"] == 0.9
+    assert np.isnan(table.loc[("preprocessed", 2), "predicted_iou"])
+
+
+def test_objects_know_their_boxes(scored):
+    table = scored.objects.set_index(["arm", "index"])
+    row = table.loc[("preprocessed", 8)]
+    assert [row["bbox_x0"], row["bbox_y0"], row["bbox_x1"], row["bbox_y1"]] == [55, 0, 60, 3]
+    number = int(table.loc[("raw", 7), "event"])
+    assert event_box(scored, number) == (12, 5, 22, 15)
+
+
+def test_pairs_are_the_objects_with_one_partner(scored):
+    pairs = matched_pairs(scored)
+    assert pairs["change"].tolist() == ["kept", "changed"]
+    assert pairs[["index_raw", "index_preprocessed"]].to_numpy().tolist() == [[4, 3], [7, 2]]
+    assert pairs["iou"].tolist() == pytest.approx([1, 0.6])
+    assert pairs["area_preprocessed"].tolist() == [100, 60]
+    assert pairs["predicted_iou_raw"].tolist() == [0.4, 0.7]
+
+
+def test_the_table_of_scores_subtracts_raw_from_preprocessed():
+    truth = np.zeros(SHAPE, int)
+    truth[:10, :10], truth[:10, 20:30] = 1, 2
+    half = np.where(truth == 1, truth, 0)
+    table = score_table({"raw": score(half, truth), "preprocessed": score(truth, truth)})
+    table = table.set_index("measure")
+    assert table.loc["AP at IoU 0.50"].tolist() == [0.5, 1, 0.5]
+    assert table.loc["Objects found"].tolist() == [1, 2, 1]
+    assert table.loc["F1 at IoU 0.5", "difference"] == pytest.approx(1 - 2 / 3)
+    assert sum("AP at IoU" in measure for measure in table.index) == 10
+
+
+def test_plots_count_every_object_and_every_pair(scored):
+    figure = Figure()
+    areas, ious, scores = figure.subplots(1, 3)
+    look = Look(text="#ff0000", names={"raw": "before", "preprocessed": "after"})
+    draw_areas(areas, scored, look)
+    draw_ious(ious, scored, look)
+    draw_scores(scores, scored, look)
+    names = [text.get_text() for text in areas.get_legend().get_texts()]
+    assert names == ["before (3)", "after (5)"]
+    # The bars of the changed pairs are stacked on those of the kept ones.
+    assert sum(bar.get_height() for bar in ious.patches) == 2
+    points = np.concatenate([points.get_offsets() for points in scores.collections])
+    assert points.tolist() == [[0.4, 0.6]]
+    assert {label.get_color() for label in areas.get_xticklabels()} == {"#ff0000"}
+
+
+def test_plots_of_nothing_say_so():
+    nothing = compare_masks([], [], SHAPE)
+    axes = Figure().subplots(1, 3)
+    for axis, draw in zip(axes, (draw_areas, draw_ious, draw_scores), strict=True):
+        draw(axis, nothing, Look())
+        assert "no " in axis.texts[0].get_text()
+
+
+def test_the_names_of_changes_need_no_large_library():
+    code = (
+        "import sys; from napari_graysam.comparison import ARMS, COLORS, Rules\n"
+        "assert not {'pandas', 'matplotlib', 'torch', 'skimage'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -221,8 +221,7 @@ def changes_rgb(view: Picture, difference: Picture, edges: NDArray[np.bool_]) ->
     """
     from matplotlib.colors import to_rgb
 
-    from napari_graysam.comparison import CODES
-    from napari_graysam.comparison.report import COLORS
+    from napari_graysam.comparison import CODES, COLORS
 
     palette = np.zeros((len(CODES) + 1, 3))
     for change, code in CODES.items():
@@ -241,7 +240,7 @@ def overview(strips: Sequence[_Strip]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    from napari_graysam.comparison.report import COLORS
+    from napari_graysam.comparison import COLORS
 
     heights = [strip.pictures[0].shape[0] / CELL * CELL_INCHES + 0.28 for strip in strips]
     figure = Figure(figsize=(4 * CELL_INCHES + 0.4, sum(heights) + 0.8), dpi=CELL / CELL_INCHES)

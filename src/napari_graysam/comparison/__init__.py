@@ -1,27 +1,44 @@
 """Raw against preprocessed, and both against a ground truth."""
 
-from napari_graysam.comparison.arms import (
-    ARMS,
-    CODES,
-    Arm,
-    Comparison,
-    compare_labels,
-    compare_masks,
-)
-from napari_graysam.comparison.changes import CHANGES, Change, Event, Rules, find_changes
-from napari_graysam.comparison.matching import Overlaps, label_overlaps, mask_overlaps, match
-from napari_graysam.comparison.metrics import IOU_THRESHOLDS, Scores, mean_scores, score
-from napari_graysam.comparison.report import comparison_csv, comparison_figure, comparison_json
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_graysam.comparison.arms import Comparison, compare_labels, compare_masks
+    from napari_graysam.comparison.changes import (
+        ARMS,
+        CHANGES,
+        CODES,
+        COLORS,
+        Arm,
+        Change,
+        Event,
+        Rules,
+        find_changes,
+    )
+    from napari_graysam.comparison.matching import Overlaps, label_overlaps, mask_overlaps, match
+    from napari_graysam.comparison.metrics import IOU_THRESHOLDS, Scores, mean_scores, score
+    from napari_graysam.comparison.plots import Look, draw_areas, draw_ious, draw_scores
+    from napari_graysam.comparison.report import (
+        comparison_csv,
+        comparison_figure,
+        comparison_json,
+    )
+    from napari_graysam.comparison.summary import event_box, matched_pairs, score_table
 
 __all__ = [
     "ARMS",
     "CHANGES",
     "CODES",
+    "COLORS",
     "IOU_THRESHOLDS",
     "Arm",
     "Change",
     "Comparison",
     "Event",
+    "Look",
     "Overlaps",
     "Rules",
     "Scores",
@@ -30,10 +47,44 @@ __all__ = [
     "comparison_csv",
     "comparison_figure",
     "comparison_json",
+    "draw_areas",
+    "draw_ious",
+    "draw_scores",
+    "event_box",
     "find_changes",
     "label_overlaps",
     "mask_overlaps",
     "match",
+    "matched_pairs",
     "mean_scores",
     "score",
+    "score_table",
 ]
+
+_HOMES = {
+    "arms": ("Comparison", "compare_labels", "compare_masks"),
+    "changes": (
+        "ARMS",
+        "CHANGES",
+        "CODES",
+        "COLORS",
+        "Arm",
+        "Change",
+        "Event",
+        "Rules",
+        "find_changes",
+    ),
+    "matching": ("Overlaps", "label_overlaps", "mask_overlaps", "match"),
+    "metrics": ("IOU_THRESHOLDS", "Scores", "mean_scores", "score"),
+    "plots": ("Look", "draw_areas", "draw_ious", "draw_scores"),
+    "report": ("comparison_csv", "comparison_figure", "comparison_json"),
+    "summary": ("event_box", "matched_pairs", "score_table"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: pictures and tables need large libraries."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from napari_graysam.comparison.changes import (
+    ARMS,
     CHANGES,
+    CODES,
     DEFAULT_RULES,
+    Arm,
     Change,
     Event,
     Rules,
@@ -23,10 +25,10 @@ from napari_graysam.errors import ImageError
 from napari_graysam.select.masks import Mask
 from napari_graysam.select.nesting import shared_pixels
 
-Arm = Literal["raw", "preprocessed"]
-ARMS: tuple[Arm, Arm] = ("raw", "preprocessed")
-CODES: dict[Change, int] = {change: code for code, change in enumerate(CHANGES, start=1)}
+if TYPE_CHECKING:
+    import pandas as pd
 
+BOX = ("bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1")
 COLUMNS = {
     "arm": "str",
     "index": "int64",
@@ -35,6 +37,9 @@ COLUMNS = {
     "partners": "str",
     "iou": "float64",
     "area": "int64",
+    **dict.fromkeys(BOX, "int64"),
+    "predicted_iou": "float64",
+    "stability_score": "float64",
     "delta_area": "float64",
     "delta_predicted_iou": "float64",
     "delta_stability": "float64",
@@ -52,9 +57,10 @@ class Comparison:
     objects
         One row per object of either arm: its ``arm``, label (``index``) and ``change``; the
         number of its ``event`` from 1, which its ``partners`` (labels in the other arm,
-        separated by spaces) share; the ``iou`` with the best of them; its ``area``. The deltas
+        separated by spaces) share; the ``iou`` with the best of them; its ``area`` and
+        half-open box in pixels; its scores, NaN where label images carry none. The deltas
         are preprocessed minus raw of the whole event: of the summed area and of the mean
-        scores. They are NaN without a partner, and where label images carry no scores.
+        scores. They are NaN without a partner, and where there are no scores.
     difference
         uint8 (H, W): 0 background, 1 kept, 2 changed, 3 gained, 4 lost, 5 split, 6 merged.
         Objects of both arms are painted, smaller ones on top.
@@ -120,9 +126,12 @@ def compare_masks(
 
 
 def compare_labels(
-    raw: NDArray[np.integer], preprocessed: NDArray[np.integer], rules: Rules = DEFAULT_RULES
+    raw: NDArray[np.integer],
+    preprocessed: NDArray[np.integer],
+    rules: Rules = DEFAULT_RULES,
+    tables: tuple[pd.DataFrame | None, pd.DataFrame | None] = (None, None),
 ) -> Comparison:
-    """Compare two label images of one shape; differences of scores are NaN.
+    """Compare two label images of one shape.
 
     Parameters
     ----------
@@ -130,6 +139,9 @@ def compare_labels(
         Label images (H, W) of any integer dtype; 0 is background.
     rules
         Thresholds; see `find_changes` for what they decide.
+    tables
+        Each arm's table of objects, from whose columns ``index`` (the label), ``predicted_iou``
+        and ``stability_score`` the scores are taken; without them scores are NaN.
 
     Raises
     ------
@@ -141,14 +153,28 @@ def compare_labels(
             f"The raw labels have shape {raw.shape}, the preprocessed ones {preprocessed.shape}; "
             "a comparison needs two label images (H, W) of the same shape."
         )
-    (ids_a, masks_a), (ids_b, masks_b) = label_masks(raw), label_masks(preprocessed)
+    (ids_a, masks_a), (ids_b, masks_b) = (
+        label_masks(labels, table)
+        for labels, table in zip((raw, preprocessed), tables, strict=True)
+    )
     return _compare((masks_a, masks_b), (ids_a, ids_b), (raw.shape[0], raw.shape[1]), rules)
 
 
-def label_masks(labels: NDArray[np.integer]) -> tuple[tuple[int, ...], tuple[Mask, ...]]:
-    """Turn a label image into its labels, ascending, and a mask without scores for each."""
+def label_masks(
+    labels: NDArray[np.integer], table: pd.DataFrame | None = None
+) -> tuple[tuple[int, ...], tuple[Mask, ...]]:
+    """Turn a label image into its labels, ascending, and a mask for each.
+
+    Parameters
+    ----------
+    labels
+        Label image (H, W) of any integer dtype; 0 is background.
+    table
+        Where the masks' scores are taken from, as in `compare_labels`; NaN for labels not in it.
+    """
     from scipy.ndimage import find_objects
 
+    scores = _scores(table)
     ids = np.unique(labels)
     ids = ids[ids != 0]
     numbered = np.where(labels != 0, np.searchsorted(ids, labels) + 1, 0)
@@ -156,8 +182,21 @@ def label_masks(labels: NDArray[np.integer]) -> tuple[tuple[int, ...], tuple[Mas
     for number, (rows, columns) in enumerate(find_objects(numbered), start=1):
         box = (columns.start, rows.start, columns.stop, rows.stop)
         bits = numbered[rows, columns] == number
-        masks.append(Mask(bits, box, predicted_iou=float("nan"), stability=float("nan")))
+        predicted_iou, stability = scores.get(int(ids[number - 1]), (np.nan, np.nan))
+        masks.append(Mask(bits, box, predicted_iou=predicted_iou, stability=stability))
     return tuple(ids.tolist()), tuple(masks)
+
+
+def _scores(table: pd.DataFrame | None) -> dict[int, tuple[float, float]]:
+    """Return predicted IoU and stability by label, as far as the table has them."""
+    if table is None or "index" not in table:
+        return {}
+    known = table.reindex(columns=["index", "predicted_iou", "stability_score"])
+    known = known.dropna(subset=["index"])
+    return {
+        int(label): (float(predicted_iou), float(stability))
+        for label, predicted_iou, stability in known.to_numpy(dtype=np.float64).tolist()
+    }
 
 
 def _compare(
@@ -167,6 +206,8 @@ def _compare(
     rules: Rules,
 ) -> Comparison:
     """Find the changes and describe them with the objects' labels."""
+    import pandas as pd
+
     events = find_changes(*arms, rules)
     rows = [
         row for number, event in enumerate(events, start=1) for row in _rows(number, event, arms)
@@ -213,6 +254,9 @@ def _rows(
                     "partners": partners,
                     "iou": max((_iou(mask, arms[1 - side][i]) for i in partners), default=np.nan),
                     "area": mask.area,
+                    **dict(zip(BOX, mask.box, strict=True)),
+                    "predicted_iou": mask.predicted_iou,
+                    "stability_score": mask.stability,
                     **deltas,
                 }
             )

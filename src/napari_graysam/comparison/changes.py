@@ -17,6 +17,18 @@ from napari_graysam.select.regions import reframe
 
 Change = Literal["kept", "changed", "gained", "lost", "split", "merged"]
 CHANGES: tuple[Change, ...] = ("kept", "changed", "gained", "lost", "split", "merged")
+CODES: dict[Change, int] = {change: code for code, change in enumerate(CHANGES, start=1)}
+# Okabe & Ito's palette, told apart with every common colour vision.
+COLORS: dict[Change, str] = {
+    "kept": "#009E73",
+    "changed": "#F0E442",
+    "gained": "#56B4E9",
+    "lost": "#D55E00",
+    "split": "#CC79A7",
+    "merged": "#0072B2",
+}
+Arm = Literal["raw", "preprocessed"]
+ARMS: tuple[Arm, Arm] = ("raw", "preprocessed")
 
 
 class Rules(Part):
@@ -26,6 +38,7 @@ class Rules(Part):
         default=0.8,
         ge=0.5,
         le=1,
+        title="Kept from IoU",
         description="Objects of both arms that overlap by at least this IoU count as kept. "
         "Raising it calls more objects changed.",
     )
@@ -33,6 +46,7 @@ class Rules(Part):
         default=0.5,
         gt=0,
         le=1,
+        title="Changed from IoU",
         description="Objects that overlap by at least this IoU, but by less than for kept, count "
         "as changed. Raising it calls more objects lost and gained.",
     )
@@ -40,6 +54,7 @@ class Rules(Part):
         default=0.75,
         gt=0.5,
         le=1,
+        title="Part lies inside",
         description="Fraction of a piece that must lie inside an object for the piece to be a "
         "part of it. Raising it finds fewer splits and merges.",
     )
@@ -47,6 +62,7 @@ class Rules(Part):
         default=0.1,
         ge=0,
         lt=0.5,
+        title="Smallest part",
         description="Smallest fraction of an object that a part of it covers. Raising it ignores "
         "small fragments beside a large piece.",
     )
@@ -54,6 +70,7 @@ class Rules(Part):
         default=0.75,
         gt=0,
         le=1,
+        title="Covered by parts",
         description="Fraction of an object that its parts must cover together to count as a "
         "split or a merge. Raising it finds fewer of both.",
     )

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from napari_graysam.select.masks import Mask
 from napari_graysam.select.nesting import shared_pixels
@@ -128,6 +125,9 @@ def match(overlaps: Overlaps, threshold: float) -> NDArray[np.intp]:
     ndarray
         Positions of the chosen pairs in ``overlaps``, ascending, intp.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     eligible = np.flatnonzero(overlaps.iou >= threshold)
     if eligible.size == 0:
         return eligible
@@ -144,6 +144,8 @@ def match(overlaps: Overlaps, threshold: float) -> NDArray[np.intp]:
 
 def _assign(overlaps: Overlaps, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
     """Choose among the pairs of one group of competing objects."""
+    from scipy.optimize import linear_sum_assignment
+
     if pairs.size == 1:
         return pairs
     rows, row = np.unique(overlaps.a[pairs], return_inverse=True)

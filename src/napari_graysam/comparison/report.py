@@ -15,19 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from napari_graysam.comparison.arms import ARMS, CODES, Arm, Comparison
-from napari_graysam.comparison.changes import Change
+from napari_graysam.comparison.arms import Comparison
+from napari_graysam.comparison.changes import ARMS, CODES, COLORS, Arm
 from napari_graysam.comparison.metrics import Scores
 
-# Okabe & Ito's palette, told apart with every common colour vision.
-COLORS: dict[Change, str] = {
-    "kept": "#009E73",
-    "changed": "#F0E442",
-    "gained": "#56B4E9",
-    "lost": "#D55E00",
-    "split": "#CC79A7",
-    "merged": "#0072B2",
-}
 _PANEL_INCHES = 5.0
 _PANEL_PIXELS = 800
 

@@ -1,0 +1,152 @@
+"""Plots of a comparison: areas, IoU and scores of both arms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from napari_graysam.comparison.arms import Comparison
+from napari_graysam.comparison.changes import ARMS, COLORS, Arm
+from napari_graysam.comparison.summary import matched_pairs
+
+_BINS = 24
+
+
+def _arm_names() -> dict[Arm, str]:
+    return {arm: arm for arm in ARMS}
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colours and names of a plot.
+
+    Parameters
+    ----------
+    text
+        Colour of text, axes and ticks.
+    background
+        Colour behind the data.
+    arms
+        Colour of each arm.
+    names
+        What each arm is called.
+    """
+
+    text: str = "black"
+    background: str = "white"
+    arms: dict[Arm, str] = field(
+        default_factory=lambda: {"raw": "#E69F00", "preprocessed": "#56B4E9"}
+    )
+    names: dict[Arm, str] = field(default_factory=_arm_names)
+
+
+def draw_areas(axis: Axes, comparison: Comparison, look: Look) -> None:
+    """Draw how large the objects of both arms are, in bins of equal ratio.
+
+    Parameters
+    ----------
+    axis
+        Cleared first.
+    comparison
+        What differs.
+    look
+        Colours and names.
+    """
+    _prepare(axis, look, "Object area (pixels)", "objects")
+    areas = {
+        arm: comparison.objects.loc[comparison.objects["arm"] == arm, "area"].to_numpy()
+        for arm in ARMS
+    }
+    both = np.concatenate(list(areas.values()))
+    if both.size == 0:
+        _say(axis, look, "no objects")
+        return
+    low, high = both.min(), both.max()
+    bins = np.geomspace(low * 0.97, high * 1.03, _BINS + 1).tolist()
+    for arm, values in areas.items():
+        name, color = f"{look.names[arm]} ({values.size})", look.arms[arm]
+        axis.hist(values, bins=bins, color=color, alpha=0.25)
+        axis.hist(values, bins=bins, color=color, histtype="step", linewidth=1.6, label=name)
+    if high > 8 * low:
+        axis.set_xscale("log")
+    _legend(axis, look)
+
+
+def draw_ious(axis: Axes, comparison: Comparison, look: Look) -> None:
+    """Draw how well the objects that have one partner overlap it.
+
+    Parameters
+    ----------
+    axis, comparison, look
+        As for `draw_areas`.
+    """
+    _prepare(axis, look, "IoU of matched pairs", "pairs")
+    pairs = matched_pairs(comparison)
+    if pairs.empty:
+        _say(axis, look, "no matched pairs")
+        return
+    low = min(comparison.rules.match_iou, float(pairs["iou"].min()))
+    axis.hist(
+        [pairs.loc[pairs["change"] == change, "iou"] for change in ("kept", "changed")],
+        bins=np.linspace(low, 1, _BINS + 1).tolist(),
+        stacked=True,
+        color=[COLORS["kept"], COLORS["changed"]],
+        label=["kept", "changed"],
+    )
+    axis.axvline(comparison.rules.kept_iou, color=look.text, linestyle=":", linewidth=1)
+    _legend(axis, look)
+
+
+def draw_scores(axis: Axes, comparison: Comparison, look: Look) -> None:
+    """Draw the predicted IoU of both arms against each other, a pair to a point.
+
+    Parameters
+    ----------
+    axis, comparison, look
+        As for `draw_areas`.
+    """
+    names = [f"Predicted IoU, {look.names[arm]}" for arm in ARMS]
+    _prepare(axis, look, *names)
+    columns = ["predicted_iou_raw", "predicted_iou_preprocessed"]
+    pairs = matched_pairs(comparison).dropna(subset=columns)
+    if pairs.empty:
+        _say(axis, look, "no pairs with scores")
+        return
+    values = pairs[columns].to_numpy()
+    margin = 0.02
+    low, high = float(values.min()) - margin, float(values.max()) + margin
+    axis.plot([low, high], [low, high], color=look.text, linewidth=0.8, alpha=0.6)
+    for change in ("changed", "kept"):
+        of_change = values[(pairs["change"] == change).to_numpy()]
+        axis.scatter(
+            of_change[:, 0], of_change[:, 1], s=12, color=COLORS[change], label=change, linewidths=0
+        )
+    axis.set_xlim(low, high)
+    axis.set_ylim(low, high)
+    _legend(axis, look)
+
+
+def _prepare(axis: Axes, look: Look, x: str, y: str) -> None:
+    """Clear an axis and give it the look's colours."""
+    axis.clear()
+    axis.set_facecolor(look.background)
+    axis.set_xlabel(x, color=look.text, fontsize=9)
+    axis.set_ylabel(y, color=look.text, fontsize=9)
+    axis.tick_params(which="both", colors=look.text, labelsize=8)
+    for side, spine in axis.spines.items():
+        spine.set_color(look.text)
+        spine.set_visible(side in ("left", "bottom"))
+
+
+def _legend(axis: Axes, look: Look) -> None:
+    axis.legend(frameon=False, labelcolor=look.text, fontsize=8)
+
+
+def _say(axis: Axes, look: Look, text: str) -> None:
+    """Say why there is nothing to see."""
+    axis.set_xticks([])
+    axis.set_yticks([])
+    middle = axis.transAxes
+    axis.text(0.5, 0.5, text, color=look.text, fontsize=9, ha="center", transform=middle)

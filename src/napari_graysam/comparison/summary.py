@@ -1,0 +1,97 @@
+"""What tables and plots show of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from napari_graysam.comparison.arms import BOX, Comparison
+from napari_graysam.comparison.changes import ARMS, Arm
+from napari_graysam.comparison.metrics import IOU_THRESHOLDS, Scores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MEASURES = {
+    "f1": "F1 at IoU 0.5",
+    "precision": "Precision at IoU 0.5",
+    "recall": "Recall at IoU 0.5",
+    "panoptic_quality": "Panoptic quality",
+    "mean_matched_iou": "Mean matched IoU",
+    "n_predicted": "Objects found",
+    "n_matched": "Objects matched",
+    "n_true": "Objects in the truth",
+}
+
+
+def matched_pairs(comparison: Comparison) -> pd.DataFrame:
+    """Return the objects that have one partner, a pair to a row.
+
+    Parameters
+    ----------
+    comparison
+        What differs.
+
+    Returns
+    -------
+    DataFrame
+        One row per event that is kept or changed: ``event``, ``change``, ``iou`` and, for each
+        arm, ``index_raw``, ``area_raw``, ``predicted_iou_raw``, ``stability_score_raw``,
+        ``index_preprocessed`` and so on. Scores are NaN where the label images carry none.
+    """
+    objects = comparison.objects
+    paired = objects[objects["change"].isin(["kept", "changed"])]
+    own = ["event", "index", "area", "predicted_iou", "stability_score"]
+    raw = paired.loc[paired["arm"] == "raw", [*own, "change", "iou"]]
+    preprocessed = paired.loc[paired["arm"] == "preprocessed", own]
+    pairs = raw.merge(preprocessed, on="event", suffixes=("_raw", "_preprocessed"))
+    return pairs.sort_values("event", ignore_index=True)
+
+
+def event_box(comparison: Comparison, number: int) -> tuple[int, int, int, int]:
+    """Return the box around all objects of one event of either arm.
+
+    Parameters
+    ----------
+    comparison
+        What differs.
+    number
+        The event's number as in ``comparison.objects["event"]``, from 1.
+
+    Returns
+    -------
+    tuple of int
+        ``(x0, y0, x1, y1)`` in image pixels, half-open.
+    """
+    boxes = comparison.objects.loc[comparison.objects["event"] == number, list(BOX)]
+    low, high = boxes.min(), boxes.max()
+    return int(low[BOX[0]]), int(low[BOX[1]]), int(high[BOX[2]]), int(high[BOX[3]])
+
+
+def score_table(scores: Mapping[Arm, Scores]) -> pd.DataFrame:
+    """Set both arms' scores beside each other.
+
+    Parameters
+    ----------
+    scores
+        Each arm's scores against the same ground truth.
+
+    Returns
+    -------
+    DataFrame
+        A row per measure, average precision first: ``measure`` (its name), ``raw``,
+        ``preprocessed`` and ``difference``, which is preprocessed minus raw.
+    """
+    import pandas as pd
+
+    rows = [("AP, mean of 0.5 to 0.95", *(scores[arm].mean_average_precision for arm in ARMS))]
+    rows += [
+        (f"AP at IoU {threshold:.2f}", *(scores[arm].average_precision[at] for arm in ARMS))
+        for at, threshold in enumerate(IOU_THRESHOLDS)
+    ]
+    rows += [
+        (name, *(float(getattr(scores[arm], field)) for arm in ARMS))
+        for field, name in _MEASURES.items()
+    ]
+    table = pd.DataFrame(rows, columns=["measure", *ARMS])
+    return table.assign(difference=table["preprocessed"] - table["raw"])
