@@ -1,0 +1,74 @@
+"""Small pieces that the panel is put together from."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QToolButton, QWidget
+from superqt import QCollapsible
+
+UNLIMITED = 16777215
+"""Qt's largest height of a widget."""
+
+
+class Fold(QCollapsible):
+    """A foldable section whose content may grow and shrink while it is open."""
+
+    def __init__(self, title: str, content: QWidget) -> None:
+        super().__init__(title, expandedIcon="▾", collapsedIcon="▸")
+        self.setDuration(0)
+        content.setMaximumHeight(0)
+        self.setContent(content)
+        self.layout().setContentsMargins(0, 0, 0, 0)
+        self.layout().setSpacing(0)
+        self.toggled.connect(self._release_height)
+        button = self.toggleButton()
+        button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        button.setStyleSheet("text-align: left; font-weight: bold; padding: 4px;")
+
+    def _release_height(self, unfolded: bool) -> None:
+        if unfolded:
+            self.content().setMaximumHeight(UNLIMITED)
+
+
+class Column(QScrollArea):
+    """A column that scrolls up and down, never sideways."""
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self.setWidget(content)
+
+
+class Message(QWidget):
+    """A line for what went wrong; out of sight while there is nothing to say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._label = QLabel(wordWrap=True)
+        self._label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self._label.setStyleSheet("border-left: 3px solid #e3a020; padding: 4px 6px;")
+        close = QToolButton(text="✕", autoRaise=True, toolTip="Hide this message")
+        close.clicked.connect(self.clear)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._label, 1)
+        layout.addWidget(close, 0, Qt.AlignmentFlag.AlignTop)
+        self.hide()
+
+    @property
+    def text(self) -> str:
+        """What is said; empty if nothing is."""
+        return self._label.text()
+
+    def say(self, text: str) -> None:
+        """Show a text in place of the last one."""
+        self._label.setText(text)
+        self.setVisible(bool(text))
+
+    def clear(self) -> None:
+        """Say nothing."""
+        self.say("")

@@ -1,0 +1,133 @@
+import subprocess
+import sys
+import textwrap
+
+import fake_sections
+import pytest
+from npe2 import PluginManifest
+
+from napari_graysam._napari import settings
+from napari_graysam._napari.panel import MINIMUM_WIDTH, SegmentPanel
+from napari_graysam.recipe import Recipe
+
+FAKES = {"sections": (fake_sections.Image, fake_sections.Thresholds), "run": fake_sections.Run}
+
+
+@pytest.fixture
+def panel(make_napari_viewer_proxy):
+    viewer = make_napari_viewer_proxy()
+    panel = SegmentPanel(viewer, **FAKES)
+    viewer.window.add_dock_widget(panel, name="panel", area="right")
+    return panel
+
+
+def unfolded(panel):
+    return [title for title, fold in panel.folds.items() if fold.isExpanded()]
+
+
+def test_image_is_open_and_the_rest_folded(panel):
+    assert list(panel.folds) == ["Image", "Thresholds"]
+    assert unfolded(panel) == ["Image"]
+
+
+def test_a_folded_section_takes_no_room_and_an_open_one_shows_all_of_itself(
+    make_napari_viewer_proxy, qtbot
+):
+    viewer = make_napari_viewer_proxy(show=True)
+    panel = SegmentPanel(viewer, **FAKES)
+    viewer.window.add_dock_widget(panel, area="right")
+    content = panel.sections[1].native
+    assert content.height() == 0 or not content.isVisible()
+    panel.folds["Thresholds"].toggleButton().click()
+    qtbot.waitUntil(lambda: content.height() >= content.sizeHint().height() > 0)
+    label = content.layout().itemAt(0).widget()
+    label.setText("\n".join("line" for _ in range(20)))
+    qtbot.waitUntil(lambda: label.height() >= label.sizeHint().height() > 200)
+
+
+def test_the_run_section_stays_in_sight(panel):
+    inside = panel.findChild(type(panel).__mro__[1], "qt_scrollarea_viewport")
+    assert not inside.isAncestorOf(panel.run.native)
+    assert inside.isAncestorOf(panel.sections[0].native)
+
+
+def test_the_panel_asks_for_no_more_room_than_a_small_screen_has(panel):
+    assert panel.minimumSizeHint().height() < 500
+    assert panel.minimumSizeHint().width() <= MINIMUM_WIDTH == panel.minimumWidth() <= 400
+
+
+def test_sections_share_the_state_and_hear_of_layers(panel):
+    assert {section.state for section in (*panel.sections, panel.run)} == {panel.state}
+    before = [section.resets for section in (*panel.sections, panel.run)]
+    panel.reset_choices()
+    assert [section.resets for section in (*panel.sections, panel.run)] == [
+        count + 1 for count in before
+    ]
+
+
+def test_napari_tells_the_docked_panel_of_new_layers(panel):
+    before = panel.sections[0].resets
+    panel.state.viewer.add_points()
+    assert panel.sections[0].resets > before
+
+
+def test_a_refused_value_is_explained_until_a_change_succeeds(panel):
+    assert not panel.state.change({"generator.points_per_side": -1})
+    assert "points_per_side" in panel.message.text
+    assert not panel.message.isHidden()
+    assert panel.state.change({"generator.points_per_side": 8})
+    assert panel.message.isHidden()
+
+
+def test_what_was_set_comes_back_at_the_next_start(panel):
+    panel.state.change({"generator.points_per_side": 5})
+    panel.folds["Thresholds"].expand(animate=False)
+    panel.folds["Image"].collapse(animate=False)
+    panel.save()
+    again = SegmentPanel(panel.state.viewer, **FAKES)
+    assert again.state.recipe.generator.points_per_side == 5
+    assert unfolded(again) == ["Thresholds"]
+
+
+def test_changes_are_saved_after_a_moment(panel, qtbot):
+    panel.state.change({"generator.points_per_side": 5})
+    assert settings.restore().recipe == Recipe.preset()
+    qtbot.waitUntil(lambda: settings.restore().recipe == panel.state.recipe, timeout=5000)
+
+
+def test_closing_the_dock_saves(panel):
+    panel.state.change({"generator.points_per_side": 5})
+    panel.state.viewer.window.remove_dock_widget(panel)
+    assert settings.restore().recipe.generator.points_per_side == 5
+
+
+def test_a_damaged_recipe_is_said_once_and_stays_said(make_napari_viewer_proxy):
+    (settings.config_folder() / settings.RECIPE_FILE).write_text("{{{")
+    viewer = make_napari_viewer_proxy()
+    panel = SegmentPanel(viewer, **FAKES)
+    assert "set aside" in panel.message.text
+    panel.state.change({"generator.points_per_side": 5})
+    assert "set aside" in panel.message.text
+    assert SegmentPanel(viewer, **FAKES).message.text == ""
+
+
+def test_a_changed_preference_reaches_the_open_panel(
+    make_napari_viewer_proxy, plugin_settings, npe2pm
+):
+    npe2pm.register(PluginManifest.from_distribution("napari-graysam"))
+    panel = SegmentPanel(make_napari_viewer_proxy(), **FAKES)
+    settings.plugin_settings().models.device = "cpu"
+    assert panel.state.recipe.model.device == "cpu"
+
+
+def test_importing_the_panel_loads_no_torch():
+    code = """
+        import sys
+        import napari_graysam._napari.panel
+        heavy = {"torch", "sam2", "skimage"} & set(sys.modules)
+        sys.exit(", ".join(heavy) or None)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
