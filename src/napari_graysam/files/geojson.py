@@ -1,0 +1,203 @@
+"""Objects as GeoJSON for QuPath, written and read back.
+
+Format: RFC 7946 with the properties that QuPath writes and reads ("Exporting annotations" at
+qupath.readthedocs.io): ``objectType``, ``name``, ``measurements``, and a UUID as a feature's id.
+Coordinates are pixels with (0, 0) at the upper left corner of the image, as in QuPath; outlines
+run along pixel edges, so that the pixels whose centre is inside are exactly those of the mask.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import NAMESPACE_OID, uuid5
+
+from napari_graysam.errors import ImageError
+from napari_graysam.files.atomic import atomic_path
+from napari_graysam.files.objects import (
+    PROGRAM,
+    Found,
+    Objects,
+    about_file,
+    collect,
+    table_rows,
+)
+from napari_graysam.files.polygons import Ring, fill, outlines
+from napari_graysam.select.masks import Mask
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AREAS = ("Polygon", "MultiPolygon")
+
+
+def write_geojson(
+    path: str | os.PathLike[str],
+    masks: Sequence[Mask],
+    shape: tuple[int, int],
+    recipe: Mapping[str, Any] | None = None,
+    *,
+    labels: Sequence[int] | None = None,
+    table: pd.DataFrame | None = None,
+    image_name: str = "",
+    object_type: Literal["annotation", "detection"] = "annotation",
+) -> None:
+    """Write masks as a GeoJSON FeatureCollection that QuPath opens.
+
+    Each mask is a Polygon, with holes, or a MultiPolygon where it has several pieces; pieces
+    that touch only at a corner are separate ones. Its name is its label.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    masks
+        Masks of one image; empty ones are left out.
+    shape
+        (H, W) of the image.
+    recipe
+        Kept, with the image's name and size, under the collection's member ``napari-graysam``,
+        which other programs ignore (RFC 7946, 6.1).
+    labels
+        The label of each mask; 1, 2, … if omitted.
+    table
+        Object table whose column ``index`` is the label; its finite numbers become
+        measurements.
+    image_name
+        File name of the image.
+    object_type
+        What QuPath makes of the objects.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    rows = table_rows(table)
+    numbers = range(1, len(masks) + 1) if labels is None else labels
+    content = {
+        "type": "FeatureCollection",
+        PROGRAM: about_file(shape, recipe, image_name),
+        "features": [
+            _feature(mask, label, rows.get(label, {}), object_type)
+            for label, mask in zip(numbers, masks, strict=True)
+            if mask.area
+        ],
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+
+
+def read_geojson(path: str | os.PathLike[str], shape: tuple[int, int] | None = None) -> Objects:
+    """Read the areas of a GeoJSON file, as `write_geojson` and QuPath write it.
+
+    Parameters
+    ----------
+    path
+        A FeatureCollection, a list of features, or one feature.
+    shape
+        (H, W) of the image, used where the file does not say it.
+
+    Raises
+    ------
+    ImageError
+        The file is missing, no JSON, no GeoJSON or damaged, or does not fit into memory.
+    """
+    name = os.fspath(path)
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ImageError(f"{name}: cannot be read: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ImageError(f"{name}: this is no JSON file: {error}.") from error
+    try:
+        about = content.get(PROGRAM, {}) if isinstance(content, dict) else {}
+        if not isinstance(about, dict):
+            raise ImageError(f"What {PROGRAM} wrote into it is damaged.")
+        return _objects(_features(content), about, shape)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
+
+
+def _feature(
+    mask: Mask, label: int, measurements: Mapping[str, float], object_type: str
+) -> dict[str, Any]:
+    pieces = [[_closed(ring, mask.box) for ring in rings] for rings in outlines(mask.bits)]
+    kind, coordinates = ("MultiPolygon", pieces) if len(pieces) > 1 else ("Polygon", pieces[0])
+    properties: dict[str, Any] = {"objectType": object_type, "name": str(label)}
+    if measurements:
+        properties["measurements"] = dict(measurements)
+    return {
+        "type": "Feature",
+        # The same object has the same id in every file, and another object another one.
+        "id": str(uuid5(NAMESPACE_OID, f"{PROGRAM} {label} {coordinates}")),
+        "geometry": {"type": kind, "coordinates": coordinates},
+        "properties": properties,
+    }
+
+
+def _closed(ring: Ring, box: tuple[int, int, int, int]) -> list[list[int]]:
+    points: list[list[int]] = (ring + box[:2]).tolist()
+    return [*points, points[0]]
+
+
+def _features(content: Any) -> list[Any]:
+    if isinstance(content, dict) and content.get("type") == "FeatureCollection":
+        content = content.get("features")
+    elif isinstance(content, dict) and content.get("type") == "Feature":
+        content = [content]
+    if not isinstance(content, list):
+        raise ImageError(
+            "This is no GeoJSON of objects: expected a FeatureCollection, a list of features or "
+            "one feature, as QuPath exports them."
+        )
+    return content
+
+
+def _objects(
+    features: Sequence[Any], about: Mapping[str, Any], shape: tuple[int, int] | None
+) -> Objects:
+    found, other, nuclei = [], set(), 0
+    for number, feature in enumerate(features, start=1):
+        try:
+            geometry = feature["geometry"]
+            kind = geometry["type"]
+            if kind not in AREAS:
+                other.add(str(kind))
+                continue
+            coordinates = geometry["coordinates"]
+            polygons = coordinates if kind == "MultiPolygon" else [coordinates]
+            properties = feature.get("properties") or {}
+            name = str(properties.get("name", ""))
+            measurements = _numbers(properties.get("measurements"))
+            nuclei += "nucleusGeometry" in feature
+            found.append(Found(name, fill(polygons), measurements))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ImageError(
+                f"Feature {number} has no geometry of the kind that GeoJSON asks for."
+            ) from error
+        except ImageError as error:
+            raise ImageError(f"Feature {number}: {error}") from error
+    notes = []
+    if other:
+        notes.append(
+            f"{', '.join(sorted(other))}: only areas can become labels; the rest was left out."
+        )
+    if nuclei:
+        notes.append(f"{nuclei} cells have a nucleus of their own; only whole cells were read.")
+    return collect(found, about, shape, notes)
+
+
+def _numbers(measurements: Any) -> dict[str, float]:
+    """Finite measurements; QuPath before 0.4 wrote a list of names and values."""
+    if isinstance(measurements, list):
+        measurements = {one["name"]: one["value"] for one in measurements}
+    return {
+        str(name): value
+        for name, value in (measurements or {}).items()
+        if isinstance(value, int | float) and math.isfinite(value)
+    }

@@ -1,0 +1,238 @@
+"""What files of outlines and the GUI exchange: masks, their labels and their measurements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam.errors import ImageError
+from napari_graysam.image import check_size
+from napari_graysam.select.masks import Mask
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROGRAM = "napari-graysam"
+"""Key under which a file keeps what its format has no place for."""
+
+
+class Objects(NamedTuple):
+    """Objects that were read from a file.
+
+    Attributes
+    ----------
+    masks
+        In the order of the file; scores are those of the file, else 1.
+    labels
+        The label of each mask.
+    measurements
+        For each mask numbers by name, as far as the file has some.
+    shape
+        (H, W) of the image; the smallest that holds every object where it is not known.
+    recipe
+        The recipe that the file carries, as plain data; None without one.
+    notes
+        Sentences for the user about what was assumed or left out.
+    """
+
+    masks: tuple[Mask, ...]
+    labels: tuple[int, ...]
+    measurements: tuple[dict[str, float], ...]
+    shape: tuple[int, int]
+    recipe: dict[str, Any] | None
+    notes: tuple[str, ...]
+
+
+class Found(NamedTuple):
+    """One object of a file: its name, its pixels (None where it has none), its numbers."""
+
+    name: str
+    mask: Mask | None
+    measurements: dict[str, float]
+
+
+def collect(
+    found: Sequence[Found],
+    about: Mapping[str, Any],
+    shape: tuple[int, int] | None,
+    notes: Iterable[str] = (),
+) -> Objects:
+    """Put a file's objects together: number them, fit them into the image, set their scores.
+
+    Parameters
+    ----------
+    found
+        What the file holds.
+    about
+        What `about_file` put into it; empty for a file of another program.
+    shape
+        (H, W) of the image that the file belongs to, used where the file does not say.
+    notes
+        What the reader of the file has to tell.
+
+    Raises
+    ------
+    ImageError
+        The image's size or the recipe is damaged, or the image does not fit into memory.
+    """
+    notes = list(notes)
+    numbers, named = _numbered([one.name for one in found])
+    if found and not named:
+        notes.append("The objects' names are no numbers; they were numbered from 1.")
+    size = _stored_shape(about) or shape
+    if size is None:
+        boxes = [one.mask.box for one in found if one.mask is not None] or [(0, 0, 1, 1)]
+        size = max(box[3] for box in boxes), max(box[2] for box in boxes)
+        notes.append(
+            f"The file does not say how large its image is; {size[0]} × {size[1]} pixels hold "
+            "every object."
+        )
+    check_size(size)
+    kept = []
+    for number, one in zip(numbers, found, strict=True):
+        inside = None if one.mask is None else _clipped(one.mask, size)
+        if inside is not None:
+            kept.append((number, inside, one.measurements))
+    if len(kept) < len(found):
+        notes.append(
+            f"{len(found) - len(kept)} of {len(found)} objects have no pixel inside the image of "
+            f"{size[0]} × {size[1]} and were left out."
+        )
+    labels = tuple(number for number, _, _ in kept)
+    masks = tuple(with_scores(mask, values, labels) for _, mask, values in kept)
+    return Objects(
+        masks,
+        labels,
+        tuple(measurements for _, _, measurements in kept),
+        size,
+        _recipe(about),
+        tuple(notes),
+    )
+
+
+def about_file(
+    shape: tuple[int, int], recipe: Mapping[str, Any] | None, image_name: str
+) -> dict[str, Any]:
+    """Put together what a file keeps under `PROGRAM`, in JSON's types."""
+    image = {"file_name": image_name, "height": int(shape[0]), "width": int(shape[1])}
+    return {"image": image, **({} if recipe is None else {"recipe": dict(recipe)})}
+
+
+def label_masks(labels: NDArray[np.integer]) -> tuple[tuple[Mask, ...], tuple[int, ...]]:
+    """Masks of a label image, and their labels, rising.
+
+    Parameters
+    ----------
+    labels
+        (H, W) integers, none negative; 0 is background.
+    """
+    from scipy.ndimage import find_objects
+
+    numbers, compact = np.unique(labels, return_inverse=True)
+    compact = compact.reshape(labels.shape)
+    if numbers.size and numbers[0] != 0:
+        numbers, compact = np.concatenate(([0], numbers)), compact + 1
+    masks = []
+    for number, (rows, columns) in enumerate(find_objects(compact), start=1):
+        box = (columns.start, rows.start, columns.stop, rows.stop)
+        masks.append(Mask(compact[rows, columns] == number, box))
+    return tuple(masks), tuple(int(number) for number in numbers[1:])
+
+
+def paint_objects(objects: Objects) -> NDArray[np.uint32]:
+    """Label image (H, W) of objects, smaller ones on top of larger ones."""
+    painted = np.zeros(objects.shape, np.uint32)
+    pairs = zip(objects.labels, objects.masks, strict=True)
+    for label, mask in sorted(pairs, key=lambda pair: -pair[1].area):
+        painted[mask.slices][mask.bits] = label
+    return painted
+
+
+def with_scores(mask: Mask, numbers: Mapping[str, Any], labels: Sequence[int]) -> Mask:
+    """Give a mask the scores and the place that a row of the object table tells.
+
+    Parameters
+    ----------
+    mask
+        The mask.
+    numbers
+        Values by column of the object table; what is missing stays as it is.
+    labels
+        Labels of all masks, to find the parent among.
+    """
+    changes: dict[str, Any] = {}
+    for field, column in (("predicted_iou", "predicted_iou"), ("stability", "stability_score")):
+        if column in numbers:
+            changes[field] = float(numbers[column])
+    if {"point_x", "point_y"} <= numbers.keys():
+        changes["point"] = (float(numbers["point_x"]), float(numbers["point_y"]))
+    crop = [f"crop_{side}" for side in ("x0", "y0", "x1", "y1")]
+    if set(crop) <= numbers.keys():
+        changes["crop_box"] = tuple(int(numbers[side]) for side in crop)
+    if "parent" in numbers and int(numbers["parent"]) in labels:
+        changes["parent"] = labels.index(int(numbers["parent"]))
+        changes["depth"] = int(numbers.get("depth", 1))
+    if numbers.get("source") in ("raw", "preprocessed"):
+        changes["source"] = numbers["source"]
+    return mask.replace(**changes)
+
+
+def table_rows(table: pd.DataFrame | None) -> dict[int, dict[str, float]]:
+    """Finite numbers of an object table's rows, by label; its column ``index`` is the label."""
+    if table is None or "index" not in table:
+        return {}
+    kinds = [name for name in table if name != "index" and table[name].dtype.kind in "biuf"]
+    rows = zip(table["index"], *(table[name] for name in kinds), strict=True)
+    return {
+        int(label): {
+            str(name): float(value)
+            for name, value in zip(kinds, values, strict=True)
+            if math.isfinite(value)
+        }
+        for label, *values in rows
+    }
+
+
+def _numbered(names: Sequence[str]) -> tuple[tuple[int, ...], bool]:
+    """Labels of the objects, and whether they are the names that came: numbers, none twice."""
+    if all(name.isascii() and name.isdigit() and 0 < int(name) < 2**32 for name in names):
+        numbers = tuple(int(name) for name in names)
+        if len(set(numbers)) == len(numbers):
+            return numbers, True
+    return tuple(range(1, len(names) + 1)), False
+
+
+def _stored_shape(about: Mapping[str, Any]) -> tuple[int, int] | None:
+    image = about.get("image")
+    if image is None:
+        return None
+    try:
+        height, width = int(image["height"]), int(image["width"])
+    except (KeyError, TypeError, ValueError):
+        raise ImageError(f"Its image's size is damaged: {image!r}.") from None
+    if height < 1 or width < 1:
+        raise ImageError(f"Its image's size is damaged: {height} × {width} pixels.")
+    return height, width
+
+
+def _recipe(about: Mapping[str, Any]) -> dict[str, Any] | None:
+    recipe = about.get("recipe")
+    if recipe is not None and not isinstance(recipe, dict):
+        raise ImageError(f"Its recipe is damaged: {type(recipe).__name__} instead of a mapping.")
+    return recipe
+
+
+def _clipped(mask: Mask, shape: tuple[int, int]) -> Mask | None:
+    x0, y0, x1, y1 = mask.box
+    if x1 <= shape[1] and y1 <= shape[0]:
+        return mask
+    if x0 >= shape[1] or y0 >= shape[0]:
+        return None
+    x1, y1 = min(x1, shape[1]), min(y1, shape[0])
+    bits = mask.bits[: y1 - y0, : x1 - x0]
+    inside = mask.replace(bits=bits, box=(x0, y0, x1, y1)).with_bits(bits)
+    return inside if inside.area else None
