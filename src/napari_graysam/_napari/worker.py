@@ -1,0 +1,178 @@
+"""The run itself, for a worker thread: plain events come out, and nothing of the viewer goes in."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam._napari.source import Source
+
+if TYPE_CHECKING:
+    from napari_graysam.pipeline import Arm, Floors, Segmentation
+    from napari_graysam.recipe import Recipe
+
+LARGEST_STORE = 2**30
+"""Bytes of low-resolution masks up to which candidates of any stability are kept."""
+_CANDIDATE = 256 * 256 * 4
+
+
+class RunProgress(NamedTuple):
+    """Where a run is: ``done`` of ``total`` of a stage of an arm.
+
+    ``left`` is the number of seconds that the whole run will still take; None while unknown.
+    """
+
+    arm: Arm
+    stage: str
+    done: int
+    total: int
+    left: float | None
+
+
+class ArmDone(NamedTuple):
+    """The result of an arm, measured, and the seconds that it took."""
+
+    arm: Arm
+    result: Segmentation
+    seconds: float
+
+
+class Failed(NamedTuple):
+    """What ended a run. Worker threads swallow some exceptions, so it travels as an event."""
+
+    error: Exception
+
+
+RunEvent = RunProgress | ArmDone | Failed
+
+
+def run_arms(
+    source: Source,
+    recipe: Recipe,
+    arms: Sequence[Arm],
+    region: NDArray[np.bool_] | None = None,
+    **options: Any,
+) -> Generator[RunEvent, None, None]:
+    """Segment one arm after the other, keeping candidates for later changes of thresholds.
+
+    Closing the generator cancels; it yields after every batch of points.
+
+    Parameters
+    ----------
+    source
+        The image.
+    recipe
+        Of the preprocessed arm; its image options are the source's.
+    arms
+        Which, in this order.
+    region
+        bool (H, W) where points are allowed; None everywhere.
+    **options
+        Further arguments of `napari_graysam.pipeline.segment_steps`, the same for all arms.
+    """
+    # The worker restores the filters; what matters to the user is in the results' notes.
+    warnings.simplefilter("ignore")
+    try:
+        yield from _run(source, recipe.replace(image=source.options), arms, region, options)
+    except Exception as error:
+        yield Failed(error)
+
+
+def _run(
+    source: Source,
+    recipe: Recipe,
+    arms: Sequence[Arm],
+    region: NDArray[np.bool_] | None,
+    options: dict[str, Any],
+) -> Generator[RunEvent, None, None]:
+    from napari_graysam import pipeline
+    from napari_graysam._napari.libraries import load_torch
+    from napari_graysam.image import to_gray
+
+    yield RunProgress(arms[0], "image", 0, 1, None)
+    gray = to_gray(source.array, source.options, contrast_limits=source.contrast_limits)
+    yield RunProgress(arms[0], "libraries", 0, 1, None)
+    load_torch()
+    clock = _Clock(len(arms))
+    for arm in arms:
+        started = time.perf_counter()
+        of_arm = recipe.raw_arm() if arm == "raw" else recipe
+        steps = pipeline.segment_steps(
+            gray, of_arm, region=region, source=arm, floors=floors(recipe), **options
+        )
+        result = yield from _reported(arm, steps, clock)
+        yield RunProgress(arm, "measure", 0, 1, None)
+        _ = result.table
+        clock.arm_done()
+        yield ArmDone(arm, result, time.perf_counter() - started)
+
+
+def _reported(
+    arm: Arm, steps: Generator[Any, None, Segmentation], clock: _Clock
+) -> Generator[RunProgress, None, Segmentation]:
+    """Pass progress on, with the time that is left."""
+    try:
+        while True:
+            stage, done, total = next(steps)
+            yield RunProgress(arm, stage, done, total, clock.left(stage, done, total))
+    except StopIteration as stop:
+        result: Segmentation = stop.value
+        return result
+    finally:
+        steps.close()
+
+
+def floors(recipe: Recipe) -> Floors:
+    """Return the scores down to which a run keeps candidates, so that thresholds can be lowered.
+
+    Half the recipe's own predicted IoU, and any stability: then the mask threshold and the
+    stability offset can change too. Where so many candidates could need more than
+    `LARGEST_STORE`, half the recipe's stability.
+    """
+    from napari_graysam.pipeline import Floors
+
+    generator = recipe.generator
+    crops = sum(4**layer for layer in range(generator.crop_n_layers + 1))
+    if generator.points_per_side is not None:
+        points = generator.points_per_side**2 * crops
+    else:
+        points = sum(len(grid) * 4**layer for layer, grid in enumerate(generator.point_grids or ()))
+    candidates = points * (3 if generator.multimask_output else 1)
+    small = candidates * _CANDIDATE <= LARGEST_STORE
+    stability = 0.0 if small else generator.stability_score_thresh / 2
+    return Floors(generator.pred_iou_thresh / 2, stability)
+
+
+class _Clock:
+    """Estimates the time that a run will still take from the points decoded so far."""
+
+    def __init__(self, arms: int) -> None:
+        self._arms_left = arms
+        self._decoding: tuple[float, int] | None = None
+        self._last: float | None = None
+
+    def left(self, stage: str, done: int, total: int) -> float | None:
+        """Return seconds until all arms are done; None before anything can be said."""
+        now = time.perf_counter()
+        if stage != "decode":
+            if stage == "encode" and done == 0:
+                self._decoding = None
+            return None
+        if self._decoding is None:
+            # The first batch is slower than the others; it still is the best guess.
+            self._decoding = (self._last or now, done)
+        self._last = now
+        since, first = self._decoding
+        if done <= first:
+            return None
+        each = (now - since) / (done - first)
+        return each * (total - done + total * (self._arms_left - 1))
+
+    def arm_done(self) -> None:
+        """Count an arm as done."""
+        self._arms_left -= 1
