@@ -33,7 +33,7 @@ class GeneratorOptions(Part):
             "is decided directly by the nesting level of the labels. Null when point grids "
             "are given."
         ),
-        json_schema_extra={"stage": "decode"},
+        json_schema_extra={"stage": "decode", "none": "point grids", "start": 32},
     )
     points_per_batch: int | None = Field(
         None,
@@ -47,6 +47,7 @@ class GeneratorOptions(Part):
             "a CPU small batches (1 to 4) are the fastest, because large ones do not fit the "
             "processor's cache. Null lets the program choose for the device."
         ),
+        json_schema_extra={"none": "automatic", "start": 16},
     )
     pred_iou_thresh: float = Field(
         0.8,

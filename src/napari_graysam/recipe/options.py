@@ -104,7 +104,10 @@ class ImageOptions(Part):
         description="What each dimension of the image is, a letter each: Y and X, C channel, Z "
         "slice, T time, S colour (red, green, blue). For example YX, YXS, ZYX or TCYX. Null "
         "decides by the file and the shape, where they leave no doubt.",
-        json_schema_extra={"allowed": "different letters of TZCYXS, among them Y and X, or null"},
+        json_schema_extra={
+            "allowed": "different letters of TZCYXS, among them Y and X, or null",
+            "none": "by file and shape",
+        },
     )
     channel: int | None = Field(
         None,
@@ -112,6 +115,7 @@ class ImageOptions(Part):
         title="Channel",
         description="Which channel or colour of the image is segmented, counted from 0. Null "
         "mixes the colours of an RGB image into gray.",
+        json_schema_extra={"none": "colours mixed"},
     )
     gray: Literal["luminance", "mean", "max"] = Field(
         "luminance",
@@ -126,6 +130,7 @@ class ImageOptions(Part):
         title="Plane",
         description="Which plane of a stack is segmented, counted from 0 along all dimensions "
         "before Y and X together. Null for an image that is a single plane.",
+        json_schema_extra={"none": "single plane"},
     )
 
     @field_validator("axes")
@@ -156,7 +161,7 @@ class ModelOptions(Part):
         title="Checkpoint file",
         description="Your own weights in place of the named model's; a relative path starts at "
         "the current folder. Time and memory are those of its architecture.",
-        json_schema_extra={"allowed": "the path of a file, or null"},
+        json_schema_extra={"allowed": "the path of a file, or null", "none": "the named model's"},
     )
     config: _Name | None = Field(
         None,
@@ -164,7 +169,10 @@ class ModelOptions(Part):
         description="The architecture of the checkpoint: a config name of sam2 such as "
         "configs/sam2.1/sam2.1_hiera_t.yaml, or the path of a YAML file. Null uses the named "
         "model's.",
-        json_schema_extra={"allowed": "a config name of sam2, the path of a YAML file, or null"},
+        json_schema_extra={
+            "allowed": "a config name of sam2, the path of a YAML file, or null",
+            "none": "the named model's",
+        },
     )
     device: str = Field(
         "auto",
@@ -179,6 +187,42 @@ class ModelOptions(Part):
         title="Precision",
         description="bfloat16 halves the memory and is faster on recent NVIDIA cards, but some "
         "masks differ and a few near a threshold come or go; float32 is exact.",
+    )
+    arithmetic: Literal["exact", "fast"] = Field(
+        "exact",
+        title="Arithmetic",
+        description="exact multiplies in SAM 2's own order and gives its masks to the bit or "
+        "nearly so; fast does the same mathematics in an order that halves the work of the "
+        "mask decoder, and rounds differently: a mask on the edge of a threshold may come or "
+        "go.",
+    )
+
+
+class KeptMask(Part):
+    """One mask that stays in the result whatever the filters say.
+
+    Named by the point that the model was asked at, so that it is found again in every later run
+    with the same points.
+    """
+
+    point: tuple[float, float] = Field(
+        title="Point",
+        description="Where the model was asked for the mask: x (column) and y (row) in pixels "
+        "of the image.",
+        json_schema_extra={"unit": "px", "allowed": "[x, y] in pixels of the image"},
+    )
+    crop: int = Field(
+        0,
+        ge=0,
+        title="Crop",
+        description="Number of the crop that the model saw; 0 is the whole image.",
+    )
+    mask: int = Field(
+        0,
+        ge=0,
+        title="Mask",
+        description="Which of the masks for this point it is, counted from 0: the model often "
+        "offers a part, an object and a group.",
     )
 
 
@@ -235,7 +279,12 @@ class LabelOptions(Part):
         title="Largest object",
         description="Objects larger than this are removed. Lower it when the background or whole "
         "clumps are taken for objects. Null sets no limit.",
-        json_schema_extra={"stage": "labels", "unit": "px²"},
+        json_schema_extra={
+            "stage": "labels",
+            "unit": "px²",
+            "none": "no limit",
+            "start": 10_000,
+        },
     )
     fill_holes: int = Field(
         0,
@@ -252,6 +301,15 @@ class LabelOptions(Part):
         description="Separate pieces of an object smaller than this are removed; the largest "
         "piece always stays. Raise it when objects have stray specks; 0 leaves every piece.",
         json_schema_extra={"stage": "labels", "unit": "px²"},
+    )
+    keep: tuple[KeptMask, ...] = Field(
+        (),
+        title="Kept masks",
+        description="Masks that become objects although a filter would drop them: chosen one by "
+        "one with the inspect tool. They pass every threshold, size and border rule and count "
+        "as the best of all, so their duplicates go. They belong to one image: empty the list "
+        "before you use the recipe for another.",
+        json_schema_extra={"stage": "nms"},
     )
     exclude_border: bool = Field(
         False,

@@ -1,0 +1,435 @@
+"""From a part's fields to widgets: labels, ranges, units and explanations are the fields'."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from html import escape
+from textwrap import fill
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+from magicgui.widgets import CheckBox, ComboBox, Container, Label
+from magicgui.widgets.bases import ValuedContainerWidget, Widget
+from psygnal import Signal
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from qtpy.QtWidgets import QLabel, QSizePolicy
+
+from napari_graysam._napari.fields import NumberField, OptionalField, TextField, guard_wheel
+from napari_graysam._napari.state import PanelState
+from napari_graysam.part import Part
+from napari_graysam.recipe import recipe_error
+from napari_graysam.recipe.reference import (
+    allowed,
+    description_of,
+    extra,
+    is_choice,
+    parts_in,
+)
+
+MODEL_SYMBOL = "↻"
+"""Behind the label of a parameter whose change needs the model again."""
+
+_MODEL_STAGES = {
+    "encode": "Needs the model again, from its start (encoder and decoder).",
+    "decode": "Needs the model again (decoder).",
+}
+_WRITTEN = {
+    "iou": "IoU",
+    "coco": "COCO",
+    "rle": "RLE",
+    "clahe": "CLAHE",
+    "rgb": "RGB",
+    "dtype": "data type",
+    "nl": "non-local",
+}
+_LABEL_LETTERS = 19
+
+
+def choice_text(choice: str) -> str:
+    """Write a choice for people: ``smaller_on_top`` as "smaller on top"."""
+    return " ".join(_WRITTEN.get(word, word) for word in str(choice).split("_"))
+
+
+def kind_text(part_type: type[Part]) -> str:
+    """Name a kind for people by its class: ``FlattenIllumination`` as "Flatten illumination"."""
+    words = re.findall(r"[A-Z][a-z]*", part_type.__name__)
+    text = choice_text("_".join(words).lower())
+    return text[0].upper() + text[1:]
+
+
+def tooltip(part_type: type[Part], name: str, stage: str | None = None) -> str:
+    """Explanation of a field as rich text, which Qt wraps.
+
+    Parameters
+    ----------
+    part_type, name
+        The part's class and the name of its field.
+    stage
+        Stage of the part, for fields that name none themselves.
+    """
+    field = part_type.model_fields[name]
+    text = field.description or ""
+    if _none_text(field) is not None:
+        text = re.sub(r"\s*Null [^.]*\.", "", text)
+    unit = extra(field, "unit")
+    range_text = re.sub(r", or null$", "", allowed(field))
+    lines = [escape(text)]
+    if field.annotation is not bool and not parts_in(field.annotation):
+        lines.append(f"<i>{escape(range_text)}{f' ({escape(str(unit))})' if unit else ''}</i>")
+    again = _MODEL_STAGES.get(_stage(field, stage))
+    if again:
+        lines.append(f"{MODEL_SYMBOL} {again}")
+    return f"<qt>{'<br>'.join(lines)}</qt>"
+
+
+def field_widget(
+    part_type: type[Part], name: str, value: Any, *, stage: str | None = None
+) -> Widget:
+    """Make the widget of one field.
+
+    Parameters
+    ----------
+    part_type, name
+        The part's class and the name of its field.
+    value
+        What to show.
+    stage
+        Stage of the part, for fields that name none themselves.
+
+    Returns
+    -------
+    Widget
+        With ``value``, and ``changed``, which it emits when the user edits it.
+
+    Raises
+    ------
+    TypeError
+        If there is no widget for the field's type, such as a list of parts.
+    """
+    field = part_type.model_fields[name]
+    inner, optional = _without_none(field.annotation)
+    parts = parts_in(inner)
+    if parts and get_origin(inner) is not tuple:
+        widget: Widget = (
+            KindField(parts, value, field.title or "") if is_choice(parts) else PartField(value)
+        )
+    elif inner is str:
+        widget = TextField(value, _none_text(field) if optional else None)
+    elif optional:
+        start = extra(field, "start")
+        start = (_bounds(field)[0] or 0) if start is None else start
+        shown = _plain_widget(inner, field, start if value is None else value, part_type, name)
+        widget = OptionalField(value, shown, _none_text(field) or "none")
+    else:
+        widget = _plain_widget(inner, field, value, part_type, name)
+    widget.name = name
+    widget.label = _label(field, stage)
+    widget.tooltip = tooltip(part_type, name, stage)
+    return widget
+
+
+def has_widget(field: FieldInfo) -> bool:
+    """Whether `field_widget` knows the field's type."""
+    inner, _ = _without_none(field.annotation)
+    return get_origin(inner) is Literal or get_origin(inner) is not tuple
+
+
+class PartForm(Container):
+    """One widget for each field of a part.
+
+    Parameters
+    ----------
+    part
+        The part to show. It stays the truth: fields without a widget keep their values, and a
+        refused value leaves it as it was.
+    only
+        Names of the fields to show, in this order; all if omitted.
+    exclude
+        Names of fields not to show. ``kind`` and lists never are.
+    stage
+        Stage of the part, for fields that name none themselves.
+
+    Attributes
+    ----------
+    part_changed
+        Emitted once with the new part after each edit; not when `part` is assigned.
+    """
+
+    part_changed = Signal(Part)
+
+    def __init__(
+        self,
+        part: Part,
+        only: Sequence[str] | None = None,
+        exclude: Collection[str] = (),
+        *,
+        stage: str | None = None,
+    ) -> None:
+        self._part = part
+        fields = type(part).model_fields
+        self._names = [
+            name
+            for name in (fields if only is None else only)
+            if name != "kind" and name not in exclude and has_widget(fields[name])
+        ]
+        self._message = Label(value="", visible=False)
+        self._message.native.setWordWrap(True)
+        self._fields = {
+            name: field_widget(type(part), name, getattr(part, name), stage=stage)
+            for name in self._names
+        }
+        super().__init__(widgets=[*self._fields.values()])
+        self.native.layout().addWidget(self._message.native)
+        self.native.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.margins = (0, 0, 0, 0)
+        for name, widget in self._fields.items():
+            align_label(widget)
+            guard_wheel(widget.native)
+            widget.changed.connect(partial(self._edited, name))
+
+    @property
+    def fields(self) -> dict[str, Widget]:
+        """The widget of each field that is shown."""
+        return dict(self._fields)
+
+    @property
+    def part(self) -> Part:
+        """The part as it is shown; assigning another one of the same class emits nothing."""
+        return self._part
+
+    @part.setter
+    def part(self, part: Part) -> None:
+        self._part = part
+        self._say("")
+        for name, widget in self._fields.items():
+            self._show(widget, getattr(part, name))
+
+    def _show(self, widget: Widget, value: Any) -> None:
+        if widget.value != value:
+            with widget.changed.blocked():
+                widget.value = value
+
+    def _edited(self, name: str, value: Any) -> None:
+        before = self._part
+        if getattr(before, name) == value:
+            return
+        try:
+            part = before.replace(**{name: value})
+        except ValidationError as error:
+            lines = str(recipe_error(error, type(before), "it")).splitlines()[1:]
+            self._show(self._fields[name], getattr(before, name))
+            self._say("\n".join(line.strip() for line in lines))
+            return
+        self._part = part
+        self._say("")
+        self.part_changed.emit(part)
+
+    def _say(self, text: str) -> None:
+        self._message.value = f"⚠ {text}" if text else ""
+        self._message.native.setVisible(bool(text))
+
+    @property
+    def message(self) -> str:
+        """Why the last value was refused; empty if it was not."""
+        return str(self._message.value)
+
+
+class PartField(ValuedContainerWidget):
+    """A part within a part: its fields, one below the other."""
+
+    def __init__(self, value: Part) -> None:
+        self.form = PartForm(value)
+        super().__init__(widgets=[self.form], labels=False)
+        self.margins = (0, 0, 0, 0)
+        self.form.part_changed.connect(self.changed.emit)
+
+    def get_value(self) -> Part:
+        """Return the part."""
+        return self.form.part
+
+    def set_value(self, value: Part) -> None:
+        """Show a part without emitting."""
+        self.form.part = value
+
+
+class KindField(ValuedContainerWidget):
+    """A choice among parts by their kind: a combo box and the chosen kind's own fields.
+
+    Parameters
+    ----------
+    kinds
+        The classes to choose from.
+    value
+        The part to show.
+    title
+        Label of the combo box.
+
+    Attributes
+    ----------
+    start
+        Makes the part that a newly chosen kind starts with; replace it where a kind has fields
+        without defaults.
+    """
+
+    def __init__(self, kinds: Sequence[type[Part]], value: Part, title: str = "") -> None:
+        self.start: Callable[[type[Part]], Part] = lambda kind: kind()
+        self._kept: dict[type[Part], Part] = {type(value): value}
+        choices = [(kind_text(kind), kind) for kind in kinds]
+        self.kind = ComboBox(choices=choices, value=type(value), label=title)
+        self.form = PartForm(value)
+        super().__init__(widgets=[self.kind], labels=True)
+        self.margins = (0, 0, 0, 0)
+        self.native.layout().addWidget(self.form.native)
+        align_label(self.kind)
+        for index, kind in enumerate(kinds):
+            self.kind.native.setItemData(index, f"<qt>{escape(description_of(kind))}</qt>", 3)
+        guard_wheel(self.kind.native)
+        self.kind.changed.connect(self._chosen)
+        self.form.part_changed.connect(self._edited)
+
+    def get_value(self) -> Part:
+        """Return the chosen part."""
+        return self.form.part
+
+    def set_value(self, value: Part) -> None:
+        """Show a part without emitting."""
+        with self.kind.changed.blocked():
+            self.kind.value = type(value)
+        self._kept[type(value)] = value
+        if type(value) is type(self.form.part):
+            self.form.part = value
+            return
+        self.form.part_changed.disconnect()
+        old, self.form = self.form, PartForm(value)
+        self.native.layout().replaceWidget(old.native, self.form.native)
+        old.native.hide()
+        old.native.deleteLater()
+        self.form.native.setVisible(bool(self.form.fields))
+        self.form.part_changed.connect(self._edited)
+
+    def _chosen(self, kind: type[Part]) -> None:
+        part = self._kept.get(kind)
+        self.set_value(self.start(kind) if part is None else part)
+        self.changed.emit(self.form.part)
+
+    def _edited(self, part: Part) -> None:
+        self._kept[type(part)] = part
+        self.changed.emit(part)
+
+
+class RecipeForm(PartForm):
+    """Form of one part of the panel's recipe, bound to it both ways.
+
+    Parameters
+    ----------
+    state
+        Whose recipe is shown and changed.
+    name
+        The recipe's field, such as ``"labels"``.
+    only, exclude, stage
+        As for `PartForm`.
+    """
+
+    def __init__(
+        self,
+        state: PanelState,
+        name: str,
+        only: Sequence[str] | None = None,
+        exclude: Collection[str] = (),
+        *,
+        stage: str | None = None,
+    ) -> None:
+        self._state, self._path = state, name
+        super().__init__(getattr(state.recipe, name), only, exclude, stage=stage)
+        self.part_changed.connect(self._store)
+        state.recipe_changed.connect(self._follow)
+
+    def _store(self, part: Part) -> None:
+        self._state.recipe = self._state.recipe.replace(**{self._path: part})
+
+    def _follow(self) -> None:
+        part = getattr(self._state.recipe, self._path)
+        if part != self.part:
+            self.part = part
+
+
+def align_label(widget: Widget) -> None:
+    """Give the label beside a widget the width that all labels of the panel share."""
+    row = widget.native.parentWidget()
+    label = row.layout().itemAt(0).widget() if row is not None and row.layout() else None
+    if isinstance(label, QLabel):
+        if isinstance(widget, (KindField, PartField)):
+            label.hide()
+        label.setFixedWidth(label.fontMetrics().horizontalAdvance("n" * _LABEL_LETTERS))
+
+
+def _label(field: FieldInfo, stage: str | None) -> str:
+    text = fill(field.title or "", _LABEL_LETTERS)
+    return f"{text} {MODEL_SYMBOL}" if _stage(field, stage) in _MODEL_STAGES else text
+
+
+def _stage(field: FieldInfo, stage: str | None) -> str:
+    return str(extra(field, "stage") or stage or "")
+
+
+def _none_text(field: FieldInfo) -> str | None:
+    """Return what None means in a field, in a word or two."""
+    text = extra(field, "none")
+    return None if text is None else str(text)
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    """Take None out of a union; Annotated wrappers around the rest are removed."""
+    members = [member for member in get_args(annotation) if member is not NoneType]
+    optional = NoneType in get_args(annotation)
+    inner = members[0] if optional and len(members) == 1 else annotation
+    while hasattr(inner, "__metadata__"):
+        inner = get_args(inner)[0]
+    return inner, optional
+
+
+def _bounds(field: FieldInfo) -> tuple[float | None, float | None]:
+    """Return the ends of a field's range, inclusive."""
+    found: dict[str, float] = {}
+    for constraint in field.metadata:
+        for name in ("ge", "gt", "le", "lt"):
+            if (bound := getattr(constraint, name, None)) is not None:
+                found[name] = bound
+    tick = 1 if _without_none(field.annotation)[0] is int else 1e-3
+    low = found["gt"] + tick if "gt" in found else found.get("ge")
+    high = found["lt"] - tick if "lt" in found else found.get("le")
+    return low, high
+
+
+def _plain_widget(
+    kind: Any, field: FieldInfo, value: Any, part_type: type[Part], name: str
+) -> Widget:
+    if kind is bool:
+        return CheckBox(value=value, text=field.title or "")
+    if get_origin(kind) is Literal:
+        choices = [(choice_text(choice), choice) for choice in get_args(kind)]
+        return ComboBox(choices=choices, value=value)
+    if kind in (int, float):
+        return _number(kind, field, value)
+    raise TypeError(f"{part_type.__name__}.{name} has no widget: its type is {kind}")
+
+
+def _number(kind: type, field: FieldInfo, value: float) -> NumberField:
+    low, high = _bounds(field)
+    ranged = low is not None and high is not None
+    logarithmic = False
+    if low is not None and high is not None and low > 0 and not field.is_required():
+        start = field.default if field.default is not None else value
+        logarithmic = high / low >= 20 and start < low + (high - low) / 5
+    return NumberField(
+        value,
+        low=low,
+        high=high,
+        unit=str(extra(field, "unit") or ""),
+        whole=kind is int,
+        logarithmic=logarithmic,
+        slider=ranged and kind is float,
+    )
