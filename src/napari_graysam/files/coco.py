@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_graysam.errors import ImageError
 from napari_graysam.files.atomic import atomic_path
+from napari_graysam.files.objects import Objects
 from napari_graysam.select.masks import Mask
 
 CATEGORY = {"id": 1, "name": "object", "supercategory": ""}
@@ -27,6 +28,8 @@ def write_coco(
     image_name: str,
     shape: tuple[int, int],
     recipe: Mapping[str, Any],
+    *,
+    labels: Sequence[int] | None = None,
 ) -> None:
     """Write the masks of one image as COCO JSON.
 
@@ -47,12 +50,15 @@ def write_coco(
         Rows and columns of the image.
     recipe
         Kept under ``info.recipe``.
+    labels
+        The label of each mask; 1, 2, … if omitted.
 
     Raises
     ------
     OutputError
         The file cannot be written.
     """
+    numbers = range(1, len(masks) + 1) if labels is None else labels
     content = {
         "info": {"description": "Masks by napari-graysam", "recipe": dict(recipe)},
         "licenses": [],
@@ -61,7 +67,8 @@ def write_coco(
         ],
         "categories": [CATEGORY],
         "annotations": [
-            _annotation(mask, number, shape) for number, mask in enumerate(masks, start=1)
+            _annotation(mask, number, numbers[mask.parent] if mask.parent >= 0 else 0, shape)
+            for number, mask in zip(numbers, masks, strict=True)
         ],
     }
     with atomic_path(path) as temporary:
@@ -70,6 +77,17 @@ def write_coco(
 
 def read_coco(path: str | os.PathLike[str]) -> list[Mask]:
     """Read the masks that `write_coco` wrote.
+
+    Raises
+    ------
+    ImageError
+        The file is missing, no JSON, or not of that form.
+    """
+    return list(read_coco_objects(path).masks)
+
+
+def read_coco_objects(path: str | os.PathLike[str]) -> Objects:
+    """Read masks, labels, image size and recipe that `write_coco` wrote.
 
     Raises
     ------
@@ -86,8 +104,11 @@ def read_coco(path: str | os.PathLike[str]) -> list[Mask]:
     try:
         image = content["images"][0]
         shape = int(image["height"]), int(image["width"])
-        return [_mask(annotation, shape) for annotation in content["annotations"]]
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+        labels = tuple(int(annotation["id"]) for annotation in content["annotations"])
+        masks = tuple(_mask(one, shape, labels) for one in content["annotations"])
+        recipe = content.get("info", {}).get("recipe")
+        return Objects(masks, labels, ({},) * len(masks), shape, recipe or None, ())
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ImageError(
             f"{name}: not a COCO file of masks written by graysam: {what}. Expected one image, "
@@ -95,7 +116,7 @@ def read_coco(path: str | os.PathLike[str]) -> list[Mask]:
         ) from error
 
 
-def _annotation(mask: Mask, number: int, shape: tuple[int, int]) -> dict[str, Any]:
+def _annotation(mask: Mask, number: int, parent: int, shape: tuple[int, int]) -> dict[str, Any]:
     return {
         "id": number,
         "image_id": 1,
@@ -108,7 +129,7 @@ def _annotation(mask: Mask, number: int, shape: tuple[int, int]) -> dict[str, An
         "stability_score": float(mask.stability),
         "point_coords": [[float(value) for value in mask.point]],
         "crop_box": _xywh(mask.crop_box),
-        "parent": mask.parent + 1,
+        "parent": parent,
         "depth": int(mask.depth),
         "source": mask.source,
     }
@@ -136,7 +157,7 @@ def encode(mask: Mask, shape: tuple[int, int]) -> dict[str, Any]:
     return {"size": [int(rows), int(columns)], "counts": rle["counts"].decode("ascii")}
 
 
-def _mask(annotation: Mapping[str, Any], shape: tuple[int, int]) -> Mask:
+def _mask(annotation: Mapping[str, Any], shape: tuple[int, int], labels: Sequence[int]) -> Mask:
     (point,) = annotation["point_coords"]
     x, y, width, height = (int(value) for value in annotation["bbox"])
     box = (x, y, x + width, y + height)
@@ -151,7 +172,7 @@ def _mask(annotation: Mapping[str, Any], shape: tuple[int, int]) -> Mask:
         stability=float(annotation["stability_score"]),
         point=(float(point[0]), float(point[1])),
         crop_box=(crop_x, crop_y, crop_x + crop_width, crop_y + crop_height),
-        parent=int(annotation["parent"]) - 1,
+        parent=labels.index(int(annotation["parent"])) if annotation["parent"] else -1,
         depth=int(annotation["depth"]),
         source=str(annotation["source"]),
     )
