@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from napari_graysam.errors import ImageError
 
 if TYPE_CHECKING:
-    from napari.layers import Labels, Layer, Shapes
+    from napari.layers import Layer
 
     from napari_graysam._napari.source import Placement, Source
 
@@ -39,37 +41,59 @@ def region_mask(layer: Layer | None, source: Source) -> Mask | None:
     ImageError
         If the layer is of another type, or covers no pixel of the image.
     """
+    region = read_region(layer, source)
+    return None if region is None else region()
+
+
+def read_region(layer: Layer | None, source: Source) -> Callable[[], Mask] | None:
+    """Do as `region_mask`, in two steps: the second needs no layer and may run in a thread.
+
+    Raises
+    ------
+    ImageError
+        Now, if the layer is of another type; later, if it covers no pixel.
+    """
     from napari.layers import Labels, Shapes
 
     if layer is None:
         return None
+    name = f"“{layer.name}” limits the points, but"
     if isinstance(layer, Shapes):
-        mask = _of_shapes(layer, source.placement)
-    elif isinstance(layer, Labels):
-        mask = _of_labels(layer, source.placement)
-    else:
-        raise ImageError(
-            f"“{layer.name}” is a {type(layer).__name__} layer and cannot limit the points: "
-            "choose a Shapes or a Labels layer."
-        )
+        outlines = [
+            _ellipse(vertices) if kind == "ellipse" else np.array(vertices, float)
+            for vertices, kind in zip(layer.data, layer.shape_type, strict=True)
+            if kind in _AREAS
+        ]
+        draw = partial(_of_shapes, outlines, _matrix(layer), source.placement)
+        return partial(_checked, draw, f"{name} no area drawn", source.layer_name)
+    if isinstance(layer, Labels):
+        data = layer.data[0] if layer.multiscale else layer.data
+        draw = partial(_of_labels, data, _matrix(layer), source.placement)
+        return partial(_checked, draw, f"{name} no label painted", source.layer_name)
+    raise ImageError(
+        f"“{layer.name}” is a {type(layer).__name__} layer and cannot limit the points: choose a "
+        "Shapes or a Labels layer."
+    )
+
+
+def _checked(draw: Callable[[], Mask], problem: str, image: str) -> Mask:
+    mask = draw()
     if not mask.any():
-        what = "area drawn" if isinstance(layer, Shapes) else "label painted"
         raise ImageError(
-            f"“{layer.name}” limits the points, but no {what} in it lies on “{source.layer_name}”: "
-            "mark at least one pixel of the image, or choose no region."
+            f"{problem} in it lies on “{image}”: mark at least one pixel of the image, or choose "
+            "no region."
         )
     return mask
 
 
-def _of_shapes(layer: Shapes, placement: Placement) -> Mask:
+def _of_shapes(
+    outlines: list[NDArray[np.floating]], matrix: NDArray[np.floating], placement: Placement
+) -> Mask:
     from skimage.draw import polygon
 
     mask = np.zeros(placement.plane_shape, bool)
-    for vertices, kind in zip(layer.data, layer.shape_type, strict=True):
-        if kind not in _AREAS:
-            continue
-        outline = _ellipse(vertices) if kind == "ellipse" else np.asarray(vertices, float)
-        pixels = _to_image(_matrix(layer), placement, outline)
+    for outline in outlines:
+        pixels = _to_image(matrix, placement, outline)
         rest = np.delete(pixels, placement.axes, axis=1)
         if np.all(np.abs(rest) <= 0.5):
             rows, columns = pixels[:, list(placement.axes)].T
@@ -86,17 +110,17 @@ def _ellipse(corners: NDArray[Any], points: int = 128) -> NDArray[np.floating]:
     return outline
 
 
-def _of_labels(layer: Labels, placement: Placement) -> Mask:
+def _of_labels(data: Any, matrix: NDArray[np.floating], placement: Placement) -> Mask:
     """Look up the label under the centre of every pixel of the image."""
-    data = layer.data[0] if layer.multiscale else layer.data
+    ndim = data.ndim
     rows, columns = np.indices(placement.plane_shape, sparse=True)
-    to_labels = np.linalg.inv(_matrix(layer)) @ _fitted(_placement_matrix(placement), layer.ndim)
-    y, x = (axis - len(placement.shape) + layer.ndim for axis in placement.axes)
+    to_labels = np.linalg.inv(matrix) @ _fitted(_placement_matrix(placement), ndim)
+    y, x = (axis - len(placement.shape) + ndim for axis in placement.axes)
     if min(y, x) < 0:
         return np.zeros(placement.plane_shape, bool)
     at = [
         np.rint(to_labels[axis, y] * rows + to_labels[axis, x] * columns + to_labels[axis, -1])
-        for axis in range(layer.ndim)
+        for axis in range(ndim)
     ]
     inside = np.logical_and.reduce(
         [(some >= 0) & (some < size) for some, size in zip(at, data.shape, strict=True)]

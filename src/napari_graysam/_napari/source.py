@@ -84,6 +84,12 @@ class Source:
     contrast_limits: tuple[float, float] | None
     placement: Placement
 
+    @property
+    def title(self) -> str:
+        """The layer's name, with the plane where there are several."""
+        where = ", ".join(part.split(" of ")[0] for part in self.plane.split(", "))
+        return f"{self.layer_name} {where}".strip()
+
 
 def read_source(viewer: Viewer, layer: Layer | None, options: ImageOptions) -> Source:
     """Read the plane that the viewer shows, or the one that the options name.
@@ -107,7 +113,7 @@ def read_source(viewer: Viewer, layer: Layer | None, options: ImageOptions) -> S
         shows no single plane of it.
     """
     image = _image(viewer, layer)
-    array = image.data[0] if image.multiscale else image.data
+    array = pixels_of(image)
     rows, columns = _shown_axes(viewer, image, options)
     axes = options.axes or _letters(image, rows, columns)
     if len(axes) != image.ndim + image.rgb:
@@ -135,6 +141,11 @@ def read_source(viewer: Viewer, layer: Layer | None, options: ImageOptions) -> S
     )
 
 
+def pixels_of(image: Image) -> Any:
+    """Return the array of an image layer, of a multiscale one that of the highest resolution."""
+    return image.data[0] if image.multiscale else image.data
+
+
 def _limits(image: Image) -> tuple[float, float] | None:
     if image.rgb:
         return None
@@ -157,7 +168,7 @@ def _image(viewer: Viewer, layer: Layer | None) -> Image:
             f"“{layer.name}” is a {type(layer).__name__} layer; an Image layer is needed. Choose "
             "one, or convert it: right-click the layer ▸ Convert to Image."
         )
-    shape = tuple(layer.data[0].shape if layer.multiscale else layer.data.shape)
+    shape = tuple(pixels_of(layer).shape)
     if 0 in shape:
         raise ImageError(f"“{layer.name}” has no pixels: its shape is {shape}. Choose another.")
     if viewer.dims.ndisplay == 3 and layer.ndim > 2:
@@ -206,7 +217,7 @@ def _letters(image: Image, rows: int, columns: int) -> str:
 def _position(viewer: Viewer, image: Image, axes: str, options: ImageOptions) -> tuple[int, ...]:
     """Return the index along every axis of the layer; 0 along rows and columns."""
     point = np.rint(image.world_to_data(viewer.dims.point)).astype(int)
-    shape = tuple(image.data[0].shape if image.multiscale else image.data.shape)
+    shape = tuple(pixels_of(image).shape)
     index = [0 if letter in "YXS" else int(point[axis]) for axis, letter in enumerate(axes)]
     stack = [axis for axis, letter in enumerate(axes) if letter in "ZT"]
     planes = tuple(shape[axis] for axis in stack)
@@ -226,7 +237,7 @@ def _filled_in(
     options: ImageOptions, axes: str, image: Image, index: tuple[int, ...]
 ) -> ImageOptions:
     """Return options that read the same plane without a viewer."""
-    shape = image.data[0].shape if image.multiscale else image.data.shape
+    shape = pixels_of(image).shape
     stack = [axis for axis, letter in enumerate(axes) if letter in "ZT"]
     plane, channel = options.plane, options.channel
     if plane is None and stack:
@@ -239,7 +250,7 @@ def _filled_in(
 
 def _in_words(image: Image, axes: str, index: tuple[int, ...]) -> str:
     names = {"Z": "z", "T": "t", "C": "channel", " ": "index"}
-    shape = image.data[0].shape if image.multiscale else image.data.shape
+    shape = pixels_of(image).shape
     return ", ".join(
         f"{names[letter]} {index[axis]} of 0–{shape[axis] - 1}"
         for axis, letter in enumerate(axes)
@@ -251,7 +262,7 @@ def _placement(image: Image, axes: tuple[int, int], index: tuple[int, ...]) -> P
     """Copy the layer's transform, moved along the stack to the plane."""
     from napari.utils.transforms import CompositeAffine
 
-    shape = image.data[0].shape if image.multiscale else image.data.shape
+    shape = pixels_of(image).shape
     to_physical = CompositeAffine(
         scale=image.scale, translate=image.translate, rotate=image.rotate, shear=image.shear
     )

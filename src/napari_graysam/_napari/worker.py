@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from napari_graysam._napari.colors import Positions, object_colors
+from napari_graysam._napari.region import Mask
 from napari_graysam._napari.source import Source
 
 if TYPE_CHECKING:
@@ -35,11 +34,12 @@ class RunProgress(NamedTuple):
 
 
 class ArmDone(NamedTuple):
-    """The result of an arm, measured, and the seconds that it took."""
+    """The result of an arm, measured, the seconds that it took, and the colours of all arms."""
 
     arm: Arm
     result: Segmentation
     seconds: float
+    colors: dict[Arm, Positions]
 
 
 class Failed(NamedTuple):
@@ -55,7 +55,8 @@ def run_arms(
     source: Source,
     recipe: Recipe,
     arms: Sequence[Arm],
-    region: NDArray[np.bool_] | None = None,
+    region: Callable[[], Mask] | None = None,
+    others: Mapping[Arm, Segmentation] | None = None,
     **options: Any,
 ) -> Generator[RunEvent, None, None]:
     """Segment one arm after the other, keeping candidates for later changes of thresholds.
@@ -71,14 +72,16 @@ def run_arms(
     arms
         Which, in this order.
     region
-        bool (H, W) where points are allowed; None everywhere.
+        Gives bool (H, W), where points are allowed, as `read_region`; None everywhere.
+    others
+        Earlier results of the same image, with which colours are to correspond.
     **options
         Further arguments of `napari_graysam.pipeline.segment_steps`, the same for all arms.
     """
     # The worker restores the filters; what matters to the user is in the results' notes.
     warnings.simplefilter("ignore")
     try:
-        yield from _run(source, recipe.replace(image=source.options), arms, region, options)
+        yield from _run(source, recipe.replace(image=source.options), arms, region, others, options)
     except Exception as error:
         yield Failed(error)
 
@@ -87,7 +90,8 @@ def _run(
     source: Source,
     recipe: Recipe,
     arms: Sequence[Arm],
-    region: NDArray[np.bool_] | None,
+    region: Callable[[], Mask] | None,
+    others: Mapping[Arm, Segmentation] | None,
     options: dict[str, Any],
 ) -> Generator[RunEvent, None, None]:
     from napari_graysam import pipeline
@@ -96,20 +100,23 @@ def _run(
 
     yield RunProgress(arms[0], "image", 0, 1, None)
     gray = to_gray(source.array, source.options, contrast_limits=source.contrast_limits)
+    mask = None if region is None else region()
     yield RunProgress(arms[0], "libraries", 0, 1, None)
     load_torch()
     clock = _Clock(len(arms))
+    results = dict(others or {})
     for arm in arms:
         started = time.perf_counter()
         of_arm = recipe.raw_arm() if arm == "raw" else recipe
         steps = pipeline.segment_steps(
-            gray, of_arm, region=region, source=arm, floors=floors(recipe), **options
+            gray, of_arm, region=mask, source=arm, floors=floors(recipe), **options
         )
         result = yield from _reported(arm, steps, clock)
         yield RunProgress(arm, "measure", 0, 1, None)
         _ = result.table
+        results[arm] = result
         clock.arm_done()
-        yield ArmDone(arm, result, time.perf_counter() - started)
+        yield ArmDone(arm, result, time.perf_counter() - started, object_colors(results))
 
 
 def _reported(
@@ -153,25 +160,23 @@ class _Clock:
 
     def __init__(self, arms: int) -> None:
         self._arms_left = arms
-        self._decoding: tuple[float, int] | None = None
-        self._last: float | None = None
+        self._first: tuple[float, int] | None = None
+        self._each: float | None = None
 
     def left(self, stage: str, done: int, total: int) -> float | None:
         """Return seconds until all arms are done; None before anything can be said."""
         now = time.perf_counter()
         if stage != "decode":
-            if stage == "encode" and done == 0:
-                self._decoding = None
+            self._first = None
             return None
-        if self._decoding is None:
-            # The first batch is slower than the others; it still is the best guess.
-            self._decoding = (self._last or now, done)
-        self._last = now
-        since, first = self._decoding
-        if done <= first:
+        if self._first is None:
+            self._first = (now, done)
+        since, first = self._first
+        if done > first:
+            self._each = (now - since) / (done - first)
+        if self._each is None:
             return None
-        each = (now - since) / (done - first)
-        return each * (total - done + total * (self._arms_left - 1))
+        return self._each * (total - done + total * (self._arms_left - 1))
 
     def arm_done(self) -> None:
         """Count an arm as done."""

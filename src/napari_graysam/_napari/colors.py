@@ -1,0 +1,78 @@
+"""One colour for each object, the same for the same object in both arms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from napari.utils.colormaps import CyclicLabelColormap
+
+    from napari_graysam.pipeline import Arm, Segmentation
+
+PALETTE = 250
+SAME = 0.5
+"""Objects of both arms that overlap by at least this IoU have one colour."""
+_SPARE = 50
+_PRIMES = np.array([73856093, 19349663, 83492791, 50331653], np.int64)
+
+Positions = NDArray[np.intp]
+
+
+def object_colors(results: Mapping[Arm, Segmentation]) -> dict[Arm, Positions]:
+    """Choose a place in the palette for every object.
+
+    An object keeps its colour while thresholds around it change: the colour follows from its
+    box. One of the preprocessed arm takes the colour of the raw object that it matches.
+
+    Parameters
+    ----------
+    results
+        Of one or both arms of one image.
+
+    Returns
+    -------
+    dict
+        By arm, intp (N,) in ``[0, PALETTE)``, for labels 1 to N.
+    """
+    from napari_graysam.comparison import label_overlaps, match
+
+    colors: dict[Arm, Positions] = {}
+    for arm, result in results.items():
+        boxes = np.array([mask.box for mask in result.masks], np.int64).reshape(-1, 4)
+        colors[arm] = np.asarray(np.bitwise_xor.reduce(boxes * _PRIMES, axis=1) % PALETTE, np.intp)
+    if len(results) == 2 and results["raw"].labels.shape == results["preprocessed"].labels.shape:
+        raw, other, overlaps = label_overlaps(results["raw"].labels, results["preprocessed"].labels)
+        pairs = match(overlaps, SAME)
+        of_raw = colors["raw"][raw[overlaps.a[pairs]] - 1]
+        colors["preprocessed"][other[overlaps.b[pairs]] - 1] = of_raw
+    return colors
+
+
+def colormap(positions: Positions) -> CyclicLabelColormap:
+    """Return a colormap in which label i has the colour at ``positions[i - 1]``.
+
+    A cycle as long as there are objects needs no lookup by label, as a direct colormap does.
+    Labels painted later have spare colours.
+    """
+    from napari.utils.colormaps import CyclicLabelColormap
+
+    palette = _palette()
+    spare = np.arange(_SPARE) % PALETTE
+    chosen = np.concatenate([positions, spare])[: 2**16 - 1]
+    return CyclicLabelColormap(
+        colors=np.concatenate([np.zeros((1, 4), np.float32), palette[chosen]]),
+        background_value=0,
+    )
+
+
+@cache
+def _palette() -> NDArray[np.float32]:
+    """Colours that napari gives to labels, float32 (PALETTE, 4)."""
+    from napari.utils.colormaps import label_colormap
+
+    return np.asarray(label_colormap(PALETTE).colors[1:], np.float32)

@@ -1,0 +1,185 @@
+"""Results as Labels layers, which are updated as long as nobody has painted in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam._napari.colors import Positions, colormap
+from napari_graysam._napari.source import Source
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+    from napari.viewer import Viewer
+
+    from napari_graysam.pipeline import Arm, Segmentation
+
+MARK = "napari-graysam"
+"""Key of a layer's metadata under which we say how it was made."""
+
+
+@dataclass(eq=False)
+class _Shown:
+    """A layer, what was written to it, and whether anybody has painted in it since."""
+
+    layer: Labels
+    source: Source
+    written: NDArray[np.uint32]
+    painted: bool = False
+
+    @property
+    def edited(self) -> bool:
+        data = self.layer.data
+        return self.painted or not np.array_equal(data, self.source.placement.arrange(self.written))
+
+
+class ResultLayers:
+    """The Labels layers of one viewer that show results, named ``IMAGE [ARM]``.
+
+    Parameters
+    ----------
+    viewer
+        Where layers are added.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._current: dict[Arm, _Shown] = {}
+        self._known: dict[tuple[Arm, str], _Shown] = {}
+
+    def layer(self, arm: Arm) -> Labels | None:
+        """Return the layer of an arm's latest result; None where it was removed."""
+        shown = self._current.get(arm)
+        return shown.layer if shown is not None and shown.layer in self._viewer.layers else None
+
+    def show(
+        self, arm: Arm, result: Segmentation, source: Source, colors: Positions, *, new: bool
+    ) -> str:
+        """Show the result of a run in the arm's own layer, or in another one.
+
+        Parameters
+        ----------
+        arm, result, source
+            What was run, and on what.
+        colors
+            Places of its objects in the palette.
+        new
+            Add a numbered layer even where the arm has one for this image.
+
+        Returns
+        -------
+        str
+            What the user should know: that an edited layer was left alone. Else empty.
+        """
+        known = self._known.get((arm, source.title))
+        message = ""
+        if known is not None and known.layer in self._viewer.layers and not new:
+            if known.source.placement.shape == source.placement.shape and not known.edited:
+                self._current[arm] = known
+                known.source = source
+                for name, value in source.placement.options.items():
+                    setattr(known.layer, name, value)
+                self._write(known, arm, result, colors)
+                return message
+            message = _left_alone(known.layer)
+        self._add(arm, result, source, colors)
+        return message
+
+    def update(self, arm: Arm, result: Segmentation, colors: Positions) -> str:
+        """Show another selection of the arm's latest result.
+
+        A layer that was edited is left alone and the arm gets a new one; one that was removed
+        comes back.
+
+        Returns
+        -------
+        str
+            As `show`.
+        """
+        shown = self._current[arm]
+        present = shown.layer in self._viewer.layers
+        if present and not shown.edited:
+            self._write(shown, arm, result, colors)
+            return ""
+        self._add(arm, result, shown.source, colors)
+        return _left_alone(shown.layer) if present else ""
+
+    def recolor(self, arm: Arm, colors: Positions) -> None:
+        """Give the objects of an arm other colours."""
+        layer = self.layer(arm)
+        if layer is not None and not self._current[arm].edited:
+            layer.colormap = colormap(colors)
+
+    def set_table(self, arm: Arm, result: Segmentation) -> None:
+        """Give the arm's layer the measured table of its result, where it still shows that."""
+        shown, layer = self._current.get(arm), self.layer(arm)
+        if shown is not None and layer is not None and shown.written is result.labels:
+            layer.features = result.table
+
+    def toggle(self) -> Arm | None:
+        """Show the other arm's layer instead of the visible one; return the arm now visible."""
+        raw, other = self.layer("raw"), self.layer("preprocessed")
+        if raw is None or other is None:
+            return None
+        raw.visible, other.visible = not raw.visible, raw.visible
+        return "raw" if raw.visible else "preprocessed"
+
+    def _add(self, arm: Arm, result: Segmentation, source: Source, colors: Positions) -> None:
+        layer = self._viewer.add_labels(
+            source.placement.arrange(result.labels).copy(),
+            name=self._free_name(f"{source.title} [{arm}]"),
+            colormap=colormap(colors),
+            metadata={MARK: describe(arm, result, source)},
+            **source.placement.options,
+        )
+        shown = _Shown(layer, source, result.labels)
+        self._current[arm] = self._known[arm, source.title] = shown
+        layer.events.paint.connect(lambda event: setattr(shown, "painted", True))
+        other = self.layer("preprocessed" if arm == "raw" else "raw")
+        if other is not None:
+            other.visible = False
+        self._features(layer, result)
+
+    def _write(self, shown: _Shown, arm: Arm, result: Segmentation, colors: Positions) -> None:
+        shown.written = result.labels
+        shown.layer.data = shown.source.placement.arrange(result.labels).copy()
+        shown.layer.colormap = colormap(colors)
+        shown.layer.metadata = {
+            **shown.layer.metadata,
+            MARK: describe(arm, result, shown.source),
+        }
+        self._features(shown.layer, result)
+
+    def _features(self, layer: Labels, result: Segmentation) -> None:
+        """Show the table if it has been measured; else none, as the old one no longer holds."""
+        if "table" in vars(result):
+            layer.features = result.table
+        elif len(layer.features):
+            layer.features = {}
+
+    def _free_name(self, name: str) -> str:
+        taken = {layer.name for layer in self._viewer.layers}
+        names = (name if number == 1 else f"{name} {number}" for number in range(1, len(taken) + 2))
+        return next(some for some in names if some not in taken)
+
+
+def describe(arm: Arm, result: Segmentation, source: Source) -> dict[str, Any]:
+    """Return how a layer was made, in JSON's types.
+
+    Keys: ``arm``, ``source_layer``, ``plane``, ``recipe`` (as a recipe file holds it) and
+    ``provenance`` (versions, model with its checksum, image, proposals, seconds).
+    """
+    return {
+        "arm": arm,
+        "source_layer": source.layer_name,
+        "plane": source.plane,
+        "recipe": result.recipe.to_dict(),
+        "provenance": result.provenance,
+    }
+
+
+def _left_alone(layer: Labels) -> str:
+    return f"“{layer.name}” was edited and stays as it is; the new result is in a layer of its own."

@@ -1,0 +1,205 @@
+"""Results follow the recipe: without the model where that suffices, else they say so."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from napari_graysam._napari.colors import Positions, object_colors
+from napari_graysam._napari.lane import Lane
+from napari_graysam.part import Part
+from napari_graysam.recipe import Recipe
+from napari_graysam.recipe.reference import extra
+
+if TYPE_CHECKING:
+    from napari_graysam._napari.layers import ResultLayers
+    from napari_graysam._napari.source import Source
+    from napari_graysam._napari.state import PanelState
+    from napari_graysam.pipeline import Arm, Segmentation
+
+SETTLED = 250
+"""Milliseconds without a change after which objects are measured."""
+_AGAIN = {
+    "encode": "a run starts with the image encoder",
+    "decode": "a run asks the points again; the encoded image is kept",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """A run: what the panel asked for, of which image, and the result with all candidates."""
+
+    asked: Recipe
+    source: Source
+    result: Segmentation
+
+
+class _Retuned(NamedTuple):
+    """Newly selected results, for which recipe and of which runs, and why some failed."""
+
+    recipe: Recipe
+    bases: dict[Arm, Basis]
+    results: dict[Arm, Segmentation]
+    colors: dict[Arm, Positions]
+    problems: dict[Arm, str]
+
+
+class _Measured(NamedTuple):
+    """Results whose tables are there now."""
+
+    results: dict[Arm, Segmentation]
+
+
+class Retuner:
+    """Selects the arms' objects again whenever the recipe changes; the latest change wins.
+
+    Parameters
+    ----------
+    state
+        Whose recipe is followed, and where the results go.
+    layers
+        Where they are shown.
+
+    Attributes
+    ----------
+    changed
+        Emitted when results were updated, or became outdated.
+    message
+        Emitted with what the user should know.
+    """
+
+    changed = Signal()
+    message = Signal(str)
+
+    def __init__(self, state: PanelState, layers: ResultLayers) -> None:
+        self._state = state
+        self._layers = layers
+        self._bases: dict[Arm, Basis] = {}
+        self.outdated: dict[Arm, str] = {}
+        self._lane = Lane(self._receive, lambda: None)
+        self._measuring = Lane(self._receive, lambda: None)
+        self._settled = QTimer(singleShot=True, interval=SETTLED)
+        self._settled.timeout.connect(self._measure)
+        state.recipe_changed.connect(self._follow)
+        state.region_changed.connect(self._on_region)
+
+    def close(self) -> None:
+        """Follow nothing more."""
+        self._state.recipe_changed.disconnect(self._follow, missing_ok=True)
+        self._state.region_changed.disconnect(self._on_region, missing_ok=True)
+        self._settled.stop()
+        self._lane.cancel()
+        self._measuring.cancel()
+
+    def adopt(self, arm: Arm, basis: Basis) -> None:
+        """Follow the recipe with the result of a run, and catch up with changes since."""
+        self._bases[arm] = basis
+        self.outdated.pop(arm, None)
+        self._follow(self._state.recipe, None)
+
+    def forget(self, arm: Arm) -> None:
+        """Follow with this arm no more."""
+        self._bases.pop(arm, None)
+        self.outdated.pop(arm, None)
+
+    def basis(self, arm: Arm) -> Basis | None:
+        """Return the run that an arm's result comes from."""
+        return self._bases.get(arm)
+
+    def _on_region(self, region: object) -> None:
+        for arm in self._bases:
+            self.outdated[arm] = "The region has changed: run again."
+        self.changed.emit()
+
+    def _follow(self, recipe: Recipe, stage: object) -> None:
+        wanted: dict[Arm, tuple[Basis, Segmentation, Recipe]] = {}
+        for arm, basis in self._bases.items():
+            asked, now = (one.raw_arm() if arm == "raw" else one for one in (basis.asked, recipe))
+            first = asked.changed_stage(now)
+            self.outdated.pop(arm, None)
+            if first in _AGAIN:
+                titles = ", ".join(dict.fromkeys(changed_titles(asked, now)))
+                self.outdated[arm] = f"Changed since: {titles}. Run again; {_AGAIN[first]}."
+                continue
+            current = self._state.results.get(arm)
+            now = now.replace(image=basis.result.recipe.image)
+            if current is not None and current.recipe.changed_stage(now) is not None:
+                wanted[arm] = (basis, current, now)
+        if wanted:
+            self._lane.submit(partial(_select, recipe, wanted, dict(self._state.results)))
+        self.changed.emit()
+
+    def _receive(self, event: _Retuned | _Measured) -> None:
+        if isinstance(event, _Measured):
+            for arm, result in event.results.items():
+                self._layers.set_table(arm, result)
+            return
+        stale = {arm for arm, basis in event.bases.items() if self._bases.get(arm) is not basis}
+        for arm, problem in event.problems.items():
+            if arm not in stale:
+                self.outdated[arm] = f"{problem[:1].upper()}{problem[1:]}. Run again."
+        for arm, result in event.results.items():
+            if arm in stale:
+                continue
+            if text := self._layers.update(arm, result, event.colors[arm]):
+                self.message.emit(text)
+            self._state.set_result(arm, result)
+        self._settled.start()
+        self.changed.emit()
+        if event.recipe != self._state.recipe:
+            self._follow(self._state.recipe, None)
+
+    def _measure(self) -> None:
+        if self._lane.busy:
+            self._settled.start()
+        else:
+            self._measuring.submit(partial(_measured, dict(self._state.results)))
+
+
+def _select(
+    recipe: Recipe,
+    wanted: Mapping[Arm, tuple[Basis, Segmentation, Recipe]],
+    shown: dict[Arm, Segmentation],
+) -> Generator[_Retuned, None, None]:
+    """Select each arm's objects again, in a thread.
+
+    Every error is reported: a worker thread that raises a RuntimeError never says it has ended.
+    """
+    from napari_graysam.pipeline import retune
+
+    results: dict[Arm, Segmentation] = {}
+    problems: dict[Arm, str] = {}
+    for arm, (_, current, of_arm) in wanted.items():
+        try:
+            results[arm] = retune(current, of_arm)
+        except Exception as error:
+            problems[arm] = str(error) or type(error).__name__
+    colors = object_colors({**shown, **results})
+    bases = {arm: basis for arm, (basis, _, _) in wanted.items()}
+    yield _Retuned(recipe, bases, results, colors, problems)
+
+
+def _measured(results: dict[Arm, Segmentation]) -> Generator[_Measured | None, None, None]:
+    """Measure each arm's objects, in a thread; stop between them for a newer request."""
+    for result in results.values():
+        _ = result.table
+        yield None
+    yield _Measured(results)
+
+
+def changed_titles(before: Part, after: Part) -> Iterator[str]:
+    """Yield the labels of the parameters in which two recipes differ and that need the model."""
+    for name, field in type(before).model_fields.items():
+        old, new = getattr(before, name), getattr(after, name)
+        if old == new:
+            continue
+        stage = extra(field, "stage")
+        if stage is None and isinstance(old, Part):
+            yield from changed_titles(old, new)
+        elif stage in _AGAIN:
+            yield field.title or name
