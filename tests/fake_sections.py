@@ -1,6 +1,8 @@
 """Tiny sections, for tests of what holds sections together."""
 
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from types import SimpleNamespace
+
+from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 
 from napari_graysam._napari.state import PanelState
 
@@ -23,19 +25,34 @@ class Image(_Section):
     title = "Image"
 
 
+class Preprocessing(_Section):
+    title = "Preprocessing"
+
+    def toggle(self) -> None:
+        self.toggled = True
+
+
 class Thresholds(_Section):
     title = "Thresholds"
 
 
 class Run(_Section):
+    """Notes what it is asked to do; `bases` are the runs it pretends to have done."""
+
     title = "Run"
 
     def __init__(self, state: PanelState) -> None:
         super().__init__(state)
         self.calls: list[str] = []
+        self.bases: dict[str, SimpleNamespace] = {}
+        self.new_layers = QCheckBox()
+        self.retuner = SimpleNamespace(basis=self.bases.get)
 
-    def run(self, *arms: str) -> None:
-        self.calls.append(" ".join(arms))
+    def run(self) -> None:
+        self.calls.append("run")
 
     def cancel(self) -> None:
         self.calls.append("cancel")
+
+    def toggle_arms(self) -> None:
+        self.calls.append("arms")

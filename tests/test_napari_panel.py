@@ -10,7 +10,10 @@ from napari_graysam._napari import settings
 from napari_graysam._napari.panel import MINIMUM_WIDTH, SegmentPanel
 from napari_graysam.recipe import Recipe
 
-FAKES = {"sections": (fake_sections.Image, fake_sections.Thresholds), "run": fake_sections.Run}
+FAKES = {
+    "sections": (fake_sections.Image, fake_sections.Preprocessing, fake_sections.Thresholds),
+    "run": fake_sections.Run,
+}
 
 
 @pytest.fixture
@@ -25,9 +28,9 @@ def unfolded(panel):
     return [title for title, fold in panel.folds.items() if fold.isExpanded()]
 
 
-def test_image_is_open_and_the_rest_folded(panel):
-    assert list(panel.folds) == ["Image", "Thresholds"]
-    assert unfolded(panel) == ["Image"]
+def test_image_and_preprocessing_are_open_and_the_rest_folded(panel):
+    assert list(panel.folds) == ["Image", "Preprocessing", "Thresholds"]
+    assert unfolded(panel) == ["Image", "Preprocessing"]
 
 
 def test_a_folded_section_takes_no_room_and_an_open_one_shows_all_of_itself(
@@ -36,7 +39,7 @@ def test_a_folded_section_takes_no_room_and_an_open_one_shows_all_of_itself(
     viewer = make_napari_viewer_proxy(show=True)
     panel = SegmentPanel(viewer, **FAKES)
     viewer.window.add_dock_widget(panel, area="right")
-    content = panel.sections[1].native
+    content = panel.sections[2].native
     assert content.height() == 0 or not content.isVisible()
     panel.folds["Thresholds"].toggleButton().click()
     qtbot.waitUntil(lambda: content.height() >= content.sizeHint().height() > 0)
@@ -83,10 +86,12 @@ def test_what_was_set_comes_back_at_the_next_start(panel):
     panel.state.change({"generator.points_per_side": 5})
     panel.folds["Thresholds"].expand(animate=False)
     panel.folds["Image"].collapse(animate=False)
+    panel.run.new_layers.setChecked(True)
     panel.save()
     again = SegmentPanel(panel.state.viewer, **FAKES)
     assert again.state.recipe.generator.points_per_side == 5
-    assert unfolded(again) == ["Thresholds"]
+    assert unfolded(again) == ["Preprocessing", "Thresholds"]
+    assert again.run.new_layers.isChecked()
 
 
 def test_changes_are_saved_after_a_moment(panel, qtbot):

@@ -43,14 +43,13 @@ class Column(QScrollArea):
 
 
 class Message(QWidget):
-    """A line for what went wrong; out of sight while there is nothing to say."""
+    """A line for what the user should know; out of sight while there is nothing to say."""
 
     def __init__(self) -> None:
         super().__init__()
         self._label = QLabel(wordWrap=True)
         self._label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-        self._label.setStyleSheet("border-left: 3px solid #e3a020; padding: 4px 6px;")
         close = QToolButton(text="✕", autoRaise=True, toolTip="Hide this message")
         close.clicked.connect(self.clear)
         layout = QHBoxLayout(self)
@@ -64,8 +63,10 @@ class Message(QWidget):
         """What is said; empty if nothing is."""
         return self._label.text()
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, *, warning: bool = True) -> None:
         """Show a text in place of the last one."""
+        colour = "#e3a020" if warning else "#4a90d9"
+        self._label.setStyleSheet(f"border-left: 3px solid {colour}; padding: 4px 6px;")
         self._label.setText(text)
         self.setVisible(bool(text))
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
 from napari_graysam._napari import settings
 from napari_graysam._napari.folds import Column, Fold, Message
+from napari_graysam._napari.inspect import Inspector
+from napari_graysam._napari.keys import KeyHelp, Keys, with_key
+from napari_graysam._napari.spot import look_at
 from napari_graysam._napari.state import PanelState
+from napari_graysam._napari.walk import Walk
 from napari_graysam.errors import OutputError
 
 if TYPE_CHECKING:
     import napari.viewer
 
+    from napari_graysam._napari.source import Placement
+    from napari_graysam.pipeline import Arm
     from napari_graysam.recipe import Recipe
 
 SECTIONS = (
@@ -71,8 +77,13 @@ class SegmentPanel(QWidget):
         self.state = PanelState(napari_viewer, session.recipe)
         types = tuple(_own_sections()) if sections is None else sections
         self.sections: tuple[Any, ...] = tuple(kind(self.state) for kind in types)
-        self.run: Any = (_load(RUN) if run is None else run)(self.state)
+        run_type: Any = _load(RUN) if run is None else run
+        self.run = run_type(self.state)
+        self.run.new_layers.setChecked(session.panel.new_layers)
         self.folds = {one.title: Fold(one.title, one.native) for one in self.sections}
+        self.inspector = Inspector(self.state, self._placement)
+        self.walk = Walk(self.state)
+        self.keys = Keys(napari_viewer, self._actions())
         self.message = Message()
         self._lay_out()
         self._timer = QTimer(self, singleShot=True, interval=SAVE_AFTER)
@@ -81,6 +92,7 @@ class SegmentPanel(QWidget):
         self._refused = False
         self._unfold(session.panel.unfolded)
         self._connect()
+        self.keys.bind()
         self.message.say("\n".join(session.messages))
 
     def _lay_out(self) -> None:
@@ -91,15 +103,41 @@ class SegmentPanel(QWidget):
         for fold in self.folds.values():
             column.addWidget(fold)
         column.addStretch(1)
-        self._top = QHBoxLayout()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
         layout.setSpacing(4)
-        layout.addLayout(self._top)
+        layout.addLayout(self._tools())
         layout.addWidget(Column(content), 1)
-        layout.addWidget(self.message)
-        layout.addWidget(self.run.native)
+        for widget in (self.inspector, self.message, self.run.native):
+            layout.addWidget(widget)
         self.setMinimumWidth(MINIMUM_WIDTH)
+
+    def _tools(self) -> QHBoxLayout:
+        self.why = QToolButton(text="Why is this unmasked?", checkable=True)
+        self.why.setToolTip(
+            with_key("Click a place in the image to see what became of every mask there", "why")
+        )
+        self.help = QToolButton(text="?", toolTip="Keys of this panel")
+        row = QHBoxLayout()
+        row.addWidget(self.why)
+        row.addStretch(1)
+        row.addWidget(self.help)
+        return row
+
+    def _actions(self) -> dict[str, Callable[[], Any]]:
+        """Return what the keys do, by the names of the shortcuts."""
+        actions = {
+            "run": self.run.run,
+            "cancel": self.run.cancel,
+            "arms": self.run.toggle_arms,
+            "next": lambda: self.go(1),
+            "previous": lambda: self.go(-1),
+            "why": lambda: self.why.toggle(),
+        }
+        for section in self.sections:
+            if hasattr(section, "toggle"):
+                actions["preview"] = section.toggle
+        return actions
 
     def _unfold(self, titles: Sequence[str] | None) -> None:
         for title in UNFOLDED if titles is None else titles:
@@ -107,6 +145,9 @@ class SegmentPanel(QWidget):
                 self.folds[title].expand(animate=False)
 
     def _connect(self) -> None:
+        self.why.toggled.connect(lambda on: setattr(self.inspector, "active", on))
+        self.help.clicked.connect(lambda: KeyHelp(self).show())
+        self.run.new_layers.toggled.connect(self._save_soon)
         self.state.problem.connect(self._on_problem)
         self.state.recipe_changed.connect(self._on_recipe)
         for fold in self.folds.values():
@@ -120,6 +161,24 @@ class SegmentPanel(QWidget):
         for section in (*self.sections, self.run):
             if hasattr(section, "reset_choices"):
                 section.reset_choices(event)
+
+    def go(self, by: int) -> None:
+        """Centre the view on the next (1) or the previous (-1) object that differs."""
+        found = self.walk.step(by)
+        arm: Arm = "preprocessed"
+        placement = self._placement(arm)
+        if found is None or placement is None:
+            both = len(self.state.results) > 1
+            text = "Both results agree." if both else "Segment both first, then go through them."
+            self.message.say(f"There is no object that differs to go to. {text}", warning=False)
+            return
+        words, box = found
+        look_at(self.state.viewer, placement, box)
+        self.message.say(words, warning=False)
+
+    def _placement(self, arm: Arm) -> Placement | None:
+        basis = self.run.retuner.basis(arm)
+        return None if basis is None else basis.source.placement
 
     def _on_problem(self, text: str) -> None:
         self._refused = True
@@ -138,7 +197,11 @@ class SegmentPanel(QWidget):
         """Keep the recipe and the open sections for the next start."""
         self._timer.stop()
         unfolded = tuple(title for title, fold in self.folds.items() if fold.isExpanded())
-        panel = settings.PanelOptions(unfolded=unfolded, preferences=self._preferences)
+        panel = settings.PanelOptions(
+            unfolded=unfolded,
+            new_layers=self.run.new_layers.isChecked(),
+            preferences=self._preferences,
+        )
         try:
             settings.save(self.state.recipe, panel)
         except OutputError as error:
@@ -151,11 +214,21 @@ class SegmentPanel(QWidget):
         self.state.recipe = settings.follow(self.state.recipe, before, self._preferences)
         self._save_soon()
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Save when the dock is closed."""
-        super().changeEvent(event)
+    def event(self, event: QEvent) -> bool:
+        """Close for good when the dock is closed, which napari does by taking the panel out."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.save()
+            self._shut()
+        return bool(super().event(event))
+
+    def _shut(self) -> None:
+        """Leave nothing in the viewer but what the user asked for."""
+        self.save()
+        self.inspector.close_tool()
+        self.keys.release()
+        preferences = settings.plugin_settings()
+        if preferences is not None:
+            preferences.events.changed.disconnect(self._on_preferences)
+        self.deleteLater()
 
     def hideEvent(self, event: QEvent) -> None:
         """Save what is still waiting, for the window may be closing."""

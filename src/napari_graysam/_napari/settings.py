@@ -39,11 +39,14 @@ class PanelOptions(Part):
     ----------
     unfolded
         Titles of the open sections; None before the first start.
+    new_layers
+        Whether each run adds layers.
     preferences
         Those that the recipe has followed already.
     """
 
     unfolded: tuple[str, ...] | None = None
+    new_layers: bool = False
     preferences: Preferences = Preferences()
 
 

@@ -1,0 +1,140 @@
+"""Open napari, segment a sample in both ways, compare, and save pictures of the window.
+
+Needs a display; without one, run it under ``xvfb-run -a -s "-screen 0 1920x1080x24"``.
+``python docs/screenshots.py`` writes the pictures that the README shows; ``--all`` writes every
+size and theme into ``--out``, to be looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+HERE = Path(__file__).parent
+PLUGIN = "napari-graysam"
+PANEL = "Segment everything (SAM 2)"
+COMPARE = "Compare masks"
+SMALL, LARGE = (1366, 768), (1920, 1080)
+BYTES = 400_000
+
+
+@contextmanager
+def fresh_settings() -> Iterator[None]:
+    """Let napari and the panel start as on the first day, and leave no trace."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        os.environ["NAPARI_CONFIG"] = str(Path(folder) / "settings.yaml")
+        os.environ["GRAYSAM_CONFIG"] = folder
+        yield
+
+
+def wait(until: Callable[[], bool] | None = None, seconds: float = 600) -> None:
+    """Let the window work until something is true, or for a while.
+
+    Raises
+    ------
+    TimeoutError
+        If it never becomes true.
+    """
+    from qtpy.QtWidgets import QApplication
+
+    end = time.monotonic() + seconds
+    while until is None or not until():
+        if time.monotonic() > end:
+            if until is None:
+                return
+            raise TimeoutError(f"waited {seconds} s for {until.__name__}")
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+def save(viewer: Any, path: Path) -> None:
+    """Write the window as a PNG, with few enough colours to be small."""
+    wait(seconds=1)
+    viewer.window.screenshot(str(path), canvas_only=False, flash=False)
+    picture = Image.open(path).convert("RGB")
+    for colours in (None, 256, 128, 64):
+        content = io.BytesIO()
+        reduced = picture if colours is None else picture.quantize(colours, dither=Image.Dither.NONE)
+        reduced.save(content, "PNG", optimize=True)
+        if len(content.getvalue()) <= BYTES:
+            break
+    path.write_bytes(content.getvalue())
+    print(f"{path}: {picture.width} × {picture.height}, {len(content.getvalue()) / 1000:.0f} kB")
+
+
+def start(sample: str) -> tuple[Any, Any]:
+    """Return a viewer with a sample and the panel, set to the sample's preset."""
+    import napari
+
+    from napari_graysam import Recipe
+    from napari_graysam.samples import samples
+
+    viewer = napari.Viewer()
+    viewer.open_sample(PLUGIN, sample)
+    _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
+    panel.state.recipe = Recipe.preset(samples()[sample].preset)
+    return viewer, panel
+
+
+def show(viewer: Any, size: tuple[int, int], theme: str) -> None:
+    """Resize and recolour the window, and fit the image into it."""
+    viewer.theme = theme
+    viewer.window.resize(*size)
+    wait(seconds=0.5)
+    viewer.reset_view()
+
+
+def segment(panel: Any) -> None:
+    """Run both arms to the end."""
+
+    def finished() -> bool:
+        return not panel.state.running and set(panel.state.results) == {"raw", "preprocessed"}
+
+    panel.run.run("raw", "preprocessed")
+    wait(finished)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sample", default="phase_cells")
+    parser.add_argument("--out", type=Path, default=HERE / "images")
+    parser.add_argument("--all", action="store_true", help="every size and theme")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    variants = [(SMALL, "dark")]
+    if arguments.all:
+        variants = [(size, theme) for size in (SMALL, LARGE) for theme in ("dark", "light")]
+    with fresh_settings():
+        viewer, panel = start(arguments.sample)
+        show(viewer, *variants[0])
+        segment(panel)
+        photograph(viewer, "panel", variants, arguments)
+        viewer.window.add_plugin_dock_widget(PLUGIN, COMPARE)
+        photograph(viewer, "compare", variants, arguments)
+        viewer.close()
+
+
+def photograph(
+    viewer: Any,
+    name: str,
+    variants: list[tuple[tuple[int, int], str]],
+    arguments: argparse.Namespace,
+) -> None:
+    """Save the window in every variant."""
+    for size, theme in variants:
+        show(viewer, size, theme)
+        suffix = f"-{size[0]}x{size[1]}-{theme}" if arguments.all else ""
+        save(viewer, arguments.out / f"{name}{suffix}.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+""" "Why is this unmasked?": every candidate under a pixel, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_graysam._napari.outline import CandidateLayer
+from napari_graysam._napari.spot import pixel_at
+from napari_graysam._napari.state import PanelState
+from napari_graysam._napari.verdict_table import VerdictTable
+from napari_graysam.comparison import ARMS
+from napari_graysam.errors import GraysamError
+
+if TYPE_CHECKING:
+    from napari_graysam._napari.source import Placement
+    from napari_graysam.pipeline import Arm
+    from napari_graysam.select.verdicts import Verdict
+
+CLICK = "Click a place in the image to see every candidate mask that covers it."
+RUN_FIRST = "There is no result to ask yet: segment the image first, then click a place in it."
+
+JITTER = 3
+"""Canvas pixels that the mouse may move between press and release of a click."""
+
+
+class Inspector(QWidget):
+    """Lists the candidates under a clicked pixel, while it is active.
+
+    Parameters
+    ----------
+    state
+        Its results are asked, its recipe is changed.
+    placement
+        Returns where the result of an arm lies; None where there is none.
+    """
+
+    def __init__(self, state: PanelState, placement: Callable[[Arm], Placement | None]) -> None:
+        super().__init__()
+        self._state = state
+        self._placement = placement
+        self._candidate = CandidateLayer(state.viewer)
+        self._active = False
+        self._pixel: tuple[int, int] | None = None
+        self.arm = QComboBox()
+        self.arm.setToolTip("Whose candidates are listed")
+        self.text = QLabel(wordWrap=True)
+        self.table = VerdictTable()
+        self.keep = QPushButton("Keep this one")
+        self.keep.setToolTip(
+            "Add this mask to the result whatever the thresholds say; the recipe remembers it."
+        )
+        self.loosen = QPushButton("Loosen the threshold")
+        self._lay_out()
+        self._connect()
+        self._list_arms()
+        self._show_buttons(None)
+        self.hide()
+
+    def _lay_out(self) -> None:
+        top = QHBoxLayout()
+        top.addWidget(self.text, 1)
+        top.addWidget(self.arm)
+        bottom = QHBoxLayout()
+        bottom.addWidget(self.keep)
+        bottom.addWidget(self.loosen)
+        column = QVBoxLayout(self, spacing=4)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(top)
+        column.addWidget(self.table)
+        column.addLayout(bottom)
+
+    def _connect(self) -> None:
+        self.arm.activated.connect(self._ask_again)
+        self.table.looked_at.connect(self._draw)
+        self.table.chosen.connect(self._show_buttons)
+        self.keep.clicked.connect(self._keep)
+        self.loosen.clicked.connect(self._loosen)
+        self._state.result_changed.connect(self._on_result)
+
+    @property
+    def active(self) -> bool:
+        """Whether clicks in the image are answered; switching it off removes what was drawn."""
+        return self._active
+
+    @active.setter
+    def active(self, active: bool) -> None:
+        if active == self._active:
+            return
+        self._active = active
+        callbacks = self._state.viewer.mouse_drag_callbacks
+        if active:
+            callbacks.append(self._on_press)
+            self._list_arms()
+            self._clear(CLICK if self._state.results else RUN_FIRST)
+        else:
+            callbacks.remove(self._on_press)
+            self._pixel = None
+            self.table.show_verdicts(())
+            self._candidate.remove()
+        self.setVisible(active)
+
+    def close_tool(self) -> None:
+        """Stop for good."""
+        self.active = False
+        self._state.result_changed.disconnect(self._on_result)
+
+    def _on_press(self, viewer: Any, event: Any) -> Iterator[None]:
+        """Answer a click; a drag moves the image as ever."""
+        position, start = event.position, np.asarray(event.pos)
+        yield
+        while event.type == "mouse_move":
+            if np.abs(np.asarray(event.pos) - start).max() > JITTER:
+                return
+            yield
+        if event.button == 1 and not event.modifiers:
+            self.ask(position)
+
+    def ask(self, position: Sequence[float]) -> None:
+        """List the candidates under a place in the world."""
+        arm = self._chosen_arm()
+        placement = None if arm is None else self._placement(arm)
+        if placement is None:
+            self._clear(RUN_FIRST)
+            return
+        pixel = pixel_at(placement, position)
+        if pixel is None:
+            self._clear("This place is outside of the segmented image.")
+            return
+        self._pixel = pixel
+        self._ask_again()
+
+    def _ask_again(self) -> None:
+        arm = self._chosen_arm()
+        if arm is None or self._pixel is None:
+            return
+        result = self._state.results[arm]
+        if result.tuner is None:
+            self._clear("This result kept no candidates: segment again, then click.")
+            return
+        x, y = self._pixel
+        try:
+            verdicts = result.tuner.candidates_at(
+                x, y, result.recipe.generator, result.recipe.labels
+            )
+        except GraysamError as error:
+            self._clear(str(error))
+            return
+        self._candidate.hide()
+        self.text.setText(_summary(x, y, verdicts))
+        self.table.show_verdicts(verdicts)
+
+    def _clear(self, text: str) -> None:
+        """Say something in place of candidates."""
+        self._pixel = None
+        self._candidate.hide()
+        self.table.show_verdicts(())
+        self.text.setText(text)
+
+    def _chosen_arm(self) -> Arm | None:
+        return next((arm for arm in ARMS if arm == self.arm.currentText()), None)
+
+    def _list_arms(self) -> None:
+        """Offer the arms that have results; the preprocessed one first."""
+        chosen, arms = self.arm.currentText(), [arm for arm in ARMS if arm in self._state.results]
+        self.arm.clear()
+        self.arm.addItems(arms[::-1])
+        self.arm.setCurrentText(chosen)
+        self.arm.setVisible(len(arms) > 1)
+
+    def _on_result(self, arm: str) -> None:
+        first = self.arm.count() == 0
+        self._list_arms()
+        if not self._active:
+            return
+        if self._chosen_arm() is None:
+            self._clear(RUN_FIRST)
+        elif first:
+            self._clear(CLICK)
+        elif arm == self._chosen_arm():
+            self._ask_again()
+
+    def _draw(self, verdict: Verdict | None) -> None:
+        arm = self._chosen_arm()
+        placement = None if arm is None else self._placement(arm)
+        if verdict is None or placement is None:
+            self._candidate.hide()
+        else:
+            self._candidate.show(verdict.mask, placement)
+
+    def _show_buttons(self, verdict: Verdict | None) -> None:
+        self.keep.setEnabled(verdict is not None and verdict.label is None)
+        self.loosen.setEnabled(verdict is not None and bool(verdict.loosen))
+        values = verdict.loosen if verdict is not None and verdict.loosen else {}
+        changes = ", ".join(f"{path} = {value}" for path, value in values.items())
+        self.loosen.setToolTip(
+            f"Change {changes}: then this mask passes."
+            if changes
+            else "Change the parameter that dropped this mask, by as little as needed."
+        )
+
+    def _keep(self) -> None:
+        verdict = self.table.verdict
+        if verdict is not None:
+            recipe = self._state.recipe
+            labels = recipe.labels.replace(keep=(*recipe.labels.keep, verdict.name))
+            self._state.recipe = recipe.replace(labels=labels)
+
+    def _loosen(self) -> None:
+        verdict = self.table.verdict
+        if verdict is not None and verdict.loosen:
+            self._state.change(verdict.loosen)
+
+
+def _summary(x: int, y: int, verdicts: Sequence[Verdict]) -> str:
+    """Say what was found at a pixel."""
+    if not verdicts:
+        return (
+            f"Pixel x {x}, y {y}: no candidate covers it. More points, or preprocessing that makes "
+            "the object stand out, may find one."
+        )
+    shown = [verdict for verdict in verdicts if verdict.label is not None]
+    objects = f"{len(shown)} in the result" if shown else "none in the result"
+    count = "1 candidate" if len(verdicts) == 1 else f"{len(verdicts)} candidates"
+    return f"Pixel x {x}, y {y}: {count}, {objects}."

@@ -1,0 +1,96 @@
+"""A table of candidate masks and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+
+if TYPE_CHECKING:
+    from napari_graysam.select.verdicts import Verdict
+
+COLUMNS = {
+    "Object": "The label of the object that this mask became",
+    "IoU": "Predicted IoU: the model's own estimate of the mask's quality",
+    "Stab.": "Stability score: how little the mask changes with its threshold",
+    "Area": "Pixels inside the mask, px²",
+    "What became of it": "Whether the mask is in the result, or what dropped it",
+}
+HEIGHT = 150
+
+
+class VerdictTable(QTableWidget):
+    """Shows verdicts, a row each, in their order.
+
+    Attributes
+    ----------
+    looked_at
+        Emitted with the verdict under the mouse, or else the chosen one, or None.
+    chosen
+        Emitted with the verdict of the chosen row, or None.
+    """
+
+    looked_at = Signal(object)
+    chosen = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(0, len(COLUMNS), parent)
+        self._verdicts: tuple[Verdict, ...] = ()
+        self.setHorizontalHeaderLabels(list(COLUMNS))
+        for column, text in enumerate(COLUMNS.values()):
+            self.horizontalHeaderItem(column).setToolTip(text)
+        self.verticalHeader().hide()
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setStretchLastSection(True)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setFixedHeight(HEIGHT)
+        self.setMouseTracking(True)
+        self.viewport().installEventFilter(self)
+        self.cellEntered.connect(lambda row, _: self.looked_at.emit(self._verdicts[row]))
+        self.itemSelectionChanged.connect(self._on_choice)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict of the chosen row."""
+        rows = self.selectionModel().selectedRows()
+        return self._verdicts[rows[0].row()] if rows else None
+
+    def show_verdicts(self, verdicts: Sequence[Verdict]) -> None:
+        """Fill the table; what was chosen before stays chosen where it is listed again."""
+        before = self.verdict
+        self._verdicts = ()
+        self.clearSelection()
+        self.setRowCount(len(verdicts))
+        self._verdicts = tuple(verdicts)
+        for row, verdict in enumerate(verdicts):
+            for column, text in enumerate(_cells(verdict)):
+                item = QTableWidgetItem(text)
+                item.setToolTip(verdict.reason)
+                self.setItem(row, column, item)
+        names = [verdict.name for verdict in verdicts]
+        if before is not None and before.name in names:
+            self.selectRow(names.index(before.name))
+        self._on_choice()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Notice that the mouse has left the rows."""
+        if event.type() == QEvent.Type.Leave:
+            self.looked_at.emit(self.verdict)
+        return bool(super().eventFilter(watched, event))
+
+    def _on_choice(self) -> None:
+        self.chosen.emit(self.verdict)
+        self.looked_at.emit(self.verdict)
+
+
+def _cells(verdict: Verdict) -> tuple[str, ...]:
+    label = "–" if verdict.label is None else str(verdict.label)
+    scores = f"{verdict.predicted_iou:.2f}", f"{verdict.stability:.2f}"
+    return label, *scores, f"{verdict.mask.area}", verdict.reason
