@@ -107,7 +107,8 @@ def read_coco_objects(path: str | os.PathLike[str]) -> Objects:
         labels = tuple(int(annotation["id"]) for annotation in content["annotations"])
         masks = tuple(_mask(one, shape, labels) for one in content["annotations"])
         recipe = content.get("info", {}).get("recipe")
-        return Objects(masks, labels, ({},) * len(masks), shape, recipe or None, ())
+        scores = tuple(_scores(mask, labels) for mask in masks)
+        return Objects(masks, labels, scores, shape, recipe or None, ())
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ImageError(
@@ -176,6 +177,19 @@ def _mask(annotation: Mapping[str, Any], shape: tuple[int, int], labels: Sequenc
         depth=int(annotation["depth"]),
         source=str(annotation["source"]),
     )
+
+
+def _scores(mask: Mask, labels: Sequence[int]) -> dict[str, Any]:
+    """Name what the file tells of a mask as the object table does."""
+    return {
+        "predicted_iou": mask.predicted_iou,
+        "stability_score": mask.stability,
+        "point_x": mask.point[0],
+        "point_y": mask.point[1],
+        "parent": labels[mask.parent] if mask.parent >= 0 else 0,
+        "depth": mask.depth,
+        "source": mask.source,
+    }
 
 
 def _decode(

@@ -24,7 +24,7 @@ from napari_graysam.files.objects import (
     Objects,
     about_file,
     collect,
-    table_rows,
+    numbers_by_label,
 )
 from napari_graysam.files.polygons import Ring, fill, outlines
 from napari_graysam.select.masks import Mask
@@ -77,7 +77,7 @@ def write_geojson(
     OutputError
         The file cannot be written.
     """
-    rows = table_rows(table)
+    rows = numbers_by_label(table)
     numbers = range(1, len(masks) + 1) if labels is None else labels
     content = {
         "type": "FeatureCollection",

@@ -30,7 +30,7 @@ class Objects(NamedTuple):
     labels
         The label of each mask.
     measurements
-        For each mask numbers by name, as far as the file has some.
+        For each mask values by name, as far as the file has some.
     shape
         (H, W) of the image; the smallest that holds every object where it is not known.
     recipe
@@ -41,7 +41,7 @@ class Objects(NamedTuple):
 
     masks: tuple[Mask, ...]
     labels: tuple[int, ...]
-    measurements: tuple[dict[str, float], ...]
+    measurements: tuple[dict[str, Any], ...]
     shape: tuple[int, int]
     recipe: dict[str, Any] | None
     notes: tuple[str, ...]
@@ -181,20 +181,33 @@ def with_scores(mask: Mask, numbers: Mapping[str, Any], labels: Sequence[int]) -
     return mask.replace(**changes)
 
 
-def table_rows(table: pd.DataFrame | None) -> dict[int, dict[str, float]]:
-    """Finite numbers of an object table's rows, by label; its column ``index`` is the label."""
+def rows_by_label(table: pd.DataFrame | None) -> dict[int, dict[str, Any]]:
+    """Finite numbers and texts of an object table, by label: its column ``index``."""
     if table is None or "index" not in table:
         return {}
-    kinds = [name for name in table if name != "index" and table[name].dtype.kind in "biuf"]
-    rows = zip(table["index"], *(table[name] for name in kinds), strict=True)
+    names = [name for name in table if name != "index"]
+    columns = (table[name].tolist() for name in names)
+    rows = zip(table["index"], *columns, strict=True)
     return {
         int(label): {
-            str(name): float(value)
-            for name, value in zip(kinds, values, strict=True)
-            if math.isfinite(value)
+            str(name): value
+            for name, value in zip(names, values, strict=True)
+            if isinstance(value, str) or _is_number(value)
         }
         for label, *values in rows
     }
+
+
+def numbers_by_label(table: pd.DataFrame | None) -> dict[int, dict[str, float]]:
+    """Finite numbers of an object table, by label: its column ``index``."""
+    return {
+        label: {name: float(value) for name, value in row.items() if not isinstance(value, str)}
+        for label, row in rows_by_label(table).items()
+    }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, bool | int | float) and math.isfinite(value)
 
 
 def _numbered(names: Sequence[str]) -> tuple[tuple[int, ...], bool]:

@@ -25,7 +25,7 @@ from napari_graysam.files.objects import (
     Objects,
     about_file,
     collect,
-    table_rows,
+    numbers_by_label,
 )
 from napari_graysam.files.polygons import Ring, fill, outlines
 from napari_graysam.select.masks import Mask
@@ -92,7 +92,7 @@ def write_rois(
             f"ImageJ's ROI format holds coordinates up to {LARGEST_SIDE}, but the image has "
             f"{shape[0]} × {shape[1]} pixels; save it as GeoJSON or COCO instead."
         )
-    rows = table_rows(table)
+    rows = numbers_by_label(table)
     numbers = range(1, len(masks) + 1) if labels is None else labels
     digits = max(4, len(str(max(numbers, default=0))))
     about = json.dumps(about_file(shape, recipe, image_name)).encode()
