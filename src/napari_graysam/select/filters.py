@@ -65,17 +65,38 @@ def passes_thresholds(proposals: Proposals, generator: GeneratorOptions) -> npt.
     -------
     bool (N,).
     """
+    return passes_iou(proposals, generator) & passes_stability(proposals, generator)
+
+
+def passes_iou(proposals: Proposals, generator: GeneratorOptions) -> npt.NDArray[np.bool_]:
+    """Tell which candidates exceed the threshold of the predicted IoU, bool (N,)."""
+    if generator.pred_iou_thresh <= 0:
+        return np.ones(len(proposals), bool)
+    return exceeds(
+        proposals.predicted_iou, generator.pred_iou_thresh, proposals.record["precision"]
+    )
+
+
+def exceeds(
+    values: npt.NDArray[np.float32], threshold: float, precision: str
+) -> npt.NDArray[np.bool_]:
+    """Compare scores with a threshold at the precision that they were computed at."""
     import torch
 
-    passed = torch.ones(len(proposals), dtype=torch.bool)
-    if generator.pred_iou_thresh > 0:
-        precision = getattr(torch, proposals.record["precision"])
-        iou = torch.tensor(proposals.predicted_iou).to(precision)
-        passed &= iou > generator.pred_iou_thresh
-    if generator.stability_score_thresh > 0:
-        passed &= torch.tensor(proposals.stability) >= generator.stability_score_thresh
-    mask: npt.NDArray[np.bool_] = passed.numpy()
-    return mask
+    scores = torch.tensor(values).to(getattr(torch, precision))
+    above: npt.NDArray[np.bool_] = (scores > threshold).numpy()
+    return above
+
+
+def passes_stability(proposals: Proposals, generator: GeneratorOptions) -> npt.NDArray[np.bool_]:
+    """Tell which candidates reach the threshold of the stability, bool (N,)."""
+    if generator.stability_score_thresh <= 0:
+        return np.ones(len(proposals), bool)
+    import torch
+
+    stability = torch.tensor(proposals.stability)
+    passed: npt.NDArray[np.bool_] = (stability >= generator.stability_score_thresh).numpy()
+    return passed
 
 
 def near_crop_edge(

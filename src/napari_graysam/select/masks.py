@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -34,6 +35,8 @@ class Mask:
         Number of masks that contain this one.
     source
         The arm it comes from: ``"raw"`` or ``"preprocessed"``.
+    kept
+        The recipe asks for this very mask (``labels.keep``): no filter drops it.
     """
 
     bits: npt.NDArray[np.bool_]
@@ -45,6 +48,7 @@ class Mask:
     parent: int = -1
     depth: int = 0
     source: str = "raw"
+    kept: bool = False
 
     def __post_init__(self) -> None:
         """Check that bits and box agree, and freeze the bits."""
@@ -58,7 +62,7 @@ class Mask:
         bits.flags.writeable = False
         object.__setattr__(self, "bits", bits)
 
-    @property
+    @cached_property
     def area(self) -> int:
         """Number of pixels inside the object."""
         return int(np.count_nonzero(self.bits))
@@ -78,6 +82,16 @@ class Mask:
     def replace(self, **changes: Any) -> Self:
         """Return a copy with the given fields changed."""
         return replace(self, **changes)
+
+    def placed(self, parent: int, depth: int) -> Self:
+        """Return a copy at another place among the others; bits and area are shared."""
+        return self.marked(parent=parent, depth=depth)
+
+    def marked(self, **changes: Any) -> Self:
+        """Return a copy with fields changed that say nothing about bits and box, unchecked."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, **changes)
+        return copy
 
     def with_bits(self, bits: npt.NDArray[np.bool_]) -> Self:
         """Return a copy with other bits in the same box, shrunk to what is left of them."""

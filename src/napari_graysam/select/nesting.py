@@ -49,35 +49,50 @@ def nest(masks: Sequence[Mask], contained: float = CONTAINED) -> tuple[Mask, ...
     boxes = np.array([mask.box for mask in masks], dtype=np.int64).reshape(-1, 4)
     areas = np.array([mask.area for mask in masks], dtype=np.int64)
     by_area = np.argsort(areas, kind="stable")
+    sorted_areas = areas[by_area]
     parents = np.full(len(masks), -1, dtype=np.intp)
-    depths = np.zeros(len(masks), dtype=np.intp)
-    for child in by_area[areas[by_area] > 0]:
-        for candidate in _containers(child, boxes, areas, by_area, contained):
+    for child in by_area[sorted_areas > 0]:
+        larger = by_area[np.searchsorted(sorted_areas, areas[child], side="right") :]
+        for candidate in _containers(child, larger, boxes, areas, contained):
             if shared_pixels(masks[child], masks[candidate]) >= contained * areas[child]:
                 parents[child] = candidate
                 break
-    for child in by_area[::-1]:
-        if parents[child] >= 0:
-            depths[child] = depths[parents[child]] + 1
+    return place(masks, parents)
+
+
+def place(masks: Sequence[Mask], parents: NDArray[np.intp]) -> tuple[Mask, ...]:
+    """Return masks with the given parents, and the depths that follow from them.
+
+    Parameters
+    ----------
+    masks
+        Masks of one image.
+    parents
+        intp (N,); of each mask, the index of its parent in the list, or -1.
+    """
+    depths = np.zeros(len(masks), dtype=np.intp)
+    ancestors = parents
+    while (inside := ancestors >= 0).any():
+        depths += inside
+        ancestors = np.where(inside, parents[ancestors], -1)
     return tuple(
-        mask.replace(parent=int(parent), depth=int(depth))
-        for mask, parent, depth in zip(masks, parents, depths, strict=True)
+        mask.placed(parent, depth)
+        for mask, parent, depth in zip(masks, parents.tolist(), depths.tolist(), strict=True)
     )
 
 
 def _containers(
     child: np.intp,
+    larger: NDArray[np.intp],
     boxes: NDArray[np.int64],
     areas: NDArray[np.int64],
-    by_area: NDArray[np.intp],
     contained: float,
 ) -> NDArray[np.intp]:
-    """List the larger masks whose box could hold enough of a mask, smallest first."""
-    larger = by_area[np.searchsorted(areas[by_area], areas[child], side="right") :]
+    """List those of the larger masks whose box could hold enough of a mask, in their order."""
     low = np.maximum(boxes[larger, :2], boxes[child, :2])
     high = np.minimum(boxes[larger, 2:], boxes[child, 2:])
-    common = np.prod(np.maximum(high - low, 0), axis=1)
-    possible: NDArray[np.intp] = larger[common >= contained * areas[child]]
+    sides = np.maximum(high - low, 0)
+    possible: NDArray[np.intp] = larger[sides[:, 0] * sides[:, 1] >= contained * areas[child]]
     return possible
 
 
@@ -90,19 +105,27 @@ def at_level(masks: Sequence[Mask], level: Literal["all", "whole", "parts"]) -> 
         Masks with parent and depth, as `nest` returns them.
     level
         ``"all"`` keeps every mask; ``"whole"`` those that no other contains; ``"parts"`` those
-        that contain no other, so an object without parts stays as its own only part.
+        that contain no other, so an object without parts stays as its own only part. Masks
+        that the recipe keeps stay at every level.
 
     Returns
     -------
     tuple of Mask
         As from `keep`: ``depth`` still tells how deep a part lay in the full hierarchy.
     """
-    if level == "all":
-        return tuple(masks)
-    if level == "whole":
-        return keep(masks, (i for i, mask in enumerate(masks) if mask.parent < 0))
+    return tuple(masks) if level == "all" else keep(masks, of_level(masks, level))
+
+
+def of_level(masks: Sequence[Mask], level: Literal["all", "whole", "parts"]) -> list[int]:
+    """List the indices of the masks that `at_level` keeps."""
     containers = {mask.parent for mask in masks}
-    return keep(masks, (i for i in range(len(masks)) if i not in containers))
+    return [
+        index
+        for index, mask in enumerate(masks)
+        if level == "all"
+        or mask.kept
+        or (mask.parent < 0 if level == "whole" else index not in containers)
+    ]
 
 
 def keep(masks: Sequence[Mask], indices: Iterable[int]) -> tuple[Mask, ...]:
@@ -123,4 +146,4 @@ def keep(masks: Sequence[Mask], indices: Iterable[int]) -> tuple[Mask, ...]:
             mask = masks[mask.parent]
         return position.get(mask.parent, -1)
 
-    return tuple(masks[old].replace(parent=ancestor(masks[old])) for old in wanted)
+    return tuple(masks[old].marked(parent=ancestor(masks[old])) for old in wanted)

@@ -28,7 +28,8 @@ def clean(
 
     Regions smaller than ``min_mask_region_area`` go first, then ``options.fill_holes`` and
     ``options.min_island`` apply; size and border are judged on the cleaned mask. The order is
-    kept; ``parent`` and ``depth`` are not touched, so nest afterwards.
+    kept; ``parent`` and ``depth`` are not touched, so nest afterwards. Masks that the recipe
+    keeps are cleaned, but only dropped if empty.
 
     Parameters
     ----------
@@ -51,11 +52,18 @@ def clean(
         cleaned = remove_small_regions(mask, shape, min_mask_region_area)
         cleaned = fill_holes(cleaned, shape, options.fill_holes)
         cleaned = remove_islands(cleaned, options.min_island)
-        if within_area(cleaned, options.min_area, options.max_area) and not (
-            options.exclude_border and touches_border(cleaned, shape)
-        ):
+        if stays(cleaned, shape, options):
             kept.append(cleaned)
     return tuple(kept)
+
+
+def stays(mask: Mask, shape: tuple[int, int], options: LabelOptions) -> bool:
+    """Tell whether `clean` keeps a cleaned mask."""
+    if mask.kept:
+        return mask.area > 0
+    return within_area(mask, options.min_area, options.max_area) and not (
+        options.exclude_border and touches_border(mask, shape)
+    )
 
 
 def remove_small_regions(mask: Mask, shape: tuple[int, int], area: int) -> Mask:

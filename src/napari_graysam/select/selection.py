@@ -12,6 +12,7 @@ import torch
 from napari_graysam.propose import Proposals, rescore
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
 from napari_graysam.select.filters import check_covers, near_crop_edge, passes_thresholds
+from napari_graysam.select.kept import forced
 from napari_graysam.select.labels import separate
 from napari_graysam.select.masks import Mask
 from napari_graysam.select.nesting import at_level, nest
@@ -87,7 +88,8 @@ def survivors(
     options = LabelOptions() if labels is None else labels
     check_covers(proposals, generator)
     proposals = rescore(proposals, generator)
-    chosen = np.flatnonzero(passes_thresholds(proposals, generator))
+    stays = forced(proposals, options.keep)
+    chosen = np.flatnonzero(passes_thresholds(proposals, generator) | stays)
     paint = partial(_paint, proposals, generator, source)
     masks: list[Mask] | None = None
     boxes = proposals.box[chosen]
@@ -95,14 +97,19 @@ def survivors(
         masks = paint(chosen)
         boxes = np.array([_inclusive(mask) for mask in masks], np.int32).reshape(-1, 4)
     cut_off = near_crop_edge(boxes, proposals.crop_box[chosen], proposals.image_size)
-    whole = np.flatnonzero(~cut_off)
+    whole = np.flatnonzero(~cut_off | stays[chosen])
     if options.suppression == "box" or masks is None:
         device_type = torch.device(proposals.record["device"]).type
         distinct = _distinct_boxes(boxes[whole], generator, device_type)
     else:
         distinct = _distinct_masks([masks[index] for index in whole], options)
-    kept = whole[_by_crop(proposals, chosen[whole], generator.crop_n_layers > 0, distinct)]
-    return tuple(paint(chosen[kept]) if masks is None else (masks[index] for index in kept))
+    between_crops = generator.crop_n_layers > 0
+    kept = whole[by_crop(proposals, chosen[whole], stays, between_crops, distinct)]
+    found = paint(chosen[kept]) if masks is None else [masks[index] for index in kept]
+    return tuple(
+        mask.marked(kept=True) if stays[index] else mask
+        for mask, index in zip(found, chosen[kept], strict=True)
+    )
 
 
 def _paint(
@@ -166,17 +173,41 @@ def _distinct_masks(masks: Sequence[Mask], labels: LabelOptions) -> Distinct:
     return distinct
 
 
-def _by_crop(
-    proposals: Proposals, chosen: Indices, between_crops: bool, distinct: Distinct
+def by_crop(
+    proposals: Proposals,
+    chosen: Indices,
+    stays: npt.NDArray[np.bool_],
+    between_crops: bool,
+    distinct: Distinct,
 ) -> Indices:
-    """Remove duplicates within each crop by predicted IoU, then prefer smaller crops."""
+    """Remove duplicates within each crop by predicted IoU, then prefer smaller crops.
+
+    Parameters
+    ----------
+    proposals
+        All candidates.
+    chosen
+        Indices of those that passed the filters before.
+    stays
+        bool (N,), candidates that are never dropped and count as the best.
+    between_crops
+        Whether to compare the candidates of different crops as well.
+    distinct
+        Removes duplicates.
+
+    Returns
+    -------
+    Positions in ``chosen`` of what is kept, best first.
+    """
     crop = proposals.crop[chosen]
+    quality = np.where(stays[chosen], np.float32(np.inf), proposals.predicted_iou[chosen])
     kept = [np.empty(0, np.intp)]
     for number in np.unique(crop):
         members = np.flatnonzero(crop == number)
-        kept.append(members[distinct(members, proposals.predicted_iou[chosen[members]], False)])
+        kept.append(members[distinct(members, quality[members], False)])
     found = np.concatenate(kept)
     if between_crops:
-        scores = crop_scores(proposals.crop_box[chosen[found]])
+        small = crop_scores(proposals.crop_box[chosen[found]])
+        scores = np.where(stays[chosen[found]], np.float32(np.inf), small)
         found = found[distinct(found, scores, True)]
     return found

@@ -32,7 +32,7 @@ def suppress(scores: npt.NDArray[np.float32], overlap: Overlap, threshold: float
     Parameters
     ----------
     scores
-        float32 (N,); higher is better. Equals keep their order.
+        float32 (N,); higher is better. Equals keep their order. Infinite: never dropped.
     overlap
         Called with a kept index and the later candidates; NaN counts as no overlap.
     threshold
@@ -47,7 +47,8 @@ def suppress(scores: npt.NDArray[np.float32], overlap: Overlap, threshold: float
     while waiting.size:
         best, waiting = int(waiting[0]), waiting[1:]
         kept.append(best)
-        waiting = waiting[~(overlap(best, waiting) > threshold)]
+        stays = ~(overlap(best, waiting) > threshold)
+        waiting = waiting[stays | np.isposinf(scores[waiting])]
     return np.array(kept, np.intp)
 
 
@@ -76,13 +77,29 @@ def suppress_boxes(
     Indices of what is kept, best first.
     """
     kept = suppress(scores, box_iou(boxes), threshold)
-    if len(boxes) > _STABLE_UP_TO.get(device_type, _STABLE_UP_TO_ON_GPU):
-        import torch
+    return in_upstreams_order(kept, scores, device_type)
 
-        kept = np.sort(kept)
-        order = torch.sort(torch.from_numpy(scores[kept]), descending=True)[1]
-        kept = kept[order.numpy()]
-    return kept
+
+def in_upstreams_order(kept: Indices, scores: npt.NDArray[np.float32], device_type: str) -> Indices:
+    """Bring the boxes that suppression keeps of all with these ``scores`` in torchvision's order.
+
+    Parameters
+    ----------
+    kept
+        Best first, equals in their order.
+    scores
+        float32 (N,), of all boxes.
+    device_type
+        As in `suppress_boxes`.
+    """
+    if len(scores) <= _STABLE_UP_TO.get(device_type, _STABLE_UP_TO_ON_GPU):
+        return kept
+    import torch
+
+    kept = np.sort(kept)
+    order = torch.sort(torch.from_numpy(scores[kept]), descending=True)[1]
+    ordered: Indices = kept[order.numpy()]
+    return ordered
 
 
 def box_iou(boxes: npt.NDArray[np.integer]) -> Overlap:
@@ -93,7 +110,8 @@ def box_iou(boxes: npt.NDArray[np.integer]) -> Overlap:
     def overlap(one: int, others: Indices) -> Floats:
         low = np.maximum(corners[others, :2], corners[one, :2])
         high = np.minimum(corners[others, 2:], corners[one, 2:])
-        common = np.prod(np.maximum(high - low, np.float32(0)), axis=1)
+        sides = np.maximum(high - low, np.float32(0))
+        common = sides[:, 0] * sides[:, 1]
         with np.errstate(invalid="ignore"):
             ratio = common / (areas[one] + areas[others] - common)
         # torchvision compares the float32 ratio with a double threshold.

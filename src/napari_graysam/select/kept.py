@@ -1,0 +1,97 @@
+"""Masks that a recipe keeps by name: which candidates they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_graysam.errors import ProposalsError
+from napari_graysam.propose import Proposals
+from napari_graysam.recipe import KeptMask
+
+# Points are stored in float32 and written to recipes in decimals.
+_POINT_TOLERANCE = 0.01
+
+
+def name_of(proposals: Proposals, candidate: int) -> KeptMask:
+    """Return the entry of ``labels.keep`` that names a candidate.
+
+    Raises
+    ------
+    ProposalsError
+        If the proposals were made with floors, which leaves the masks of a point uncounted.
+    """
+    _check_complete(proposals)
+    x, y = proposals.point[candidate].tolist()
+    return KeptMask(
+        point=(round(x, 3), round(y, 3)),
+        crop=int(proposals.crop[candidate]),
+        mask=int(_mask_numbers(proposals)[candidate]),
+    )
+
+
+def forced(proposals: Proposals, keep: Sequence[KeptMask]) -> npt.NDArray[np.bool_]:
+    """Tell which candidates a recipe keeps; entries that name none are skipped.
+
+    Parameters
+    ----------
+    proposals
+        All candidates of an image, made with floors of 0.
+    keep
+        The recipe's ``labels.keep``.
+
+    Returns
+    -------
+    bool (N,).
+
+    Raises
+    ------
+    ProposalsError
+        If there is an entry and the proposals were made with floors.
+    """
+    stays = np.zeros(len(proposals), bool)
+    stays[[candidate for candidate in _candidates(proposals, keep) if candidate is not None]] = True
+    return stays
+
+
+def unknown(proposals: Proposals, keep: Sequence[KeptMask]) -> tuple[KeptMask, ...]:
+    """List the entries of ``labels.keep`` that name no candidate: of other points or crops."""
+    found = _candidates(proposals, keep)
+    return tuple(entry for entry, candidate in zip(keep, found, strict=True) if candidate is None)
+
+
+def _candidates(proposals: Proposals, keep: Sequence[KeptMask]) -> list[int | None]:
+    """Return the candidate that each entry names."""
+    if not keep:
+        return []
+    _check_complete(proposals)
+    numbers = _mask_numbers(proposals)
+    found: list[int | None] = []
+    for entry in keep:
+        near = np.abs(proposals.point - np.array(entry.point)).max(axis=1) < _POINT_TOLERANCE
+        same = np.flatnonzero(near & (proposals.crop == entry.crop) & (numbers == entry.mask))
+        found.append(int(same[0]) if same.size else None)
+    return found
+
+
+def _check_complete(proposals: Proposals) -> None:
+    """Refuse proposals in which masks of a point are missing."""
+    if proposals.record["iou_floor"] > 0 or proposals.record["stability_floor"] > 0:
+        raise ProposalsError(
+            "kept masks are found only where every candidate was stored, but these proposals "
+            f"hold only what passed a predicted IoU of {proposals.record['iou_floor']} and a "
+            f"stability of {proposals.record['stability_floor']}: run the model again with "
+            "floors of 0, or empty labels.keep"
+        )
+
+
+def _mask_numbers(proposals: Proposals) -> npt.NDArray[np.intp]:
+    """Count each candidate among the masks of its point, intp (N,) from 0."""
+    places = np.column_stack([proposals.crop, proposals.point])
+    first = np.ones(len(places), bool)
+    first[1:] = (places[1:] != places[:-1]).any(axis=1)
+    index = np.arange(len(places))
+    numbers: npt.NDArray[np.intp] = index - np.maximum.accumulate(np.where(first, index, 0))
+    return numbers

@@ -1,0 +1,91 @@
+"""Proposals without a model: blobs with duplicates, parts and wholes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_graysam.propose import Proposals
+from napari_graysam.propose.grid import layer_boxes
+from napari_graysam.recipe import GeneratorOptions
+from napari_graysam.select.cutting import Cutter, remeasure
+
+
+def blobs(
+    count: int,
+    size: tuple[int, int],
+    *,
+    side: int = 64,
+    radius: tuple[float, float] = (0.01, 0.06),
+    crops: bool = False,
+    steps: float = 0.0,
+    seed: int = 0,
+) -> Proposals:
+    """Make candidates in threes (a part, an object, a group) around points, many of them shared.
+
+    Parameters
+    ----------
+    count
+        Of candidates.
+    size
+        ``(H, W)`` of the image.
+    side
+        Of the logits.
+    radius
+        Smallest and largest of the objects, as a fraction of the crop.
+    crops
+        Whether two of three candidates come from the crops of a first layer.
+    steps
+        Logits and scores are rounded to multiples of this; 0 leaves them.
+    seed
+        Of the random numbers.
+    """
+    rng = np.random.default_rng(seed)
+    height, width = size
+    crop_boxes = [(0, 0, width, height), *(layer_boxes(size, 1, 0.3) if crops else [])]
+    crop = np.sort(rng.integers(0, len(crop_boxes), -(-count // 3))).repeat(3)[:count]
+    objects = rng.uniform(0.05, 0.95, (max(2, count // 25), 2))
+    y, x = (np.mgrid[:side, :side] + 0.5) / side
+    logits = np.empty((count, side, side), np.float32)
+    point = np.empty((count, 2), np.float32)
+    for index in range(count):
+        if index % 3 == 0:
+            centre = objects[rng.integers(len(objects))]
+            base = rng.uniform(*radius)
+            shift = rng.normal(0, base / 8, 2)
+        x0, y0, x1, y1 = crop_boxes[crop[index]]
+        own = base * (0.6, 1, 1.9)[index % 3]
+        angle = np.arctan2(y - centre[1], x - centre[0])
+        edge = own * (1 + 0.15 * np.sin(3 * angle + rng.uniform(0, 6)))
+        distance = np.hypot(x - centre[0] - shift[0], y - centre[1] - shift[1])
+        logits[index] = np.clip((edge - distance) / own * rng.uniform(6, 40), -20, 20)
+        if index % 7 == 0:
+            bump = (x - centre[0]) ** 2 + (y - centre[1] - own) ** 2
+            logits[index] += 4 * np.exp(-900 * bump)
+        point[index] = x0 + (centre[0] + index // 3 / 1e4) * (x1 - x0), y0 + centre[1] * (y1 - y0)
+    iou = rng.uniform(0.2, 1, count).astype(np.float32)
+    if steps:
+        logits, iou = np.round(logits / steps) * np.float32(steps), np.round(iou * 16) / 16
+    boxes = np.array(crop_boxes, np.int32)[crop].reshape(-1, 4)
+    options = GeneratorOptions(crop_n_layers=int(crops))
+    record = {
+        "device": "cpu",
+        "precision": "float32",
+        "generator": options.model_dump(mode="json"),
+        "iou_floor": 0.0,
+        "stability_floor": 0.0,
+        "masks_together": 3,
+    }
+    unscored = Proposals(
+        predicted_iou=iou.astype(np.float32),
+        stability=np.zeros(count, np.float32),
+        area=np.zeros(count, np.int64),
+        box=np.zeros((count, 4), np.int32),
+        point=point,
+        crop_box=boxes,
+        crop=crop.astype(np.int32),
+        logits=logits,
+        image_size=size,
+        record=record,
+    )
+    cutter = Cutter(unscored)
+    return remeasure(unscored, cutter, options.mask_threshold, options.stability_score_offset)
