@@ -369,7 +369,7 @@ def test_the_table_of_scores_subtracts_raw_from_preprocessed():
     table = score_table({"raw": score(half, truth), "preprocessed": score(truth, truth)})
     table = table.set_index("measure")
     assert table.loc["AP at IoU 0.50"].tolist() == [0.5, 1, 0.5]
-    assert table.loc["Objects found"].tolist() == [1, 2, 1]
+    assert table.loc["Found objects"].tolist() == [1, 2, 1]
     assert table.loc["F1 at IoU 0.5", "difference"] == pytest.approx(1 - 2 / 3)
     assert sum("AP at IoU" in measure for measure in table.index) == 10
 

@@ -71,6 +71,7 @@ def draw_areas(axis: Axes, comparison: Comparison, look: Look) -> None:
         axis.hist(values, bins=bins, color=color, histtype="step", linewidth=1.6, label=name)
     if high > 8 * low:
         axis.set_xscale("log")
+        axis.xaxis.set_major_formatter("{x:,.0f}")
     _legend(axis, look)
 
 
@@ -107,8 +108,7 @@ def draw_scores(axis: Axes, comparison: Comparison, look: Look) -> None:
     axis, comparison, look
         As for `draw_areas`.
     """
-    names = [f"Predicted IoU, {look.names[arm]}" for arm in ARMS]
-    _prepare(axis, look, *names)
+    _prepare(axis, look, f"Predicted IoU, {look.names['raw']}", look.names["preprocessed"])
     columns = ["predicted_iou_raw", "predicted_iou_preprocessed"]
     pairs = matched_pairs(comparison).dropna(subset=columns)
     if pairs.empty:
@@ -120,12 +120,10 @@ def draw_scores(axis: Axes, comparison: Comparison, look: Look) -> None:
     axis.plot([low, high], [low, high], color=look.text, linewidth=0.8, alpha=0.6)
     for change in ("changed", "kept"):
         of_change = values[(pairs["change"] == change).to_numpy()]
-        axis.scatter(
-            of_change[:, 0], of_change[:, 1], s=12, color=COLORS[change], label=change, linewidths=0
-        )
+        x, y = of_change.T
+        axis.scatter(x, y, s=12, color=COLORS[change], linewidths=0)
     axis.set_xlim(low, high)
     axis.set_ylim(low, high)
-    _legend(axis, look)
 
 
 def _prepare(axis: Axes, look: Look, x: str, y: str) -> None:

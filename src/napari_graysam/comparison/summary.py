@@ -18,9 +18,9 @@ _MEASURES = {
     "recall": "Recall at IoU 0.5",
     "panoptic_quality": "Panoptic quality",
     "mean_matched_iou": "Mean matched IoU",
-    "n_predicted": "Objects found",
-    "n_matched": "Objects matched",
-    "n_true": "Objects in the truth",
+    "n_predicted": "Found objects",
+    "n_matched": "Matched objects",
+    "n_true": "True objects",
 }
 
 
@@ -84,7 +84,7 @@ def score_table(scores: Mapping[Arm, Scores]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [("AP, mean of 0.5 to 0.95", *(scores[arm].mean_average_precision for arm in ARMS))]
+    rows = [("AP, mean 0.5–0.95", *(scores[arm].mean_average_precision for arm in ARMS))]
     rows += [
         (f"AP at IoU {threshold:.2f}", *(scores[arm].average_precision[at] for arm in ARMS))
         for at, threshold in enumerate(IOU_THRESHOLDS)

@@ -1,0 +1,94 @@
+"""The layer that shows what became of every object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_graysam._napari.compare.compute import Outcome
+from napari_graysam._napari.compare.pairing import (
+    OURS,
+    about,
+    arm_of,
+    base_name,
+    options_of,
+    shape_of,
+)
+from napari_graysam.comparison import CODES, COLORS, Arm
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+    from napari.utils.colormaps import DirectLabelColormap
+    from napari.viewer import Viewer
+
+
+def difference_colormap() -> DirectLabelColormap:
+    """Return the colours of the classes; everything else is transparent."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colors: dict[int | None, str] = {CODES[change]: color for change, color in COLORS.items()}
+    return DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **colors})
+
+
+def difference_name(layers: dict[Arm, Labels]) -> str:
+    """Name the difference of two layers after the image that both come from, or after both."""
+    raw, preprocessed = layers["raw"], layers["preprocessed"]
+    base = base_name(raw)
+    if arm_of(raw) and arm_of(preprocessed) and base == base_name(preprocessed):
+        return f"{base} [difference]"
+    return f"{raw.name} vs {preprocessed.name} [difference]"
+
+
+class DifferenceLayer:
+    """Adds the difference of two layers to the viewer, and keeps it up to date.
+
+    Parameters
+    ----------
+    viewer
+        Where the layer is added.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._layer: Labels | None = None
+
+    @property
+    def layer(self) -> Labels | None:
+        """The layer, as long as it is in the viewer."""
+        if self._layer is not None and self._layer not in self._viewer.layers:
+            self._layer = None
+        return self._layer
+
+    def find(self, layers: dict[Arm, Labels]) -> None:
+        """Take over the layer that shows the difference of these two, if there is one."""
+        wanted = self._about(layers)
+        self._layer = next(
+            (one for one in self._viewer.layers if about(one).items() >= wanted.items()), None
+        )
+
+    def show(self, layers: dict[Arm, Labels], outcome: Outcome) -> Labels:
+        """Add the layer above both others, or update it."""
+        shape = shape_of(layers["raw"])
+        data = outcome.comparison.difference.reshape(shape)
+        counts = dict(outcome.comparison.counts)
+        metadata = {OURS: {**self._about(layers), "counts": counts}}
+        layer = self.layer
+        if layer is None:
+            self._layer = layer = self._viewer.add_labels(
+                data,
+                name=difference_name(layers),
+                colormap=difference_colormap(),
+                metadata=metadata,
+                opacity=0.9,
+                **options_of(layers["raw"]),
+            )
+            layer.editable = False
+            return layer
+        layer.data = data
+        layer.metadata = metadata
+        for name, value in options_of(layers["raw"]).items():
+            setattr(layer, name, value)
+        return layer
+
+    @staticmethod
+    def _about(layers: dict[Arm, Labels]) -> dict[str, object]:
+        return {"kind": "difference", "layers": {arm: one.name for arm, one in layers.items()}}

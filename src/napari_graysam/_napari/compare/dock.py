@@ -1,0 +1,270 @@
+"""The dock: choose layers, see what differs, step through it, export it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtGui import QHideEvent, QShowEvent
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from napari_graysam._napari.compare import export
+from napari_graysam._napari.compare.compute import Answer, Failure, Outcome, Request, compare
+from napari_graysam._napari.compare.difference import DifferenceLayer
+from napari_graysam._napari.compare.docking import join_tabs
+from napari_graysam._napari.compare.face import Face
+from napari_graysam._napari.compare.grid import SideBySide
+from napari_graysam._napari.compare.link import Link
+from napari_graysam._napari.compare.listeners import Listeners
+from napari_graysam._napari.compare.pairing import plane_of
+from napari_graysam._napari.compare.selection import Selection
+from napari_graysam._napari.compare.table import ObjectRow
+from napari_graysam._napari.lane import Lane
+from napari_graysam.comparison import Arm
+from napari_graysam.errors import OutputError
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+_SETTLE = 250
+"""Milliseconds without a change after which layers are compared again."""
+_LIST_EVENTS = ("inserted", "removed", "reordered", "renamed")
+_LAYER_EVENTS = ("data", "paint", "features", "scale", "translate", "rotate", "shear", "affine")
+
+
+class CompareDock(QWidget):
+    """What differs between two Labels layers: counts, table, plots, scores, difference layer.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose layers are compared.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._asked = 0
+        self._outdated = True
+        self._outcome: Outcome | None = None
+        self._lane = Lane(self._receive, lambda: None)
+        self._timer = QTimer(self, singleShot=True, interval=_SETTLE)
+        self._timer.timeout.connect(self.refresh)
+        self._joining: QTimer | None = QTimer(self, singleShot=True, interval=0)
+        self._joining.timeout.connect(self._join)
+        self._listeners, self._watched = Listeners(), Listeners()
+        self.face = face = Face(self, napari_viewer)
+        self.selection = Selection(napari_viewer, face.choices, face.truth, self._on_choice)
+        self.difference = DifferenceLayer(napari_viewer)
+        self.side_by_side = SideBySide(napari_viewer)
+        self.link = Link(napari_viewer, self._on_picked, self.isVisible)
+        self._connect()
+        self.selection.follow()
+        self.destroyed.connect(partial(_let_go, self._listeners, self._watched, self.link))
+
+    def _connect(self) -> None:
+        face = self.face
+        face.rules.part_changed.connect(self._soon)
+        face.counts.chosen.connect(face.table.show_changes)
+        face.table.picked.connect(self._on_row)
+        face.alone.toggled.connect(self.link.show_alone)
+        face.add_difference.clicked.connect(self.show_difference)
+        face.side_by_side.clicked.connect(self.toggle_side_by_side)
+        for kind, action in face.exports.items():
+            action.triggered.connect(partial(self._on_export, kind))
+        for name in _LIST_EVENTS:
+            self._listeners.add(getattr(self._viewer.layers.events, name), self.reset_choices)
+        self._listeners.add(self._viewer.events.theme, face.plots.refresh)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The comparison that is shown; None while there is none."""
+        return self._outcome
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Follow the viewer's layers."""
+        self.selection.follow()
+
+    def _on_choice(self) -> None:
+        self._forget()
+        self._watch()
+        self._soon()
+
+    def _watch(self) -> None:
+        """Listen to the chosen layers and to no others."""
+        self._watched.clear()
+        truth = self.selection.truth
+        for layer in (*self.selection.layers.values(), *([] if truth is None else [truth])):
+            for name in _LAYER_EVENTS:
+                self._watched.add(getattr(layer.events, name), self._soon)
+            # The only event of undo and redo; napari sends it with every other redraw, too.
+            self._watched.add(layer.events.set_data, self._maybe_soon)
+
+    def _soon(self, *_: object) -> None:
+        """Compare again when nothing has changed for a moment, or when the dock is in sight."""
+        self._outdated = True
+        self._asked += 1
+        if self.isVisible():
+            if self._outcome is not None:
+                self.face.say_status("Changed since the comparison; comparing again …")
+            self._timer.start()
+
+    def _maybe_soon(self, *_: object) -> None:
+        """Look in a moment whether the pixels have changed."""
+        if self._outcome is not None and self.isVisible() and not self._timer.isActive():
+            self._timer.start()
+
+    def refresh(self) -> None:
+        """Compare the chosen layers now; nothing is computed if they are as they were."""
+        self._timer.stop()
+        self._outdated = False
+        self._asked += 1
+        problem = self.selection.problem
+        if problem:
+            self._forget(problem)
+            return
+        self.face.say_problem("")
+        if self._outcome is None:
+            self.face.say_status("Comparing …")
+        layers, truth = self.selection.layers, self.selection.truth
+        request = Request(
+            number=self._asked,
+            read={arm: partial(plane_of, layer) for arm, layer in layers.items()},
+            tables=(layers["raw"].features.copy(), layers["preprocessed"].features.copy()),
+            rules=self.face.chosen_rules,
+            read_truth=None if truth is None else partial(plane_of, truth),
+            previous=self._outcome,
+        )
+        self._lane.submit(partial(compare, request))
+
+    def _receive(self, answer: Answer) -> None:
+        if answer.number != self._asked:
+            return
+        result, names = answer.result, self.selection.names
+        if isinstance(result, Failure):
+            self._forget(result.message)
+            return
+        layers = self.selection.layers
+        self.link.attach(layers, result)
+        if result is self._outcome:
+            self.face.show_status(result, names)
+            return
+        self._outcome = result
+        self.face.show_outcome(result, names)
+        if self.difference.layer is None:
+            self.difference.find(layers)
+        if self.difference.layer is not None:
+            self.show_difference()
+
+    def _forget(self, problem: str = "") -> None:
+        """Show no comparison, and say why."""
+        self._outcome = None
+        self.side_by_side.restore()
+        self.link.detach()
+        self.face.clear(self.selection.names)
+        self.face.say_problem(problem)
+
+    def show_difference(self) -> None:
+        """Add the difference layer, or bring it up to date."""
+        if self._outcome is not None:
+            layers = self.selection.layers
+            self.link.difference = self.difference.show(layers, self._outcome)
+
+    def toggle_side_by_side(self) -> None:
+        """Show both layers side by side, or the viewer as it was before."""
+        if self.side_by_side.on:
+            self.side_by_side.restore()
+        elif self._outcome is not None:
+            self.side_by_side.show(self.selection.layers)
+        self.face.side_by_side.setChecked(self.side_by_side.on)
+
+    def next_changed(self) -> None:
+        """Go to the next object that is not kept."""
+        self.face.table.step(1)
+
+    def previous_changed(self) -> None:
+        """Go to the object before that is not kept."""
+        self.face.table.step(-1)
+
+    def export(self, path: Path, kind: str) -> None:
+        """Write the comparison; nothing is written while there is none.
+
+        Parameters
+        ----------
+        path
+            The file; replaced if it exists.
+        kind
+            ``"csv"``, ``"json"`` or ``"png"``.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        if self._outcome is None:
+            return
+        layers = self.selection.layers
+        height, width = self._outcome.comparison.difference.shape
+        view = partial(export.backdrop, self._viewer, layers["raw"], (height, width))
+        export.write(path, kind, self._outcome, layers, view)
+
+    def _on_export(self, kind: str) -> None:
+        start = f"comparison.{kind}"
+        pattern = f"{kind.upper()} (*.{kind})"
+        chosen, _ = QFileDialog.getSaveFileName(self, export.KINDS[kind], start, pattern)
+        if not chosen:
+            return
+        path = Path(chosen)
+        path = path if path.suffix else path.with_suffix(f".{kind}")
+        try:
+            self.export(path, kind)
+        except OutputError as error:
+            self.face.say_problem(str(error))
+        else:
+            self.face.say_status(f"Saved {path.name}")
+
+    def _on_row(self, row: ObjectRow) -> None:
+        self.link.show(row, zoom=True)
+
+    def _on_picked(self, arm: Arm, label: int) -> None:
+        """Select what was clicked; the camera stays where it is."""
+        if self.face.table.select(arm, label):
+            row = self.face.table.selected
+            assert row is not None
+            self.link.show(row, zoom=False)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Compare what has changed out of sight."""
+        super().showEvent(event)
+        if self._joining is not None:
+            self._joining.start()
+        if self._outdated:
+            self.refresh()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Stop computing what nobody looks at."""
+        super().hideEvent(event)
+        if self._timer.isActive() or self._lane.busy:
+            self._outdated = True
+            self._timer.stop()
+            self._lane.cancel()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Let the viewer go when the dock is closed."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.side_by_side.restore()
+            _let_go(self._listeners, self._watched, self.link)
+
+    def _join(self) -> None:
+        self._joining = None
+        join_tabs(self)
+
+
+def _let_go(listeners: Listeners, watched: Listeners, link: Link, *_: object) -> None:
+    """Stop listening to viewer and layers: a closed dock must not answer them."""
+    listeners.clear()
+    watched.clear()
+    link.release()

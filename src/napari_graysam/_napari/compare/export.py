@@ -1,0 +1,91 @@
+"""The comparison as CSV, JSON and PNG files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam._napari.compare.compute import Outcome
+from napari_graysam._napari.compare.pairing import about, source_of
+from napari_graysam._napari.source import read_source
+from napari_graysam.comparison import ARMS, Arm
+from napari_graysam.errors import GraysamError
+from napari_graysam.recipe import ImageOptions
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+    from napari.viewer import Viewer
+
+KINDS: dict[str, str] = {
+    "csv": "Table of objects (CSV)",
+    "json": "Counts, changes and scores (JSON)",
+    "png": "Picture (PNG)",
+}
+
+
+def write(
+    path: Path,
+    kind: str,
+    outcome: Outcome,
+    layers: Mapping[Arm, Labels],
+    view: Callable[[], NDArray[np.uint8]],
+) -> None:
+    """Write a comparison whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file; replaced if it exists.
+    kind
+        One of `KINDS`.
+    outcome
+        What is written.
+    layers
+        The layers that were compared.
+    view
+        Returns the image behind a picture's outlines, uint8 (H, W).
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    from napari_graysam.comparison import comparison_csv, comparison_figure, comparison_json
+    from napari_graysam.files import atomic_path
+
+    names = {arm: layers[arm].name for arm in ARMS}
+    with atomic_path(path) as temporary:
+        if kind == "png":
+            views = dict.fromkeys(ARMS, view())
+            title = " vs ".join(names.values())
+            figure = comparison_figure(
+                outcome.comparison, outcome.labels, views, title=title, scores=outcome.scores
+            )
+            figure.savefig(temporary)
+            return
+        if kind == "csv":
+            text = comparison_csv(outcome.comparison)
+        else:
+            extra: dict[str, Any] = {"layers": names}
+            text = comparison_json(outcome.comparison, outcome.scores, **extra)
+        temporary.write_text(text, encoding="utf-8")
+
+
+def backdrop(viewer: Viewer, labels: Labels, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the image that a Labels layer lies on as uint8 (H, W); black if there is none."""
+    from napari_graysam.image import to_gray
+
+    image = source_of(viewer.layers, labels)
+    if image is not None and about(image).get("kind") != "second cell":
+        try:
+            source = read_source(viewer, image, ImageOptions())
+            pixels = to_gray(source.array, source.options).pixels
+        except GraysamError:
+            return np.zeros(shape, np.uint8)
+        if pixels.shape == shape:
+            return np.asarray(np.rint(pixels * 255), dtype=np.uint8)
+    return np.zeros(shape, np.uint8)

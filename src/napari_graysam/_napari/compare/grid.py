@@ -1,0 +1,108 @@
+"""Both layers side by side, each over its image, under one camera."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from napari_graysam._napari.compare.pairing import options_of, source_of
+from napari_graysam.comparison import ARMS, Arm
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Layer
+    from napari.viewer import Viewer
+
+_GRID = ("enabled", "stride", "shape", "spacing")
+_LINKED = ("contrast_limits", "gamma", "colormap")
+
+
+class SideBySide:
+    """napari's grid with two cells, whose cameras are one; put back as it was afterwards.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers are shown.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._order: list[Layer] = []
+        self._visible: list[tuple[Layer, bool]] = []
+        self._grid: dict[str, Any] = {}
+        self._copy: Image | None = None
+
+    @property
+    def on(self) -> bool:
+        """Whether both layers are shown side by side."""
+        return bool(self._grid)
+
+    def show(self, layers: dict[Arm, Labels]) -> None:
+        """Show each layer in a cell of its own, over the image that both lie on."""
+        self.restore()
+        viewer_layers, grid = self._viewer.layers, self._viewer.canvas.grid
+        self._grid = {name: getattr(grid, name) for name in _GRID}
+        self._order = list(viewer_layers)
+        self._visible = [(layer, layer.visible) for layer in viewer_layers]
+        cells: list[list[Layer]] = [[layers[arm]] for arm in ARMS]
+        image = source_of(viewer_layers, layers["raw"])
+        if image is not None:
+            self._copy = self._duplicate(image)
+            cells = [[image, layers["raw"]], [self._copy, layers["preprocessed"]]]
+        shown = [layer for cell in cells for layer in cell]
+        self._arrange([*shown, *(one for one in self._order if one not in shown)])
+        for layer in viewer_layers:
+            layer.visible = layer in shown
+        grid.stride, grid.shape, grid.spacing = len(cells[0]), (1, 2), 4
+        grid.enabled = True
+        self._viewer.fit_to_view(layers=[layers["raw"]])
+
+    def restore(self) -> None:
+        """Put layers, their order and their visibility back; does nothing if not shown."""
+        if not self.on:
+            return
+        viewer_layers, grid = self._viewer.layers, self._viewer.canvas.grid
+        grid.enabled = self._grid["enabled"]
+        for name in _GRID[1:]:
+            setattr(grid, name, self._grid[name])
+        if self._copy is not None and self._copy in viewer_layers:
+            with suppress(ValueError):
+                viewer_layers.unlink_layers([self._copy])
+            viewer_layers.remove(self._copy)
+        for layer, visible in self._visible:
+            if layer in viewer_layers:
+                layer.visible = visible
+        known = [layer for layer in self._order if layer in viewer_layers]
+        self._arrange([*known, *(one for one in viewer_layers if one not in known)])
+        self._grid, self._order, self._visible, self._copy = {}, [], [], None
+        self._viewer.fit_to_view()
+
+    def _duplicate(self, image: Image) -> Image:
+        """Add the image a second time, sharing its pixels and following its contrast."""
+        from napari.layers import Image
+
+        look = {name: getattr(image, name) for name in (*_LINKED, "interpolation2d")}
+        if image.rgb:
+            look = {}
+        copy = Image(
+            image.data,
+            name=f"{image.name} (second cell)",
+            rgb=image.rgb,
+            multiscale=image.multiscale,
+            metadata={"napari-graysam": {"kind": "second cell"}},
+            **options_of(image),
+            **look,
+        )
+        selection = set(self._viewer.layers.selection)
+        added: Image = self._viewer.add_layer(copy)
+        self._viewer.layers.selection = selection
+        if not image.rgb:
+            self._viewer.layers.link_layers([image, added], _LINKED)
+        return added
+
+    def _arrange(self, order: list[Layer]) -> None:
+        """Bring the viewer's layers into an order, moving only those out of place."""
+        layers = self._viewer.layers
+        for place, layer in enumerate(order):
+            if layers[place] != layer:
+                layers.move(layers.index(layer), place)

@@ -1,0 +1,219 @@
+"""Which layers belong together, and whether they can be compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam.comparison import ARMS, Arm
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Layer
+
+OURS = "napari-graysam"
+TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+_ARM_NAME = re.compile(r"^(?P<base>.*) \[(?P<arm>raw|preprocessed)\]")
+_ALIGNED = 1e-3
+"""Pixels by which layers that lie on each other may be apart."""
+
+
+def about(layer: Layer) -> dict[str, Any]:
+    """Return what this program has noted in a layer; empty for other layers."""
+    found = layer.metadata.get(OURS)
+    return found if isinstance(found, dict) else {}
+
+
+def arm_of(layer: Layer) -> Arm | None:
+    """Return the arm a result layer holds, by its metadata or else its name."""
+    arm = about(layer).get("arm")
+    if arm is None and (named := _ARM_NAME.match(layer.name)):
+        arm = named["arm"]
+    return next((known for known in ARMS if known == arm), None)
+
+
+def base_name(layer: Layer) -> str:
+    """Return the source's name from a result's, ``NAME`` from ``NAME [raw]``."""
+    named = _ARM_NAME.match(layer.name)
+    return named["base"] if named else layer.name
+
+
+def labels_layers(layers: Iterable[Layer]) -> list[Labels]:
+    """Return the Labels layers that can be compared: all but differences."""
+    from napari.layers import Labels
+
+    return [
+        layer
+        for layer in layers
+        if isinstance(layer, Labels) and about(layer).get("kind") != "difference"
+    ]
+
+
+def truth_among(layers: Iterable[Layer]) -> Labels | None:
+    """Return the newest layer that is marked as a ground truth."""
+    marked = [layer for layer in labels_layers(layers) if about(layer).get("ground_truth")]
+    return marked[-1] if marked else None
+
+
+def pair_among(layers: Iterable[Layer]) -> tuple[Labels | None, Labels | None]:
+    """Return the newest two arms of one image, or else the only two Labels layers.
+
+    A layer that is marked as a ground truth is never one of them.
+    """
+    candidates = [one for one in labels_layers(layers) if not about(one).get("ground_truth")]
+    arms: dict[str, dict[Arm, Labels]] = {}
+    for layer in candidates:
+        arm = arm_of(layer)
+        if arm is not None:
+            found = arms.setdefault(base_name(layer), {})
+            found[arm] = layer
+    for found in reversed(arms.values()):
+        if len(found) == len(ARMS):
+            return found["raw"], found["preprocessed"]
+    if len(candidates) == 2 and not arms:
+        return candidates[0], candidates[1]
+    return None, None
+
+
+def source_of(layers: Iterable[Layer], labels: Layer) -> Image | None:
+    """Return the image that a Labels layer lies on: the one named as its source, or the lowest."""
+    from napari.layers import Image
+
+    images = [
+        layer
+        for layer in layers
+        if isinstance(layer, Image)
+        and layer.ndim == labels.ndim
+        and (_covers(layer, labels) or layer.name == base_name(labels))
+    ]
+    source = about(labels).get("source_layer")
+    names = [source, base_name(labels)]
+    for name in names:
+        for layer in images:
+            if layer.name == name:
+                return layer
+    return images[0] if images else None
+
+
+def shape_of(layer: Layer) -> tuple[int, ...]:
+    """Return the shape of a layer's pixels, of the finest level where it has several."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    return tuple(int(length) for length in data.shape)
+
+
+def plane_axes(layer: Layer) -> tuple[int, int] | None:
+    """Return the axes of a layer's only plane; None if it has several planes."""
+    shape = shape_of(layer)
+    if len(shape) < 2:
+        return None
+    if len(shape) == 2:
+        return 0, 1
+    wide = [axis for axis, length in enumerate(shape) if length != 1]
+    if len(wide) > 2:
+        return None
+    while len(wide) < 2:
+        wide = sorted([*wide, max(set(range(len(shape))) - set(wide))])
+    return wide[0], wide[1]
+
+
+def plane_of(layer: Layer) -> NDArray[np.integer]:
+    """Read the (H, W) labels of a layer with one plane; the array is the caller's own."""
+    axes = plane_axes(layer)
+    assert axes is not None
+    data = layer.data[0] if layer.multiscale else layer.data
+    shape = shape_of(layer)
+    return np.array(data).reshape(shape[axes[0]], shape[axes[1]])
+
+
+def options_of(layer: Layer) -> dict[str, Any]:
+    """Return the keyword arguments that put another layer in the same place."""
+    return {name: getattr(layer, name) for name in TRANSFORM}
+
+
+def problem_with(first: Labels | None, second: Labels | None, truth: Labels | None) -> str:
+    """Say what keeps layers from being compared; empty if nothing does."""
+    if first is None or second is None:
+        return (
+            "Choose two Labels layers to compare, for example the raw and the preprocessed "
+            "result of one image."
+        )
+    if first == second:
+        return f"“{first.name}” is chosen twice: choose another Labels layer to compare it with."
+    chosen = [layer for layer in (first, second, truth) if layer is not None]
+    for layer in chosen:
+        if plane_axes(layer) is None:
+            return (
+                f"“{layer.name}” has the shape {shape_of(layer)}; planes are compared one by one. "
+                "Choose Labels layers of a single plane."
+            )
+    for other in chosen[1:]:
+        if text := _mismatch(first, other):
+            role = "the ground truth " if other == truth else ""
+            return text.format(other=f"{role}“{other.name}”")
+    return ""
+
+
+def _mismatch(first: Labels, other: Labels) -> str:
+    """Say how two layers do not lie on each other; ``{other}`` stands for the second one."""
+    one = f"“{first.name}”".replace("{", "{{").replace("}", "}}")
+    shapes = _plane_shape(first), _plane_shape(other)
+    if shapes[0] != shapes[1]:
+        sizes = [f"{height} × {width}" for height, width in shapes]
+        return (
+            f"{one} has {sizes[0]} pixels (height × width), {{other}} has {sizes[1]}. Choose "
+            "Labels layers of the same image, uncropped and unscaled."
+        )
+    if not _aligned(first, other):
+        return (
+            f"{one} has scale {_numbers(first)}, {{other}} has {_numbers(other)}: they do not lie "
+            "on each other. Give both layers the same scale and position, or choose others."
+        )
+    return ""
+
+
+def _plane_shape(layer: Layer) -> tuple[int, int]:
+    axes, shape = plane_axes(layer), shape_of(layer)
+    assert axes is not None
+    return shape[axes[0]], shape[axes[1]]
+
+
+def _numbers(layer: Layer) -> str:
+    """Write scale and, where there is one, position of a layer."""
+    axes = plane_axes(layer)
+    assert axes is not None
+    scale = " × ".join(f"{layer.scale[axis]:g}" for axis in axes)
+    translate = [layer.translate[axis] for axis in axes]
+    return scale + (f" at ({translate[0]:g}, {translate[1]:g})" if any(translate) else "")
+
+
+def _corners(layer: Layer) -> NDArray[np.float64]:
+    """Place a layer's corner pixels in the world, along the axes of its plane."""
+    axes, shape = plane_axes(layer), shape_of(layer)
+    assert axes is not None
+    corners = []
+    for row in (0, shape[axes[0]]):
+        for column in (0, shape[axes[1]]):
+            point = np.zeros(len(shape))
+            point[list(axes)] = row, column
+            corners.append(np.asarray(layer.data_to_world(point))[list(axes)])
+    return np.array(corners, dtype=np.float64)
+
+
+def _aligned(first: Labels, other: Labels) -> bool:
+    """Whether the corners of two layers meet, to a small part of a pixel."""
+    one, two = _corners(first), _corners(other)
+    height, width = _plane_shape(first)
+    pixel = np.linalg.norm(one[3] - one[0]) / np.hypot(height, width)
+    return bool(np.abs(one - two).max() <= _ALIGNED * max(pixel, np.finfo(float).tiny))
+
+
+def _covers(image: Image, labels: Layer) -> bool:
+    """Whether an image has the pixels of a Labels layer, in one of its planes."""
+    axes = plane_axes(labels)
+    if axes is None:
+        return False
+    shape, other = shape_of(labels), shape_of(image)
+    return all(shape[axis] == other[axis] for axis in axes)
