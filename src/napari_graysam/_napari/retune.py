@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -92,7 +93,8 @@ class Retuner:
         """Follow nothing more."""
         self._state.recipe_changed.disconnect(self._follow, missing_ok=True)
         self._state.region_changed.disconnect(self._on_region, missing_ok=True)
-        self._settled.stop()
+        with suppress(RuntimeError):  # Qt may have deleted the timer at the program's end.
+            self._settled.stop()
         self._lane.cancel()
         self._measuring.cancel()
 
