@@ -99,7 +99,7 @@ def segment(panel: Any) -> None:
     def finished() -> bool:
         return not panel.state.running and set(panel.state.results) == {"raw", "preprocessed"}
 
-    panel.run.run("raw", "preprocessed")
+    panel.run.run()
     wait(finished)
 
 

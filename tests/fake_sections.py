@@ -45,7 +45,7 @@ class Run(_Section):
         super().__init__(state)
         self.calls: list[str] = []
         self.bases: dict[str, SimpleNamespace] = {}
-        self.new_layers = QCheckBox()
+        self.native.new_layers = QCheckBox()
         self.retuner = SimpleNamespace(basis=self.bases.get)
 
     def run(self) -> None:

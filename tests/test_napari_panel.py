@@ -1,12 +1,16 @@
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import fake_sections
 import pytest
+from app_model.types import KeyBinding
+from fake_results import placement, result, square
 from npe2 import PluginManifest
 
 from napari_graysam._napari import settings
+from napari_graysam._napari.keys import SHORTCUTS
 from napari_graysam._napari.panel import MINIMUM_WIDTH, SegmentPanel
 from napari_graysam.recipe import Recipe
 
@@ -86,12 +90,12 @@ def test_what_was_set_comes_back_at_the_next_start(panel):
     panel.state.change({"generator.points_per_side": 5})
     panel.folds["Thresholds"].expand(animate=False)
     panel.folds["Image"].collapse(animate=False)
-    panel.run.new_layers.setChecked(True)
+    panel.run.native.new_layers.setChecked(True)
     panel.save()
     again = SegmentPanel(panel.state.viewer, **FAKES)
     assert again.state.recipe.generator.points_per_side == 5
     assert unfolded(again) == ["Preprocessing", "Thresholds"]
-    assert again.run.new_layers.isChecked()
+    assert again.run.native.new_layers.isChecked()
 
 
 def test_changes_are_saved_after_a_moment(panel, qtbot):
@@ -123,6 +127,52 @@ def test_a_changed_preference_reaches_the_open_panel(
     panel = SegmentPanel(make_napari_viewer_proxy(), **FAKES)
     settings.plugin_settings().models.device = "cpu"
     assert panel.state.recipe.model.device == "cpu"
+
+
+def press(viewer, name):
+    """Press one of the panel's keys on the viewer."""
+    viewer.keymap[KeyBinding.from_str(SHORTCUTS[name].key)](viewer)
+
+
+def test_keys_run_cancel_preview_and_switch(panel):
+    for name in ("run", "cancel", "arms", "preview", "why"):
+        press(panel.state.viewer, name)
+    assert panel.run.calls == ["run", "cancel", "arms"]
+    assert panel.sections[1].toggled
+    assert panel.inspector.active
+    assert not panel.inspector.isHidden()
+
+
+def test_a_closed_panel_leaves_no_keys_and_no_clicks(panel):
+    viewer = panel.state.viewer
+    before = len(viewer.mouse_drag_callbacks)
+    panel.why.setChecked(True)
+    assert len(viewer.mouse_drag_callbacks) == before + 1
+    assert len(viewer.keymap) == len(SHORTCUTS)
+    viewer.window.remove_dock_widget(panel)
+    assert len(viewer.mouse_drag_callbacks) == before
+    assert len(viewer.keymap) == 0
+
+
+def test_next_and_previous_centre_the_view_on_what_differs(panel):
+    viewer = panel.state.viewer
+    place = placement((40, 60), scale=(2, 3), translate=(100, 0))
+    panel.run.bases.update(preprocessed=SimpleNamespace(source=SimpleNamespace(placement=place)))
+    same, lost, gained = square(0, 0), square(10, 20), square(30, 40)
+    panel.state.set_result("raw", result((same, lost)))
+    panel.state.set_result("preprocessed", result((same, gained)))
+    where = {"gained": (100 + 2 * 31.5, 3 * 41.5), "lost": (100 + 2 * 11.5, 3 * 21.5)}
+    for name, change in (("next", "gained"), ("next", "lost"), ("next", "gained")):
+        press(viewer, name)
+        assert tuple(viewer.scene.camera.center)[-2:] == pytest.approx(where[change])
+        assert change in panel.message.text
+    press(viewer, "previous")
+    assert "2 of 2: lost (raw 2)" in panel.message.text
+
+
+def test_without_two_results_next_says_what_to_do(panel):
+    press(panel.state.viewer, "next")
+    assert "Segment both first" in panel.message.text
 
 
 def test_importing_the_panel_loads_no_torch():

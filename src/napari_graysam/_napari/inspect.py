@@ -1,4 +1,4 @@
-""" "Why is this unmasked?": every candidate under a pixel, and what became of it."""
+"""The tool that answers "Why is this unmasked?": what became of every candidate at a pixel."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from napari_graysam._napari.state import PanelState
 from napari_graysam._napari.verdict_table import VerdictTable
 from napari_graysam.comparison import ARMS
 from napari_graysam.errors import GraysamError
+from napari_graysam.recipe import Recipe
 
 if TYPE_CHECKING:
     from napari_graysam._napari.source import Placement
@@ -193,26 +194,55 @@ class Inspector(QWidget):
 
     def _show_buttons(self, verdict: Verdict | None) -> None:
         self.keep.setEnabled(verdict is not None and verdict.label is None)
-        self.loosen.setEnabled(verdict is not None and bool(verdict.loosen))
-        values = verdict.loosen if verdict is not None and verdict.loosen else {}
-        changes = ", ".join(f"{path} = {value}" for path, value in values.items())
-        self.loosen.setToolTip(
-            f"Change {changes}: then this mask passes."
-            if changes
-            else "Change the parameter that dropped this mask, by as little as needed."
-        )
+        self.loosen.setEnabled(verdict is not None and verdict.parameter is not None)
+        self.loosen.setToolTip(_loosening(verdict))
 
     def _keep(self) -> None:
-        verdict = self.table.verdict
-        if verdict is not None:
-            recipe = self._state.recipe
-            labels = recipe.labels.replace(keep=(*recipe.labels.keep, verdict.name))
-            self._state.recipe = recipe.replace(labels=labels)
+        """Name the chosen candidate in the recipe, so that no filter drops it."""
+        found = self._chosen()
+        if found is None:
+            return
+        verdict, result = found
+        try:
+            name = result.tuner.name_of(verdict.candidate)
+        except GraysamError as error:
+            self._state.problem.emit(str(error))
+            return
+        recipe = self._state.recipe
+        labels = recipe.labels.replace(keep=(*recipe.labels.keep, name))
+        self._state.recipe = recipe.replace(labels=labels)
 
     def _loosen(self) -> None:
-        verdict = self.table.verdict
-        if verdict is not None and verdict.loosen:
-            self._state.change(verdict.loosen)
+        """Change what dropped the chosen candidate, one filter after the other."""
+        found = self._chosen()
+        if found is None:
+            return
+        verdict, result = found
+        recipe = self._state.recipe
+        values = result.tuner.loosening(verdict.candidate, recipe.generator, recipe.labels)
+        if values is None:
+            self._state.problem.emit(
+                "No value of a threshold lets this mask pass: use “Keep this one”."
+            )
+        else:
+            self._state.change(values)
+
+    def _chosen(self) -> tuple[Verdict, Any] | None:
+        """Return the chosen candidate and the result that it belongs to."""
+        arm, verdict = self._chosen_arm(), self.table.verdict
+        if arm is None or verdict is None:
+            return None
+        return verdict, self._state.results[arm]
+
+
+def _loosening(verdict: Verdict | None) -> str:
+    """Say what loosening would change."""
+    text = "Change the parameter that dropped this mask, by as little as needed"
+    if verdict is None or verdict.parameter is None:
+        return text
+    part, name = verdict.parameter.split(".")
+    title = type(getattr(Recipe(), part)).model_fields[name].title
+    return f"{text}:\n{title} becomes {verdict.loosened}"
 
 
 def _summary(x: int, y: int, verdicts: Sequence[Verdict]) -> str:

@@ -79,7 +79,7 @@ class SegmentPanel(QWidget):
         self.sections: tuple[Any, ...] = tuple(kind(self.state) for kind in types)
         run_type: Any = _load(RUN) if run is None else run
         self.run = run_type(self.state)
-        self.run.new_layers.setChecked(session.panel.new_layers)
+        self.run.native.new_layers.setChecked(session.panel.new_layers)
         self.folds = {one.title: Fold(one.title, one.native) for one in self.sections}
         self.inspector = Inspector(self.state, self._placement)
         self.walk = Walk(self.state)
@@ -147,7 +147,7 @@ class SegmentPanel(QWidget):
     def _connect(self) -> None:
         self.why.toggled.connect(lambda on: setattr(self.inspector, "active", on))
         self.help.clicked.connect(lambda: KeyHelp(self).show())
-        self.run.new_layers.toggled.connect(self._save_soon)
+        self.run.native.new_layers.toggled.connect(self._save_soon)
         self.state.problem.connect(self._on_problem)
         self.state.recipe_changed.connect(self._on_recipe)
         for fold in self.folds.values():
@@ -199,7 +199,7 @@ class SegmentPanel(QWidget):
         unfolded = tuple(title for title, fold in self.folds.items() if fold.isExpanded())
         panel = settings.PanelOptions(
             unfolded=unfolded,
-            new_layers=self.run.new_layers.isChecked(),
+            new_layers=self.run.native.new_layers.isChecked(),
             preferences=self._preferences,
         )
         try:

@@ -72,11 +72,11 @@ class VerdictTable(QTableWidget):
         for row, verdict in enumerate(verdicts):
             for column, text in enumerate(_cells(verdict)):
                 item = QTableWidgetItem(text)
-                item.setToolTip(verdict.reason)
+                item.setToolTip(_sentence(verdict.text))
                 self.setItem(row, column, item)
-        names = [verdict.name for verdict in verdicts]
-        if before is not None and before.name in names:
-            self.selectRow(names.index(before.name))
+        candidates = [verdict.candidate for verdict in verdicts]
+        if before is not None and before.candidate in candidates:
+            self.selectRow(candidates.index(before.candidate))
         self._on_choice()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -93,4 +93,8 @@ class VerdictTable(QTableWidget):
 def _cells(verdict: Verdict) -> tuple[str, ...]:
     label = "–" if verdict.label is None else str(verdict.label)
     scores = f"{verdict.predicted_iou:.2f}", f"{verdict.stability:.2f}"
-    return label, *scores, f"{verdict.mask.area}", verdict.reason
+    return label, *scores, str(verdict.area), _sentence(verdict.text)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

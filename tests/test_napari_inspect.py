@@ -1,0 +1,250 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from fake_results import SHAPE, placement, result, square
+
+from napari_graysam._napari.inspect import Inspector
+from napari_graysam._napari.state import PanelState
+from napari_graysam.errors import ProposalsError
+from napari_graysam.recipe import KeptMask
+from napari_graysam.select.verdicts import Verdict
+
+SCALE, SHIFT = np.array((2.0, 0.5)), np.array((10.0, -5.0))
+OBJECT, DIM, TWIN = square(4, 6, 12), square(6, 8, 6), square(5, 6, 12)
+
+
+def verdict(candidate, mask, **said):
+    return Verdict(
+        candidate=candidate,
+        predicted_iou=0.91 - candidate / 10,
+        stability=0.95,
+        area=mask.area,
+        box=mask.box,
+        point=(0, 0),
+        draw=lambda: mask,
+        **said,
+    )
+
+
+VERDICTS = (
+    verdict(0, OBJECT, reason="object", text="object 1", label=1),
+    verdict(
+        1,
+        DIM,
+        reason="predicted_iou",
+        text="predicted IoU 0.74 < 0.80",
+        parameter="generator.pred_iou_thresh",
+        loosened=0.73,
+    ),
+    verdict(2, TWIN, reason="cut_off", text="cut off at the edge of its crop"),
+)
+
+
+class Tuner:
+    """Knows the candidates of `VERDICTS`, which lie where their masks are."""
+
+    def __init__(self):
+        self.complete = True
+
+    def candidates_at(self, x, y, generator, labels):
+        def covers(mask):
+            x0, y0, x1, y1 = mask.box
+            return x0 <= x < x1 and y0 <= y < y1
+
+        return [one for one in VERDICTS if covers(one.mask)]
+
+    def loosening(self, candidate, generator, labels):
+        parameter = VERDICTS[candidate].parameter
+        return None if parameter is None else {parameter: VERDICTS[candidate].loosened}
+
+    def name_of(self, candidate):
+        if not self.complete:
+            raise ProposalsError("made with floors")
+        return KeptMask(point=(candidate, 0))
+
+
+@pytest.fixture
+def state(make_napari_viewer_proxy):
+    state = PanelState(make_napari_viewer_proxy())
+    state.viewer.add_image(np.zeros(SHAPE), scale=SCALE, translate=SHIFT)
+    return state
+
+
+@pytest.fixture
+def inspector(state, qtbot):
+    """An active inspector of a preprocessed result that lies shifted and scaled."""
+    place = placement(scale=SCALE, translate=SHIFT)
+    inspector = Inspector(state, lambda arm: place)
+    qtbot.addWidget(inspector)
+    state.set_result("preprocessed", result((OBJECT,), tuner=Tuner()))
+    inspector.active = True
+    return inspector
+
+
+def click(inspector, x, y, drag=0):
+    """Press and release the mouse over a pixel."""
+    event = SimpleNamespace(
+        type="mouse_press",
+        position=SHIFT + SCALE * (y, x),
+        pos=np.zeros(2),
+        button=1,
+        modifiers=(),
+    )
+    steps = [
+        callback(inspector._state.viewer, event)
+        for callback in inspector._state.viewer.mouse_drag_callbacks
+        if getattr(callback, "__self__", None) is inspector
+    ]
+    for step in steps:
+        next(step)
+        event.type, event.pos = "mouse_move", np.array((drag, 0))
+        next(step, None)
+        event.type = "mouse_release"
+        next(step, None)
+
+
+def rows(inspector):
+    table = inspector.table
+    return [
+        [table.item(row, column).text() for column in range(table.columnCount())]
+        for row in range(table.rowCount())
+    ]
+
+
+def drawn(state):
+    """Return the world coordinates that the candidate layer covers, by its pixels' centres."""
+    layers = [layer for layer in state.viewer.layers if layer.name == "candidate"]
+    if not layers or not layers[0].visible:
+        return None
+    return {tuple(layers[0].data_to_world(at)) for at in np.argwhere(layers[0].data)}
+
+
+def world(mask):
+    return {
+        tuple(SHIFT + SCALE * (y + mask.box[1], x + mask.box[0])) for y, x in np.argwhere(mask.bits)
+    }
+
+
+def test_a_click_lists_what_became_of_every_candidate(inspector):
+    click(inspector, 9, 7)
+    assert rows(inspector) == [
+        ["1", "0.91", "0.95", "144", "Object 1"],
+        ["–", "0.81", "0.95", "36", "Predicted IoU 0.74 < 0.80"],
+        ["–", "0.71", "0.95", "144", "Cut off at the edge of its crop"],
+    ]
+    assert "x 9, y 7: 3 candidates, 1 in the result" in inspector.text.text()
+    click(inspector, 6, 4)
+    assert [row[0] for row in rows(inspector)] == ["1"]
+
+
+def test_a_place_without_candidates_or_outside_is_said(inspector):
+    click(inspector, 50, 30)
+    assert rows(inspector) == []
+    assert "no candidate covers it" in inspector.text.text()
+    click(inspector, 60, 30)
+    assert "outside" in inspector.text.text()
+
+
+def test_a_drag_asks_nothing(inspector):
+    click(inspector, 9, 7, drag=20)
+    assert rows(inspector) == []
+
+
+def test_without_a_result_the_tool_says_run_first(state, qtbot):
+    inspector = Inspector(state, lambda arm: None)
+    qtbot.addWidget(inspector)
+    inspector.active = True
+    assert "segment the image first" in inspector.text.text()
+    click(inspector, 9, 7)
+    assert "segment the image first" in inspector.text.text()
+
+
+def test_a_chosen_candidate_is_drawn_where_it_lies(inspector, state):
+    click(inspector, 9, 7)
+    selected = list(state.viewer.layers.selection)
+    assert drawn(state) is None
+    for row, one in enumerate(VERDICTS):
+        inspector.table.selectRow(row)
+        assert drawn(state) == world(one.mask)
+    assert list(state.viewer.layers.selection) == selected
+
+
+def test_a_hovered_candidate_is_drawn_until_the_mouse_leaves(inspector, state):
+    from qtpy.QtCore import QEvent
+    from qtpy.QtWidgets import QApplication
+
+    click(inspector, 9, 7)
+    inspector.table.cellEntered.emit(2, 0)
+    assert drawn(state) == world(TWIN)
+    QApplication.sendEvent(inspector.table.viewport(), QEvent(QEvent.Type.Leave))
+    assert drawn(state) is None
+
+
+def test_switching_the_tool_off_removes_the_layer_and_the_list(inspector, state):
+    click(inspector, 9, 7)
+    inspector.table.selectRow(1)
+    inspector.active = False
+    assert [layer.name for layer in state.viewer.layers] == ["Image"]
+    assert rows(inspector) == []
+    click(inspector, 9, 7)
+    assert rows(inspector) == []
+
+
+def test_the_user_may_delete_the_candidate_layer(inspector, state):
+    click(inspector, 9, 7)
+    inspector.table.selectRow(0)
+    state.viewer.layers.remove("candidate")
+    inspector.table.selectRow(1)
+    assert drawn(state) == world(DIM)
+
+
+def test_keep_records_the_candidate_in_the_recipe(inspector, state):
+    click(inspector, 9, 7)
+    assert not inspector.keep.isEnabled()
+    inspector.table.selectRow(1)
+    inspector.keep.click()
+    assert state.recipe.labels.keep == (KeptMask(point=(1, 0)),)
+    inspector.table.selectRow(0)
+    assert not inspector.keep.isEnabled()
+
+
+def test_a_candidate_that_cannot_be_kept_is_explained(inspector, state):
+    problems = []
+    state.problem.connect(problems.append)
+    state.results["preprocessed"].tuner.complete = False
+    click(inspector, 9, 7)
+    inspector.table.selectRow(1)
+    inspector.keep.click()
+    assert problems == ["made with floors"]
+    assert state.recipe.labels.keep == ()
+
+
+def test_loosen_changes_the_parameter_that_dropped_it(inspector, state):
+    click(inspector, 9, 7)
+    inspector.table.selectRow(2)
+    assert not inspector.loosen.isEnabled()
+    inspector.table.selectRow(1)
+    assert "becomes 0.73" in inspector.loosen.toolTip()
+    inspector.loosen.click()
+    assert state.recipe.generator.pred_iou_thresh == 0.73
+
+
+def test_a_new_result_is_asked_again_and_the_choice_stays(inspector, state):
+    click(inspector, 9, 7)
+    inspector.table.selectRow(1)
+    state.set_result("preprocessed", result((OBJECT, DIM), tuner=Tuner()))
+    assert inspector.table.verdict is VERDICTS[1]
+    state.set_result("preprocessed", None)
+    assert rows(inspector) == []
+
+
+def test_either_arm_can_be_asked(inspector, state):
+    assert inspector.arm.isHidden()
+    state.set_result("raw", result((OBJECT,)))
+    assert not inspector.arm.isHidden()
+    assert inspector.arm.currentText() == "preprocessed"
+    click(inspector, 9, 7)
+    inspector.arm.setCurrentText("raw")
+    inspector.arm.activated.emit(1)
+    assert "kept no candidates" in inspector.text.text()
