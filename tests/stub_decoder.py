@@ -218,3 +218,20 @@ def differences(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> lis
         for key in other
         if key not in one or not same(one[key], other[key])
     ] + [f"record {n}: keys" for n, one in enumerate(ours) if set(one) != set(theirs[n])]
+
+
+def nearly_equal(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> list[str]:
+    """List where records differ by more than rounding: order, scores, or two pixels of a mask."""
+    import numpy as np
+
+    if len(ours) != len(theirs):
+        return [f"{len(ours)} records instead of {len(theirs)}"]
+    found = []
+    for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+        if one["point_coords"] != other["point_coords"]:
+            found.append(f"record {number}: point_coords")
+        if abs(one["predicted_iou"] - other["predicted_iou"]) > 1e-4:
+            found.append(f"record {number}: predicted_iou")
+        if np.count_nonzero(one["segmentation"] != other["segmentation"]) > 2:
+            found.append(f"record {number}: segmentation")
+    return found

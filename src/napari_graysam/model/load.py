@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -56,6 +56,8 @@ class LoadedModel:
         Number of parameters in memory.
     record
         The facts that make a result repeatable, ready for JSON.
+    arithmetic
+        "exact" or "fast", as in `ModelOptions`.
     """
 
     model: SAM2Base
@@ -66,6 +68,14 @@ class LoadedModel:
     sha256: str
     parameters: int
     record: dict[str, Any]
+    arithmetic: str = "exact"
+
+    def calculating(self, arithmetic: str) -> LoadedModel:
+        """Return the same model with another arithmetic; itself where that is its own."""
+        if arithmetic == self.arithmetic:
+            return self
+        record = {**self.record, "arithmetic": arithmetic}
+        return replace(self, arithmetic=arithmetic, record=record)
 
 
 class _Source(NamedTuple):
@@ -130,7 +140,7 @@ def load_steps(options: ModelOptions) -> Generator[Progress, None, LoadedModel]:
             _loaded.popitem(last=False)
         model = _loaded[key]
     yield Progress("load", 1, 1)
-    return model
+    return model.calculating(options.arithmetic)
 
 
 def _find(options: ModelOptions) -> Generator[Progress, None, _Source]:
@@ -188,6 +198,7 @@ def _load(source: _Source, device: torch.device, dtype: torch.dtype) -> LoadedMo
             "image_size": int(model.image_size),
             "device": str(device),
             "precision": str(dtype).removeprefix("torch."),
+            "arithmetic": "exact",
             "licence": source.entry.licence if source.published and source.entry else None,
         },
     )

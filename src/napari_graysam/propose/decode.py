@@ -9,10 +9,11 @@ from torch import Tensor
 
 from napari_graysam.errors import DeviceError
 from napari_graysam.model import LoadedModel
+from napari_graysam.propose.decoder import ImageSide, answer, draw, image_side, understood
 from napari_graysam.propose.encode import Features, autocast
 
-# Larger batches fall out of a processor's cache.
-_CPU_POINTS = 4
+# Image tokens of a batch on a CPU: more fall out of the processor's cache.
+_CPU_TOKENS = 8 * 64 * 64
 _MPS_POINTS = 16
 _CUDA_POINTS = 64
 # What the decoder allocates for a point at a frame of 1024 pixels in float32, at its peak.
@@ -69,7 +70,7 @@ def out_of_memory(error: RuntimeError) -> bool:
 def batch_size(model: LoadedModel) -> int:
     """Choose how many points go through the decoder at once on the model's device."""
     if model.device.type == "cpu":
-        return _CPU_POINTS
+        return max(1, _CPU_TOKENS // (model.image_size // 16) ** 2)
     if model.device.type != "cuda":
         return _MPS_POINTS
     free, _ = torch.cuda.mem_get_info(model.device)
@@ -77,97 +78,124 @@ def batch_size(model: LoadedModel) -> int:
     return max(1, min(_CUDA_POINTS, int(free / 2 / (_BYTES_A_POINT * frames))))
 
 
-def decode(
-    points: Tensor,
-    features: Features,
-    model: LoadedModel,
-    *,
-    multimask: bool,
-    prompts: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Ask the model which masks lie at some points.
+class Decoder:
+    """Asks a model which masks lie at some points of one crop.
 
     Parameters
     ----------
-    points
-        float32 (B, 2), ``(x, y)`` in pixels of the model's frame.
     features
-        Of the crop that the points lie in.
+        Of the crop.
     model
         A SAM 2 model on its device.
     multimask
         Three masks a point instead of one.
-    prompts
-        (B, h, w) logits of an earlier answer, to be refined.
-
-    Returns
-    -------
-    logits
-        (B, M, h, w) at a quarter of the frame's resolution, M 3 or 1.
-    predicted_iou
-        (B, M).
+    use_m2m
+        Show the model its masks once more, each with its point ("mask to mask").
     """
-    network = model.model
-    count = len(points)
-    labels = torch.ones((count, 1), dtype=torch.int, device=points.device)
-    with torch.no_grad(), autocast(model):
-        sparse, dense = network.sam_prompt_encoder(
-            points=(points[:, None], labels),
-            boxes=None,
-            masks=None if prompts is None else prompts[:, None],
+
+    def __init__(
+        self, features: Features, model: LoadedModel, *, multimask: bool, use_m2m: bool
+    ) -> None:
+        self.features = features
+        self.model = model
+        self.multimask = multimask
+        self.use_m2m = use_m2m
+        self.image: ImageSide | None = None
+        if multimask and not use_m2m and understood(model.model.sam_mask_decoder):
+            with torch.no_grad(), autocast(model):
+                _, dense = self._prompts(torch.zeros((1, 2), device=model.device))
+                self.image = image_side(model.model.sam_mask_decoder, features, dense)
+
+    def decode(self, points: Tensor, floor: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the masks at some points whose predicted IoU exceeds a floor.
+
+        Parameters
+        ----------
+        points
+            float32 (B, 2), ``(x, y)`` in pixels of the model's frame.
+        floor
+            Of predicted IoU; 0 keeps all.
+
+        Returns
+        -------
+        logits
+            (K, h, w) at a quarter of the frame's resolution; by point, then by mask.
+        predicted_iou
+            (K,).
+        point
+            int64 (K,), which point each is of.
+        """
+        with torch.no_grad(), autocast(self.model):
+            if self.image is not None:
+                return self._sparing(self.image, points, floor)
+            logits, predicted_iou = self._whole(points)
+            if self.use_m2m:
+                logits, predicted_iou = self._refine(points, logits)
+        kept = _above(predicted_iou, floor)
+        return logits[kept], predicted_iou[kept], kept.nonzero()[:, 0]
+
+    def _sparing(
+        self, image: ImageSide, points: Tensor, floor: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw masks only at points where one is worth keeping."""
+        decoder = self.model.model.sam_mask_decoder
+        sparse, _ = self._prompts(points)
+        answers = answer(decoder, image, sparse, absorbed=self.model.arithmetic == "fast")
+        predicted_iou = answers.predicted_iou[:, 1:]
+        kept = _above(predicted_iou, floor)
+        live = kept.any(1).nonzero()[:, 0]
+        logits = draw(decoder, image, answers, live)[:, 1:]
+        return logits[kept[live]], predicted_iou[kept], kept.nonzero()[:, 0]
+
+    def _prompts(self, points: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the prompt encoder's embeddings of points and mask prompts."""
+        labels = torch.ones((len(points), 1), dtype=torch.int, device=points.device)
+        sparse, dense = self.model.model.sam_prompt_encoder(
+            points=(points[:, None], labels), boxes=None, masks=masks
         )
+        return sparse, dense
+
+    def _whole(self, points: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return logits (B, M, h, w) and predicted IoU (B, M) by the model's own decoder."""
+        sparse, dense = self._prompts(points, masks)
+        count, features = len(points), self.features
         # One embedding seen by all prompts: values and layout are those of
         # `repeat_image=True`, whose copies it saves.
         embedding = (
             features.embedding if count == 1 else features.contiguous.expand(count, -1, -1, -1)
         )
-        logits, predicted_iou, _, _ = network.sam_mask_decoder(
+        logits, predicted_iou, _, _ = self.model.model.sam_mask_decoder(
             image_embeddings=embedding,
             image_pe=features.position,
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            multimask_output=multimask,
+            multimask_output=self.multimask and masks is None,
             repeat_image=False,
             high_res_features=features.high_resolution,
         )
-    return logits, predicted_iou
+        return logits, predicted_iou
 
-
-def refine(
-    points: Tensor, logits: Tensor, features: Features, model: LoadedModel, batch: int
-) -> tuple[Tensor, Tensor]:
-    """Show the model its masks once more, each with its point ("mask to mask").
-
-    Parameters
-    ----------
-    points
-        float32 (B, 2), in pixels of the model's frame.
-    logits
-        (B, M, h, w), the answers to them.
-    features, model
-        As in `decode`.
-    batch
-        Masks to refine at once.
-
-    Returns
-    -------
-    logits
-        (B, M, h, w), refined.
-    predicted_iou
-        (B, M), of the refined masks.
-    """
-    count, masks = logits.shape[:2]
-    prompts = logits.flatten(0, 1).clamp(-_PROMPT_LIMIT, _PROMPT_LIMIT)
-    repeated = points.repeat_interleave(masks, dim=0)
-    answers = [
-        decode(some_points, features, model, multimask=False, prompts=some)
-        for some_points, some in zip(
-            torch.split(repeated, batch), torch.split(prompts, batch), strict=True
+    def _refine(self, points: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return masks (B, M, h, w) refined with themselves as prompts, and their IoU."""
+        count, masks = logits.shape[:2]
+        prompts = logits.flatten(0, 1)[:, None].clamp(-_PROMPT_LIMIT, _PROMPT_LIMIT)
+        repeated = points.repeat_interleave(masks, dim=0)
+        answers = [
+            self._whole(some_points, some)
+            for some_points, some in zip(
+                torch.split(repeated, count), torch.split(prompts, count), strict=True
+            )
+        ]
+        refined = torch.cat([answer for answer, _ in answers])
+        predicted_iou = torch.cat([iou for _, iou in answers])
+        return (
+            refined.reshape(count, masks, *refined.shape[-2:]),
+            predicted_iou.reshape(count, masks),
         )
-    ]
-    refined = torch.cat([answer for answer, _ in answers])
-    predicted_iou = torch.cat([iou for _, iou in answers])
-    return (
-        refined.reshape(count, masks, *refined.shape[-2:]),
-        predicted_iou.reshape(count, masks),
-    )
+
+
+def _above(predicted_iou: Tensor, floor: float) -> Tensor:
+    """Tell which scores exceed a floor; 0 lets all pass."""
+    if floor > 0:
+        return predicted_iou > floor
+    return torch.ones_like(predicted_iou, dtype=torch.bool)

@@ -19,11 +19,11 @@ from torch import Tensor
 from napari_graysam.errors import DeviceError, ImageError
 from napari_graysam.model import LoadedModel
 from napari_graysam.part import Progress
-from napari_graysam.propose.decode import Batches, batch_size, decode, out_of_memory, refine
+from napari_graysam.propose.decode import Batches, Decoder, batch_size, out_of_memory
 from napari_graysam.propose.encode import Features, encode
 from napari_graysam.propose.grid import Crop, crops
 from napari_graysam.propose.proposals import Proposals, masks_together
-from napari_graysam.propose.statistics import area_and_box, stability
+from napari_graysam.propose.statistics import measure
 from napari_graysam.recipe import GeneratorOptions
 
 
@@ -113,8 +113,13 @@ def propose(
     total, done = sum(len(crop.points) for crop in todo), 0
     for number, crop in enumerate(todo):
         yield Progress("encode", number, len(todo))
-        features = _encode(view, crop, model)
-        for candidates, count in _decode_crop(crop, features, settings, batches):
+        decoder = Decoder(
+            _encode(view, crop, model),
+            model,
+            multimask=options.multimask_output,
+            use_m2m=options.use_m2m,
+        )
+        for candidates, count in _decode_crop(crop, decoder, settings, batches):
             found.append(candidates)
             done += count
             yield Progress("decode", done, total)
@@ -145,14 +150,14 @@ def _encode(view: npt.NDArray[np.uint8], crop: Crop, model: LoadedModel) -> Feat
 
 
 def _decode_crop(
-    crop: Crop, features: Features, settings: _Settings, batches: Batches
+    crop: Crop, decoder: Decoder, settings: _Settings, batches: Batches
 ) -> Generator[tuple[_Candidates, int], None, None]:
     """Yield the candidates of each batch of a crop's points, and how many points it had."""
     start = 0
     while start < len(crop.points):
         points = crop.points[start : start + batches.size]
         try:
-            candidates = _decode_batch(points, crop, features, settings, batches.size)
+            candidates = _decode_batch(points, crop, decoder, settings)
         except RuntimeError as error:
             batches.halve(error)
             continue
@@ -161,44 +166,30 @@ def _decode_crop(
 
 
 def _decode_batch(
-    points: npt.NDArray[np.float64],
-    crop: Crop,
-    features: Features,
-    settings: _Settings,
-    batch: int,
+    points: npt.NDArray[np.float64], crop: Crop, decoder: Decoder, settings: _Settings
 ) -> _Candidates:
     """Decode some points, then filter and measure their masks."""
     options, model = settings.options, settings.model
     point = torch.as_tensor(points, dtype=torch.float32, device=model.device)
     prompts = _to_frame(point, crop.size, model.image_size)
-    answer = decode(prompts, features, model, multimask=options.multimask_output)
-    if options.use_m2m:
-        answer = refine(prompts, answer[0], features, model, batch)
-    point = point.repeat_interleave(answer[0].shape[1], dim=0)
-    logits, iou = answer[0].flatten(0, 1), answer[1].flatten(0, 1)
-    cut, group = options.mask_threshold, masks_together(options)
-
-    kept = (
-        iou > settings.iou_floor
-        if settings.iou_floor > 0
-        else torch.ones_like(iou, dtype=torch.bool)
+    logits, iou, of_point = decoder.decode(prompts, settings.iou_floor)
+    measured = measure(
+        logits,
+        crop.size,
+        group=masks_together(options),
+        mask_threshold=options.mask_threshold,
+        offset=options.stability_score_offset,
+        floor=settings.stability_floor,
     )
-    logits, iou, point = logits[kept], iou[kept], point[kept]
-    stable = stability(
-        logits, crop.size, group=group, mask_threshold=cut, offset=options.stability_score_offset
-    )
-    if settings.stability_floor > 0:
-        kept = stable >= settings.stability_floor
-        logits, iou, point, stable = logits[kept], iou[kept], point[kept], stable[kept]
-    area, box = area_and_box(logits, crop.size, group=group, mask_threshold=cut)
+    kept = measured.kept
     x0, y0, _, _ = crop.box
     return _Candidates(
-        predicted_iou=_numpy(iou.float()),
-        stability=_numpy(stable),
-        area=_numpy(area),
-        box=_numpy(box) + np.array([x0, y0, x0, y0], np.int32),
-        point=_numpy(point) + np.array([x0, y0], np.float32),
-        logits=_numpy(logits.float()),
+        predicted_iou=_numpy(iou.float())[kept],
+        stability=measured.stability,
+        area=measured.area,
+        box=measured.box + np.array([x0, y0, x0, y0], np.int32),
+        point=_numpy(point[of_point])[kept] + np.array([x0, y0], np.float32),
+        logits=_numpy(logits.float())[kept],
         crop=crop,
     )
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from napari_graysam.errors import OutputError, ProposalsError
-from napari_graysam.propose.statistics import area_and_box, enlarge, stability
+from napari_graysam.propose.statistics import enlarge, measure
 from napari_graysam.recipe import GeneratorOptions
 
 # What numpy and json raise on files that are cut off or of another kind.
@@ -229,10 +229,9 @@ def rescore(proposals: Proposals, generator: GeneratorOptions) -> Proposals:
         x0, y0, x1, y1 = proposals.crop_box[some][0].tolist()
         size = (y1 - y0, x1 - x0)
         logits = torch.tensor(proposals.logits[some], device=proposals.device)
-        stable = stability(logits, size, group=group, mask_threshold=cut, offset=offset)
-        areas, boxes = area_and_box(logits, size, group=group, mask_threshold=cut)
-        scores[some], area[some] = stable.cpu().numpy(), areas.cpu().numpy()
-        box[some] = boxes.cpu().numpy() + np.array([x0, y0, x0, y0], np.int32)
+        found = measure(logits, size, group=group, mask_threshold=cut, offset=offset)
+        scores[some], area[some] = found.stability, found.area
+        box[some] = found.box + np.array([x0, y0, x0, y0], np.int32)
     record = {**proposals.record, "generator": {**made_with, **changed}}
     return replace(proposals, stability=scores, area=area, box=box, record=record)
 

@@ -44,7 +44,7 @@ class Percentiles(Part):
         return self
 
 
-class Explicit(Part):
+class Explicit(Part, title="Given gray values"):
     """Black and white are given gray values, the same for every image."""
 
     kind: Literal["explicit"] = "explicit"
@@ -65,7 +65,7 @@ class Explicit(Part):
         return self
 
 
-class DtypeRange(Part):
+class DtypeRange(Part, title="Range of the data type"):
     """Black and white are the ends of the data type: 0 to 255 for 8 bits, 0 to 65535 for 16.
 
     12-bit data in a 16-bit file becomes nearly black.
@@ -74,7 +74,7 @@ class DtypeRange(Part):
     kind: Literal["dtype"] = "dtype"
 
 
-class ContrastLimits(Part):
+class ContrastLimits(Part, title="Layer's contrast limits"):
     """Black and white are the image layer's contrast limits: what you see is segmented."""
 
     kind: Literal["limits"] = "limits"
