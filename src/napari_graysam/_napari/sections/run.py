@@ -221,8 +221,8 @@ class RunSection:
             self.native.show_result(arm, None if result is None else self._line(arm, result))
 
     def _line(self, arm: Arm, result: Segmentation) -> ResultLine:
-        record = result.provenance
-        notes = [*record["image"]["notes"], *record["proposals"]["notes"]]
+        parts = (result.provenance.get(part, {}) for part in ("image", "proposals"))
+        notes = [note for part in parts for note in part.get("notes", ())]
         return ResultLine(
             objects=len(result.masks),
             unmasked=result.unmasked,

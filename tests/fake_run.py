@@ -1,0 +1,97 @@
+"""A pipeline without a model for the panel: bright squares are objects, brightness the score."""
+
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+
+from napari_graysam.comparison.arms import label_masks
+from napari_graysam.errors import ProposalsError
+from napari_graysam.part import Progress
+from napari_graysam.pipeline import Segmentation, _select
+from napari_graysam.preprocess import apply, to_rgb
+
+BATCHES = 4
+
+
+def squares(*brightness, size=64):
+    """Image uint8 (size, size) with 8 × 8 squares of the given brightness, from 0 to 1."""
+    image = np.zeros((size, size), np.uint8)
+    for number, value in enumerate(brightness):
+        y, x = 4 + 12 * (number // 5), 4 + 12 * (number % 5)
+        image[y : y + 8, x : x + 8] = round(255 * value)
+    return image
+
+
+class Tuner:
+    """Selects squares that are brighter than the threshold of predicted IoU."""
+
+    def __init__(self, pixels, floor):
+        from skimage.measure import label
+
+        labels = label(pixels > 0.05)
+        _, masks = label_masks(labels)
+        scores = [float(pixels[mask.slices][mask.bits].mean()) for mask in masks]
+        self.masks = [
+            mask.replace(predicted_iou=score) for mask, score in zip(masks, scores, strict=True)
+        ]
+        self.floor = floor
+        self.proposals = SimpleNamespace(image_size=pixels.shape)
+
+    def select(self, generator, labels, source):
+        if generator.pred_iou_thresh < self.floor:
+            raise ProposalsError(f"candidates below {self.floor} were not kept")
+        chosen = [mask for mask in self.masks if mask.predicted_iou > generator.pred_iou_thresh]
+        return tuple(mask.replace(source=source) for mask in chosen)
+
+
+class FakeRun:
+    """Stands in for `segment_steps`; ``gate`` holds it before its third batch of each arm."""
+
+    def __init__(self):
+        self.gate = threading.Event()
+        self.gate.set()
+        self.calls = []
+        self.batches = 0
+        self.error = None
+        self.threads = set()
+        self.notes = []
+
+    def segment_steps(self, gray, recipe, *, region=None, source="preprocessed", floors=None, **_):
+        self.calls.append((source, region, floors))
+        self.threads.add(threading.current_thread())
+        if self.error is not None:
+            raise self.error
+        yield Progress("encode", 0, 1)
+        for batch in range(BATCHES):
+            if batch == 2:
+                assert self.gate.wait(20)
+            self.batches += 1
+            yield Progress("decode", 16 * (batch + 1), 16 * BATCHES)
+        pixels = apply(gray.pixels, recipe.preprocess)
+        tuner = Tuner(pixels, floors.predicted_iou)
+        masks, labels = _select(tuner, recipe, source)
+        yield Progress("select", 1, 1)
+        return Segmentation(
+            labels=labels,
+            masks=masks,
+            recipe=recipe,
+            provenance={
+                "image": gray.record,
+                "proposals": {"notes": self.notes},
+                "model": {"sha256": "0" * 64},
+                "source": source,
+            },
+            unmasked=float(np.mean(labels == 0)),
+            view=to_rgb(pixels, recipe.rgb),
+            raw=gray.raw,
+            tuner=tuner,
+        )
+
+
+def install(monkeypatch):
+    """Put a fake run in the place of the real one."""
+    fake = FakeRun()
+    monkeypatch.setattr("napari_graysam.pipeline.segment_steps", fake.segment_steps)
+    monkeypatch.setattr("napari_graysam._napari.libraries.load_torch", lambda: None)
+    return fake

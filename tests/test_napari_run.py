@@ -1,0 +1,304 @@
+import threading
+
+import fake_run
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+
+from napari_graysam._napari.sections.run import RunSection
+from napari_graysam._napari.sections.run_view import in_words
+from napari_graysam._napari.state import PanelState
+from napari_graysam._napari.worker import Failed, RunProgress, floors, run_arms
+from napari_graysam.errors import DeviceError, ImageError, ModelError
+from napari_graysam.recipe import Recipe
+
+ENHANCED = Recipe().with_values(
+    {"preprocess": "[{kind: gamma, gamma: 0.3}]", "generator.pred_iou_thresh": 0.5}
+)
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    return fake_run.install(monkeypatch)
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def section(viewer, qtbot):
+    state = PanelState(viewer, ENHANCED)
+    section = RunSection(state)
+    viewer.window.add_dock_widget(section.native, name="Run")
+    state.layer = viewer.add_image(fake_run.squares(1, 0.9, 0.2), name="cells", scale=(2, 2))
+    notification_manager.records.clear()
+    yield section
+    section.cancel()
+    qtbot.waitUntil(lambda: section._worker is None, timeout=10_000)
+
+
+def said():
+    return [record.message for record in notification_manager.records]
+
+
+def wait(qtbot, section):
+    qtbot.waitUntil(lambda: not section.state.running, timeout=20_000)
+
+
+def lines(section):
+    return {arm: label.text() for arm, label in section.native.results.items() if label.text()}
+
+
+def test_both_arms_become_layers_and_lines(section, viewer, fake, qtbot):
+    section.native.both.click()
+    assert section.state.running
+    wait(qtbot, section)
+    assert [layer.name for layer in viewer.layers] == [
+        "cells",
+        "cells [raw]",
+        "cells [preprocessed]",
+    ]
+    assert viewer.layers["cells [raw]"].data.max() == 2
+    assert viewer.layers["cells [preprocessed]"].data.max() == 3
+    assert "2 objects, 96.9% unmasked" in lines(section)["raw"]
+    assert "3 objects" in lines(section)["preprocessed"]
+    assert threading.main_thread() not in fake.threads
+    assert said() == []
+
+
+def test_the_arms_differ_in_preprocessing_only(section, fake, qtbot):
+    section.run()
+    wait(qtbot, section)
+    raw, other = section.state.results["raw"].recipe, section.state.results["preprocessed"].recipe
+    assert raw == other.raw_arm()
+    assert [source for source, _, _ in fake.calls] == ["raw", "preprocessed"]
+
+
+def test_one_arm_runs_alone(section, viewer, fake, qtbot):
+    section.native.preprocessed.click()
+    wait(qtbot, section)
+    assert list(section.state.results) == ["preprocessed"]
+    assert section.layers.layer("raw") is None
+
+
+def test_buttons_follow_what_can_be_done(section, fake, qtbot):
+    view = section.native
+    starters = (view.both, view.raw, view.preprocessed)
+    assert all(button.isEnabled() for button in starters)
+    assert not view.cancel.isEnabled()
+    fake.gate.clear()
+    section.run()
+    assert not any(button.isEnabled() for button in starters)
+    assert view.cancel.isEnabled()
+    section.run()  # A second run is not started.
+    fake.gate.set()
+    wait(qtbot, section)
+    assert len(fake.calls) == 2
+    assert view.bar.isHidden()
+    section.state.layer = None
+    assert not any(button.isEnabled() for button in starters)
+    assert "Choose an image" in view.hint.text()
+
+
+def test_progress_says_stage_count_and_time(section, fake, qtbot):
+    fake.gate.clear()
+    section.run(("raw",))
+    qtbot.waitUntil(lambda: "32 of 64 points" in section.native.status.text(), timeout=10_000)
+    assert section.native.status.text().startswith("Raw: finding masks")
+    assert " s left" in section.native.status.text()
+    assert (section.native.bar.value(), section.native.bar.maximum()) == (32, 64)
+    fake.gate.set()
+    wait(qtbot, section)
+
+
+def test_progress_in_words():
+    assert in_words(RunProgress("raw", "download", 34_000_000, 156_000_000, None)) == (
+        "Raw: downloading the model, 34 of 156 MB"
+    )
+    assert in_words(RunProgress("raw", "decode", 512, 1024, 125.2)) == (
+        "Raw: finding masks, 512 of 1,024 points, 2 min 05 s left"
+    )
+    assert in_words(RunProgress("preprocessed", "encode", 1, 5, None)) == (
+        "Preprocessed: encoding the image, 2 of 5"
+    )
+
+
+def test_cancel_stops_within_a_batch_and_keeps_the_finished_arm(section, viewer, fake, qtbot):
+    section.run(("raw",))
+    wait(qtbot, section)
+    fake.gate.clear()
+    section.run(("preprocessed",))
+    qtbot.waitUntil(lambda: fake.batches == fake_run.BATCHES + 2, timeout=10_000)
+    section.native.cancel.click()
+    assert not section.native.cancel.isEnabled()
+    fake.gate.set()
+    wait(qtbot, section)
+    assert fake.batches <= fake_run.BATCHES + 3
+    assert list(section.state.results) == ["raw"]
+    assert section.layers.layer("raw") is not None
+    assert "Raw" in lines(section)["raw"]
+    section.run(("preprocessed",))  # Nothing is left behind that hinders the next run.
+    wait(qtbot, section)
+    assert set(section.state.results) == {"raw", "preprocessed"}
+
+
+@pytest.mark.parametrize(
+    "error", [ImageError("the image is odd"), ModelError("no file"), DeviceError("memory is out")]
+)
+def test_an_expected_problem_is_one_sentence(section, fake, qtbot, error):
+    fake.error = error
+    section.run()
+    wait(qtbot, section)
+    text = str(error)
+    assert said() == [text[0].upper() + text[1:]]
+    assert notification_manager.records[0].severity == "warning"
+
+
+def test_an_unexpected_error_is_shown_as_napari_shows_errors(section, fake, qtbot, monkeypatch):
+    seen = []
+    monkeypatch.setattr(notification_manager, "receive_error", lambda *some: seen.append(some[1]))
+    fake.error = RuntimeError("a bug")
+    section.run()
+    wait(qtbot, section)
+    assert seen == [fake.error]
+    fake.error = MemoryError()
+    section.run()
+    wait(qtbot, section)
+    assert len(said()) == 1
+    assert "memory does not suffice" in said()[0]
+
+
+def test_what_the_generator_noted_is_shown(section, fake, qtbot):
+    fake.notes.append("A batch of 64 points did not fit into memory; 32 were used.")
+    section.run(("raw",))
+    wait(qtbot, section)
+    assert "32 were used" in lines(section)["raw"]
+
+
+def test_a_removed_image_still_gets_its_result(section, viewer, fake, qtbot):
+    fake.gate.clear()
+    section.run(("raw",))
+    qtbot.waitUntil(lambda: fake.batches == 2, timeout=10_000)
+    viewer.layers.remove(viewer.layers["cells"])
+    fake.gate.set()
+    wait(qtbot, section)
+    np.testing.assert_array_equal(viewer.layers["cells [raw]"].scale, (2, 2))
+    assert any("was removed during the run" in text for text in said())
+
+
+def test_changed_pixels_do_not_mix_into_a_run(section, viewer, fake, qtbot):
+    fake.gate.clear()
+    section.run(("raw",))
+    qtbot.waitUntil(lambda: fake.batches == 2, timeout=10_000)
+    viewer.layers["cells"].data = fake_run.squares(1, 1, 1, 1)
+    fake.gate.set()
+    wait(qtbot, section)
+    assert len(section.state.results["raw"].masks) == 2
+    assert any("has changed during the run" in text for text in said())
+
+
+def test_a_closed_viewer_ends_the_run(make_napari_viewer, fake, qtbot):
+    viewer = make_napari_viewer()
+    section = RunSection(PanelState(viewer, ENHANCED))
+    viewer.window.add_dock_widget(section.native, name="Run")
+    section.state.layer = viewer.add_image(fake_run.squares(1))
+    fake.gate.clear()
+    section.run()
+    worker = section._worker
+    qtbot.waitUntil(lambda: fake.batches == 2, timeout=10_000)
+    section.native.deleteLater()
+    qtbot.waitUntil(lambda: worker.abort_requested, timeout=10_000)
+    fake.gate.set()
+    qtbot.waitUntil(lambda: section._worker is None, timeout=10_000)
+    assert section.state.results == {}
+    section.state.recipe = Recipe()  # Nobody listens any more.
+
+
+def test_a_region_limits_the_points(section, viewer, fake, qtbot):
+    painted = np.zeros((64, 64), np.uint8)
+    painted[:20, :20] = 1
+    section.state.region = viewer.add_labels(painted, scale=(2, 2), name="here")
+    section.run(("raw",))
+    wait(qtbot, section)
+    np.testing.assert_array_equal(fake.calls[0][1], painted == 1)
+    section.state.region.data = painted * 0
+    section.run(("raw",))
+    wait(qtbot, section)
+    assert len(fake.calls) == 1
+    assert "no label painted" in said()[-1]
+
+
+def test_without_an_image_a_run_says_what_to_do(section, fake):
+    section.state.layer = None
+    section.run()
+    assert not section.state.running
+    assert "No image is chosen" in said()[0]
+
+
+def test_another_image_starts_afresh(section, viewer, fake, qtbot):
+    section.run()
+    wait(qtbot, section)
+    section.state.layer = viewer.add_image(fake_run.squares(1), name="others")
+    section.run(("raw",))
+    wait(qtbot, section)
+    assert list(section.state.results) == ["raw"]
+    assert "cells [preprocessed]" in viewer.layers
+    assert "others [raw]" in viewer.layers
+
+
+def test_the_arms_are_toggled(section, viewer, fake, qtbot):
+    section.toggle_arms()
+    assert "run both arms" in said()[0]
+    section.run()
+    wait(qtbot, section)
+    raw, other = section.layers.layer("raw"), section.layers.layer("preprocessed")
+    assert (raw.visible, other.visible) == (False, True)
+    section.toggle_arms()
+    assert (raw.visible, other.visible) == (True, False)
+
+
+def test_floors_leave_room_below_the_thresholds():
+    recipe = Recipe().with_values(
+        {"generator.pred_iou_thresh": 0.6, "generator.stability_score_thresh": 0.9}
+    )
+    assert floors(recipe) == (0.3, 0)
+    dense = recipe.with_values({"generator.crop_n_layers": 2})
+    assert floors(dense) == (0.3, 0.45)
+
+
+def test_a_worker_yields_errors_instead_of_raising(fake, viewer):
+    from napari_graysam._napari.source import read_source
+
+    source = read_source(viewer, viewer.add_image(fake_run.squares(1)), Recipe().image)
+    fake.error = DeviceError("out of memory")
+    *_, last = run_arms(source, ENHANCED, ["raw"])
+    assert last == Failed(fake.error)
+
+
+@pytest.mark.slow
+def test_the_bundled_model_runs_cancels_and_never_blocks(section, viewer, qtbot):
+    image = fake_run.squares(*[1] * 25)
+    section.state.layer = viewer.add_image(image, name="real")
+    section.state.recipe = Recipe.preset("fluorescence-nuclei").with_values(
+        {"generator.points_per_side": 16, "generator.points_per_batch": 32, "model.device": "cpu"}
+    )
+    section.run()
+    qtbot.waitUntil(lambda: "raw" in section.state.results, timeout=120_000)
+    qtbot.waitUntil(lambda: "finding masks" in section.native.status.text(), timeout=60_000)
+    section.cancel()
+    wait(qtbot, section)
+    assert list(section.state.results) == ["raw"]
+    section.run(("preprocessed",))
+    qtbot.waitUntil(lambda: not section.state.running, timeout=120_000)
+    layer = viewer.layers["real [preprocessed]"]
+    assert len(layer.features) == len(section.state.results["preprocessed"].masks) > 0
+    assert layer.metadata["napari-graysam"]["provenance"]["model"]["sha256"]
+    before = len(layer.features)
+    section.state.change({"generator.pred_iou_thresh": 0.99})
+    qtbot.waitUntil(
+        lambda: len(section.state.results["preprocessed"].masks) < before, timeout=20_000
+    )
+    assert section.retuner.outdated == {}
+    assert said() == []
