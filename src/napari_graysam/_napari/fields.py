@@ -131,6 +131,12 @@ class NumberField(_Field):
             if self.slider:
                 self.slider.value = self._position(self._value)
 
+    def limit(self, low: float, high: float) -> None:
+        """Narrow the range to what makes sense now, such as the planes of a stack."""
+        self._low, self._high = low, high
+        with self._setting():
+            self.spin.native.setRange(low, high)
+
     def _decimals(self) -> int:
         """Decimals to show: as the range suggests, or more where the value needs them."""
         if self._whole:

@@ -15,9 +15,10 @@ from magicgui.widgets.bases import ValuedContainerWidget, Widget
 from psygnal import Signal
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QLabel, QSizePolicy
+from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from napari_graysam._napari.fields import NumberField, OptionalField, TextField, guard_wheel
+from napari_graysam._napari.folds import Fold
 from napari_graysam._napari.state import PanelState
 from napari_graysam.part import Part
 from napari_graysam.recipe import recipe_error
@@ -27,6 +28,7 @@ from napari_graysam.recipe.reference import (
     extra,
     is_choice,
     parts_in,
+    title_of,
 )
 
 MODEL_SYMBOL = "↻"
@@ -36,28 +38,13 @@ _MODEL_STAGES = {
     "encode": "Needs the model again, from its start (encoder and decoder).",
     "decode": "Needs the model again (decoder).",
 }
-_WRITTEN = {
-    "iou": "IoU",
-    "coco": "COCO",
-    "rle": "RLE",
-    "clahe": "CLAHE",
-    "rgb": "RGB",
-    "dtype": "data type",
-    "nl": "non-local",
-}
+_WRITTEN = {"iou": "IoU", "coco": "COCO", "rle": "RLE"}
 _LABEL_LETTERS = 19
 
 
 def choice_text(choice: str) -> str:
     """Write a choice for people: ``smaller_on_top`` as "smaller on top"."""
     return " ".join(_WRITTEN.get(word, word) for word in str(choice).split("_"))
-
-
-def kind_text(part_type: type[Part]) -> str:
-    """Name a kind for people by its class: ``FlattenIllumination`` as "Flatten illumination"."""
-    words = re.findall(r"[A-Z][a-z]*", part_type.__name__)
-    text = choice_text("_".join(words).lower())
-    return text[0].upper() + text[1:]
 
 
 def tooltip(part_type: type[Part], name: str, stage: str | None = None) -> str:
@@ -277,7 +264,7 @@ class KindField(ValuedContainerWidget):
     def __init__(self, kinds: Sequence[type[Part]], value: Part, title: str = "") -> None:
         self.start: Callable[[type[Part]], Part] = lambda kind: kind()
         self._kept: dict[type[Part], Part] = {type(value): value}
-        choices = [(kind_text(kind), kind) for kind in kinds]
+        choices = [(title_of(kind), kind) for kind in kinds]
         self.kind = ComboBox(choices=choices, value=type(value), label=title)
         self.form = PartForm(value)
         super().__init__(widgets=[self.kind], labels=True)
@@ -364,6 +351,13 @@ def align_label(widget: Widget) -> None:
         if isinstance(widget, (KindField, PartField)):
             label.hide()
         label.setFixedWidth(label.fontMetrics().horizontalAdvance("n" * _LABEL_LETTERS))
+
+
+def more(content: QWidget) -> Fold:
+    """Fold the less common fields of a section away under a quiet header."""
+    fold = Fold("More", content)
+    fold.toggleButton().setStyleSheet("text-align: left; padding: 3px; background: transparent;")
+    return fold
 
 
 def _label(field: FieldInfo, stage: str | None) -> str:

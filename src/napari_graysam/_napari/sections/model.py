@@ -1,0 +1,395 @@
+"""The section Model: which model, where its file is, and where it runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox, Container, FileEdit, Label, ProgressBar, PushButton
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QSizePolicy
+
+from napari_graysam._napari.fields import guard_wheel
+from napari_graysam._napari.form import RecipeForm, align_label, tooltip
+from napari_graysam.model.catalog import BUNDLED, CATALOG, bundled_path, find_entry
+from napari_graysam.model.weights import fetch, locate
+from napari_graysam.recipe import GeneratorOptions, ModelOptions, Recipe
+from napari_graysam.recipe.document import SCORES
+
+if TYPE_CHECKING:
+    from magicgui.widgets.bases import Widget
+
+    from napari_graysam._napari.state import PanelState
+    from napari_graysam.model.catalog import ModelEntry
+    from napari_graysam.part import Progress
+
+OWN = "own"
+"""Choice of a checkpoint file of one's own."""
+_BYTES_A_POINT = 30e6
+"""Of the decoder at 1024 pixels a side, as ``generator.points_per_batch`` says."""
+
+
+class ModelSection(Container):
+    """Edits ``recipe.model``; downloads official checkpoints.
+
+    Parameters
+    ----------
+    state
+        Whose recipe is shown and changed.
+
+    Attributes
+    ----------
+    fields
+        Widget of each of the recipe's parameters, by its dotted path.
+    """
+
+    title = "Model"
+
+    def __init__(self, state: PanelState) -> None:
+        self._state = state
+        self._own = state.recipe.model.checkpoint is not None
+        self._devices: tuple[str, ...] = ()
+        self._looking: Any = None
+        self._build(state)
+        super().__init__(
+            widgets=[self.model, self.architecture, self.file, self.device], labels=True
+        )
+        self._lay_out()
+        self.download = Download(self)
+        self.native.layout().insertWidget(3, self.download.native)
+        self._watcher = _ShowWatcher(self)
+        self.native.installEventFilter(self._watcher)
+        self._connect()
+        self._follow()
+
+    def _build(self, state: PanelState) -> None:
+        self.model = self._chooser("name", self._models)
+        self.architecture = ComboBox(
+            label="Architecture",
+            choices=[(entry.title, entry.name) for entry in CATALOG],
+            tooltip="<qt>The model that your checkpoint was made from.</qt>",
+        )
+        self.file = FileEdit(
+            label="File", mode="r", filter="Checkpoints (*.pt *.pth *.safetensors)"
+        )
+        self.file.tooltip = tooltip(ModelOptions, "checkpoint")
+        self.device = self._chooser("device", self._device_choices)
+        self.config = RecipeForm(state, "model", ("config",))
+        self.precision = RecipeForm(state, "model", ("precision",))
+        self.about, self.notice = _text(), _text()
+        self.fields: dict[str, Widget] = {
+            "model.name": self.model,
+            "model.checkpoint": self.file,
+            "model.config": self.config.fields["config"],
+            "model.device": self.device,
+            "model.precision": self.precision.fields["precision"],
+        }
+
+    def _chooser(self, name: str, choices: Any) -> ComboBox:
+        title = ModelOptions.model_fields[name].title
+        return ComboBox(label=title, choices=choices, tooltip=tooltip(ModelOptions, name))
+
+    def _lay_out(self) -> None:
+        for widget in (self.model, self.architecture, self.file, self.device):
+            align_label(widget)
+            guard_wheel(widget.native)
+        column = self.native.layout()
+        column.insertWidget(3, self.config.native)
+        column.addWidget(self.precision.native)
+        column.addWidget(self.about.native)
+        column.addWidget(self.notice.native)
+
+    def _connect(self) -> None:
+        self.model.changed.connect(self._choose)
+        self.architecture.changed.connect(self.choose_model)
+        self.file.line_edit.native.editingFinished.connect(self._choose_file)
+        self.file.changed.disconnect()
+        self.file.choose_btn.changed.connect(self._choose_file)
+        self.device.changed.connect(self._choose_device)
+        self._state.recipe_changed.connect(self._follow)
+
+    def _models(self, widget: object) -> list[tuple[str, str]]:
+        return [
+            *((f"{entry.title}{_mark(entry)}", entry.name) for entry in CATALOG),
+            ("A file of your own", OWN),
+        ]
+
+    def _device_choices(self, widget: object) -> list[str]:
+        chosen = self._state.recipe.model.device
+        return list(dict.fromkeys(["auto", *(self._devices or ("cpu",)), chosen]))
+
+    def _choose(self, name: str) -> None:
+        self._own = name == OWN
+        if self._own:
+            self._follow()
+        else:
+            self.choose_model(name)
+
+    def choose_model(self, name: str) -> None:
+        """Take another model, with thresholds that suit it where they were not edited.
+
+        Parameters
+        ----------
+        name
+            Of the catalogue.
+        """
+        recipe = self._state.recipe
+        model = recipe.model.replace(name=name)
+        if not self._own:
+            model = model.replace(checkpoint=None, config=None)
+        usual, before = _scores(name), _scores(recipe.model.name)
+        now = {field: getattr(recipe.generator, field) for field in SCORES}
+        title, words = find_entry(name).title, _in_words(usual)
+        if now == usual:
+            message = ""
+        elif now == before:
+            recipe = recipe.replace(generator=recipe.generator.replace(**usual))
+            message = f"Thresholds now suit {title}: {words}."
+        else:
+            message = f"Your thresholds were kept. Usual for {title}: {words}."
+        self._state.recipe = recipe.replace(model=model)
+        self._follow()
+        _say(self.notice, message)
+
+    def _choose_file(self, *_: object) -> None:
+        text = self.file.line_edit.value.strip()
+        path = text if text and text != "." else None
+        if path != self._state.recipe.model.checkpoint:
+            self._state.recipe = self._state.recipe.replace(
+                model=self._state.recipe.model.replace(checkpoint=path)
+            )
+
+    def _choose_device(self, device: str) -> None:
+        self._state.change({"model.device": device})
+
+    def reset_choices(self, *_: Any) -> None:
+        """Read again which models are on disk."""
+        self._follow()
+
+    def _follow(self, *_: object) -> None:
+        model = self._state.recipe.model
+        self._own = self._own or model.checkpoint is not None
+        for chooser, value in (
+            (self.model, OWN if self._own else model.name),
+            (self.architecture, model.name),
+            (self.device, model.device),
+        ):
+            with chooser.changed.blocked():
+                chooser.reset_choices()
+                chooser.value = value
+        self.file.line_edit.value = model.checkpoint or ""
+        for widget in (self.architecture, self.file):
+            widget.native.parentWidget().setVisible(self._own)
+        self.config.native.setVisible(self._own)
+        self.about.value = self._describe()
+        self.download.offer(None if self._own else find_entry(model.name))
+
+    def _describe(self) -> str:
+        recipe = self._state.recipe
+        model, entry = recipe.model, find_entry(recipe.model.name)
+        path = Path(model.checkpoint).expanduser() if model.checkpoint else locate(entry)
+        if self._own and model.checkpoint is None:
+            return "⚠ Choose a checkpoint file."
+        if self._own and (path is None or not path.is_file()):
+            return f"⚠ There is no file {model.checkpoint}: choose another."
+        if path is None and entry is BUNDLED:
+            return f"⚠ The model's file {bundled_path()} is missing: install napari-graysam again."
+        weights = path.stat().st_size if path is not None else entry.bytes or 0
+        shown = entry.description if not self._own else f"Built as {entry.title}."
+        return f"{shown}\nMemory: {_memory(recipe, entry, weights)}."
+
+    def look_for_devices(self) -> None:
+        """Find out, in a thread, which devices there are; it needs PyTorch, which is slow."""
+        if self._devices or self._looking is not None:
+            return
+        if "torch" in sys.modules:
+            self._on_devices(_devices())
+            return
+        from napari.qt.threading import create_worker
+
+        self._looking = create_worker(
+            _devices, _start_thread=False, _connect={"returned": self._on_devices}
+        )
+        self._looking.start()
+
+    def _on_devices(self, devices: tuple[str, ...]) -> None:
+        self._looking = None
+        self._devices = devices
+        self._follow()
+
+
+class Download(Container):
+    """Brings an official checkpoint to this machine, with a bar and a way to stop.
+
+    Parameters
+    ----------
+    section
+        What is told when a checkpoint has come.
+    """
+
+    def __init__(self, section: ModelSection) -> None:
+        self._section = section
+        self._entry: ModelEntry | None = None
+        self._worker: Any = None
+        self.button = PushButton(text="Download")
+        self.bar = ProgressBar(min=0, max=1000, visible=False)
+        self.cancel = PushButton(text="Cancel", visible=False)
+        self.cancel.tooltip = (
+            "<qt>What has come is kept; the next download goes on from there.</qt>"
+        )
+        self.message = _text()
+        row = Container(widgets=[self.bar, self.cancel], layout="horizontal", labels=False)
+        row.margins = (0, 0, 0, 0)
+        super().__init__(widgets=[self.button, row, self.message], labels=False)
+        self.margins = (0, 0, 0, 0)
+        self.button.changed.connect(self.start)
+        self.cancel.changed.connect(self.stop)
+        self.native.destroyed.connect(self.stop)
+
+    @property
+    def running(self) -> bool:
+        """Whether a download is going on."""
+        return self._worker is not None
+
+    def offer(self, entry: ModelEntry | None) -> None:
+        """Offer a model's checkpoint, if it is not here yet."""
+        if self.running:
+            return
+        if entry is not self._entry:
+            _say(self.message, "")
+        self._entry = entry
+        absent = entry is not None and entry.url is not None and locate(entry) is None
+        if entry is not None and absent:
+            self.button.text = f"Download {entry.title} ({_megabytes(entry.bytes)})"
+        self.button.native.setVisible(absent)
+        self.native.setVisible(absent or bool(self.message.value))
+
+    def start(self) -> None:
+        """Download the offered checkpoint in a thread."""
+        from napari.qt.threading import create_worker
+
+        if self._entry is None or self.running:
+            return
+        self._show(True)
+        _say(self.message, f"Downloading {self._entry.title} …")
+        self._worker = create_worker(
+            _steps,
+            self._entry,
+            _start_thread=False,
+            _connect={
+                "yielded": self._on_progress,
+                "returned": self._on_returned,
+                "aborted": self._on_aborted,
+            },
+        )
+        self._worker.start()
+
+    def stop(self, *_: object) -> None:
+        """Stop after the current block."""
+        if self.running:
+            self._worker.quit()
+
+    def _show(self, running: bool) -> None:
+        self.button.native.setVisible(not running)
+        self.bar.native.setVisible(running)
+        self.cancel.native.setVisible(running)
+        self.bar.value = 0
+
+    def _on_progress(self, progress: Progress) -> None:
+        if progress.total:
+            self.bar.value = min(1000, progress.done * 1000 // progress.total)
+        verb = "Checking" if progress.stage == "verify" else "Downloading"
+        _say(self.message, f"{verb}: {_megabytes(progress.done)} of {_megabytes(progress.total)}")
+
+    def _on_returned(self, outcome: Path | str) -> None:
+        done = isinstance(outcome, Path)
+        self._end(f"{outcome.name} is on disk." if isinstance(outcome, Path) else f"⚠ {outcome}")
+        if done:
+            self._section.reset_choices()
+
+    def _on_aborted(self) -> None:
+        self._end("Stopped; the next download goes on from there.")
+
+    def _end(self, message: str) -> None:
+        self._worker = None
+        self._show(False)
+        _say(self.message, message)
+        self.offer(self._entry)
+
+
+class _ShowWatcher(QObject):
+    """Looks for devices when the section is first seen."""
+
+    def __init__(self, section: ModelSection) -> None:
+        super().__init__(section.native)
+        self._section = section
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Wait for the section to be shown."""
+        if event.type() == QEvent.Type.Show:
+            self._section.look_for_devices()
+        return False
+
+
+def _steps(entry: ModelEntry) -> Any:
+    """Download; an expected failure is returned as its message."""
+    from napari_graysam.errors import GraysamError
+
+    try:
+        return (yield from fetch(entry))
+    except GraysamError as error:
+        return str(error)
+
+
+def _devices() -> tuple[str, ...]:
+    from napari_graysam._napari.libraries import load_torch
+    from napari_graysam.model.device import device_names
+
+    load_torch()
+    return device_names()
+
+
+def _scores(model: str) -> dict[str, float]:
+    """Return the thresholds that the default preset has for a model."""
+    generator = Recipe.preset(model=model).generator
+    return {field: getattr(generator, field) for field in SCORES}
+
+
+def _in_words(scores: dict[str, float]) -> str:
+    fields = GeneratorOptions.model_fields
+    return ", ".join(f"{fields[name].title} {value:g}" for name, value in scores.items())
+
+
+def _mark(entry: ModelEntry) -> str:
+    if entry.url is None:
+        return ""
+    return " · on disk" if locate(entry) else f" · download {_megabytes(entry.bytes)}"
+
+
+def _megabytes(count: int | None) -> str:
+    return "?" if count is None else f"{count / 1e6:.0f} MB"
+
+
+def _memory(recipe: Recipe, entry: ModelEntry, weights: float) -> str:
+    """Say about how much memory a model and a batch of points take."""
+    share = 0.5 if recipe.model.precision == "bfloat16" else 1.0
+    point = _BYTES_A_POINT * (entry.image_size / 1024) ** 2 * share
+    batch = recipe.generator.points_per_batch
+    if batch is None:
+        decoder = f"{_megabytes(round(point))} for each point asked at once"
+    else:
+        decoder = f"{_megabytes(round(point * batch))} for a batch of {batch} points"
+    return f"about {_megabytes(round(weights * share))} for the model and {decoder}"
+
+
+def _text() -> Label:
+    label = Label(value="", visible=False)
+    label.native.setWordWrap(True)
+    label.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label
+
+
+def _say(label: Label, text: str) -> None:
+    label.value = text
+    label.native.setVisible(bool(text))
