@@ -52,7 +52,7 @@ class PreprocessSection:
         self._patience = QTimer(self.native, singleShot=True, interval=LONG)
         self.message = QLabel(wordWrap=True, visible=False)
         self.steps = StepsEditor("No steps: the image stays as it is.")
-        self.colours = RgbEditor()
+        self.rgb = RgbEditor()
         self._fill_presets()
         self._lay_out()
         self._follow(state.recipe)
@@ -90,7 +90,7 @@ class PreprocessSection:
         column.addLayout(preview)
         column.addWidget(self.message)
         column.addWidget(self.steps)
-        column.addWidget(self.colours)
+        column.addWidget(self.rgb)
         column.addStretch(1)
 
     def _connect(self) -> None:
@@ -100,7 +100,7 @@ class PreprocessSection:
         self.steps.steps_changed.connect(
             lambda steps: setattr(state, "recipe", state.recipe.replace(preprocess=steps))
         )
-        self.colours.rgb_changed.connect(
+        self.rgb.rgb_changed.connect(
             lambda rgb: setattr(state, "recipe", state.recipe.replace(rgb=rgb))
         )
         self.preview_box.toggled.connect(lambda on: setattr(self.preview, "enabled", on))
@@ -113,7 +113,7 @@ class PreprocessSection:
     def _follow(self, recipe: Recipe) -> None:
         """Show a recipe, wherever it comes from."""
         self.steps.steps = recipe.preprocess
-        self.colours.rgb = recipe.rgb
+        self.rgb.rgb = recipe.rgb
         shown = _enhancement(recipe)
         name = next((name for name, preset in self._presets.items() if preset == shown), None)
         if name is None:
