@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from napari_graysam.comparison import Comparison, Scores
+    from napari_graysam.propose.cache import Cache
     from napari_graysam.select.tuner import Tuner
 
 Arm = Literal["raw", "preprocessed"]
@@ -120,6 +121,7 @@ def segment(
     *,
     region: NDArray[np.bool_] | None = None,
     contrast_limits: tuple[float, float] | None = None,
+    cache: Cache | None = None,
     on_progress: OnProgress | None = None,
 ) -> Segmentation:
     """Segment everything in a grayscale image.
@@ -134,6 +136,8 @@ def segment(
         bool (H, W); points are set only where it is True.
     contrast_limits
         ``(low, high)`` for a recipe whose window is ``limits``.
+    cache
+        Features and proposals of earlier runs, so that this one starts from what has changed.
     on_progress
         Called with each `Progress`.
 
@@ -147,7 +151,9 @@ def segment(
     >>> result = segment(image, Recipe.preset("low-contrast"))  # doctest: +SKIP
     >>> result.labels.max(), result.unmasked  # doctest: +SKIP
     """
-    steps = segment_steps(image, recipe, region=region, contrast_limits=contrast_limits)
+    steps = segment_steps(
+        image, recipe, region=region, contrast_limits=contrast_limits, cache=cache
+    )
     return run(steps, on_progress)
 
 
@@ -158,13 +164,14 @@ def compare(
     truth: NDArray[np.integer] | None = None,
     region: NDArray[np.bool_] | None = None,
     contrast_limits: tuple[float, float] | None = None,
+    cache: Cache | None = None,
     on_progress: OnProgress | None = None,
 ) -> Arms:
     """Segment an image without and with the recipe's preprocessing, and compare.
 
     Parameters
     ----------
-    image, recipe, region, contrast_limits, on_progress
+    image, recipe, region, contrast_limits, cache, on_progress
         As for `segment`.
     truth
         Integer (H, W) labels to score both arms against.
@@ -175,7 +182,7 @@ def compare(
         As for `segment`; TruthError where the ground truth is of another shape.
     """
     steps = compare_steps(
-        image, recipe, truth=truth, region=region, contrast_limits=contrast_limits
+        image, recipe, truth=truth, region=region, contrast_limits=contrast_limits, cache=cache
     )
     return run(steps, on_progress)
 
@@ -188,6 +195,7 @@ def segment_steps(
     contrast_limits: tuple[float, float] | None = None,
     source: Arm = "preprocessed",
     floors: Floors | None = None,
+    cache: Cache | None = None,
 ) -> Generator[Progress, None, Segmentation]:
     """Do as `segment`, yielding `Progress`; closing the generator cancels.
 
@@ -199,6 +207,8 @@ def segment_steps(
         The arm that the masks name.
     floors
         Keep the candidates above these scores, and let `retune` choose among them.
+    cache
+        Features and proposals of earlier runs, so that this one starts from what has changed.
     """
     recipe = Recipe.preset() if recipe is None else recipe
     clock = _Clock()
@@ -224,6 +234,7 @@ def segment_steps(
         region=region,
         iou_floor=iou_floor,
         stability_floor=stability_floor,
+        cache=cache,
     )
     clock.lap("propose")
     yield Progress("select", 0, 1)
@@ -288,6 +299,7 @@ def compare_steps(
     truth: NDArray[np.integer] | None = None,
     region: NDArray[np.bool_] | None = None,
     contrast_limits: tuple[float, float] | None = None,
+    cache: Cache | None = None,
 ) -> Generator[Progress, None, Arms]:
     """Do as `compare`, yielding `Progress`, whose stages name the arm."""
     gray = _gray(image, recipe, contrast_limits)
@@ -299,7 +311,7 @@ def compare_steps(
     arms: dict[Arm, Segmentation] = {}
     recipes: dict[Arm, Recipe] = {"raw": recipe.raw_arm(), "preprocessed": recipe}
     for arm, of_arm in recipes.items():
-        steps = segment_steps(gray, of_arm, region=region, source=arm)
+        steps = segment_steps(gray, of_arm, region=region, source=arm, cache=cache)
         arms[arm] = yield from _named(arm, steps)
 
     from napari_graysam.comparison import compare_masks, score

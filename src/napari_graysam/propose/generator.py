@@ -19,6 +19,7 @@ from torch import Tensor
 from napari_graysam.errors import DeviceError, ImageError
 from napari_graysam.model import LoadedModel
 from napari_graysam.part import Progress
+from napari_graysam.propose.cache import Cache, proposals_key
 from napari_graysam.propose.decode import Batches, Decoder, batch_size, out_of_memory
 from napari_graysam.propose.encode import Features, encode
 from napari_graysam.propose.grid import Crop, crops
@@ -58,6 +59,7 @@ def propose(
     region: npt.NDArray[np.bool_] | None = None,
     iou_floor: float | None = None,
     stability_floor: float | None = None,
+    cache: Cache | None = None,
 ) -> Generator[Progress, None, Proposals]:
     """Ask the model for masks at every grid point of a view.
 
@@ -77,6 +79,9 @@ def propose(
         0 keeps all. None means the thresholds of ``options``. Lower floors let `select` lower
         its thresholds later without the model, at 4 bytes a low-resolution logit: 0.26 MB a
         candidate for the official models.
+    cache
+        Looked into for features and proposals of earlier runs, and added to. What it holds may
+        have been kept above lower floors.
 
     Yields
     ------
@@ -101,12 +106,18 @@ def propose(
     The batch size changes results only by the rounding of the model's arithmetic.
     """
     _check_view(view)
+    cache = Cache(budget=0) if cache is None else cache
     settings = _Settings(
         model,
         options,
         options.pred_iou_thresh if iou_floor is None else iou_floor,
         options.stability_score_thresh if stability_floor is None else stability_floor,
     )
+    key = proposals_key(view, model, options, region)
+    known = cache.proposals(key, options, (settings.iou_floor, settings.stability_floor))
+    if known is not None:
+        yield Progress("decode", 1, 1)
+        return known
     found: list[_Candidates] = []
     batches = Batches(options.points_per_batch or batch_size(model))
     todo = crops(view.shape[:2], options, region)
@@ -114,7 +125,7 @@ def propose(
     for number, crop in enumerate(todo):
         yield Progress("encode", number, len(todo))
         decoder = Decoder(
-            _encode(view, crop, model),
+            _encode(view, crop, model, cache),
             model,
             multimask=options.multimask_output,
             use_m2m=options.use_m2m,
@@ -123,7 +134,9 @@ def propose(
             found.append(candidates)
             done += count
             yield Progress("decode", done, total)
-    return _gather(found, view.shape[:2], _record(settings, batches, total, region))
+    proposals = _gather(found, view.shape[:2], _record(settings, batches, total, region))
+    cache.keep(key, proposals)
+    return proposals
 
 
 def _check_view(view: npt.NDArray[np.uint8]) -> None:
@@ -135,11 +148,13 @@ def _check_view(view: npt.NDArray[np.uint8]) -> None:
         )
 
 
-def _encode(view: npt.NDArray[np.uint8], crop: Crop, model: LoadedModel) -> Features:
+def _encode(
+    view: npt.NDArray[np.uint8], crop: Crop, model: LoadedModel, cache: Cache
+) -> Features:
     """Encode one crop, with a clear error where memory ends."""
     x0, y0, x1, y1 = crop.box
     try:
-        return encode(view[y0:y1, x0:x1], model)
+        return cache.features(view[y0:y1, x0:x1], model, encode)
     except RuntimeError as error:
         if not out_of_memory(error):
             raise

@@ -88,6 +88,11 @@ class Proposals:
         return len(self.predicted_iou)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return sum(getattr(self, name).nbytes for name, _, _ in _ARRAYS)
+
+    @property
     def device(self) -> torch.device:
         """The device that measured the masks, so that rounding stays the same; else the CPU."""
         name = torch.device(self.record.get("device", "cpu"))

@@ -1,0 +1,160 @@
+"""What the cache remembers, for whom, and for how long."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from stub_decoder import StubModel, loaded
+
+from napari_graysam.errors import OutputError
+from napari_graysam.model import LoadedModel
+from napari_graysam.part import run
+from napari_graysam.propose import Proposals, propose
+from napari_graysam.propose.cache import Cache
+from napari_graysam.recipe import GeneratorOptions
+
+OPTIONS = GeneratorOptions(points_per_side=6, pred_iou_thresh=0.5, stability_score_thresh=0.2)
+
+
+def view(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+
+
+class CountingModel(StubModel):
+    """Counts how often its decoder is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoded = 0
+        self.sam_mask_decoder.register_forward_hook(self._count)
+
+    def _count(self, *_: Any) -> None:
+        self.decoded += 1
+
+
+@pytest.fixture
+def network() -> CountingModel:
+    return CountingModel()
+
+
+@pytest.fixture
+def model(network: CountingModel) -> LoadedModel:
+    return loaded(network)
+
+
+def ask(
+    model: LoadedModel, cache: Cache, image: np.ndarray | None = None, **more: Any
+) -> Proposals:
+    options = OPTIONS.replace(**more.pop("options", {}))
+    return run(propose(view() if image is None else image, model, options, cache=cache, **more))
+
+
+@pytest.mark.parametrize(
+    ("change", "encoded", "decoded"),
+    [
+        ({}, 0, False),
+        ({"options": {"pred_iou_thresh": 0.6}}, 0, False),
+        ({"options": {"box_nms_thresh": 0.1}}, 0, False),
+        ({"options": {"pred_iou_thresh": 0.3}}, 0, True),
+        ({"options": {"mask_threshold": 0.5}}, 0, True),
+        ({"options": {"points_per_side": 5}}, 0, True),
+        ({"options": {"multimask_output": False}}, 0, True),
+        ({"region": np.arange(90 * 120).reshape(90, 120) % 3 > 0}, 0, True),
+        ({"options": {"crop_n_layers": 1}}, 4, True),
+        ({"image": view(1)}, 1, True),
+    ],
+)
+def test_a_run_starts_from_what_has_changed(
+    network: CountingModel, model: LoadedModel, change: Any, encoded: int, decoded: bool
+) -> None:
+    cache = Cache()
+    ask(model, cache)
+    before = network.encoded, network.decoded
+    found = ask(model, cache, **change)
+    assert network.encoded - before[0] == encoded
+    assert (network.decoded > before[1]) == decoded
+    fresh = ask(model, Cache(), **change)
+    kept = found.predicted_iou > OPTIONS.replace(**change.get("options", {})).pred_iou_thresh
+    assert np.array_equal(found.predicted_iou[kept], fresh.predicted_iou)
+    assert np.array_equal(found.logits[kept], fresh.logits)
+
+
+def test_candidates_of_any_stability_serve_every_cut(
+    network: CountingModel, model: LoadedModel
+) -> None:
+    cache = Cache()
+    ask(model, cache, stability_floor=0.0)
+    before = network.decoded
+    ask(model, cache, options={"mask_threshold": 0.5, "stability_score_thresh": 0.4})
+    assert network.decoded == before
+
+
+def test_models_are_told_apart(network: CountingModel, model: LoadedModel) -> None:
+    cache = Cache()
+    ask(model, cache)
+    other = CountingModel()
+    ask(loaded(other), cache)
+    assert other.encoded == 1
+    before = network.decoded
+    ask(model.calculating("fast"), cache)
+    assert network.decoded > before
+
+
+def test_memory_stays_within_the_budget(network: CountingModel, model: LoadedModel) -> None:
+    one = Cache()
+    ask(model, one)
+    budget = int(2.5 * one.used)
+    cache = Cache(budget)
+    for seed in range(6):
+        ask(model, cache, view(seed))
+        assert 0 < cache.used <= budget
+    before = network.encoded
+    ask(model, cache, view(5))
+    assert network.encoded == before
+    ask(model, cache, view(0))
+    assert network.encoded == before + 1
+    cache.clear()
+    assert cache.used == 0
+
+
+def test_nothing_is_kept_without_a_budget(network: CountingModel, model: LoadedModel) -> None:
+    cache = Cache(budget=0)
+    ask(model, cache)
+    ask(model, cache)
+    assert cache.used == 0
+    assert network.encoded == 2
+
+
+def test_a_folder_outlives_the_cache(
+    tmp_path: Path, network: CountingModel, model: LoadedModel
+) -> None:
+    folder = tmp_path / "new" / "cache"
+    first = ask(model, Cache(folder=folder))
+    before = network.encoded
+    again = ask(model, Cache(folder=folder))
+    assert network.encoded == before
+    assert np.array_equal(first.logits, again.logits)
+    for file in folder.iterdir():
+        file.write_bytes(file.read_bytes()[:-200])
+    ask(model, Cache(folder=folder))
+    assert network.encoded == before + 1
+    ask(model, Cache(folder=folder))
+    assert network.encoded == before + 1
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, model: LoadedModel) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file"):
+        ask(model, Cache(folder=tmp_path / "file" / "cache"))
+
+
+def test_many_threads_share_one_cache(model: LoadedModel) -> None:
+    cache = Cache()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda seed: ask(model, cache, view(seed % 2)), range(8)))
+    for one, other in zip(found[2:], found[:-2], strict=True):
+        assert np.array_equal(one.logits, other.logits)
