@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,13 +23,35 @@ def load_torch() -> None:
     -----
     Python opens a library while it holds the interpreter's lock, and PyTorch's take up to
     seconds. Calling the system's ``dlopen`` as a foreign function releases the lock, and the
-    import then finds the libraries open. On Windows PyTorch does the same by itself.
+    import then finds the libraries open. On Windows PyTorch does the same by itself. A
+    garbage collection of all objects, of which an import makes many, also stops everything.
     """
-    if "torch" not in sys.modules and os.name == "posix":
+    if "torch" in sys.modules:
+        _import()
+        return
+    if os.name == "posix":
         _open_libraries()
-    import_module("napari_graysam.propose")
-    import_module("napari_graysam.model")
-    import_module("napari_graysam.select.tuner")
+    with _no_collection():
+        _import()
+
+
+def _import() -> None:
+    for name in ("model", "propose", "select.tuner"):
+        import_module(f"napari_graysam.{name}")
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collect no garbage meanwhile; afterwards what is there counts as collected before."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.unfreeze()
+        if enabled:
+            gc.enable()
 
 
 def _open_libraries() -> None:
