@@ -27,6 +27,9 @@ from napari_graysam.propose.encode import Features
 Network = Any
 Attention = Any
 
+# Image tokens in a processor's cache: those of one point at a frame of 1024 pixels.
+_CACHED_PIXELS = 64 * 64
+
 
 @dataclass(frozen=True)
 class ImageSide:
@@ -141,14 +144,15 @@ def draw(decoder: Network, image: ImageSide, answers: Answers, wanted: Tensor) -
     shape = (decoder.num_mask_tokens, 4 * height, 4 * width)
     if not len(wanted):
         return answers.weights.new_zeros((0, *shape))
-    if len(answers.pixels) == 1:
-        return _draw(decoder, image, answers.pixels[0][wanted], answers.weights[wanted])
+    size = len(answers.pixels[0])
+    at_once = len(wanted) if size == len(answers.weights) else 2 * size
     drawn = []
-    for pair in torch.split(wanted, 2):
+    for part in torch.split(wanted, at_once):
         # A batch of one takes longer than two, and is rounded differently from all others.
-        both = pair.repeat(2)[:2].tolist()
-        pixels = torch.cat([answers.pixels[point] for point in both])
-        drawn.append(_draw(decoder, image, pixels, answers.weights[both])[: len(pair)])
+        points = part.repeat(2) if len(part) == 1 else part
+        groups = [answers.pixels[point // size][point % size] for point in points.tolist()]
+        pixels = torch.stack(groups)
+        drawn.append(_draw(decoder, image, pixels, answers.weights[points])[: len(part)])
     return torch.cat(drawn)
 
 
@@ -168,7 +172,7 @@ class _Plain:
     """The two-way transformer with the arithmetic of sam2's modules.
 
     On a processor the tokens of all points go through together, and the pixels, of which there
-    are hundreds of times more, point by point, so that they stay in its cache.
+    are hundreds of times more, a few points at a time, so that they stay in its cache.
     """
 
     def __init__(self, decoder: Network, image: ImageSide) -> None:
@@ -177,7 +181,9 @@ class _Plain:
 
     def transform(self, tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return what points (B, T, C) and pixels (b, N, C) have learned of each other."""
-        together = 1 if tokens.device.type == "cpu" else len(tokens)
+        together = len(tokens)
+        if tokens.device.type == "cpu":
+            together = min(together, max(1, _CACHED_PIXELS // self.image.tokens.shape[1]))
         seen: tuple[Tensor, ...] = ()
         queries = tokens
         for block in self.network.layers:
