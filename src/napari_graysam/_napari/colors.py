@@ -18,7 +18,9 @@ PALETTE = 250
 SAME = 0.5
 """Objects of both arms that overlap by at least this IoU have one colour."""
 _SPARE = 50
-_PRIMES = np.array([73856093, 19349663, 83492791, 50331653], np.int64)
+_ODD = np.array(
+    [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], np.uint64
+)
 
 Positions = NDArray[np.intp]
 
@@ -43,14 +45,21 @@ def object_colors(results: Mapping[Arm, Segmentation]) -> dict[Arm, Positions]:
 
     colors: dict[Arm, Positions] = {}
     for arm, result in results.items():
-        boxes = np.array([mask.box for mask in result.masks], np.int64).reshape(-1, 4)
-        colors[arm] = np.asarray(np.bitwise_xor.reduce(boxes * _PRIMES, axis=1) % PALETTE, np.intp)
+        boxes = np.array([mask.box for mask in result.masks], np.uint64).reshape(-1, 4)
+        colors[arm] = _scattered(boxes)
     if len(results) == 2 and results["raw"].labels.shape == results["preprocessed"].labels.shape:
         raw, other, overlaps = label_overlaps(results["raw"].labels, results["preprocessed"].labels)
         pairs = match(overlaps, SAME)
         of_raw = colors["raw"][raw[overlaps.a[pairs]] - 1]
         colors["preprocessed"][other[overlaps.b[pairs]] - 1] = of_raw
     return colors
+
+
+def _scattered(boxes: NDArray[np.uint64]) -> Positions:
+    """Hash boxes to places: products with odd numbers, of which the high bits are well mixed."""
+    mixed = np.sum(boxes * _ODD, axis=1, dtype=np.uint64)
+    mixed = (mixed ^ (mixed >> np.uint64(32))) * _ODD[0]
+    return np.asarray((mixed >> np.uint64(40)) % np.uint64(PALETTE), np.intp)
 
 
 def colormap(positions: Positions) -> CyclicLabelColormap:

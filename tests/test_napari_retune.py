@@ -1,0 +1,188 @@
+import threading
+
+import fake_run
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+
+from napari_graysam._napari.retune import changed_titles
+from napari_graysam._napari.sections.run import RunSection
+from napari_graysam._napari.state import PanelState
+from napari_graysam.recipe import Recipe
+
+START = Recipe().with_values(
+    {"preprocess": "[{kind: gamma, gamma: 0.5}]", "generator.pred_iou_thresh": 0.5}
+)
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    return fake_run.install(monkeypatch)
+
+
+@pytest.fixture
+def section(make_napari_viewer_proxy, fake, qtbot):
+    """After a run of both arms; raw sees squares of brightness 1, .9, .6, .3 and .2."""
+    viewer = make_napari_viewer_proxy()
+    section = RunSection(PanelState(viewer, START))
+    viewer.window.add_dock_widget(section.native, name="Run")
+    image = fake_run.squares(1, 0.9, 0.6, 0.3, 0.2)
+    section.state.layer = viewer.add_image(image, name="cells")
+    section.run()
+    qtbot.waitUntil(lambda: not section.state.running, timeout=20_000)
+    notification_manager.records.clear()
+    yield section
+    settle(qtbot, section)
+
+
+def settle(qtbot, section):
+    retuner = section.retuner
+    lanes = (retuner._lane, retuner._measuring)
+    qtbot.waitUntil(lambda: not any(lane.busy for lane in lanes), timeout=20_000)
+    qtbot.waitUntil(lambda: not retuner._settled.isActive(), timeout=20_000)
+    qtbot.waitUntil(lambda: not any(lane.busy for lane in lanes), timeout=20_000)
+
+
+def counts(section):
+    shown = [section.layers.layer(arm).data.max() for arm in ("raw", "preprocessed")]
+    held = [len(section.state.results[arm].masks) for arm in ("raw", "preprocessed")]
+    assert shown == held
+    return held
+
+
+def test_a_threshold_moves_both_arms_without_the_model(section, fake, qtbot):
+    assert counts(section) == [3, 4]
+    section.state.change({"generator.pred_iou_thresh": 0.7})
+    settle(qtbot, section)
+    assert counts(section) == [2, 3]
+    section.state.change({"generator.pred_iou_thresh": 0.28})
+    settle(qtbot, section)
+    assert counts(section) == [4, 5]
+    assert len(fake.calls) == 2
+    assert "4 objects, 93.8% unmasked" in section.native.results["raw"].text()
+
+
+def test_labels_are_painted_again(section, qtbot):
+    section.state.change({"labels.overlap": "larger_on_top"})
+    settle(qtbot, section)
+    overlap = {result.recipe.labels.overlap for result in section.state.results.values()}
+    assert overlap == {"larger_on_top"}
+
+
+def test_the_latest_of_many_changes_wins(section, qtbot):
+    for threshold in np.linspace(0.3, 0.94, 40):
+        section.state.change({"generator.pred_iou_thresh": float(threshold)})
+    settle(qtbot, section)
+    assert counts(section) == [1, 2]
+    assert section.state.results["raw"].recipe.generator.pred_iou_thresh == pytest.approx(0.94)
+
+
+def test_going_back_at_once_ends_where_it_started(section, qtbot, monkeypatch):
+    from napari_graysam import pipeline
+
+    hold, real = threading.Event(), pipeline.retune
+
+    def slow(*some):
+        assert hold.wait(10)
+        return real(*some)
+
+    monkeypatch.setattr(pipeline, "retune", slow)
+    section.state.change({"generator.pred_iou_thresh": 0.95})
+    qtbot.waitUntil(lambda: section.retuner._lane.busy)
+    section.state.change({"generator.pred_iou_thresh": 0.5})
+    hold.set()
+    settle(qtbot, section)
+    assert counts(section) == [3, 4]
+
+
+def test_tables_follow_when_the_slider_rests(section, qtbot):
+    section.state.change({"generator.pred_iou_thresh": 0.7})
+    settle(qtbot, section)
+    qtbot.waitUntil(lambda: len(section.layers.layer("raw").features) == 2, timeout=10_000)
+    assert list(section.layers.layer("preprocessed").features["index"]) == [1, 2, 3]
+
+
+def test_selecting_and_measuring_happen_in_other_threads(section, qtbot, monkeypatch):
+    from napari_graysam import pipeline
+
+    threads, real = [], pipeline.retune
+    monkeypatch.setattr(
+        pipeline, "retune", lambda *some: threads.append(threading.current_thread()) or real(*some)
+    )
+    section.state.change({"generator.pred_iou_thresh": 0.7})
+    settle(qtbot, section)
+    assert threads
+    assert threading.main_thread() not in threads
+
+
+def test_what_needs_the_model_is_said_and_from_where(section, qtbot):
+    section.state.change({"generator.points_per_side": 16})
+    outdated = section.retuner.outdated
+    assert "Changed since: Points per side. Run again" in outdated["raw"]
+    assert "encoded image is kept" in outdated["preprocessed"]
+    assert "Points per side" in section.native.results["raw"].text()
+    section.state.change({"generator.points_per_side": 32})
+    assert outdated == {}
+    assert "Run again" not in section.native.results["raw"].text()
+
+
+def test_preprocessing_outdates_only_its_own_arm(section, qtbot):
+    section.state.change({"preprocess": "[{kind: gamma, gamma: 2.0}]"})
+    assert set(section.retuner.outdated) == {"preprocessed"}
+    assert "Preprocessing" in section.retuner.outdated["preprocessed"]
+    assert "image encoder" in section.retuner.outdated["preprocessed"]
+    section.state.change({"generator.pred_iou_thresh": 0.7})
+    settle(qtbot, section)
+    assert counts(section) == [2, 4]
+
+
+def test_below_the_floor_a_new_run_is_asked_for(section, qtbot):
+    section.state.change({"generator.pred_iou_thresh": 0.1})
+    settle(qtbot, section)
+    assert counts(section) == [3, 4]
+    assert "not kept. Run again" in section.retuner.outdated["raw"]
+    section.state.change({"generator.pred_iou_thresh": 0.3})
+    settle(qtbot, section)
+    assert section.retuner.outdated == {}
+
+
+def test_a_changed_region_asks_for_a_new_run(section, qtbot):
+    section.state.region = section.layers.layer("raw")
+    assert "region has changed" in section.retuner.outdated["raw"]
+    section.state.region = None
+    section.run()
+    qtbot.waitUntil(lambda: not section.state.running, timeout=20_000)
+    assert section.retuner.outdated == {}
+
+
+def test_an_edited_layer_is_left_alone_and_the_next_one_followed(section, qtbot):
+    layer = section.layers.layer("raw")
+    layer.data[0, 0] = 9
+    section.state.change({"generator.pred_iou_thresh": 0.7})
+    settle(qtbot, section)
+    assert layer.data[0, 0] == 9
+    assert section.layers.layer("raw").name == "cells [raw] 2"
+    section.state.change({"generator.pred_iou_thresh": 0.5})
+    settle(qtbot, section)
+    said = [record.message for record in notification_manager.records]
+    assert len(said) == 1
+    assert "was edited" in said[0]
+
+
+def test_a_run_that_was_overtaken_by_a_change_catches_up(section, fake, qtbot):
+    fake.gate.clear()
+    section.run()
+    section.state.change({"generator.pred_iou_thresh": 0.94})
+    fake.gate.set()
+    qtbot.waitUntil(lambda: not section.state.running, timeout=20_000)
+    settle(qtbot, section)
+    assert counts(section) == [1, 2]
+
+
+def test_titles_of_what_changed():
+    other = START.with_values(
+        {"generator.points_per_side": 8, "generator.crop_n_layers": 1, "labels.min_area": 3}
+    )
+    titles = list(changed_titles(START, other))
+    fields = type(START.generator).model_fields
+    assert titles == [fields["points_per_side"].title, fields["crop_n_layers"].title]
