@@ -140,7 +140,7 @@ class Preview:
 
     def _watch(self, layer: Layer | None) -> None:
         """Follow the data and the transform of the source."""
-        if layer is self._source:
+        if layer == self._source:
             return
         for how, watched in (("disconnect", self._source), ("connect", layer)):
             if watched is not None:
@@ -150,7 +150,7 @@ class Preview:
         self._source = layer
 
     def _follow_layer(self, layer: Layer | None) -> None:
-        if self._enabled and layer is not self._source and not is_preview(layer):
+        if self._enabled and layer != self._source and not is_preview(layer):
             self._forget()
             self._output.remove()
             self.update()
@@ -160,8 +160,9 @@ class Preview:
         self.update()
 
     def _follow_removal(self, event: Any) -> None:
-        ours = event.value is self._output.layer
-        if self._output.editing or not (ours or event.value is self._source):
+        # napari hands plugins a proxy of each layer: equal to the layer, not identical.
+        ours = event.value == self._output.layer
+        if self._output.editing or not (ours or event.value == self._source):
             return
         if ours:
             self._output.layer = None
@@ -193,7 +194,7 @@ class Preview:
         self._watch(layer)
         rows, columns = source.placement.plane_shape
         box = visible_box(source, layer, int(LARGE**0.5)) if rows * columns > LARGE else None
-        request = Request(source, layer.data, recipe.preprocess, recipe.rgb, box)
+        request = Request(source, _data(layer), recipe.preprocess, recipe.rgb, box)
         asked = _signature(request)
         if asked == self._asked:
             return
@@ -220,7 +221,7 @@ class Preview:
         from napari_graysam._napari.preview_worker import Failure
 
         source, request = self._source, result.request
-        if not self._enabled or source is None or request.data is not source.data:
+        if not self._enabled or source is None or request.data is not _data(source):
             return
         current = _signature(request) == self._asked
         if isinstance(result, Failure):
@@ -278,6 +279,11 @@ def visible_box(source: Source, layer: Layer, side: int) -> Box:
             stop = first + side
         slices.append(slice(first, stop))
     return slices[0], slices[1]
+
+
+def _data(layer: Layer) -> Any:
+    """Return the array of a layer, the largest of several resolutions."""
+    return layer.data[0] if layer.multiscale else layer.data
 
 
 def _signature(request: Request) -> tuple[Any, ...]:
