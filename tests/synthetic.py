@@ -18,6 +18,7 @@ def blobs(
     radius: tuple[float, float] = (0.01, 0.06),
     crops: bool = False,
     steps: float = 0.0,
+    background: int = 0,
     seed: int = 0,
 ) -> Proposals:
     """Make candidates in threes (a part, an object, a group) around points, many of them shared.
@@ -36,6 +37,8 @@ def blobs(
         Whether two of three candidates come from the crops of a first layer.
     steps
         Logits and scores are rounded to multiples of this; 0 leaves them.
+    background
+        Every so manyth candidate covers a large part of the crop; 0 for none.
     seed
         Of the random numbers.
     """
@@ -54,6 +57,8 @@ def blobs(
             shift = rng.normal(0, base / 8, 2)
         x0, y0, x1, y1 = crop_boxes[crop[index]]
         own = base * (0.6, 1, 1.9)[index % 3]
+        if background and index % background == background - 1:
+            own = 0.5
         angle = np.arctan2(y - centre[1], x - centre[0])
         edge = own * (1 + 0.15 * np.sin(3 * angle + rng.uniform(0, 6)))
         distance = np.hypot(x - centre[0] - shift[0], y - centre[1] - shift[1])

@@ -22,7 +22,7 @@ from napari_graysam.select.hierarchy import Hierarchy
 from napari_graysam.select.kept import forced
 from napari_graysam.select.labels import divide
 from napari_graysam.select.masks import Mask
-from napari_graysam.select.nesting import keep, of_level, place
+from napari_graysam.select.nesting import at_level, keep, of_level, place
 from napari_graysam.select.pairs import Pairs, suppress_known
 from napari_graysam.select.regions import fill_holes, remove_islands, remove_small_regions, stays
 from napari_graysam.select.selection import Scores, by_crop
@@ -101,6 +101,11 @@ class Chooser:
         self._store = Store(budget)
         self._cutter = Cutter(proposals)
 
+    @property
+    def remembered(self) -> int:
+        """Bytes in use."""
+        return self._store.used
+
     def choose(self, generator: GeneratorOptions, labels: LabelOptions, source: str) -> Choice:
         """Choose as `select` does; parameters and errors are the same."""
         check_covers(self.proposals, generator)
@@ -126,7 +131,7 @@ class Chooser:
         cleaned.ensure(survivors)
         sized, nested = self._nested(survivors, cleaned, scored, stay, labels, source)
         level = of_level(nested, labels.level)
-        selected, masks = sized[level], keep(nested, level)
+        selected, masks = sized[level], at_level(nested, labels.level)
         if labels.overlap == "disjoint":
             trimmed, left = divide(masks)
             selected, masks = selected[left], keep(trimmed, left)
@@ -154,6 +159,18 @@ class Chooser:
     def compared(self, generator: GeneratorOptions) -> Shapes:
         """Return all candidates as they are compared with each other, all known."""
         return self._compared(self._cut(self._scored(generator), generator), generator)
+
+    def prepare(self, candidates: range, generator: GeneratorOptions, labels: LabelOptions) -> None:
+        """Compare some candidates with all others, as selections like this one do."""
+        compared = self.compared(generator)
+        everyone = np.ones(len(self.proposals), bool)
+        pairs = self._pairs(compared, labels)
+        for index in candidates:
+            pairs.beyond(index, threshold_of(generator, labels, False), everyone)
+        cleaned = self._cleaned(compared, labels)
+        cleaned.ensure(candidates)
+        solid = np.array([index for index in candidates if cleaned.area[index] > 0], np.intp)
+        self._parents(cleaned, solid)
 
     def _cut(self, scored: Proposals, generator: GeneratorOptions) -> Shapes:
         """Return all candidates as they are cut."""

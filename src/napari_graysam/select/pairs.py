@@ -120,12 +120,15 @@ def suppress_known(
     -------
     Positions in ``candidates`` of what is kept, best first.
     """
+    order = np.argsort(-scores, kind="stable")
+    if threshold >= 1:
+        return order
     waiting = np.zeros(len(by), bool)
     waiting[candidates[~np.isposinf(scores)]] = True
     dropped = np.zeros(len(by), bool)
     numbers = candidates.tolist()
     kept = []
-    for position in np.argsort(-scores, kind="stable").tolist():
+    for position in order.tolist():
         best = numbers[position]
         if dropped[best]:
             continue

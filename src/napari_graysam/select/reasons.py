@@ -131,7 +131,7 @@ class Reasons:
             by=label,
             by_candidate=better,
             parameter=parameter,
-            loosened=min(1.0, math.ceil(overlap * 100) / 100),
+            loosened=min(1.0, math.ceil(round(overlap * 100, 6)) / 100),
         )
 
     def _size_or_border(self, candidate: int) -> Drop:
@@ -202,7 +202,8 @@ def _below(score: float, floor: float, passes: Callable[[float], bool]) -> float
     for decimals in (2, 3, 4):
         step = 10.0**-decimals
         lowest = round(math.floor(score / step) * step, decimals)
-        for threshold in (lowest, round(lowest - step, decimals)):
+        for threshold in (lowest + step, lowest, lowest - step):
+            threshold = round(threshold, decimals)
             if threshold >= floor and passes(threshold):
                 return threshold
     return floor

@@ -53,7 +53,7 @@ class Tuner:
     def prepare(
         self, generator: GeneratorOptions, labels: LabelOptions
     ) -> Generator[Progress, None, None]:
-        """Do ahead what selections with lower thresholds will need.
+        """Do ahead what selections with other thresholds will need.
 
         Parameters
         ----------
@@ -70,16 +70,8 @@ class Tuner:
         for start in range(0, count, _AT_ONCE):
             yield Progress("prepare", start, count)
             with self._lock:
-                shapes = self._chooser.compared(generator)
-                for index in range(start, min(start + _AT_ONCE, count)):
-                    shapes.packed(index)
+                self._chooser.prepare(range(start, min(start + _AT_ONCE, count)), generator, labels)
         yield Progress("prepare", count, count)
-        record = self.proposals.record
-        lowest = generator.replace(
-            pred_iou_thresh=record["iou_floor"], stability_score_thresh=record["stability_floor"]
-        )
-        with self._lock:
-            self._chooser.choose(lowest, labels, self._source)
 
     def candidates_at(
         self, x: int, y: int, generator: GeneratorOptions, labels: LabelOptions
@@ -134,6 +126,11 @@ class Tuner:
     def unknown(self, labels: LabelOptions) -> tuple[KeptMask, ...]:
         """List the entries of ``labels.keep`` that are not among the candidates."""
         return unknown(self.proposals, labels.keep)
+
+    @property
+    def remembered(self) -> int:
+        """Bytes in use, besides the proposals."""
+        return self._chooser.remembered
 
     @property
     def _source(self) -> str:

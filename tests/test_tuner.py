@@ -1,0 +1,240 @@
+"""Selections that remember give what plain selections give."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from synthetic import blobs
+
+from napari_graysam.errors import ProposalsError
+from napari_graysam.part import run
+from napari_graysam.propose import Proposals, rescore
+from napari_graysam.propose.statistics import enlarge
+from napari_graysam.recipe import GeneratorOptions, KeptMask, LabelOptions
+from napari_graysam.select import paint, select
+from napari_graysam.select.cutting import Cutter
+from napari_graysam.select.masks import Mask
+from napari_graysam.select.store import Store
+from napari_graysam.select.tuner import Tuner
+
+FIELDS = ("box", "area", "predicted_iou", "stability", "point", "crop_box", "parent", "depth")
+CROPPED, PLAIN, TIED = range(3)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+PROPOSALS = [
+    blobs(90, (150, 210), crops=True, seed=1),
+    blobs(90, (128, 128), seed=2),
+    blobs(60, (90, 110), steps=0.5, seed=3),
+]
+TUNERS = [Tuner(PROPOSALS[0]), Tuner(PROPOSALS[1]), Tuner(PROPOSALS[2], budget=20_000)]
+
+generators = st.builds(
+    GeneratorOptions,
+    pred_iou_thresh=st.sampled_from([0, 0.3, 0.5, 0.8]),
+    stability_score_thresh=st.sampled_from([0, 0.6, 0.8]),
+    stability_score_offset=st.sampled_from([1.0, 1.0, 2.0]),
+    mask_threshold=st.sampled_from([0.0, 0.0, 0.0, 0.5, -1.0]),
+    box_nms_thresh=st.sampled_from([0.3, 0.7, 1.0]),
+    crop_nms_thresh=st.sampled_from([0.3, 0.7, 1.0]),
+    min_mask_region_area=st.sampled_from([0, 0, 0, 20]),
+)
+label_options = st.builds(
+    LabelOptions,
+    suppression=st.sampled_from(["box", "mask_iou", "containment"]),
+    suppression_thresh=st.sampled_from([0.2, 0.5, 0.8, 1.0]),
+    overlap=st.sampled_from(["smaller_on_top", "higher_score_on_top", "disjoint"]),
+    level=st.sampled_from(["all", "whole", "parts"]),
+    min_area=st.sampled_from([0, 100]),
+    max_area=st.sampled_from([None, 2000]),
+    fill_holes=st.sampled_from([0, 0, 30]),
+    min_island=st.sampled_from([0, 0, 30]),
+    exclude_border=st.booleans(),
+)
+
+
+def same(ours: tuple[Mask, ...], plain: tuple[Mask, ...]) -> None:
+    assert len(ours) == len(plain)
+    for one, other in zip(ours, plain, strict=True):
+        assert [getattr(one, name) for name in FIELDS] == [getattr(other, name) for name in FIELDS]
+        assert (one.source, one.kept) == (other.source, other.kept)
+        assert one.area == np.count_nonzero(one.bits)
+        np.testing.assert_array_equal(one.bits, other.bits)
+
+
+@settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck))
+@given(
+    st.integers(0, 2),
+    generators,
+    label_options,
+    st.lists(st.integers(0, 59), max_size=2),
+)
+def test_remembering_changes_nothing(
+    which: int, generator: GeneratorOptions, labels: LabelOptions, keep: list[int]
+) -> None:
+    proposals, tuner = PROPOSALS[which], TUNERS[which]
+    generator = generator.replace(crop_n_layers=int(which == CROPPED))
+    labels = labels.replace(keep=tuple(tuner.name_of(candidate) for candidate in keep))
+    same(
+        tuner.select(generator, labels, "preprocessed"),
+        select(proposals, generator, labels, "preprocessed"),
+    )
+    assert tuner.remembered <= 2**30
+
+
+def test_the_floor_is_respected() -> None:
+    record = {**PROPOSALS[PLAIN].record, "stability_floor": 0.5}
+    tuner = Tuner(_with_record(PROPOSALS[PLAIN], record))
+    with pytest.raises(ProposalsError, match="floor"):
+        tuner.select(GeneratorOptions(stability_score_thresh=0.4), LabelOptions())
+    with pytest.raises(ProposalsError, match="stability_floor=0"):
+        tuner.select(GeneratorOptions(mask_threshold=1), LabelOptions())
+
+
+def test_preparing_changes_nothing_and_can_be_cancelled() -> None:
+    proposals = blobs(70, (80, 96), seed=5)
+    tuner = Tuner(proposals)
+    generator, labels = GeneratorOptions(pred_iou_thresh=0.5), LabelOptions(suppression="mask_iou")
+    steps = tuner.prepare(generator, labels)
+    assert next(steps) == ("prepare", 0, 70)
+    steps.close()
+    run(tuner.prepare(generator, labels))
+    assert tuner.remembered > 0
+    same(tuner.select(generator, labels), select(proposals, generator, labels))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (97, 141), (256, 200), (31, 33)])
+@pytest.mark.parametrize("steps", [0, 0.5])
+def test_windows_hold_the_pixels_of_the_whole_enlargement(
+    size: tuple[int, int], steps: float
+) -> None:
+    proposals = blobs(30, size, side=32, steps=steps, seed=7)
+    cutter = Cutter(proposals)
+    for cut, offset in ((0.0, 1.0), (-1.5, 0.5), (3.0, 0.0)):
+        options = GeneratorOptions(mask_threshold=cut, stability_score_offset=offset)
+        scored = rescore(proposals, options)
+        for index in range(len(proposals)):
+            found = cutter.measure(index, cut, offset)
+            whole = enlarge(torch.tensor(proposals.logits[index : index + 1]), size, 3)[0]
+            full = np.zeros(size, bool)
+            full[found.box[1] : found.box[3], found.box[0] : found.box[2]] = found.bits
+            np.testing.assert_array_equal(full, (whole > cut).numpy())
+            assert found.inside == int((whole > cut + offset).sum())
+            assert found.around == int((whole > cut - offset).sum())
+            assert np.count_nonzero(found.bits) == scored.area[index]
+
+
+def test_the_store_forgets_what_was_used_longest_ago() -> None:
+    store = Store(10)
+    store.put("a", 1, 4)
+    store.put("b", 2, 4)
+    assert store.get("a") == 1
+    store.put("c", 3, 4)
+    assert (store.get("a"), store.get("b"), store.get("c")) == (1, None, 3)
+    store.put("huge", 4, 11)
+    assert (store.get("huge"), store.get("a"), store.used) == (None, 1, 8)
+
+
+# --- kept masks
+
+
+def suppressed(proposals: Proposals, generator: GeneratorOptions) -> int:
+    chosen = {mask.point for mask in select(proposals, generator)}
+    points = [tuple(point) for point in proposals.point.tolist()]
+    return next(i for i, point in enumerate(points) if point not in chosen)
+
+
+@pytest.mark.parametrize("suppression", ["box", "mask_iou", "containment"])
+def test_a_kept_mask_passes_every_filter(suppression: Any) -> None:
+    proposals, tuner = PROPOSALS[PLAIN], TUNERS[PLAIN]
+    generator = GeneratorOptions(pred_iou_thresh=0.95, stability_score_thresh=1)
+    candidate = suppressed(proposals, generator)
+    labels = LabelOptions(
+        keep=(tuner.name_of(candidate),),
+        suppression=suppression,
+        min_area=10**5,
+        exclude_border=True,
+        level="whole",
+    )
+    (mask,) = select(proposals, generator, labels)
+    assert mask.kept
+    assert mask.point == tuple(proposals.point[candidate].tolist())
+    assert mask.area == proposals.area[candidate]
+
+
+def test_a_kept_mask_drives_out_its_duplicates() -> None:
+    proposals, tuner = PROPOSALS[PLAIN], TUNERS[PLAIN]
+    generator = GeneratorOptions(pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=0.3)
+    verdicts = [
+        verdict
+        for y in range(0, 128, 8)
+        for x in range(0, 128, 8)
+        for verdict in tuner.candidates_at(x, y, generator, LabelOptions())
+    ]
+    dropped = next(v for v in verdicts if v.reason == "duplicate" and v.by)
+    assert dropped.by_candidate is not None
+    labels = LabelOptions(keep=(tuner.name_of(dropped.candidate),))
+    points = [tuple(mask.point) for mask in tuner.select(generator, labels)]
+    assert tuner.select(generator, labels)[0].predicted_iou == dropped.predicted_iou
+    assert tuple(proposals.point[dropped.by_candidate].tolist()) not in points
+    assert tuner.name_of(dropped.by_candidate) not in labels.keep
+
+
+def test_masks_that_are_not_there_are_listed_and_change_nothing() -> None:
+    proposals, tuner = PROPOSALS[PLAIN], TUNERS[PLAIN]
+    generator = GeneratorOptions(pred_iou_thresh=0.5)
+    elsewhere = KeptMask(point=(1.5, 2.5))
+    labels = LabelOptions(keep=(elsewhere, tuner.name_of(4)))
+    assert tuner.unknown(labels) == (elsewhere,)
+    same(
+        tuner.select(generator, labels),
+        select(proposals, generator, labels.replace(keep=labels.keep[1:])),
+    )
+
+
+def test_kept_masks_need_every_candidate() -> None:
+    record = {**PROPOSALS[PLAIN].record, "iou_floor": 0.5}
+    proposals = _with_record(PROPOSALS[PLAIN], record)
+    with pytest.raises(ProposalsError, match=r"floors of 0"):
+        select(proposals, GeneratorOptions(), LabelOptions(keep=(KeptMask(point=(1, 2)),)))
+
+
+def test_names_tell_all_candidates_apart() -> None:
+    names = [TUNERS[CROPPED].name_of(index) for index in range(90)]
+    assert len(set(names)) == 90
+    assert {name.mask for name in names} == {0, 1, 2}
+
+
+def _with_record(proposals: Proposals, record: dict[str, Any]) -> Proposals:
+    from dataclasses import replace
+
+    return replace(proposals, record=record)
+
+
+@pytest.mark.slow
+def test_three_thousand_candidates_are_chosen_again_at_once() -> None:
+    proposals = blobs(3000, (1024, 1024), radius=(0.005, 0.03))
+    tuner = Tuner(proposals)
+    base = GeneratorOptions(pred_iou_thresh=0.5, stability_score_thresh=0.5)
+    labels = LabelOptions()
+    run(tuner.prepare(base, labels))
+    times = []
+    for threshold in (0.9, 0.8, 0.85, 0.75, 0.7, 0.65):
+        start = time.process_time()
+        masks = tuner.select(base.replace(pred_iou_thresh=threshold), labels)
+        paint(masks, proposals.image_size, labels)
+        times.append(time.process_time() - start)
+    assert sorted(times)[2] < 0.1

@@ -1,0 +1,273 @@
+"""Why a pixel has the object that it has, or none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from synthetic import blobs
+
+from napari_graysam.propose import Proposals
+from napari_graysam.recipe import GeneratorOptions, LabelOptions, Recipe
+from napari_graysam.select import paint
+from napari_graysam.select.cutting import Cutter, remeasure
+from napari_graysam.select.tuner import Tuner
+from napari_graysam.select.verdicts import Verdict
+
+SIZE = 100
+LOOSE = GeneratorOptions(pred_iou_thresh=0.5, stability_score_thresh=0.5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def squares(*masks: tuple[int, int, int, int, float, float]) -> Tuner:
+    """Candidates of one pixel a logit: x0, y0, x1, y1, predicted IoU, steepness."""
+    count = len(masks)
+    logits = np.full((count, SIZE, SIZE), -8, np.float32)
+    for logit, (x0, y0, x1, y1, _, steep) in zip(logits, masks, strict=True):
+        logit[y0:y1, x0:x1] = 8
+        logit[y0, x0:x1] = steep
+    record = {
+        "device": "cpu",
+        "precision": "float32",
+        "generator": LOOSE.model_dump(mode="json"),
+        "iou_floor": 0.0,
+        "stability_floor": 0.0,
+        "masks_together": 1,
+    }
+    proposals = Proposals(
+        predicted_iou=np.array([mask[4] for mask in masks], np.float32),
+        stability=np.zeros(count, np.float32),
+        area=np.zeros(count, np.int64),
+        box=np.zeros((count, 4), np.int32),
+        point=np.array([(mask[0] + i / 8, mask[1]) for i, mask in enumerate(masks)], np.float32),
+        crop_box=np.array([(0, 0, SIZE, SIZE)] * count, np.int32),
+        crop=np.zeros(count, np.int32),
+        logits=logits,
+        image_size=(SIZE, SIZE),
+        record=record,
+    )
+    return Tuner(remeasure(proposals, Cutter(proposals), 0.0, 1.0))
+
+
+def at(tuner: Tuner, x: int, y: int, **changes: Any) -> list[Verdict]:
+    recipe = Recipe(generator=LOOSE).with_values(
+        {name.replace("__", "."): value for name, value in changes.items()}
+    )
+    return tuner.candidates_at(x, y, recipe.generator, recipe.labels)
+
+
+ALONE = (20, 20, 40, 40, 0.74, 8)
+
+
+def test_an_object_is_named_by_its_label() -> None:
+    tuner = squares((60, 60, 80, 80, 0.9, 8), ALONE)
+    (verdict,) = at(tuner, 30, 30)
+    assert (verdict.reason, verdict.label, verdict.candidate) == ("object", 2, 1)
+    assert verdict.text == "object 2"
+    assert (verdict.area, verdict.box, verdict.point) == (400, (20, 20, 40, 40), (20.125, 20))
+    np.testing.assert_array_equal(verdict.mask.bits, np.ones((20, 20), bool))
+    assert at(tuner, 50, 50) == at(tuner, -1, 30) == at(tuner, 30, 1000) == []
+
+
+@pytest.mark.parametrize(
+    ("masks", "changes", "reason", "text", "parameter", "loosened"),
+    [
+        (
+            [ALONE],
+            {"generator__pred_iou_thresh": 0.8},
+            "predicted_iou",
+            "predicted IoU 0.74 not above 0.80",
+            "generator.pred_iou_thresh",
+            0.73,
+        ),
+        (
+            [(20, 20, 30, 30, 0.9, 0.5)],
+            {"generator__stability_score_thresh": 0.95},
+            "stability",
+            "stability 0.90 below 0.95",
+            "generator.stability_score_thresh",
+            0.9,
+        ),
+        (
+            [ALONE, (20, 20, 40, 36, 0.9, 8)],
+            {},
+            "duplicate",
+            "duplicate of object 1 (box IoU 0.79 > 0.70)",
+            "generator.box_nms_thresh",
+            0.79,
+        ),
+        (
+            [ALONE, (20, 20, 40, 38, 0.9, 8)],
+            {"labels__suppression": "mask_iou"},
+            "duplicate",
+            "duplicate of object 1 (mask IoU 0.90 > 0.70)",
+            "labels.suppression_thresh",
+            0.9,
+        ),
+        (
+            [ALONE, (10, 10, 90, 90, 0.9, 8)],
+            {"labels__suppression": "containment"},
+            "duplicate",
+            "duplicate of object 1 (containment 1.00 > 0.70)",
+            "labels.suppression_thresh",
+            1.0,
+        ),
+        (
+            [ALONE],
+            {"labels__min_area": 500},
+            "min_area",
+            "400 px², smaller than 500 px²",
+            "labels.min_area",
+            400,
+        ),
+        (
+            [ALONE],
+            {"labels__max_area": 300},
+            "max_area",
+            "400 px², larger than 300 px²",
+            "labels.max_area",
+            400,
+        ),
+        (
+            [(0, 20, 40, 40, 0.9, 8)],
+            {"labels__exclude_border": True},
+            "border",
+            "touches the border of the image",
+            "labels.exclude_border",
+            False,
+        ),
+        (
+            [ALONE, (10, 10, 90, 90, 0.9, 8)],
+            {"labels__level": "whole"},
+            "level",
+            "lies within object 1, and only wholes are kept",
+            "labels.level",
+            "all",
+        ),
+        (
+            [(10, 10, 90, 90, 0.9, 8), ALONE],
+            {"labels__level": "parts"},
+            "level",
+            "holds object 1, and only parts are kept",
+            "labels.level",
+            "all",
+        ),
+        (
+            [ALONE, (10, 10, 90, 90, 0.9, 8)],
+            {"labels__overlap": "disjoint"},
+            "disjoint",
+            "more than half of it belongs to better objects",
+            "labels.overlap",
+            "higher_score_on_top",
+        ),
+    ],
+)
+def test_the_first_filter_that_dropped_it_is_told(
+    masks: Any, changes: Any, reason: str, text: str, parameter: str, loosened: Any
+) -> None:
+    tuner = squares(*masks)
+    verdict = next(v for v in at(tuner, 25, 25, **changes) if v.candidate == 0)
+    assert (verdict.reason, verdict.text) == (reason, text)
+    assert (verdict.parameter, verdict.loosened) == (parameter, loosened)
+    assert verdict.label is None
+    changed = {**changes, parameter.replace(".", "__"): loosened}
+    again = next(v for v in at(tuner, 25, 25, **changed) if v.candidate == 0)
+    assert again.label is not None
+    recipe = Recipe(generator=LOOSE).with_values(
+        {name.replace("__", "."): value for name, value in changes.items()}
+    )
+    assert tuner.loosening(0, recipe.generator, recipe.labels) == {parameter: loosened}
+
+
+def test_a_covered_object_names_what_lies_on_it() -> None:
+    tuner = squares((10, 10, 90, 90, 0.9, 8), ALONE)
+    seen, covered = at(tuner, 30, 30)
+    assert (seen.reason, seen.label) == ("object", 2)
+    assert (covered.reason, covered.label, covered.by) == ("covered", 1, 2)
+    assert covered.text == "object 1, but object 2 lies on top of it here"
+
+
+def test_a_removed_piece_is_told() -> None:
+    tuner = squares((20, 20, 60, 40, 0.9, 8))
+    logits = tuner.proposals.logits.copy()
+    logits[0, :, 50:53] = -8
+    proposals = tuner.proposals
+    tuner = Tuner(
+        remeasure(Proposals(**{**vars(proposals), "logits": logits}), Cutter(proposals), 0.0, 1.0)
+    )
+    assert at(tuner, 57, 30)[0].reason == "object"
+    (verdict,) = at(tuner, 57, 30, labels__min_island=200)
+    assert (verdict.reason, verdict.label, verdict.limit) == ("island", 1, 200)
+    assert (verdict.parameter, verdict.loosened) == ("labels.min_island", 0)
+
+
+def test_nearly_equal_numbers_are_told_apart() -> None:
+    tuner = squares((20, 20, 40, 40, 0.7996, 8))
+    assert at(tuner, 30, 30, generator__pred_iou_thresh=0.8)[0].text == (
+        "predicted IoU 0.7996 not above 0.8000"
+    )
+
+
+def test_several_filters_are_loosened_one_after_the_other() -> None:
+    tuner = squares(ALONE, (20, 20, 40, 36, 0.9, 8))
+    generator = LOOSE.replace(pred_iou_thresh=0.8)
+    labels = LabelOptions(min_area=390)
+    changes = tuner.loosening(0, generator, labels)
+    assert changes == {"generator.pred_iou_thresh": 0.73, "generator.box_nms_thresh": 0.79} or (
+        changes == {"generator.pred_iou_thresh": 0.73}
+    )
+    recipe = Recipe(generator=generator, labels=labels).with_values(changes)
+    assert tuner.loosening(0, recipe.generator, recipe.labels) == {}
+
+
+def test_kept_candidates_say_so() -> None:
+    tuner = squares(ALONE)
+    generator, labels = LOOSE.replace(pred_iou_thresh=0.9), LabelOptions(keep=(tuner.name_of(0),))
+    (verdict,) = tuner.candidates_at(30, 30, generator, labels)
+    assert verdict.kept
+    assert verdict.text == "object 1, kept by the recipe"
+
+
+@pytest.mark.parametrize("overlap", ["smaller_on_top", "larger_on_top", "disjoint"])
+@pytest.mark.parametrize("crops", [False, True])
+def test_verdicts_agree_with_the_label_image(overlap: Any, crops: bool) -> None:
+    tuner = Tuner(blobs(120, (SIZE, SIZE), crops=crops, seed=4))
+    generator = LOOSE.replace(crop_n_layers=int(crops))
+    labels = LabelOptions(overlap=overlap, fill_holes=20, min_island=10, level="parts")
+    masks = tuner.select(generator, labels)
+    painted = paint(masks, (SIZE, SIZE), labels)
+    rng = np.random.default_rng(0)
+    for x, y in rng.integers(0, SIZE, (60, 2)).tolist():
+        found = tuner.candidates_at(x, y, generator, labels)
+        objects = [verdict.label for verdict in found if verdict.reason == "object"]
+        assert objects == ([painted[y, x]] if painted[y, x] else [])
+        for verdict in found:
+            if verdict.label is not None:
+                assert masks[verdict.label - 1].predicted_iou == verdict.predicted_iou
+            assert verdict.mask.box == verdict.box
+        ranks = [-v.predicted_iou for v in found if v.label is None]
+        assert ranks == sorted(ranks)
+
+
+def test_every_candidate_that_covers_the_pixel_is_listed() -> None:
+    proposals = blobs(120, (SIZE, SIZE), seed=4)
+    tuner = Tuner(proposals)
+    whole = [
+        np.pad(bits, ((y0, SIZE - 1 - y1), (x0, SIZE - 1 - x1)))
+        for bits, (x0, y0, x1, y1) in zip(
+            proposals.bits(range(120), 0.0), proposals.box.tolist(), strict=True
+        )
+    ]
+    for x, y in [(30, 40), (50, 50), (71, 22)]:
+        expected = {index for index, image in enumerate(whole) if image[y, x]}
+        found = tuner.candidates_at(x, y, LOOSE, LabelOptions())
+        assert {verdict.candidate for verdict in found} == expected
