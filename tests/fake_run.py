@@ -8,7 +8,7 @@ import numpy as np
 from napari_graysam.comparison.arms import label_masks
 from napari_graysam.errors import ProposalsError
 from napari_graysam.part import Progress
-from napari_graysam.pipeline import Segmentation, _select
+from napari_graysam.pipeline import Floors, Segmentation, _select
 from napari_graysam.preprocess import apply, to_rgb
 
 BATCHES = 4
@@ -44,6 +44,9 @@ class Tuner:
         chosen = [mask for mask in self.masks if mask.predicted_iou > generator.pred_iou_thresh]
         return tuple(mask.replace(source=source) for mask in chosen)
 
+    def prepare(self, generator, labels):
+        yield Progress("prepare", 1, 1)
+
 
 class FakeRun:
     """Stands in for `segment_steps`; ``gate`` holds it before its third batch of each arm."""
@@ -52,12 +55,16 @@ class FakeRun:
         self.gate = threading.Event()
         self.gate.set()
         self.calls = []
+        self.caches = []
         self.batches = 0
         self.error = None
         self.threads = set()
         self.notes = []
 
-    def segment_steps(self, gray, recipe, *, region=None, source="preprocessed", floors=None, **_):
+    def segment_steps(
+        self, gray, recipe, *, region=None, source="preprocessed", floors=None, cache=None
+    ):
+        self.caches.append(cache)
         self.calls.append((source, region, floors))
         self.threads.add(threading.current_thread())
         if self.error is not None:
@@ -93,5 +100,6 @@ def install(monkeypatch):
     """Put a fake run in the place of the real one."""
     fake = FakeRun()
     monkeypatch.setattr("napari_graysam.pipeline.segment_steps", fake.segment_steps)
+    monkeypatch.setattr("napari_graysam._napari.worker.floors", lambda recipe: Floors(0.25, 0))
     monkeypatch.setattr("napari_graysam._napari.libraries.load_torch", lambda: None)
     return fake

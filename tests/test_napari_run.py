@@ -263,7 +263,7 @@ def test_floors_leave_room_below_the_thresholds():
     recipe = Recipe().with_values(
         {"generator.pred_iou_thresh": 0.6, "generator.stability_score_thresh": 0.9}
     )
-    assert floors(recipe) == (0.3, 0)
+    assert floors(recipe) == (0, 0)
     dense = recipe.with_values({"generator.crop_n_layers": 2})
     assert floors(dense) == (0.3, 0.45)
 
@@ -275,6 +275,14 @@ def test_a_worker_yields_errors_instead_of_raising(fake, viewer):
     fake.error = DeviceError("out of memory")
     *_, last = run_arms(source, ENHANCED, ["raw"])
     assert last == Failed(fake.error)
+
+
+def test_the_next_run_is_given_what_the_last_one_left(section, fake, qtbot):
+    for _ in range(2):
+        section.run(("raw",))
+        wait(qtbot, section)
+    first, second = fake.caches
+    assert first is second is not None
 
 
 @pytest.mark.slow

@@ -88,11 +88,13 @@ class Retuner:
         self._settled.timeout.connect(self._measure)
         state.recipe_changed.connect(self._follow)
         state.region_changed.connect(self._on_region)
+        state.running_changed.connect(self._on_running)
 
     def close(self) -> None:
         """Follow nothing more."""
         self._state.recipe_changed.disconnect(self._follow, missing_ok=True)
         self._state.region_changed.disconnect(self._on_region, missing_ok=True)
+        self._state.running_changed.disconnect(self._on_running, missing_ok=True)
         with suppress(RuntimeError):  # Qt may have deleted the timer at the program's end.
             self._settled.stop()
         self._lane.cancel()
@@ -117,6 +119,10 @@ class Retuner:
         for arm in self._bases:
             self.outdated[arm] = "The region has changed: run again."
         self.changed.emit()
+
+    def _on_running(self, running: bool) -> None:
+        if self._bases and not running:
+            self._settled.start()
 
     def _follow(self, recipe: Recipe, stage: object) -> None:
         wanted: dict[Arm, tuple[Basis, Segmentation, Recipe]] = {}
@@ -159,8 +165,9 @@ class Retuner:
     def _measure(self) -> None:
         if self._lane.busy:
             self._settled.start()
-        else:
-            self._measuring.submit(partial(_measured, dict(self._state.results)))
+            return
+        results = {arm: one for arm, one in self._state.results.items() if arm in self._bases}
+        self._measuring.submit(partial(_settle, results, prepare=not self._state.running))
 
 
 def _select(
@@ -186,12 +193,18 @@ def _select(
     yield _Retuned(recipe, bases, results, colors, problems)
 
 
-def _measured(results: dict[Arm, Segmentation]) -> Generator[_Measured | None, None, None]:
-    """Measure each arm's objects, in a thread; stop between them for a newer request."""
+def _settle(
+    results: dict[Arm, Segmentation], *, prepare: bool
+) -> Generator[_Measured | None, None, None]:
+    """Measure each arm's objects, then prepare for other thresholds; a newer request stops it."""
     for result in results.values():
         _ = result.table
         yield None
     yield _Measured(results)
+    for result in results.values():
+        if prepare and result.tuner is not None:
+            for _ in result.tuner.prepare(result.recipe.generator, result.recipe.labels):
+                yield None
 
 
 def changed_titles(before: Part, after: Part) -> Iterator[str]:

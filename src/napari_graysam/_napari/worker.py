@@ -13,10 +13,11 @@ from napari_graysam._napari.source import Source
 
 if TYPE_CHECKING:
     from napari_graysam.pipeline import Arm, Floors, Segmentation
+    from napari_graysam.propose.cache import Cache
     from napari_graysam.recipe import Recipe
 
 LARGEST_STORE = 2**30
-"""Bytes of low-resolution masks up to which candidates of any stability are kept."""
+"""Bytes of low-resolution masks up to which all candidates are kept."""
 _CANDIDATE = 256 * 256 * 4
 
 
@@ -51,13 +52,28 @@ class Failed(NamedTuple):
 RunEvent = RunProgress | ArmDone | Failed
 
 
+class Memory:
+    """What the runs of a panel share, made by the first of them: it needs PyTorch."""
+
+    def __init__(self) -> None:
+        self._cache: Cache | None = None
+
+    def cache(self) -> Cache:
+        """Return the features and proposals of earlier runs; called in the run's thread."""
+        if self._cache is None:
+            from napari_graysam.propose.cache import Cache
+
+            self._cache = Cache()
+        return self._cache
+
+
 def run_arms(
     source: Source,
     recipe: Recipe,
     arms: Sequence[Arm],
     region: Callable[[], Mask] | None = None,
     others: Mapping[Arm, Segmentation] | None = None,
-    **options: Any,
+    memory: Memory | None = None,
 ) -> Generator[RunEvent, None, None]:
     """Segment one arm after the other, keeping candidates for later changes of thresholds.
 
@@ -75,13 +91,13 @@ def run_arms(
         Gives bool (H, W), where points are allowed, as `read_region`; None everywhere.
     others
         Earlier results of the same image, with which colours are to correspond.
-    **options
-        Further arguments of `napari_graysam.pipeline.segment_steps`, the same for all arms.
+    memory
+        What earlier runs left behind; None starts from nothing.
     """
     # The worker restores the filters; what matters to the user is in the results' notes.
     warnings.simplefilter("ignore")
     try:
-        yield from _run(source, recipe.replace(image=source.options), arms, region, others, options)
+        yield from _run(source, recipe.replace(image=source.options), arms, region, others, memory)
     except Exception as error:
         yield Failed(error)
 
@@ -92,7 +108,7 @@ def _run(
     arms: Sequence[Arm],
     region: Callable[[], Mask] | None,
     others: Mapping[Arm, Segmentation] | None,
-    options: dict[str, Any],
+    memory: Memory | None,
 ) -> Generator[RunEvent, None, None]:
     from napari_graysam import pipeline
     from napari_graysam._napari.libraries import load_torch
@@ -103,13 +119,14 @@ def _run(
     mask = None if region is None else region()
     yield RunProgress(arms[0], "libraries", 0, 1, None)
     load_torch()
+    cache = None if memory is None else memory.cache()
     clock = _Clock(len(arms))
     results = dict(others or {})
     for arm in arms:
         started = time.perf_counter()
         of_arm = recipe.raw_arm() if arm == "raw" else recipe
         steps = pipeline.segment_steps(
-            gray, of_arm, region=mask, source=arm, floors=floors(recipe), **options
+            gray, of_arm, region=mask, source=arm, floors=floors(recipe), cache=cache
         )
         result = yield from _reported(arm, steps, clock)
         yield RunProgress(arm, "measure", 0, 1, None)
@@ -137,9 +154,9 @@ def _reported(
 def floors(recipe: Recipe) -> Floors:
     """Return the scores down to which a run keeps candidates, so that thresholds can be lowered.
 
-    Half the recipe's own predicted IoU, and any stability: then the mask threshold and the
-    stability offset can change too. Where so many candidates could need more than
-    `LARGEST_STORE`, half the recipe's stability.
+    All candidates: then any threshold can change, and any mask can be kept by name. Where so
+    many could need more than `LARGEST_STORE`, down to half the recipe's own thresholds, unless
+    it keeps masks by name already.
     """
     from napari_graysam.pipeline import Floors
 
@@ -150,9 +167,9 @@ def floors(recipe: Recipe) -> Floors:
     else:
         points = sum(len(grid) * 4**layer for layer, grid in enumerate(generator.point_grids or ()))
     candidates = points * (3 if generator.multimask_output else 1)
-    small = candidates * _CANDIDATE <= LARGEST_STORE
-    stability = 0.0 if small else generator.stability_score_thresh / 2
-    return Floors(generator.pred_iou_thresh / 2, stability)
+    if candidates * _CANDIDATE <= LARGEST_STORE:
+        return Floors(0.0, 0.0)
+    return Floors(generator.pred_iou_thresh / 2, generator.stability_score_thresh / 2)
 
 
 class _Clock:

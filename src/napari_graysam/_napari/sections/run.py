@@ -11,7 +11,7 @@ from napari_graysam._napari.region import Mask, read_region
 from napari_graysam._napari.retune import Basis, Retuner
 from napari_graysam._napari.sections.run_view import ResultLine, RunView
 from napari_graysam._napari.source import Source, pixels_of, read_source
-from napari_graysam._napari.worker import ArmDone, Failed, RunEvent, RunProgress, run_arms
+from napari_graysam._napari.worker import ArmDone, Failed, Memory, RunEvent, RunProgress, run_arms
 from napari_graysam.comparison import ARMS
 from napari_graysam.errors import GraysamError
 from napari_graysam.recipe import Recipe
@@ -71,6 +71,7 @@ class RunSection:
         self.layers = ResultLayers(state.viewer)
         self.retuner = Retuner(state, self.layers)
         self.seconds: dict[Arm, float] = {}
+        self._memory = Memory()
         self._worker: Any = None
         self._job: _Job | None = None
         self._closed = False
@@ -133,6 +134,7 @@ class RunSection:
             arms,
             region,
             others,
+            self._memory,
             _start_thread=False,
         )
         self._worker.yielded.connect(self._receive)
