@@ -20,7 +20,7 @@ def load_steps(options: Any) -> Generator[Progress, None, None]:
 
 
 def segment_steps(
-    image: GrayImage, recipe: Recipe, *, source: str = "preprocessed"
+    image: GrayImage, recipe: Recipe, *, source: str = "preprocessed", cache: Any = None
 ) -> Generator[Progress, None, Segmentation]:
     from skimage.measure import label
 

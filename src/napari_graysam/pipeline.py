@@ -216,9 +216,11 @@ def segment_steps(
     gray = _gray(image, recipe, contrast_limits)
     _check_region(region, gray)
     clock.lap("image")
+    yield Progress("image", 1, 1)
+    yield Progress("preprocess", 0, 1)
     view = to_rgb(apply(gray.pixels, recipe.preprocess), recipe.rgb)
     clock.lap("preprocess")
-    yield Progress("image", 1, 1)
+    yield Progress("preprocess", 1, 1)
 
     from napari_graysam.model import load_steps
     from napari_graysam.propose import propose

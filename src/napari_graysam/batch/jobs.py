@@ -101,15 +101,17 @@ class SegmentJob:
     """Segment every image and write its results as ``STEM.labels.tif`` and so on.
 
     Results count as complete when they were made by the same recipe, after the image was last
-    changed.
+    changed. With ``cache``, a folder, features and proposals of earlier runs are used again.
     """
 
     recipe: Recipe
     folder: Path
+    cache: Path | None = None
 
     def absolute(self) -> SegmentJob:
         """Return the same job with paths that mean the same in every process."""
-        return SegmentJob(_absolute(self.recipe), self.folder.absolute())
+        cache = None if self.cache is None else self.cache.absolute()
+        return SegmentJob(_absolute(self.recipe), self.folder.absolute(), cache)
 
     def complete(self, path: Path) -> bool:
         """Tell whether the results of an image are there already."""
@@ -120,7 +122,10 @@ class SegmentJob:
 
     def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
         """Segment one image and write the results."""
-        result = yield from pipeline.segment_steps(image, self.recipe)
+        from napari_graysam.propose.cache import Cache
+
+        cache = None if self.cache is None else Cache(budget=0, folder=self.cache)
+        result = yield from pipeline.segment_steps(image, self.recipe, cache=cache)
         yield Progress("write", 0, 1)
         files = outputs.write_segmentation(result, self.folder, path.stem)
         return Outcome(

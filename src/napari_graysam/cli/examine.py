@@ -1,4 +1,4 @@
-"""``graysam demo`` and ``graysam doctor``: what this installation can do."""
+"""``graysam demo``, ``bench`` and ``doctor``: what this installation can do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_graysam.cli.options import AsJson, Debug, Quiet
+from napari_graysam.cli.options import (
+    AsJson,
+    Debug,
+    ModelName,
+    Quiet,
+    RecipeName,
+    Settings,
+    make_recipe,
+)
 from napari_graysam.cli.terminal import Terminal, table
 
 STATUS_STYLE = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -71,6 +79,53 @@ def demo(
 
 def _fraction(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
+
+
+def bench(
+    image: Annotated[Path, typer.Argument(help="The image to measure on.", show_default=False)],
+    recipe: RecipeName = None,
+    model: ModelName = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Compare speed, memory and masks with SAM 2's own generator, on this machine.
+
+    SAM 2's own generator needs torchvision; without it only ours is measured.
+    """
+    with Terminal(as_json, quiet, debug) as terminal:
+        wanted = make_recipe(recipe, model, settings)
+        from napari_graysam.bench import bench_steps, measurable
+        from napari_graysam.files import read_image
+        from napari_graysam.part import run
+        from napari_graysam.preprocess import apply
+        from napari_graysam.preprocess.rgb import to_rgb
+
+        pixels = read_image(image, wanted.image).pixels
+        view = to_rgb(apply(pixels, wanted.preprocess), wanted.rgb)
+        ways = measurable()
+        if "upstream" not in ways:
+            terminal.note("torchvision is not installed: SAM 2's own generator is left out.")
+        measured = run(
+            bench_steps(view, wanted, ways),
+            lambda step: terminal.note(f"measuring {step.stage} …"),
+        )
+        base = measured[0]
+        rows = [
+            [
+                one.way,
+                f"{one.seconds:.2f}",
+                f"{base.seconds / one.seconds:.1f}",
+                f"{one.bytes / 1e6:.0f}",
+                str(one.masks),
+                "" if one.same is None else str(one.same),
+            ]
+            for one in measured
+        ]
+        columns = ("generator", "seconds", "times faster", "peak MB", "masks", "same masks")
+        shown = [] if quiet else [table(*columns, rows=rows, numbers=columns[1:])]
+        terminal.result({"measured": [asdict(one) for one in measured]}, *shown)
 
 
 def doctor(as_json: AsJson = False, quiet: Quiet = False, debug: Debug = False) -> None:

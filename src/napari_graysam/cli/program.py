@@ -27,6 +27,7 @@ app.command()(segment.compare)
 app.command()(score.score)
 app.add_typer(models.app)
 app.add_typer(recipes.app)
+app.command()(examine.bench)
 app.command()(examine.doctor)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,7 @@ from napari_graysam.cli.options import (
 )
 from napari_graysam.cli.terminal import Terminal, table
 from napari_graysam.errors import UsageError
+from napari_graysam.profile import Profile
 
 if TYPE_CHECKING:
     from napari_graysam.batch import Outcome, Report
@@ -58,6 +60,18 @@ def segment(
             "--overwrite", help="Segment again where results of the same recipe are complete."
         ),
     ] = False,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for the candidate masks of every image: another run with other "
+            "thresholds then needs no model. Takes some 10 to 800 MB an image.",
+            show_default=False,
+        ),
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show time and peak memory by stage.")
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -69,19 +83,24 @@ def segment(
     with Terminal(as_json, quiet, debug) as terminal:
         if scheduler is not None and workers != 1:
             raise UsageError("--workers and --scheduler exclude each other: the scheduler decides")
+        if profile and (scheduler is not None or workers != 1):
+            raise UsageError("--profile measures this process: leave --workers and --scheduler out")
         paths = expand(images)
         wanted = make_recipe(recipe, model, settings)
         from napari_graysam.batch import SegmentJob, batch_steps
 
         steps = batch_steps(
             paths,
-            SegmentJob(wanted, out),
+            SegmentJob(wanted, out, cache),
             overwrite=overwrite,
             workers=workers,
             scheduler=scheduler,
         )
-        outcomes = follow(terminal, steps)
-        terminal.result(document(outcomes))
+        with Profile() as costs:
+            outcomes = follow(terminal, steps, costs)
+        stages = {"stages": [asdict(cost) for cost in costs.stages.values()]} if profile else {}
+        shown = [costs_table(costs)] if profile and not quiet else []
+        terminal.result(document(outcomes) | stages, *shown)
 
 
 def compare(
@@ -143,7 +162,9 @@ def match_truth(images: list[Path], truth: list[str]) -> dict[Path, Path]:
     return {image: labels[image.stem] for image in images} if truth else {}
 
 
-def follow(terminal: Terminal, steps: Generator[Report, None, list[Outcome]]) -> list[Outcome]:
+def follow(
+    terminal: Terminal, steps: Generator[Report, None, list[Outcome]], costs: Profile | None = None
+) -> list[Outcome]:
     """Run a batch, show where it is, and tell of every image that ended."""
     with closing(steps), terminal.bars() as bars:
         while True:
@@ -154,10 +175,28 @@ def follow(terminal: Terminal, steps: Generator[Report, None, list[Outcome]]) ->
                 return outcomes
             if report.total > 1:
                 bars.show("images", "images", report.done, report.total)
+            if report.step is not None and costs is not None:
+                costs.report(report.step)
             if report.step is not None:
                 bars.step(report.step, f"{report.path.name}: " if report.path else "")
             if report.outcome is not None:
                 tell(terminal, report.outcome)
+
+
+def costs_table(costs: Profile) -> Any:
+    """Return the time and memory of every stage."""
+    total = sum(cost.seconds for cost in costs.stages.values()) or 1.0
+    rows = [
+        [
+            cost.stage,
+            f"{cost.seconds:.2f}",
+            f"{cost.seconds / total:.0%}",
+            f"{cost.peak / 1e6:.0f}" if cost.peak else "",
+        ]
+        for cost in costs.stages.values()
+    ]
+    columns = ("stage", "seconds", "share", "peak MB")
+    return table(*columns, rows=rows, numbers=columns[1:])
 
 
 def tell(terminal: Terminal, outcome: Outcome) -> None:

@@ -130,6 +130,7 @@ def propose(
             multimask=options.multimask_output,
             use_m2m=options.use_m2m,
         )
+        yield Progress("decode", done, total)
         for candidates, count in _decode_crop(crop, decoder, settings, batches):
             found.append(candidates)
             done += count
