@@ -63,7 +63,9 @@ def save(viewer: Any, path: Path) -> None:
     picture = Image.open(path).convert("RGB")
     for colours in (None, 256, 128, 64):
         content = io.BytesIO()
-        reduced = picture if colours is None else picture.quantize(colours, dither=Image.Dither.NONE)
+        reduced = (
+            picture if colours is None else picture.quantize(colours, dither=Image.Dither.NONE)
+        )
         reduced.save(content, "PNG", optimize=True)
         if len(content.getvalue()) <= BYTES:
             break
@@ -104,6 +106,7 @@ def segment(panel: Any) -> None:
 
 
 def main() -> None:
+    """Read the options and take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", default="phase_cells")
     parser.add_argument("--out", type=Path, default=HERE / "images")

@@ -248,3 +248,14 @@ def test_either_arm_can_be_asked(inspector, state):
     inspector.arm.setCurrentText("raw")
     inspector.arm.activated.emit(1)
     assert "kept no candidates" in inspector.text.text()
+    state.set_result("raw", result((OBJECT,), tuner=Tuner()))
+    assert inspector.arm.currentText() == "raw"
+    assert len(rows(inspector)) == 0
+
+
+def test_the_preprocessed_arm_is_asked_unless_the_user_picks(state, qtbot):
+    inspector = Inspector(state, lambda arm: placement(scale=SCALE, translate=SHIFT))
+    qtbot.addWidget(inspector)
+    for arm in ("raw", "preprocessed"):
+        state.set_result(arm, result((OBJECT,), tuner=Tuner()))
+    assert inspector.arm.currentText() == "preprocessed"

@@ -4,6 +4,7 @@ import textwrap
 from types import SimpleNamespace
 
 import fake_sections
+import numpy as np
 import pytest
 from app_model.types import KeyBinding
 from fake_results import placement, result, square
@@ -173,6 +174,26 @@ def test_next_and_previous_centre_the_view_on_what_differs(panel):
 def test_without_two_results_next_says_what_to_do(panel):
     press(panel.state.viewer, "next")
     assert "Segment both first" in panel.message.text
+
+
+def test_the_panel_opens_from_the_manifest(make_napari_viewer_proxy, npe2pm):
+    npe2pm.register(PluginManifest.from_distribution("napari-graysam"))
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(np.zeros((8, 8)))
+    _, panel = viewer.window.add_plugin_dock_widget("napari-graysam", "Segment everything (SAM 2)")
+    assert isinstance(panel, SegmentPanel)
+    assert list(panel.folds) == [
+        "Image",
+        "Preprocessing",
+        "Model",
+        "Points and crops",
+        "Thresholds",
+        "Labels",
+        "Recipe",
+    ]
+    assert panel.state.layer is viewer.layers["Image"]
+    assert panel.minimumSizeHint().width() <= MINIMUM_WIDTH
+    assert set(panel._actions()) == set(SHORTCUTS)
 
 
 def test_importing_the_panel_loads_no_torch():

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QToolButton, QWidget
 from superqt import QCollapsible
 
 UNLIMITED = 16777215
 """Qt's largest height of a widget."""
+HEADER = """
+QPushButton { text-align: left; font-weight: bold; padding: 4px; border: none; }
+QPushButton, QPushButton:checked { background-color: rgba(128, 128, 128, 50); }
+QPushButton:hover, QPushButton:checked:hover { background-color: rgba(128, 128, 128, 90); }
+QPushButton:focus { border: 1px solid rgba(128, 128, 128, 200); }
+"""
+"""Open and folded alike: napari's colour of a pressed button is left to what is switched on."""
 
 
 class Fold(QCollapsible):
     """A foldable section whose content may grow and shrink while it is open."""
 
     def __init__(self, title: str, content: QWidget) -> None:
-        super().__init__(title, expandedIcon="▾", collapsedIcon="▸")
+        super().__init__(f"▸ {title}", expandedIcon=QIcon(), collapsedIcon=QIcon())
+        self._title = title
         self.setDuration(0)
         content.setMaximumHeight(0)
         self.setContent(content)
         self.layout().setContentsMargins(0, 0, 0, 0)
         self.layout().setSpacing(0)
-        self.toggled.connect(self._release_height)
+        self.toggled.connect(self._on_toggled)
         button = self.toggleButton()
         button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        button.setStyleSheet("text-align: left; font-weight: bold; padding: 4px;")
+        button.setStyleSheet(HEADER)
 
-    def _release_height(self, unfolded: bool) -> None:
+    def _on_toggled(self, unfolded: bool) -> None:
+        self.setText(f"{'▾' if unfolded else '▸'} {self._title}")
         if unfolded:
             self.content().setMaximumHeight(UNLIMITED)
 

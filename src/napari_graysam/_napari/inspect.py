@@ -46,6 +46,7 @@ class Inspector(QWidget):
         self._candidate = CandidateLayer(state.viewer)
         self._active = False
         self._pixel: tuple[int, int] | None = None
+        self._picked = ""
         self.arm = QComboBox()
         self.arm.setToolTip("Whose candidates are listed")
         self.text = QLabel(wordWrap=True)
@@ -62,20 +63,17 @@ class Inspector(QWidget):
         self.hide()
 
     def _lay_out(self) -> None:
-        top = QHBoxLayout()
-        top.addWidget(self.text, 1)
-        top.addWidget(self.arm)
         bottom = QHBoxLayout()
-        bottom.addWidget(self.keep)
-        bottom.addWidget(self.loosen)
+        for widget in (self.arm, self.keep, self.loosen):
+            bottom.addWidget(widget)
         column = QVBoxLayout(self, spacing=4)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(top)
+        column.addWidget(self.text)
         column.addWidget(self.table)
         column.addLayout(bottom)
 
     def _connect(self) -> None:
-        self.arm.activated.connect(self._ask_again)
+        self.arm.activated.connect(self._on_arm)
         self.table.looked_at.connect(self._draw)
         self.table.chosen.connect(self._show_buttons)
         self.keep.clicked.connect(self._keep)
@@ -164,12 +162,16 @@ class Inspector(QWidget):
     def _chosen_arm(self) -> Arm | None:
         return next((arm for arm in ARMS if arm == self.arm.currentText()), None)
 
+    def _on_arm(self) -> None:
+        self._picked = self.arm.currentText()
+        self._ask_again()
+
     def _list_arms(self) -> None:
-        """Offer the arms that have results; the preprocessed one first."""
-        chosen, arms = self.arm.currentText(), [arm for arm in ARMS if arm in self._state.results]
+        """Offer the arms that have results; the preprocessed one unless the user picked."""
+        arms = [arm for arm in ARMS if arm in self._state.results]
         self.arm.clear()
         self.arm.addItems(arms[::-1])
-        self.arm.setCurrentText(chosen)
+        self.arm.setCurrentText(self._picked)
         self.arm.setVisible(len(arms) > 1)
 
     def _on_result(self, arm: str) -> None:

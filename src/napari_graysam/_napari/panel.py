@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QSize, QTimer
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_graysam._napari import settings
 from napari_graysam._napari.folds import Column, Fold, Message
@@ -38,6 +37,8 @@ SECTIONS = (
 RUN = "run:RunSection"
 UNFOLDED = ("Image", "Preprocessing")
 MINIMUM_WIDTH = 340
+WIDTH = 396
+"""Pixels at which all controls and the title show whole."""
 SAVE_AFTER = 1000
 """Milliseconds without a change after which the session is saved."""
 
@@ -113,11 +114,12 @@ class SegmentPanel(QWidget):
         self.setMinimumWidth(MINIMUM_WIDTH)
 
     def _tools(self) -> QHBoxLayout:
-        self.why = QToolButton(text="Why is this unmasked?", checkable=True)
+        self.why = QPushButton("Why is this unmasked?", checkable=True)
         self.why.setToolTip(
             with_key("Click a place in the image to see what became of every mask there", "why")
         )
-        self.help = QToolButton(text="?", toolTip="Keys of this panel")
+        self.help = QPushButton("?", toolTip="Keys of this panel")
+        self.help.setFixedWidth(28)
         row = QHBoxLayout()
         row.addWidget(self.why)
         row.addStretch(1)
@@ -214,6 +216,10 @@ class SegmentPanel(QWidget):
         self.state.recipe = settings.follow(self.state.recipe, before, self._preferences)
         self._save_soon()
 
+    def sizeHint(self) -> QSize:
+        """Ask for enough width to show everything whole."""
+        return super().sizeHint().expandedTo(QSize(WIDTH, 0))
+
     def event(self, event: QEvent) -> bool:
         """Close for good when the dock is closed, which napari does by taking the panel out."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
@@ -239,8 +245,7 @@ class SegmentPanel(QWidget):
 
 def _own_sections() -> Iterator[type[Section]]:
     for name in SECTIONS:
-        if find_spec(f"napari_graysam._napari.sections.{name.partition(':')[0]}"):
-            yield _load(name)
+        yield _load(name)
 
 
 def _load(name: str) -> type[Section]:
