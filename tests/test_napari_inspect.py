@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -207,6 +208,18 @@ def test_keep_records_the_candidate_in_the_recipe(inspector, state):
     assert state.recipe.labels.keep == (KeptMask(point=(1, 0)),)
     inspector.table.selectRow(0)
     assert not inspector.keep.isEnabled()
+
+
+def test_a_kept_candidate_can_be_given_up(inspector, state):
+    click(inspector, 9, 7)
+    inspector.table.selectRow(1)
+    inspector.keep.click()
+    kept = replace(VERDICTS[1], kept=True, label=2)
+    inspector.table.show_verdicts((kept,))
+    inspector.table.selectRow(0)
+    assert inspector.keep.text() == "Keep no longer"
+    inspector.keep.click()
+    assert state.recipe.labels.keep == ()
 
 
 def test_a_candidate_that_cannot_be_kept_is_explained(inspector, state):

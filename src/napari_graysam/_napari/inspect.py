@@ -195,12 +195,14 @@ class Inspector(QWidget):
             self._candidate.show(verdict.mask, placement)
 
     def _show_buttons(self, verdict: Verdict | None) -> None:
-        self.keep.setEnabled(verdict is not None and verdict.label is None)
+        kept = verdict is not None and verdict.kept
+        self.keep.setText("Keep no longer" if kept else "Keep this one")
+        self.keep.setEnabled(verdict is not None and (kept or verdict.label is None))
         self.loosen.setEnabled(verdict is not None and verdict.parameter is not None)
         self.loosen.setToolTip(_loosening(verdict))
 
     def _keep(self) -> None:
-        """Name the chosen candidate in the recipe, so that no filter drops it."""
+        """Name the chosen candidate in the recipe, so that no filter drops it; or no longer."""
         found = self._chosen()
         if found is None:
             return
@@ -211,8 +213,10 @@ class Inspector(QWidget):
             self._state.problem.emit(str(error))
             return
         recipe = self._state.recipe
-        labels = recipe.labels.replace(keep=(*recipe.labels.keep, name))
-        self._state.recipe = recipe.replace(labels=labels)
+        kept = tuple(one for one in recipe.labels.keep if one != name)
+        if not verdict.kept:
+            kept = (*kept, name)
+        self._state.recipe = recipe.replace(labels=recipe.labels.replace(keep=kept))
 
     def _loosen(self) -> None:
         """Change what dropped the chosen candidate, one filter after the other."""

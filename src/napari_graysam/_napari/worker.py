@@ -167,7 +167,7 @@ def floors(recipe: Recipe) -> Floors:
     else:
         points = sum(len(grid) * 4**layer for layer, grid in enumerate(generator.point_grids or ()))
     candidates = points * (3 if generator.multimask_output else 1)
-    if candidates * _CANDIDATE <= LARGEST_STORE:
+    if candidates * _CANDIDATE <= LARGEST_STORE or recipe.labels.keep:
         return Floors(0.0, 0.0)
     return Floors(generator.pred_iou_thresh / 2, generator.stability_score_thresh / 2)
 
