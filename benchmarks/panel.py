@@ -88,9 +88,12 @@ def open_panel(viewer: Any) -> tuple[Any, dict[str, Any]]:
     clock, processor = time.perf_counter(), time.thread_time()
     _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
     QApplication.processEvents()
+    clock, processor = time.perf_counter() - clock, time.thread_time() - processor
+    settled = time.monotonic() + 1
+    wait(lambda: time.monotonic() > settled)
     return panel, {
-        "clock_s": round(time.perf_counter() - clock, 3),
-        "processor_s": round(time.thread_time() - processor, 3),
+        "clock_s": round(clock, 3),
+        "processor_s": round(processor, 3),
         "torch_imported": "torch" in sys.modules,
     }
 

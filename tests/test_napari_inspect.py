@@ -7,8 +7,9 @@ from fake_results import SHAPE, placement, result, square
 
 from napari_graysam._napari.inspect import Inspector
 from napari_graysam._napari.state import PanelState
+from napari_graysam._napari.worker import floors
 from napari_graysam.errors import ProposalsError
-from napari_graysam.recipe import KeptMask
+from napari_graysam.recipe import KeptMask, Recipe
 from napari_graysam.select.verdicts import Verdict
 
 SCALE, SHIFT = np.array((2.0, 0.5)), np.array((10.0, -5.0))
@@ -272,3 +273,10 @@ def test_the_preprocessed_arm_is_asked_unless_the_user_picks(state, qtbot):
     for arm in ("raw", "preprocessed"):
         state.set_result(arm, result((OBJECT,), tuner=Tuner()))
     assert inspector.arm.currentText() == "preprocessed"
+
+
+def test_a_run_with_kept_masks_stores_every_candidate():
+    dense = Recipe().with_values({"generator.crop_n_layers": 2})
+    assert floors(dense).predicted_iou > 0
+    keeping = dense.with_values({"labels.keep": [{"point": [3.0, 4.0]}]})
+    assert floors(keeping) == (0, 0)

@@ -19,7 +19,10 @@ QPushButton:focus { border: 1px solid rgba(128, 128, 128, 200); }
 
 
 class Fold(QCollapsible):
-    """A foldable section whose content may grow and shrink while it is open."""
+    """A foldable section whose content may grow and shrink while it is open.
+
+    A folded content is hidden: what a section does when it is first shown has to wait.
+    """
 
     def __init__(self, title: str, content: QWidget) -> None:
         super().__init__(f"▸ {title}", expandedIcon=QIcon(), collapsedIcon=QIcon())
@@ -27,6 +30,7 @@ class Fold(QCollapsible):
         self.setDuration(0)
         content.setMaximumHeight(0)
         self.setContent(content)
+        content.hide()
         self.layout().setContentsMargins(0, 0, 0, 0)
         self.layout().setSpacing(0)
         self.toggled.connect(self._on_toggled)
@@ -36,6 +40,7 @@ class Fold(QCollapsible):
 
     def _on_toggled(self, unfolded: bool) -> None:
         self.setText(f"{'▾' if unfolded else '▸'} {self._title}")
+        self.content().setVisible(unfolded)
         if unfolded:
             self.content().setMaximumHeight(UNLIMITED)
 
