@@ -208,19 +208,29 @@ class RunSection:
 
     def _show_state(self, *_: object) -> None:
         self.native.show_running(self.state.running, possible=self.state.layer is not None)
-        recipe = self.state.recipe
-        if self.state.layer is None:
-            hint = "Choose an image to segment."
-        elif recipe.changed_stage(recipe.raw_arm()) is None:
-            hint = "No preprocessing is on: raw and preprocessed will be the same."
-        else:
-            hint = ""
-        self.native.show_hint("" if self.state.running else hint)
+        self._show_hint()
 
     def _show_results(self, *_: object) -> None:
         for arm in ARMS:
             result = self.state.results.get(arm)
             self.native.show_result(arm, None if result is None else self._line(arm, result))
+        self._show_hint()
+
+    def _show_hint(self) -> None:
+        recipe, hint = self.state.recipe, self._outdated_together
+        if self.state.running:
+            hint = ""
+        elif self.state.layer is None:
+            hint = "Choose an image to segment."
+        elif not hint and recipe.changed_stage(recipe.raw_arm()) is None:
+            hint = "No preprocessing is on: raw and preprocessed will be the same."
+        self.native.show_hint(hint)
+
+    @property
+    def _outdated_together(self) -> str:
+        """Why both results are outdated, where it is for the same reason."""
+        reasons = [self.retuner.outdated.get(arm, "") for arm in ARMS]
+        return reasons[0] if reasons[0] == reasons[1] else ""
 
     def _line(self, arm: Arm, result: Segmentation) -> ResultLine:
         parts = (result.provenance.get(part, {}) for part in ("image", "proposals"))
@@ -229,7 +239,7 @@ class RunSection:
             objects=len(result.masks),
             unmasked=result.unmasked,
             seconds=self.seconds.get(arm),
-            outdated=self.retuner.outdated.get(arm, ""),
+            outdated="" if self._outdated_together else self.retuner.outdated.get(arm, ""),
             notes=tuple(notes),
         )
 

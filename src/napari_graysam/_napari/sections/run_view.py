@@ -121,7 +121,7 @@ class RunView(QWidget):
         count = f"{line.objects:,} object{'s' * (line.objects != 1)}"
         text = f"<b>{arm.capitalize()}</b>: {count}, {line.unmasked:.1%} unmasked"
         if line.seconds is not None:
-            text += f", {line.seconds:.1f} s"
+            text += f", {_duration(line.seconds)}"
         for more in filter(None, (line.outdated, *line.notes)):
             text += f"<br><i>{more}</i>"
         label.setText(text)
@@ -148,11 +148,16 @@ def in_words(progress: RunProgress) -> str:
 
 
 def _duration(seconds: float) -> str:
+    """Return a time whose numbers stay beside their units where lines break."""
     whole = max(1, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
     minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes == 0:
+        text = f"{whole} s"
+    elif minutes < 60:
+        text = f"{minutes} min {rest:02} s"
+    else:
+        text = f"{minutes // 60} h {minutes % 60} min"
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _button(text: str, tip: str) -> QPushButton:
