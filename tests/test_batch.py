@@ -81,7 +81,7 @@ def test_a_bad_image_does_not_stop_the_others(images: list[Path], tmp_path: Path
 def test_an_unforeseen_error_is_named_with_class_and_trace(
     images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(image, recipe):
+    def broken(image, recipe, **_):
         if "b.tif" in image.record["path"]:
             raise ZeroDivisionError("by zero")
         return fake_pipeline.segment_steps(image, recipe)

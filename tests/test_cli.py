@@ -89,7 +89,7 @@ def test_quiet_says_nothing_but_errors(image: Path, tmp_path: Path) -> None:
 def test_libraries_that_print_do_not_spoil_json(
     image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def chatty(gray, recipe):
+    def chatty(gray, recipe, **_):
         print("hello from a library")
         return fake_pipeline.segment_steps(gray, recipe)
 
@@ -203,7 +203,7 @@ def test_two_images_of_one_stem_have_status_2(image: Path, tmp_path: Path) -> No
 def test_an_unexpected_error_shows_its_traceback_only_with_debug(
     image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(gray, recipe):
+    def broken(gray, recipe, **_):
         raise ZeroDivisionError("by zero")
 
     monkeypatch.setattr("napari_graysam.pipeline.segment_steps", broken)
@@ -217,7 +217,7 @@ def test_an_unexpected_error_shows_its_traceback_only_with_debug(
 def test_stopping_by_hand_has_status_130(
     image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stopped(gray, recipe):
+    def stopped(gray, recipe, **_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("napari_graysam.pipeline.segment_steps", stopped)
