@@ -59,6 +59,11 @@ class _Field(ValuedContainerWidget):
             self.changed.emit(value)
 
 
+def usual_decimals(span: float) -> int:
+    """Return how many decimals a number from a range of this length is shown with."""
+    return 3 if span <= 2 else 2 if span <= 100 else 1
+
+
 class NumberField(_Field):
     """A number: a spin box with its unit and, where both ends are known, a slider.
 
@@ -144,7 +149,7 @@ class NumberField(_Field):
         if self._span == math.inf:
             usual = 2 - (math.floor(math.log10(abs(self._value))) if self._value else 0)
         else:
-            usual = 3 if self._span <= 2 else 2 if self._span <= 100 else 1
+            usual = usual_decimals(self._span)
         needed = next(
             (n for n in range(_MOST_DECIMALS) if round(self._value, n) == self._value),
             _MOST_DECIMALS,
@@ -170,7 +175,7 @@ class NumberField(_Field):
         else:
             value = self._low + share * self._span
         usual = 3 if self._span <= 2 else 2 if value < 10 else 1
-        self._take(round(value, usual))
+        self._take(min(max(round(value, usual), self._low), self._high))
 
     def _typed(self, value: float) -> None:
         self._take(value)
@@ -251,6 +256,7 @@ class TextField(_Field):
         """Show a text without emitting."""
         self._value = value
         self.line.native.setText("" if value is None else str(value))
+        self.line.native.setCursorPosition(0)
 
     def _finished(self) -> None:
         text = self.line.native.text()

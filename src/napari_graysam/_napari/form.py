@@ -15,9 +15,15 @@ from magicgui.widgets.bases import ValuedContainerWidget, Widget
 from psygnal import Signal
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QWidget
 
-from napari_graysam._napari.fields import NumberField, OptionalField, TextField, guard_wheel
+from napari_graysam._napari.fields import (
+    NumberField,
+    OptionalField,
+    TextField,
+    guard_wheel,
+    usual_decimals,
+)
 from napari_graysam._napari.folds import Fold
 from napari_graysam._napari.state import PanelState
 from napari_graysam.part import Part
@@ -344,7 +350,14 @@ class RecipeForm(PartForm):
 
 
 def align_label(widget: Widget) -> None:
-    """Give the label beside a widget the width that all labels of the panel share."""
+    """Give the label beside a widget the width that all labels of the panel share.
+
+    A combo box with long choices no longer widens the panel.
+    """
+    if isinstance(widget.native, QComboBox):
+        widget.native.setMinimumContentsLength(8)
+        policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        widget.native.setSizeAdjustPolicy(policy)
     row = widget.native.parentWidget()
     label = row.layout().itemAt(0).widget() if row is not None and row.layout() else None
     if isinstance(label, QLabel):
@@ -392,7 +405,9 @@ def _bounds(field: FieldInfo) -> tuple[float | None, float | None]:
         for name in ("ge", "gt", "le", "lt"):
             if (bound := getattr(constraint, name, None)) is not None:
                 found[name] = bound
-    tick = 1 if _without_none(field.annotation)[0] is int else 1e-3
+    span = max(found.values(), default=0) - min(found.values(), default=0)
+    whole = _without_none(field.annotation)[0] is int
+    tick = 1 if whole else 10 ** -usual_decimals(span)
     low = found["gt"] + tick if "gt" in found else found.get("ge")
     high = found["lt"] - tick if "lt" in found else found.get("le")
     return low, high

@@ -7,7 +7,6 @@ import os
 import shlex
 import subprocess
 from collections.abc import Iterator
-from functools import reduce
 from pprint import pformat
 from typing import TYPE_CHECKING, Any
 
@@ -96,9 +95,11 @@ def _flat(key: str, value: Any) -> str:
     if not isinstance(value, str):
         return quoted
     try:
-        read = reduce(getattr, key.split("."), Recipe.preset().with_values({key: value}))
+        read: Any = Recipe.preset().with_values({key: value})
     except RecipeError:
         return quoted
+    for name in key.split("."):
+        read = getattr(read, name)
     return value if read == value else quoted
 
 

@@ -178,7 +178,8 @@ class OwnPoints(Container):
         field = GeneratorOptions.model_fields["point_grids"]
         self.given = Label(label=field.title, value="")
         self.given.tooltip = tooltip(GeneratorOptions, "point_grids")
-        self.source = ComboBox(label="Points layer", choices=self._points, nullable=True)
+        self.source = ComboBox(label="Points layer", choices=self._points, nullable=False)
+        self.given.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.take = PushButton(text="Use the layer's points")
         self.clear_button = PushButton(text="Back to the regular grid")
         super().__init__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import Container, Label, PushButton
+from qtpy.QtWidgets import QSizePolicy
 
 from napari_graysam._napari.form import RecipeForm, align_label, more, tooltip
 from napari_graysam.recipe import LabelOptions
@@ -38,6 +39,7 @@ class LabelsSection(Container):
         self.common = RecipeForm(state, "labels", COMMON)
         self.more = RecipeForm(state, "labels", exclude=COMMON)
         self.kept = Label(label=LabelOptions.model_fields["keep"].title, value="")
+        self.kept.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.kept.tooltip = tooltip(LabelOptions, "keep")
         self.forget = PushButton(text="Forget kept masks")
         self.forget.tooltip = "<qt>Filters decide about these masks again.</qt>"

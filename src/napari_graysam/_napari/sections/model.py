@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from napari_graysam.model.catalog import ModelEntry
     from napari_graysam.part import Progress
 
+CHOSEN = ("name", "checkpoint", "config", "device")
+"""Parameters with widgets made for them."""
 OWN = "own"
 """Choice of a checkpoint file of one's own."""
 _BYTES_A_POINT = 30e6
@@ -52,12 +54,9 @@ class ModelSection(Container):
         self._devices: tuple[str, ...] = ()
         self._looking: Any = None
         self._build(state)
-        super().__init__(
-            widgets=[self.model, self.architecture, self.file, self.device], labels=True
-        )
-        self._lay_out()
+        super().__init__(widgets=[self.architecture, self.file, self.device], labels=True)
         self.download = Download(self)
-        self.native.layout().insertWidget(3, self.download.native)
+        self._lay_out()
         self._watcher = _ShowWatcher(self)
         self.native.installEventFilter(self._watcher)
         self._connect()
@@ -76,14 +75,14 @@ class ModelSection(Container):
         self.file.tooltip = tooltip(ModelOptions, "checkpoint")
         self.device = self._chooser("device", self._device_choices)
         self.config = RecipeForm(state, "model", ("config",))
-        self.precision = RecipeForm(state, "model", ("precision",))
+        self.rest = RecipeForm(state, "model", exclude=CHOSEN)
         self.about, self.notice = _text(), _text()
         self.fields: dict[str, Widget] = {
             "model.name": self.model,
             "model.checkpoint": self.file,
             "model.config": self.config.fields["config"],
             "model.device": self.device,
-            "model.precision": self.precision.fields["precision"],
+            **{f"model.{name}": widget for name, widget in self.rest.fields.items()},
         }
 
     def _chooser(self, name: str, choices: Any) -> ComboBox:
@@ -95,8 +94,9 @@ class ModelSection(Container):
             align_label(widget)
             guard_wheel(widget.native)
         column = self.native.layout()
-        column.insertWidget(3, self.config.native)
-        column.addWidget(self.precision.native)
+        for row, widget in ((0, self.model), (1, self.download), (4, self.config)):
+            column.insertWidget(row, widget.native)
+        column.addWidget(self.rest.native)
         column.addWidget(self.about.native)
         column.addWidget(self.notice.native)
 
@@ -117,7 +117,7 @@ class ModelSection(Container):
 
     def _device_choices(self, widget: object) -> list[str]:
         chosen = self._state.recipe.model.device
-        return list(dict.fromkeys(["auto", *(self._devices or ("cpu",)), chosen]))
+        return list(dict.fromkeys(["auto", *self._devices, chosen]))
 
     def _choose(self, name: str) -> None:
         self._own = name == OWN
@@ -182,7 +182,7 @@ class ModelSection(Container):
         for widget in (self.architecture, self.file):
             widget.native.parentWidget().setVisible(self._own)
         self.config.native.setVisible(self._own)
-        self.about.value = self._describe()
+        _say(self.about, self._describe())
         self.download.offer(None if self._own else find_entry(model.name))
 
     def _describe(self) -> str:
