@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -124,7 +125,8 @@ class Preview:
         """Stop for good; nothing in the viewer is touched any more."""
         if not self._closed:
             self._closed, self._enabled = True, False
-            self._forget()
+            with suppress(RuntimeError):  # at exit Qt has deleted the timers by itself
+                self._forget()
             self._connect("disconnect")
 
     def _connect(self, how: str) -> None:

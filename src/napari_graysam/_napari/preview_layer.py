@@ -63,21 +63,15 @@ class PreviewLayer:
         placement = boxed(view.request.source.placement, view.request.box)
         pixels = placement.arrange(view.pixels)
         colour = view.pixels.ndim == 3
-        visible = True
-        if self.layer is not None and (self.layer.rgb, self.layer.ndim) != (
-            colour,
-            len(placement.shape),
-        ):
-            visible = self.layer.visible
+        old = self.layer
+        if old is None or (old.rgb, old.ndim) != (colour, len(placement.shape)):
             self.remove()
-        if self.layer is None:
-            self._add(pixels, colour, placement, source)
-            self.layer.visible = visible
+            self._add(pixels, colour, placement, source, visible=old is None or old.visible)
             return
         for name in TRANSFORM:
-            if not _same(getattr(self.layer, name), placement.options[name]):
-                setattr(self.layer, name, placement.options[name])
-        self.layer.data = pixels
+            if not _same(getattr(old, name), placement.options[name]):
+                setattr(old, name, placement.options[name])
+        old.data = pixels
 
     def remove(self) -> None:
         """Remove the layer, if there is one."""
@@ -87,7 +81,9 @@ class PreviewLayer:
             with self._keep_selection():
                 self._viewer.layers.remove(layer)
 
-    def _add(self, pixels: Any, colour: bool, placement: Placement, source: Layer) -> None:
+    def _add(
+        self, pixels: Any, colour: bool, placement: Placement, source: Layer, *, visible: bool
+    ) -> None:
         from napari.layers import Image
 
         limits = {} if colour else {"contrast_limits": (0, 1)}
@@ -97,6 +93,7 @@ class PreviewLayer:
             name=f"{source.name} [preview]",
             metadata={MARK: {"preview": True, "source": source.name}},
             interpolation2d=source.interpolation2d,
+            visible=visible,
             **limits,
             **placement.options,
         )
