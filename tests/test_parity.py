@@ -394,7 +394,7 @@ MUTATIONS = [
     ("propose.proposals", "yield mask[", "yield mask.roll(1, 0)["),
     ("propose.grid", "np.meshgrid(along, along)", "np.meshgrid(along[::-1], along)"),
     ("propose.grid", "for column in range(side)", "for column in reversed(range(side))"),
-    ("select.filters", "iou > generator", "iou >= generator"),
+    ("select.filters", "scores > threshold", "scores >= threshold"),
     ("select.filters", ">= generator.stability", "> generator.stability"),
     ("select.filters", "crop_box) <= tolerance", "crop_box) < tolerance"),
     ("select.suppression", "waiting) > threshold", "waiting) >= threshold"),

@@ -20,6 +20,7 @@ from napari_graysam.recipe import (
     Explicit,
     GeneratorOptions,
     ImageOptions,
+    KeptMask,
     LabelOptions,
     ModelOptions,
     Percentiles,
@@ -110,6 +111,15 @@ labels = st.builds(
     min_area=areas,
     max_area=st.none() | st.integers(10**6, 10**7),
     exclude_border=st.booleans(),
+    keep=st.lists(
+        st.builds(
+            KeptMask,
+            point=st.tuples(st.floats(0, 4096), st.floats(0, 4096)),
+            crop=st.integers(0, 20),
+            mask=st.integers(0, 2),
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 recipes = st.builds(
     Recipe,
@@ -439,6 +449,7 @@ def test_preset_differs_from_raw_in_preprocessing_only(name: str) -> None:
         ({"generator.box_nms_thresh": 0.5}, "nms"),
         ({"generator.crop_nms_thresh": 0.5}, "nms"),
         ({"labels.suppression": "mask_iou"}, "nms"),
+        ({"labels.keep": [{"point": [3.5, 4]}]}, "nms"),
         ({"labels.overlap": "disjoint"}, "labels"),
         ({"labels.level": "parts"}, "labels"),
         ({"labels.min_area": 5}, "labels"),
@@ -540,6 +551,19 @@ def test_reference_of_a_recipe_shows_its_values() -> None:
     paths = set(table) - {"preprocess.0.kind", "image.window.kind", "rgb.kind"}
     for path in paths:
         assert recipe.with_values({path: json.loads(table[path].value)}) == recipe
+
+
+def test_kept_masks_are_read_written_and_listed() -> None:
+    recipe = Recipe.from_yaml("labels: {keep: [{point: [3.5, 4], mask: 1}, {point: [1, 2]}]}")
+    assert recipe.labels.keep == (KeptMask(point=(3.5, 4), mask=1), KeptMask(point=(1, 2)))
+    assert Recipe.from_yaml(recipe.to_yaml()) == recipe
+    assert recipe.to_dict()["labels"]["keep"][1] == {"point": [1, 2]}
+    table = {entry.path: entry for entry in parameters(recipe)}
+    assert table["labels.keep.0.mask"].value == "1"
+    assert recipe.with_values({"labels.keep.1.crop": 2}).labels.keep[1].crop == 2
+    assert any(entry.path.startswith("labels.keep") for entry in parameters(Recipe))
+    assert "labels.keep.0.mask" in refused({"labels": {"keep": [{"point": [1, 2], "mask": -1}]}})
+    assert "labels.keep.0.point: missing" in refused({"labels": {"keep": [{"mask": 1}]}})
 
 
 def test_documented_recipe_is_valid() -> None:

@@ -344,7 +344,9 @@ def _named(
 
 
 def _floors(recipe: Recipe, floors: Floors | None) -> Floors:
-    """Return the recipe's own thresholds, or lower ones where asked for."""
+    """Return the recipe's own thresholds, or lower ones where asked for or masks are kept."""
+    if recipe.labels.keep:
+        return Floors()
     generator = recipe.generator
     own = Floors(generator.pred_iou_thresh, generator.stability_score_thresh)
     if floors is None:

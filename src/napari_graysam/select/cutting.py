@@ -2,8 +2,9 @@
 
 `Proposals.bits` enlarges the logits of a candidate to its whole crop. Here only the window is
 computed that a mask can fill, from torch's own weights. Pixels whose value lies so close to
-the cut that rounding could decide are computed again in double precision, and where even that
-leaves a doubt, the whole candidate is enlarged by torch.
+the cut that rounding could decide are computed again in double precision. Where even that
+leaves a doubt, they are computed in the order of operations of torch's general kernel, where
+a trial shows that torch uses it; else the whole candidate is enlarged by torch.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _SINGLE = 1e-6
 _LOCAL = 8 * 2.0**-24
 # More doubtful pixels than this are a plateau: torch enlarges it at once.
 _FEW = 512
+# Random pixels that show how torch computes.
+_TRIALS = 8192
 # Columns enlarged together: few enough that they need few columns of the logits.
 _COLUMNS = 256
 
@@ -55,6 +58,20 @@ class _Axis(NamedTuple):
             int(np.searchsorted(self.last, reached[0])),
             int(np.searchsorted(self.first, reached[-1], side="right")),
         )
+
+
+Taps = tuple[
+    tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]],
+    tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]],
+]
+
+
+class _Enlargement(NamedTuple):
+    """How torch enlarges logits to a crop, and whether by its general kernel."""
+
+    down: _Axis
+    across: _Axis
+    general: bool
 
 
 class _Window(NamedTuple):
@@ -97,7 +114,7 @@ class Cutter:
     def __init__(self, proposals: Proposals) -> None:
         self._proposals = proposals
         self._group = proposals.record["masks_together"]
-        self._axes: dict[tuple[int, int], tuple[_Axis, _Axis]] = {}
+        self._enlargements: dict[tuple[int, int], _Enlargement] = {}
 
     def bits(self, index: int, cut: float, box: tuple[int, int, int, int]) -> Bits:
         """Return a mask's pixels inside a half-open box of the image, as `Proposals.bits`."""
@@ -136,10 +153,11 @@ class Cutter:
         margin = _SINGLE * (float(max(values.max(), -values.min())) + abs(cut))
         surely: Bits = values > cut + margin
         doubtful = (values > cut - margin) != surely
-        y, x = np.nonzero(doubtful)
-        if len(y) > _FEW or not np.isfinite(margin):
+        count = np.count_nonzero(doubtful)
+        if count > _FEW or not np.isfinite(margin):
             return None
-        if len(y):
+        if count:
+            y, x = np.nonzero(doubtful)
             decided = self._decide(index, y + window.rows.start, x + window.columns.start, cut)
             if decided is None:
                 return None
@@ -150,17 +168,21 @@ class Cutter:
         self, index: int, y: npt.NDArray[np.intp], x: npt.NDArray[np.intp], cut: float
     ) -> Bits | None:
         """Decide about pixels in double precision; None where that does not suffice."""
-        rows, columns = self._axes_of(index)
-        logits = self._proposals.logits[index].astype(np.float64)
+        down, across, general = self._enlargement(index)
+        logits, rows, columns = self._proposals.logits[index], _taps(down, y), _taps(across, x)
         value, weight = np.zeros(len(y)), np.zeros(len(y))
-        for row, row_weight in _taps(rows, y):
-            for column, column_weight in _taps(columns, x):
-                part = row_weight * column_weight * logits[row, column]
+        for row, row_weight in rows:
+            for column, column_weight in columns:
+                share = row_weight.astype(np.float64) * column_weight
+                part = share * logits[row, column]
                 value += part
                 weight += np.abs(part)
-        if (np.abs(value - cut) <= _LOCAL * (weight + abs(cut))).any():
+        if not (np.abs(value - cut) <= _LOCAL * (weight + abs(cut))).any():
+            return np.asarray(value > cut)
+        if not general:
             return None
-        return np.asarray(value > cut)
+        inside: Bits = (torch.from_numpy(_across_then_down(logits, rows, columns)) > cut).numpy()
+        return inside
 
     def _exact(self, index: int, cut: float) -> Bits:
         """Cut a candidate in its whole crop."""
@@ -177,14 +199,14 @@ class Cutter:
         reached_rows, reached_columns = (np.flatnonzero(above.any(axis=axis)) for axis in (1, 0))
         if reached_rows.size == 0:
             return self._window(index, slice(0, 0), slice(0, 0))
-        rows, columns = self._axes_of(index)
+        rows, columns, _ = self._enlargement(index)
         return self._window(index, rows.outputs(reached_rows), columns.outputs(reached_columns))
 
     def _window(self, index: int, rows: slice, columns: slice) -> _Window:
         """Enlarge a candidate's logits in a part of its crop."""
         values = np.empty((rows.stop - rows.start, columns.stop - columns.start), np.float32)
         if values.size:
-            down, across = self._axes_of(index)
+            down, across, _ = self._enlargement(index)
             source = self._proposals.logits[index][down.inputs(rows.start, rows.stop)]
             tall = down.weights[rows, down.inputs(rows.start, rows.stop)] @ source
             for start in range(columns.start, columns.stop, _COLUMNS):
@@ -197,22 +219,33 @@ class Cutter:
                 )
         return _Window(rows, columns, values)
 
-    def _axes_of(self, index: int) -> tuple[_Axis, _Axis]:
-        """Return how rows and columns of a candidate are enlarged to its crop."""
+    def _enlargement(self, index: int) -> _Enlargement:
+        """Return how a candidate is enlarged to its crop."""
         x0, y0, x1, y1 = self._proposals.crop_box[index].tolist()
         size = (y1 - y0, x1 - x0)
-        if size not in self._axes:
+        if size not in self._enlargements:
             height, width = self._proposals.logits.shape[1:]
-            down = self._enlarged_identity(height, (size[0], height))
-            across = self._enlarged_identity(width, (width, size[1]))
-            self._axes[size] = (_axis(down), _axis(across.T))
-        return self._axes[size]
+            down = _axis(self._enlarged(np.eye(height, dtype=np.float32), (size[0], height)))
+            across = _axis(self._enlarged(np.eye(width, dtype=np.float32), (width, size[1])).T)
+            general = self._is_general(size, down, across)
+            self._enlargements[size] = _Enlargement(down, across, general)
+        return self._enlargements[size]
 
-    def _enlarged_identity(self, side: int, size: tuple[int, int]) -> Floats:
-        """Enlarge single bright pixels along one axis, which gives torch's weights."""
-        identity = torch.eye(side, device=self._proposals.device)
-        weights: Floats = enlarge(identity[None], size, self._group)[0].cpu().numpy()
-        return weights
+    def _is_general(self, size: tuple[int, int], down: _Axis, across: _Axis) -> bool:
+        """Try whether the general kernel's order gives torch's very values."""
+        rng = np.random.default_rng(0)
+        logits = rng.normal(size=self._proposals.logits.shape[1:]).astype(np.float32)
+        y, x = (rng.integers(0, side, _TRIALS) for side in size)
+        # Vectors of the processor end at the right side.
+        x[: _TRIALS // 4] = size[1] - 1 - x[: _TRIALS // 4] % min(16, size[1])
+        true = self._enlarged(logits, size)[y, x]
+        return np.array_equal(_across_then_down(logits, _taps(down, y), _taps(across, x)), true)
+
+    def _enlarged(self, logits: Floats, size: tuple[int, int]) -> Floats:
+        """Enlarge one candidate's logits, or single bright pixels, which gives torch's weights."""
+        tensor = torch.tensor(logits[None], device=self._proposals.device)
+        enlarged: Floats = enlarge(tensor, size, self._group)[0].cpu().numpy()
+        return enlarged
 
 
 def remeasure(proposals: Proposals, cutter: Cutter, cut: float, offset: float) -> Proposals:
@@ -253,10 +286,24 @@ def _axis(weights: Floats) -> _Axis:
     return _Axis(np.ascontiguousarray(weights), used.argmax(axis=1), last)
 
 
-def _taps(
-    axis: _Axis, at: npt.NDArray[np.intp]
-) -> tuple[tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]], ...]:
+def _taps(axis: _Axis, at: npt.NDArray[np.intp]) -> Taps:
     """Return the two inputs of some outputs with their weights."""
     first, last = axis.first[at], axis.last[at]
-    second = np.where(last > first, axis.weights[at, last], 0)
-    return (first, axis.weights[at, first].astype(np.float64)), (last, second.astype(np.float64))
+    second = np.where(last > first, axis.weights[at, last], np.float32(0))
+    return (first, axis.weights[at, first]), (last, second)
+
+
+def _fused(one: Floats, other: Floats, more: Floats) -> Floats:
+    """Multiply and add with a single rounding."""
+    exact = one.astype(np.float64) * other + more
+    fused: Floats = exact.astype(np.float32)
+    return fused
+
+
+def _across_then_down(logits: Floats, rows: Taps, columns: Taps) -> Floats:
+    """Follow torch's general kernel."""
+    (top, top_weight), (bottom, bottom_weight) = rows
+    (left, left_weight), (right, right_weight) = columns
+    above = _fused(left_weight, logits[top, left], right_weight * logits[top, right])
+    below = _fused(left_weight, logits[bottom, left], right_weight * logits[bottom, right])
+    return _fused(top_weight, above, bottom_weight * below)

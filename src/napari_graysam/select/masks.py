@@ -90,7 +90,7 @@ class Mask:
     def marked(self, **changes: Any) -> Self:
         """Return a copy with fields changed that say nothing about bits and box, unchecked."""
         copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__, **changes)
+        object.__setattr__(copy, "__dict__", self.__dict__ | changes)
         return copy
 
     def with_bits(self, bits: npt.NDArray[np.bool_]) -> Self:
