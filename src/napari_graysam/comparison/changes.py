@@ -176,11 +176,12 @@ def _pair(
 ) -> list[Event]:
     """Match free objects one to one and mark them as used."""
     rest = _restrict(overlaps, free)
+    iou = rest.iou
     events = []
     for pair in match(rest, threshold):
         one, other = int(rest.a[pair]), int(rest.b[pair])
         free[0][one] = free[1][other] = False
-        events.append(Event(change, (one,), (other,), float(rest.iou[pair])))
+        events.append(Event(change, (one,), (other,), float(iou[pair])))
     return events
 
 

@@ -94,6 +94,8 @@ def draw_ious(axis: Axes, comparison: Comparison, look: Look) -> None:
         bins=np.linspace(low, 1, _BINS + 1).tolist(),
         stacked=True,
         color=[COLORS["kept"], COLORS["changed"]],
+        edgecolor=look.text,
+        linewidth=0.4,
         label=["kept", "changed"],
     )
     axis.axvline(comparison.rules.kept_iou, color=look.text, linestyle=":", linewidth=1)
@@ -121,7 +123,7 @@ def draw_scores(axis: Axes, comparison: Comparison, look: Look) -> None:
     for change in ("changed", "kept"):
         of_change = values[(pairs["change"] == change).to_numpy()]
         x, y = of_change.T
-        axis.scatter(x, y, s=12, color=COLORS[change], linewidths=0)
+        axis.scatter(x, y, s=14, color=COLORS[change], edgecolors=look.text, linewidths=0.4)
     axis.set_xlim(low, high)
     axis.set_ylim(low, high)
 

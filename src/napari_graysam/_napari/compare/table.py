@@ -96,7 +96,9 @@ class ObjectModel(QAbstractTableModel):
         self._names = names
         self._table = None if comparison is None else comparison.objects
         for column in _COLUMNS:
-            self._cells[column.name] = [] if self._table is None else list(self._table[column.name])
+            self._cells[column.name] = (
+                [] if self._table is None else self._table[column.name].tolist()
+            )
         self._events = [] if self._table is None else self._table["event"].tolist()
         self._arrange()
         self.endResetModel()

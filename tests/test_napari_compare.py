@@ -1,0 +1,467 @@
+"""The dock that compares two Labels layers."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from napari_graysam._napari.compare import CompareDock
+from napari_graysam._napari.compare import dock as dock_module
+from napari_graysam._napari.compare.pairing import arm_of, pair_among, problem_with
+from napari_graysam.comparison import ARMS, CHANGES, CODES, COLORS
+from napari_graysam.errors import OutputError
+
+SHAPE = (40, 60)
+PLACE = {"scale": (2, 2), "translate": (10, 20), "units": ("um", "um")}
+KEPT, LOST, SPLIT, CHANGED, GAINED = (10, 10), (10, 30), (30, 15), (30, 37), (10, 50)
+"""A pixel inside each object: row and column."""
+
+
+def planes():
+    """Two label images in which one object each is kept, changed, gained, lost and split."""
+    raw, preprocessed = np.zeros(SHAPE, np.uint32), np.zeros(SHAPE, np.uint32)
+    raw[5:15, 5:15], raw[5:15, 25:35], raw[25:35, 5:25], raw[25:35, 35:45] = 1, 2, 3, 4
+    preprocessed[5:15, 5:15], preprocessed[5:15, 45:55] = 11, 12
+    preprocessed[25:35, 5:15], preprocessed[25:35, 15:25] = 13, 14
+    preprocessed[25:35, 35:41] = 15
+    return raw, preprocessed
+
+
+def scores(labels):
+    ids = np.unique(labels)[1:]
+    return pd.DataFrame({"index": ids, "predicted_iou": 0.5 + ids / 100, "stability_score": 0.9})
+
+
+def add(viewer, arm, data, name="cells", **options):
+    metadata = {"napari-graysam": {"arm": arm, "source_layer": name}}
+    place = {**PLACE, **options}
+    return viewer.add_labels(
+        data, name=f"{name} [{arm}]", features=scores(data), metadata=metadata, **place
+    )
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    viewer = make_napari_viewer_proxy(show=True)
+    raw, preprocessed = planes()
+    viewer.add_image(np.arange(raw.size).reshape(SHAPE), name="cells", **PLACE)
+    add(viewer, "raw", raw)
+    add(viewer, "preprocessed", preprocessed)
+    return viewer
+
+
+@pytest.fixture
+def opened(viewer, qtbot, monkeypatch):
+    """Open the dock, and wait until it shows a comparison."""
+    monkeypatch.setattr(dock_module, "_SETTLE", 20)
+    dock = CompareDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Compare masks", area="right")
+    qtbot.waitUntil(lambda: dock.outcome is not None, timeout=20000)
+    yield dock
+    viewer.window.remove_dock_widget(dock)
+
+
+def click(viewer, pixel, **fields):
+    """Press and release the mouse over a pixel of the labels."""
+    world = tuple(10 * (1 + place) + 2 * at for place, at in enumerate(pixel))
+    event = {"pos": (5, 5), "button": 1, "modifiers": (), "type": "mouse_press", "viewbox": (0, 0)}
+    event = SimpleNamespace(**{**event, "position": world, **fields})
+    callback = viewer.mouse_drag_callbacks[-1]
+    steps = callback(viewer, event)
+    next(steps)
+    event.type = "mouse_release"
+    assert next(steps, None) is None
+
+
+def row_of(dock):
+    row = dock.face.table.selected
+    return None if row is None else (row.arm, row.label)
+
+
+def shown(dock):
+    model = dock.face.table.objects
+    return [(model.row(at).arm, model.row(at).label) for at in range(model.rowCount())]
+
+
+def test_the_two_arms_are_chosen_and_counted(opened):
+    assert {arm: layer.name for arm, layer in opened.selection.layers.items()} == {
+        "raw": "cells [raw]",
+        "preprocessed": "cells [preprocessed]",
+    }
+    texts = {change: button.text() for change, button in opened.face.counts.buttons.items()}
+    counted = {"kept": 1, "changed": 1, "gained": 1, "lost": 1, "split": 1, "merged": 0}
+    assert texts == {change: f"{change}: {number}" for change, number in counted.items()}
+    assert len(shown(opened)) == 4 + 5
+
+
+def test_selecting_a_row_selects_both_labels_and_moves_the_camera(opened, viewer):
+    table = opened.face.table
+    camera = viewer.scene.camera
+    camera.center, camera.zoom = (0, 500, 500), 0.1
+    table.selectRow(table.objects.find("raw", 4))
+    assert viewer.layers["cells [raw]"].selected_label == 4
+    assert viewer.layers["cells [preprocessed]"].selected_label == 15
+    # Both objects together: rows 25 to 35 and columns 35 to 45, scaled by 2 and moved.
+    assert camera.center[-2:] == pytest.approx((10 + 2 * 29.5, 20 + 2 * 39.5))
+    room = min(viewer.canvas.viewbox_size(viewer.layers))
+    assert 0.2 < 24 * 2 * camera.zoom / room < 0.9
+    table.selectRow(table.objects.find("preprocessed", 12))
+    assert viewer.layers["cells [preprocessed]"].selected_label == 12
+    assert viewer.layers["cells [raw]"].selected_label == 0
+
+
+def test_clicking_an_object_selects_its_row_and_leaves_the_camera(opened, viewer):
+    before = tuple(viewer.scene.camera.center), viewer.scene.camera.zoom
+    viewer.layers.selection.active = viewer.layers["cells [raw]"]
+    click(viewer, KEPT)
+    assert row_of(opened) == ("raw", 1)
+    assert viewer.layers["cells [preprocessed]"].selected_label == 11
+    viewer.layers.selection.active = viewer.layers["cells [preprocessed]"]
+    click(viewer, KEPT)
+    assert row_of(opened) == ("preprocessed", 11)
+    click(viewer, LOST)
+    assert row_of(opened) == ("raw", 2)
+    assert (tuple(viewer.scene.camera.center), viewer.scene.camera.zoom) == before
+
+
+def test_dragging_and_painting_select_nothing(opened, viewer):
+    event = SimpleNamespace(
+        pos=(5, 5), button=1, modifiers=(), type="mouse_press", position=(30, 40), viewbox=(0, 0)
+    )
+    callback = viewer.mouse_drag_callbacks[-1]
+    steps = callback(viewer, event)
+    next(steps)
+    event.type, event.pos = "mouse_move", (50, 5)
+    next(steps)
+    event.type = "mouse_release"
+    next(steps, None)
+    assert row_of(opened) is None
+    layer = viewer.layers["cells [raw]"]
+    viewer.layers.selection.active = layer
+    layer.mode = "paint"
+    click(viewer, KEPT)
+    assert row_of(opened) is None
+
+
+def test_a_label_selected_in_a_layer_selects_its_row(opened, viewer):
+    viewer.layers["cells [preprocessed]"].selected_label = 14
+    assert row_of(opened) == ("preprocessed", 14)
+    assert viewer.layers["cells [raw]"].selected_label == 3
+    assert viewer.layers["cells [preprocessed]"].selected_label == 14
+
+
+def test_a_dock_out_of_sight_follows_no_clicks(opened, viewer):
+    opened.hide()
+    click(viewer, KEPT)
+    viewer.layers["cells [raw]"].selected_label = 3
+    assert row_of(opened) is None
+
+
+def test_the_difference_layer_lies_on_the_labels_in_the_colours_of_the_counts(opened, viewer):
+    opened.face.add_difference.click()
+    layer = viewer.layers["cells [difference]"]
+    assert layer.data.dtype == np.uint8
+    found = [CHANGES[layer.data[at] - 1] for at in (KEPT, LOST, SPLIT, CHANGED, GAINED)]
+    assert found == ["kept", "lost", "split", "changed", "gained"]
+    raw = viewer.layers["cells [raw]"]
+    for name in ("scale", "translate", "rotate", "shear"):
+        assert np.array_equal(getattr(layer, name), getattr(raw, name))
+    assert layer.units == raw.units
+    for change, code in CODES.items():
+        color = "#" + "".join(f"{round(255 * part):02x}" for part in layer.get_color(code)[:3])
+        assert color.upper() == COLORS[change].upper()
+    assert layer.metadata["napari-graysam"]["counts"]["split"] == 1
+    assert not layer.editable
+
+
+def test_clicking_the_difference_finds_the_object_of_that_colour(opened, viewer):
+    opened.show_difference()
+    viewer.layers.selection.active = viewer.layers["cells [difference]"]
+    click(viewer, GAINED)
+    assert row_of(opened) == ("preprocessed", 12)
+    click(viewer, SPLIT)
+    assert row_of(opened) == ("raw", 3)
+    click(viewer, (1, 1))
+    assert row_of(opened) == ("raw", 3)
+
+
+def test_editing_a_layer_compares_again_and_updates_the_difference(opened, viewer, qtbot):
+    opened.show_difference()
+    layer = viewer.layers["cells [raw]"]
+    kept = opened.outcome
+    layer.fill(LOST, 0)
+    qtbot.waitUntil(lambda: opened.outcome is not kept, timeout=10000)
+    assert opened.outcome.comparison.counts["lost"] == 0
+    assert viewer.layers["cells [difference]"].data[LOST] == 0
+    edited = opened.outcome
+    layer.undo()
+    qtbot.waitUntil(lambda: opened.outcome is not edited, timeout=10000)
+    assert opened.outcome.comparison.counts["lost"] == 1
+    assert [one.name for one in viewer.layers].count("cells [difference]") == 1
+
+
+def test_thresholds_come_from_the_rules_and_count(opened, qtbot):
+    fields = opened.face.rules.fields
+    assert list(fields) == ["kept_iou", "match_iou", "part_inside", "part_share", "covered"]
+    before = opened.outcome
+    fields["kept_iou"].spin.value = 0.55
+    qtbot.waitUntil(lambda: opened.outcome not in (None, before), timeout=10000)
+    assert opened.outcome.comparison.counts["changed"] == 0
+    assert opened.outcome.comparison.counts["kept"] == 2
+
+
+def test_pressing_a_count_lists_only_its_objects(opened):
+    opened.face.counts.buttons["split"].click()
+    assert shown(opened) == [("raw", 3), ("preprocessed", 13), ("preprocessed", 14)]
+    opened.face.counts.buttons["lost"].click()
+    assert len(shown(opened)) == 4
+    opened.face.counts.buttons["split"].click()
+    assert shown(opened) == [("raw", 2)]
+
+
+def test_sorting_keeps_the_selected_object(opened):
+    table = opened.face.table
+    table.selectRow(table.objects.find("preprocessed", 12))
+    table.sortByColumn(2, table.model().sort.__defaults__[0])
+    assert [label for _, label in shown(opened)] == [1, 2, 3, 4, 11, 12, 13, 14, 15]
+    assert row_of(opened) == ("preprocessed", 12)
+
+
+def test_next_and_previous_visit_every_change_once(opened):
+    visited = []
+    for _ in range(4):
+        opened.next_changed()
+        visited.append(opened.face.table.selected.change)
+    assert sorted(visited) == ["changed", "gained", "lost", "split"]
+    last = row_of(opened)
+    opened.next_changed()
+    assert opened.face.table.selected.change == visited[0]
+    opened.previous_changed()
+    assert row_of(opened) == last
+
+
+def test_only_the_selected_object_is_shown_on_request(opened, viewer):
+    opened.face.alone.click()
+    assert viewer.layers["cells [raw]"].show_selected_label
+    opened.face.alone.click()
+    assert not viewer.layers["cells [raw]"].show_selected_label
+
+
+def test_side_by_side_and_back(opened, viewer):
+    viewer.layers["cells [raw]"].visible = False
+    viewer.add_points([[0, 0]], name="points")
+    before = [(layer.name, layer.visible) for layer in viewer.layers]
+    grid = viewer.canvas.grid
+    settings = (grid.enabled, grid.stride, grid.shape, grid.spacing)
+    opened.face.side_by_side.click()
+    cells = [
+        [viewer.layers[index].name for index in indices]
+        for _, indices in grid.iter_viewboxes(viewer.layers)
+    ]
+    assert cells == [
+        ["cells", "cells [raw]"],
+        ["cells (second cell)", "cells [preprocessed]"],
+    ]
+    viewer.layers["cells"].contrast_limits = (3, 50)
+    assert viewer.layers["cells (second cell)"].contrast_limits == [3, 50]
+    click(viewer, KEPT, viewbox=(0, 1))
+    assert row_of(opened) == ("preprocessed", 11)
+    click(viewer, KEPT, viewbox=(0, 0))
+    assert row_of(opened) == ("raw", 1)
+    opened.face.side_by_side.click()
+    assert [(layer.name, layer.visible) for layer in viewer.layers] == before
+    assert (grid.enabled, grid.stride, grid.shape, grid.spacing) == settings
+
+
+def test_a_ground_truth_scores_both_layers(opened, viewer, qtbot):
+    truth = viewer.add_labels(planes()[0], name="truth", **PLACE)
+    opened.face.truth.layer = truth
+    qtbot.waitUntil(lambda: bool(opened.outcome and opened.outcome.scores), timeout=10000)
+    table = opened.face.scores.table
+    cells = [[table.item(row, at).text() for at in range(4)] for row in range(table.rowCount())]
+    by_name = {name: values for name, *values in cells}
+    assert by_name["AP at IoU 0.50"] == ["1.000", "0.500", "-0.500"]
+    assert by_name["True objects"] == ["4", "4", "+0"]
+    assert {"F1 at IoU 0.5", "Panoptic quality", "Mean matched IoU"} <= set(by_name)
+
+
+def test_the_ground_truth_of_a_sample_is_found(make_napari_viewer_proxy):
+    viewer = make_napari_viewer_proxy()
+    raw, preprocessed = planes()
+    about = {"napari-graysam": {"ground_truth": True}}
+    viewer.add_labels(raw, name="truth", metadata=about)
+    add(viewer, "raw", raw, scale=(1, 1), translate=(0, 0), units=None)
+    add(viewer, "preprocessed", preprocessed, scale=(1, 1), translate=(0, 0), units=None)
+    dock = CompareDock(viewer)
+    assert dock.selection.truth.name == "truth"
+    dock.deleteLater()
+
+
+def test_plots_are_drawn_when_looked_at_in_the_theme_s_colours(opened, viewer):
+    from napari.utils.theme import get_theme
+
+    assert opened.face.plots.canvas is None
+    opened.face.tabs.setCurrentWidget(opened.face.plots)
+    figure = opened.face.plots.canvas.figure
+    assert [axis.get_legend() is not None for axis in figure.axes] == [True, True, False]
+    assert [len(axis.collections) for axis in figure.axes][2] == 2
+    for theme in ("light", "dark"):
+        viewer.theme = theme
+        colors = get_theme(theme)
+        text = tuple(part / 255 for part in colors.text.as_rgb_tuple())
+        drawn = matplotlib_rgb(figure.axes[0].xaxis.label.get_color())
+        assert drawn == pytest.approx(text)
+
+
+def matplotlib_rgb(color):
+    from matplotlib.colors import to_rgb
+
+    return to_rgb(color)
+
+
+def test_export_writes_what_is_shown(opened, tmp_path):
+    for kind in ("csv", "json", "png"):
+        opened.export(tmp_path / f"out.{kind}", kind)
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert table["change"].value_counts().to_dict() == {
+        "split": 3,
+        "kept": 2,
+        "changed": 2,
+        "lost": 1,
+        "gained": 1,
+    }
+    assert table.loc[0, "predicted_iou"] == pytest.approx(0.51)
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert content["counts"]["split"] == 1
+    assert content["layers"] == {"raw": "cells [raw]", "preprocessed": "cells [preprocessed]"}
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.json", "out.png"]
+
+
+def test_an_export_that_fails_says_why(opened, tmp_path, monkeypatch):
+    target = tmp_path / "file"
+    target.write_text("here")
+    with pytest.raises(OutputError):
+        opened.export(target / "out.csv", "csv")
+    monkeypatch.setattr(
+        dock_module.QFileDialog, "getSaveFileName", lambda *_: (str(target / "out"), "")
+    )
+    opened.face.exports["csv"].trigger()
+    assert "out.csv" in opened.face.message.text
+    assert target.read_text() == "here"
+
+
+def test_the_dialog_s_file_gets_its_suffix(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        dock_module.QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "out"), "")
+    )
+    opened.face.exports["json"].trigger()
+    assert (tmp_path / "out.json").is_file()
+
+
+def test_a_removed_layer_clears_the_comparison_and_says_so(opened, viewer, qtbot):
+    opened.face.side_by_side.click()
+    viewer.layers.remove("cells [raw]")
+    qtbot.waitUntil(lambda: opened.face.message.text != "", timeout=5000)
+    assert "“cells [raw]” left the viewer" in opened.face.message.text
+    assert opened.outcome is None
+    assert shown(opened) == []
+    assert not opened.face.export.isEnabled()
+    assert not viewer.canvas.grid.enabled
+    assert "cells (second cell)" not in viewer.layers
+
+
+def test_arms_that_come_later_are_chosen(make_napari_viewer_proxy, qtbot):
+    viewer = make_napari_viewer_proxy(show=True)
+    dock = CompareDock(viewer)
+    viewer.window.add_dock_widget(dock, area="right")
+    qtbot.waitUntil(lambda: "Choose two Labels layers" in dock.face.message.text, timeout=5000)
+    raw, preprocessed = planes()
+    add(viewer, "raw", raw)
+    add(viewer, "preprocessed", preprocessed)
+    qtbot.waitUntil(lambda: dock.outcome is not None, timeout=20000)
+    assert dock.face.message.text == ""
+    viewer.window.remove_dock_widget(dock)
+
+
+def test_a_closed_dock_lets_the_viewer_go(viewer):
+    before = list(viewer.mouse_drag_callbacks)
+    layer = viewer.layers["cells [raw]"]
+    listening = len(layer.events.paint.callbacks)
+    dock = CompareDock(viewer)
+    viewer.window.add_dock_widget(dock, area="right")
+    assert len(viewer.mouse_drag_callbacks) == len(before) + 1
+    assert len(layer.events.paint.callbacks) == listening + 1
+    viewer.window.remove_dock_widget(dock)
+    assert viewer.mouse_drag_callbacks == before
+    assert len(layer.events.paint.callbacks) == listening
+    viewer.layers.remove("cells [raw]")
+    assert len(dock.selection.layers) == 2
+
+
+def labels(data, **options):
+    from napari.layers import Labels
+
+    return Labels(data, **options)
+
+
+def test_layers_that_do_not_fit_are_named():
+    raw, _ = planes()
+    first = labels(raw, name="one")
+    for other, said in [
+        (labels(raw[:20], name="other"), ["40 × 60", "20 × 60"]),
+        (labels(raw, name="other", scale=(2, 2)), ["scale 1 × 1", "2 × 2"]),
+        (labels(raw, name="other", translate=(3, 0)), ["at (3, 0)"]),
+        (labels(np.stack([raw, raw]), name="other"), ["(2, 40, 60)"]),
+    ]:
+        for pair in [(first, other, None), (first, labels(raw, name="second"), other)]:
+            message = problem_with(*pair)
+            assert "“other”" in message
+            assert all(part in message for part in said)
+    assert "“one”" in problem_with(first, first, None)
+    assert problem_with(first, labels(raw, name="{other}"), None) == ""
+
+
+def test_a_plane_of_a_stack_is_compared_as_a_plane(make_napari_viewer_proxy, qtbot):
+    viewer = make_napari_viewer_proxy(show=True)
+    viewer.add_image(np.zeros((5, *SHAPE)), name="stack")
+    raw, preprocessed = (data[np.newaxis] for data in planes())
+    for arm, data in zip(ARMS, (raw, preprocessed), strict=True):
+        viewer.add_labels(data, name=f"stack [{arm}]", translate=(3, 0, 0))
+    dock = CompareDock(viewer)
+    viewer.window.add_dock_widget(dock, area="right")
+    qtbot.waitUntil(lambda: dock.outcome is not None, timeout=20000)
+    dock.show_difference()
+    assert viewer.layers["stack [difference]"].data.shape == (1, *SHAPE)
+    viewer.dims.set_point(0, 0)
+    dock.next_changed()
+    assert viewer.dims.point[0] == 3
+    viewer.window.remove_dock_widget(dock)
+
+
+def test_names_alone_make_a_pair():
+    raw, _ = planes()
+    layers = [
+        labels(raw, name="a [raw]"),
+        labels(raw, name="a [preprocessed]"),
+        labels(raw, name="b [raw]"),
+        labels(raw, name="other"),
+    ]
+    assert [arm_of(layer) for layer in layers] == ["raw", "preprocessed", "raw", None]
+    assert pair_among(layers) == (layers[0], layers[1])
+    assert pair_among(layers[3:]) == (None, None)
+
+
+def test_the_manifest_offers_the_dock():
+    from npe2 import PluginManifest
+
+    manifest = PluginManifest.from_file(Path(__file__).parents[1] / "napari.yaml")
+    contributions = manifest.contributions
+    (widget,) = [one for one in contributions.widgets if one.display_name == "Compare masks"]
+    (command,) = [one for one in contributions.commands if one.id == widget.command]
+    assert command.python_name == "napari_graysam._napari.compare:CompareDock"
+    offered = [item.command for item in contributions.menus["napari/layers/measure"]]
+    assert widget.command in offered
