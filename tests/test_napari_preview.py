@@ -223,6 +223,20 @@ def test_toggle_shows_before_and_after(state, preview, settle):
     np.testing.assert_array_equal(preview.layer.data, expected(steps=state.recipe.preprocess))
 
 
+def test_a_preview_left_by_a_closed_panel_is_replaced(state, preview, settle, qtbot):
+    preview.enabled = True
+    settle()
+    preview.close()
+    assert sum(map(is_preview, state.viewer.layers)) == 1
+    again = Preview(state)
+    again.enabled = True
+    qtbot.waitUntil(lambda: not again.busy, timeout=20000)
+    assert [layer for layer in state.viewer.layers if is_preview(layer)] == [again.layer]
+    again.enabled = False
+    assert list(state.viewer.layers) == [state.layer]
+    again.close()
+
+
 @pytest.mark.parametrize("which", ["source", "preview", "all"])
 def test_layers_may_go_during_the_computation(state, preview, settle, qtbot, which):
     preview.enabled = True

@@ -53,6 +53,8 @@ class PreviewLayer:
     def draw(self, view: View, source: Layer) -> None:
         """Put pixels into the layer; make it above the source where there is none of their kind.
 
+        A new layer takes the place of one that a closed panel has left behind.
+
         Parameters
         ----------
         view
@@ -98,8 +100,11 @@ class PreviewLayer:
             **placement.options,
         )
         layer.events.visible.connect(self._tell)
+        layers = self._viewer.layers
         with self._keep_selection():
-            self._viewer.layers.insert(self._viewer.layers.index(source) + 1, layer)
+            for left in [other for other in layers if is_preview(other)]:
+                layers.remove(left)
+            layers.insert(layers.index(source) + 1, layer)
 
     def _tell(self) -> None:
         if self.layer is not None and self.layer.visible:

@@ -62,6 +62,10 @@ class PreprocessSection:
         """Show the image in place of the preview, or the preview again."""
         self.preview.toggle()
 
+    def shut(self) -> None:
+        """Remove the preview, for the panel is being closed."""
+        self.preview.enabled = False
+
     def _fill_presets(self) -> None:
         self._presets: dict[str, Enhancement] = {}
         self.preset.addItem(OWN)
