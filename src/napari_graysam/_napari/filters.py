@@ -57,7 +57,7 @@ class FilterDock(Container):
 
     def __init__(self, viewer: Viewer, kind: str = next(iter(STEPS))) -> None:
         self._viewer = viewer
-        self._steps: dict[str, BaseStep] = {}
+        self._steps: dict[type[BaseStep], BaseStep] = {}
         self._image: ComboBox = ComboBox(
             label="Image", choices=self._images, tooltip="The image to filter; it stays as it is."
         )
@@ -148,8 +148,8 @@ class FilterDock(Container):
 
     def _show_form(self, kind: str) -> None:
         """Show a filter's parameters, as they were left."""
-        self._steps[self.step.kind] = self.step
-        old, step = self._form, self._steps.get(kind) or STEPS[kind]()
+        self._steps[type(self.step)] = self.step
+        old, step = self._form, self._steps.get(STEPS[kind]) or STEPS[kind]()
         self._form = PartForm(step, exclude=("enabled",))
         self.native.layout().replaceWidget(old.native, self._form.native)
         old.native.hide()
