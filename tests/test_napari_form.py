@@ -231,7 +231,7 @@ def test_only_fields_that_need_the_model_again_are_marked(qtbot):
     marked = {
         name
         for name, widget in PartForm(GeneratorOptions()).fields.items()
-        if MODEL_SYMBOL in widget.label or MODEL_SYMBOL in widget.tooltip
+        if MODEL_SYMBOL in getattr(widget, "text", widget.label) and MODEL_SYMBOL in widget.tooltip
     }
     assert marked == {
         name

@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QApplication
 
 import napari_graysam
+from napari_graysam._napari import download
 from napari_graysam._napari.sections import model as model_section
 from napari_graysam._napari.sections.generator import PointsSection, ThresholdsSection
 from napari_graysam._napari.sections.image import ImageSection
@@ -289,17 +290,17 @@ def test_a_download_shows_its_progress_and_changes_the_mark(section, wait, monke
         path.write_bytes(b"")
         return path
 
-    monkeypatch.setattr(model_section, "fetch", fetch)
+    monkeypatch.setattr(download, "fetch", fetch)
     section.model.value = "sam2.1_hiera_tiny"
-    download = section.download
-    assert download.button.text == "Download SAM 2.1 Hiera Tiny (156 MB)"
+    bringing = section.download
+    assert bringing.button.text == "Download SAM 2.1 Hiera Tiny (156 MB)"
     bars = []
-    download.bar.changed.connect(bars.append)
-    download.start()
-    wait(lambda: not download.running)
+    bringing.bar.changed.connect(bars.append)
+    bringing.start()
+    wait(lambda: not bringing.running)
     assert [done for done in bars if done] == [500, 1000]
-    assert "on disk" in download.message.value
-    assert download.button.native.isHidden()
+    assert "on disk" in bringing.message.value
+    assert bringing.button.native.isHidden()
     assert any("2.1 Hiera Tiny · on disk" in text for text in choices(section))
 
 
@@ -314,7 +315,7 @@ def test_a_download_can_be_cancelled(section, wait, monkeypatch):
         finally:
             closed.append(True)
 
-    monkeypatch.setattr(model_section, "fetch", fetch)
+    monkeypatch.setattr(download, "fetch", fetch)
     section.model.value = "sam2.1_hiera_tiny"
     section.download.start()
     wait(lambda: section.download.bar.value == 10)
@@ -329,7 +330,7 @@ def test_a_failed_download_is_told_once_and_can_be_tried_again(section, wait, mo
         yield Progress("download", 0, 100)
         raise DownloadError("no connection")
 
-    monkeypatch.setattr(model_section, "fetch", fetch)
+    monkeypatch.setattr(download, "fetch", fetch)
     section.model.value = "sam2.1_hiera_tiny"
     section.download.start()
     wait(lambda: not section.download.running)

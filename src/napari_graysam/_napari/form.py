@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from html import escape
-from textwrap import fill
-from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from magicgui.widgets import CheckBox, ComboBox, Container, Label
@@ -22,14 +19,22 @@ from napari_graysam._napari.fields import (
     OptionalField,
     TextField,
     guard_wheel,
-    usual_decimals,
 )
 from napari_graysam._napari.folds import Fold
 from napari_graysam._napari.state import PanelState
+from napari_graysam._napari.wording import (
+    LABEL_LETTERS,
+    MODEL_SYMBOL,
+    bounds,
+    choice_text,
+    label_text,
+    none_text,
+    tooltip,
+    without_none,
+)
 from napari_graysam.part import Part
 from napari_graysam.recipe import recipe_error
 from napari_graysam.recipe.reference import (
-    allowed,
     description_of,
     extra,
     is_choice,
@@ -37,45 +42,19 @@ from napari_graysam.recipe.reference import (
     title_of,
 )
 
-MODEL_SYMBOL = "↻"
-"""Behind the label of a parameter whose change needs the model again."""
-
-_MODEL_STAGES = {
-    "encode": "Needs the model again, from its start (encoder and decoder).",
-    "decode": "Needs the model again (decoder).",
-}
-_WRITTEN = {"iou": "IoU", "coco": "COCO", "rle": "RLE"}
-_LABEL_LETTERS = 19
-
-
-def choice_text(choice: str) -> str:
-    """Write a choice for people: ``smaller_on_top`` as "smaller on top"."""
-    return " ".join(_WRITTEN.get(word, word) for word in str(choice).split("_"))
-
-
-def tooltip(part_type: type[Part], name: str, stage: str | None = None) -> str:
-    """Explanation of a field as rich text, which Qt wraps.
-
-    Parameters
-    ----------
-    part_type, name
-        The part's class and the name of its field.
-    stage
-        Stage of the part, for fields that name none themselves.
-    """
-    field = part_type.model_fields[name]
-    text = field.description or ""
-    if _none_text(field) is not None:
-        text = re.sub(r"\s*Null [^.]*\.", "", text)
-    unit = extra(field, "unit")
-    range_text = re.sub(r", or null$", "", allowed(field))
-    lines = [escape(text)]
-    if field.annotation is not bool and not parts_in(field.annotation):
-        lines.append(f"<i>{escape(range_text)}{f' ({escape(str(unit))})' if unit else ''}</i>")
-    again = _MODEL_STAGES.get(_stage(field, stage))
-    if again:
-        lines.append(f"{MODEL_SYMBOL} {again}")
-    return f"<qt>{'<br>'.join(lines)}</qt>"
+__all__ = [
+    "MODEL_SYMBOL",
+    "KindField",
+    "PartField",
+    "PartForm",
+    "RecipeForm",
+    "align_label",
+    "choice_text",
+    "field_widget",
+    "has_widget",
+    "more",
+    "tooltip",
+]
 
 
 def field_widget(
@@ -103,30 +82,32 @@ def field_widget(
         If there is no widget for the field's type, such as a list of parts.
     """
     field = part_type.model_fields[name]
-    inner, optional = _without_none(field.annotation)
+    inner, optional = without_none(field.annotation)
     parts = parts_in(inner)
     if parts and get_origin(inner) is not tuple:
         widget: Widget = (
             KindField(parts, value, field.title or "") if is_choice(parts) else PartField(value)
         )
     elif inner is str:
-        widget = TextField(value, _none_text(field) if optional else None)
+        widget = TextField(value, none_text(field) if optional else None)
     elif optional:
         start = extra(field, "start")
-        start = (_bounds(field)[0] or 0) if start is None else start
+        start = (bounds(field)[0] or 0) if start is None else start
         shown = _plain_widget(inner, field, start if value is None else value, part_type, name)
-        widget = OptionalField(value, shown, _none_text(field) or "none")
+        widget = OptionalField(value, shown, none_text(field) or "none")
     else:
         widget = _plain_widget(inner, field, value, part_type, name)
     widget.name = name
-    widget.label = _label(field, stage)
+    widget.label = label_text(field, stage)
     widget.tooltip = tooltip(part_type, name, stage)
+    if isinstance(widget, CheckBox):
+        widget.text = " ".join(widget.label.split())
     return widget
 
 
 def has_widget(field: FieldInfo) -> bool:
     """Whether `field_widget` knows the field's type."""
-    inner, _ = _without_none(field.annotation)
+    inner, _ = without_none(field.annotation)
     return get_origin(inner) is Literal or get_origin(inner) is not tuple
 
 
@@ -363,7 +344,7 @@ def align_label(widget: Widget) -> None:
     if isinstance(label, QLabel):
         if isinstance(widget, (KindField, PartField)):
             label.hide()
-        label.setFixedWidth(label.fontMetrics().horizontalAdvance("n" * _LABEL_LETTERS))
+        label.setFixedWidth(label.fontMetrics().horizontalAdvance("n" * LABEL_LETTERS))
 
 
 def more(content: QWidget) -> Fold:
@@ -373,51 +354,11 @@ def more(content: QWidget) -> Fold:
     return fold
 
 
-def _label(field: FieldInfo, stage: str | None) -> str:
-    text = fill(field.title or "", _LABEL_LETTERS)
-    return f"{text} {MODEL_SYMBOL}" if _stage(field, stage) in _MODEL_STAGES else text
-
-
-def _stage(field: FieldInfo, stage: str | None) -> str:
-    return str(extra(field, "stage") or stage or "")
-
-
-def _none_text(field: FieldInfo) -> str | None:
-    """Return what None means in a field, in a word or two."""
-    text = extra(field, "none")
-    return None if text is None else str(text)
-
-
-def _without_none(annotation: Any) -> tuple[Any, bool]:
-    """Take None out of a union; Annotated wrappers around the rest are removed."""
-    members = [member for member in get_args(annotation) if member is not NoneType]
-    optional = NoneType in get_args(annotation)
-    inner = members[0] if optional and len(members) == 1 else annotation
-    while hasattr(inner, "__metadata__"):
-        inner = get_args(inner)[0]
-    return inner, optional
-
-
-def _bounds(field: FieldInfo) -> tuple[float | None, float | None]:
-    """Return the ends of a field's range, inclusive."""
-    found: dict[str, float] = {}
-    for constraint in field.metadata:
-        for name in ("ge", "gt", "le", "lt"):
-            if (bound := getattr(constraint, name, None)) is not None:
-                found[name] = bound
-    span = max(found.values(), default=0) - min(found.values(), default=0)
-    whole = _without_none(field.annotation)[0] is int
-    tick = 1 if whole else 10 ** -usual_decimals(span)
-    low = found["gt"] + tick if "gt" in found else found.get("ge")
-    high = found["lt"] - tick if "lt" in found else found.get("le")
-    return low, high
-
-
 def _plain_widget(
     kind: Any, field: FieldInfo, value: Any, part_type: type[Part], name: str
 ) -> Widget:
     if kind is bool:
-        return CheckBox(value=value, text=field.title or "")
+        return CheckBox(value=value)
     if get_origin(kind) is Literal:
         choices = [(choice_text(choice), choice) for choice in get_args(kind)]
         return ComboBox(choices=choices, value=value)
@@ -427,7 +368,7 @@ def _plain_widget(
 
 
 def _number(kind: type, field: FieldInfo, value: float) -> NumberField:
-    low, high = _bounds(field)
+    low, high = bounds(field)
     ranged = low is not None and high is not None
     logarithmic = False
     if low is not None and high is not None and low > 0 and not field.is_required():

@@ -33,7 +33,7 @@ class GeneratorOptions(Part):
             "is decided directly by the nesting level of the labels. Null when point grids "
             "are given."
         ),
-        json_schema_extra={"stage": "decode", "none": "point grids", "start": 32},
+        json_schema_extra={"stage": "decode", "none": "own points", "start": 32},
     )
     points_per_batch: int | None = Field(
         None,

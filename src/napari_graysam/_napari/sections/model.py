@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, Container, FileEdit, Label, ProgressBar, PushButton
+from magicgui.widgets import ComboBox, Container, FileEdit
 from qtpy.QtCore import QEvent, QObject
-from qtpy.QtWidgets import QSizePolicy
 
+from napari_graysam._napari.download import Download, megabytes, say, wrapped
 from napari_graysam._napari.fields import guard_wheel
 from napari_graysam._napari.form import RecipeForm, align_label, tooltip
 from napari_graysam.model.catalog import BUNDLED, CATALOG, bundled_path, find_entry
-from napari_graysam.model.weights import fetch, locate
+from napari_graysam.model.weights import locate
 from napari_graysam.recipe import GeneratorOptions, ModelOptions, Recipe
 from napari_graysam.recipe.document import SCORES
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from napari_graysam._napari.state import PanelState
     from napari_graysam.model.catalog import ModelEntry
-    from napari_graysam.part import Progress
 
 CHOSEN = ("name", "checkpoint", "config", "device")
 """Parameters with widgets made for them."""
@@ -55,7 +54,7 @@ class ModelSection(Container):
         self._looking: Any = None
         self._build(state)
         super().__init__(widgets=[self.architecture, self.file, self.device], labels=True)
-        self.download = Download(self)
+        self.download = Download(self.reset_choices)
         self._lay_out()
         self._watcher = _ShowWatcher(self)
         self.native.installEventFilter(self._watcher)
@@ -76,7 +75,7 @@ class ModelSection(Container):
         self.device = self._chooser("device", self._device_choices)
         self.config = RecipeForm(state, "model", ("config",))
         self.rest = RecipeForm(state, "model", exclude=CHOSEN)
-        self.about, self.notice = _text(), _text()
+        self.about, self.notice = wrapped(), wrapped()
         self.fields: dict[str, Widget] = {
             "model.name": self.model,
             "model.checkpoint": self.file,
@@ -122,6 +121,7 @@ class ModelSection(Container):
     def _choose(self, name: str) -> None:
         self._own = name == OWN
         if self._own:
+            say(self.notice, "")
             self._follow()
         else:
             self.choose_model(name)
@@ -150,7 +150,7 @@ class ModelSection(Container):
             message = f"Your thresholds were kept. Usual for {title}: {words}."
         self._state.recipe = recipe.replace(model=model)
         self._follow()
-        _say(self.notice, message)
+        say(self.notice, message)
 
     def _choose_file(self, *_: object) -> None:
         text = self.file.line_edit.value.strip()
@@ -182,7 +182,7 @@ class ModelSection(Container):
         for widget in (self.architecture, self.file):
             widget.native.parentWidget().setVisible(self._own)
         self.config.native.setVisible(self._own)
-        _say(self.about, self._describe())
+        say(self.about, self._describe())
         self.download.offer(None if self._own else find_entry(model.name))
 
     def _describe(self) -> str:
@@ -219,105 +219,6 @@ class ModelSection(Container):
         self._follow()
 
 
-class Download(Container):
-    """Brings an official checkpoint to this machine, with a bar and a way to stop.
-
-    Parameters
-    ----------
-    section
-        What is told when a checkpoint has come.
-    """
-
-    def __init__(self, section: ModelSection) -> None:
-        self._section = section
-        self._entry: ModelEntry | None = None
-        self._worker: Any = None
-        self.button = PushButton(text="Download")
-        self.bar = ProgressBar(min=0, max=1000, visible=False)
-        self.cancel = PushButton(text="Cancel", visible=False)
-        self.cancel.tooltip = (
-            "<qt>What has come is kept; the next download goes on from there.</qt>"
-        )
-        self.message = _text()
-        row = Container(widgets=[self.bar, self.cancel], layout="horizontal", labels=False)
-        row.margins = (0, 0, 0, 0)
-        super().__init__(widgets=[self.button, row, self.message], labels=False)
-        self.margins = (0, 0, 0, 0)
-        self.button.changed.connect(self.start)
-        self.cancel.changed.connect(self.stop)
-        self.native.destroyed.connect(self.stop)
-
-    @property
-    def running(self) -> bool:
-        """Whether a download is going on."""
-        return self._worker is not None
-
-    def offer(self, entry: ModelEntry | None) -> None:
-        """Offer a model's checkpoint, if it is not here yet."""
-        if self.running:
-            return
-        if entry is not self._entry:
-            _say(self.message, "")
-        self._entry = entry
-        absent = entry is not None and entry.url is not None and locate(entry) is None
-        if entry is not None and absent:
-            self.button.text = f"Download {entry.title} ({_megabytes(entry.bytes)})"
-        self.button.native.setVisible(absent)
-        self.native.setVisible(absent or bool(self.message.value))
-
-    def start(self) -> None:
-        """Download the offered checkpoint in a thread."""
-        from napari.qt.threading import create_worker
-
-        if self._entry is None or self.running:
-            return
-        self._show(True)
-        _say(self.message, f"Downloading {self._entry.title} …")
-        self._worker = create_worker(
-            _steps,
-            self._entry,
-            _start_thread=False,
-            _connect={
-                "yielded": self._on_progress,
-                "returned": self._on_returned,
-                "aborted": self._on_aborted,
-            },
-        )
-        self._worker.start()
-
-    def stop(self, *_: object) -> None:
-        """Stop after the current block."""
-        if self.running:
-            self._worker.quit()
-
-    def _show(self, running: bool) -> None:
-        self.button.native.setVisible(not running)
-        self.bar.native.setVisible(running)
-        self.cancel.native.setVisible(running)
-        self.bar.value = 0
-
-    def _on_progress(self, progress: Progress) -> None:
-        if progress.total:
-            self.bar.value = min(1000, progress.done * 1000 // progress.total)
-        verb = "Checking" if progress.stage == "verify" else "Downloading"
-        _say(self.message, f"{verb}: {_megabytes(progress.done)} of {_megabytes(progress.total)}")
-
-    def _on_returned(self, outcome: Path | str) -> None:
-        done = isinstance(outcome, Path)
-        self._end(f"{outcome.name} is on disk." if isinstance(outcome, Path) else f"⚠ {outcome}")
-        if done:
-            self._section.reset_choices()
-
-    def _on_aborted(self) -> None:
-        self._end("Stopped; the next download goes on from there.")
-
-    def _end(self, message: str) -> None:
-        self._worker = None
-        self._show(False)
-        _say(self.message, message)
-        self.offer(self._entry)
-
-
 class _ShowWatcher(QObject):
     """Looks for devices when the section is first seen."""
 
@@ -330,16 +231,6 @@ class _ShowWatcher(QObject):
         if event.type() == QEvent.Type.Show:
             self._section.look_for_devices()
         return False
-
-
-def _steps(entry: ModelEntry) -> Any:
-    """Download; an expected failure is returned as its message."""
-    from napari_graysam.errors import GraysamError
-
-    try:
-        return (yield from fetch(entry))
-    except GraysamError as error:
-        return str(error)
 
 
 def _devices() -> tuple[str, ...]:
@@ -364,11 +255,7 @@ def _in_words(scores: dict[str, float]) -> str:
 def _mark(entry: ModelEntry) -> str:
     if entry.url is None:
         return ""
-    return " · on disk" if locate(entry) else f" · download {_megabytes(entry.bytes)}"
-
-
-def _megabytes(count: int | None) -> str:
-    return "?" if count is None else f"{count / 1e6:.0f} MB"
+    return " · on disk" if locate(entry) else f" · download {megabytes(entry.bytes)}"
 
 
 def _memory(recipe: Recipe, entry: ModelEntry, weights: float) -> str:
@@ -377,19 +264,7 @@ def _memory(recipe: Recipe, entry: ModelEntry, weights: float) -> str:
     point = _BYTES_A_POINT * (entry.image_size / 1024) ** 2 * share
     batch = recipe.generator.points_per_batch
     if batch is None:
-        decoder = f"{_megabytes(round(point))} for each point asked at once"
+        decoder = f"{megabytes(round(point))} for each point asked at once"
     else:
-        decoder = f"{_megabytes(round(point * batch))} for a batch of {batch} points"
-    return f"about {_megabytes(round(weights * share))} for the model and {decoder}"
-
-
-def _text() -> Label:
-    label = Label(value="", visible=False)
-    label.native.setWordWrap(True)
-    label.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-    return label
-
-
-def _say(label: Label, text: str) -> None:
-    label.value = text
-    label.native.setVisible(bool(text))
+        decoder = f"{megabytes(round(point * batch))} for a batch of {batch} points"
+    return f"about {megabytes(round(weights * share))} for the model and {decoder}"
