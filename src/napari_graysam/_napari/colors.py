@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PALETTE = 250
 SAME = 0.5
 """Objects of both arms that overlap by at least this IoU have one colour."""
+SAMPLED = 2**19
+"""Pixels from which on only some rows are compared: colours follow a moving slider."""
 _SPARE = 50
 _ODD = np.array(
     [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], np.uint64
