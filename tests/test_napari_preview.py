@@ -275,6 +275,19 @@ def test_the_viewer_may_be_closed_during_the_computation(make_napari_viewer, qtb
     assert section.preview.layer is None
 
 
+def test_a_section_that_is_shut_leaves_no_preview(state, qtbot):
+    from napari_graysam._napari.sections.preprocess import PreprocessSection
+
+    section = PreprocessSection(state)
+    qtbot.addWidget(section.native)
+    section.toggle()
+    qtbot.waitUntil(lambda: section.preview.layer is not None, timeout=20000)
+    assert section.preview_box.isChecked()
+    section.shut()
+    assert list(state.viewer.layers) == [state.layer]
+    assert not section.preview_box.isChecked()
+
+
 def test_without_an_image_it_says_what_to_do(make_napari_viewer_proxy, qtbot):
     preview = Preview(PanelState(make_napari_viewer_proxy()))
     with qtbot.waitSignal(preview.problem, timeout=5000, raising=False):

@@ -8,7 +8,6 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_graysam._napari.fields import guard_wheel
-from napari_graysam._napari.keys import with_key
 from napari_graysam._napari.preview import Preview
 from napari_graysam._napari.rgb_editor import RgbEditor
 from napari_graysam._napari.state import PanelState
@@ -46,8 +45,9 @@ class PreprocessSection:
         self.preset = QComboBox()
         self.preset_text = QLabel(wordWrap=True)
         self.preview_box = QCheckBox("Preview")
-        text = "Show what the model will see as a layer above the image, while you change the steps"
-        self.preview_box.setToolTip(f"<qt>{with_key(text, 'preview')}</qt>")
+        self.preview_box.setToolTip(
+            "Show what the model will see as a layer above the image, while you change the steps."
+        )
         self.status = QLabel()
         self._patience = QTimer(self.native, singleShot=True, interval=LONG)
         self.message = QLabel(wordWrap=True, visible=False)
