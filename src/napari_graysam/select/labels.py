@@ -12,6 +12,8 @@ from napari_graysam.select.masks import Mask
 from napari_graysam.select.nesting import keep
 
 DISJOINT_SHARE = 0.5
+# Pixels that are painted together.
+_IN_CACHE = 2**15
 
 
 def paint(
@@ -39,19 +41,27 @@ def paint(
         uint32 (H, W), 0 for background. A mask that is wholly covered keeps its label but has
         no pixel.
     """
-    import cv2
-
     labels = np.zeros(shape, dtype=np.uint32)
     # OpenCV copies under a mask several times as fast, but knows no unsigned 32 bits.
     signed = labels.view(np.int32)
-    ink = np.empty(max((mask.bits.size for mask in masks), default=0), dtype=np.int32)
     for index in reversed(top_down(masks, options.overlap)):
-        bits = masks[index].bits
-        if bits.size:
-            colour = ink[: bits.size].reshape(bits.shape)
-            colour.fill(index + 1)
-            cv2.copyTo(colour, bits.view(np.uint8), signed[masks[index].slices])
+        _stamp(signed[masks[index].slices], masks[index].bits, index + 1)
     return labels
+
+
+def _stamp(onto: NDArray[np.int32], bits: NDArray[np.bool_], label: int) -> None:
+    """Set pixels to a label, a few rows at a time, whose colour stays in the cache."""
+    import cv2
+
+    height, width = bits.shape
+    if bits.size == 0:
+        return
+    rows = min(height, max(1, _IN_CACHE // width))
+    colour = np.full((rows, width), label, dtype=np.int32)
+    under = bits.view(np.uint8)
+    for top in range(0, height, rows):
+        part = slice(top, min(top + rows, height))
+        cv2.copyTo(colour[: part.stop - top], under[part], onto[part])
 
 
 def separate(masks: Sequence[Mask]) -> tuple[Mask, ...]:
