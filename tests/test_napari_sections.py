@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
+from qtpy.QtCore import QEvent
+from qtpy.QtGui import QFocusEvent
 from qtpy.QtWidgets import QApplication
 
 import napari_graysam
 from napari_graysam._napari import download
 from napari_graysam._napari.sections import model as model_section
-from napari_graysam._napari.sections.generator import PointsSection, ThresholdsSection
+from napari_graysam._napari.sections.generator import EVERYWHERE, PointsSection, ThresholdsSection
 from napari_graysam._napari.sections.image import ImageSection
 from napari_graysam._napari.sections.labels import LabelsSection
 from napari_graysam._napari.sections.model import OWN, ModelSection
@@ -274,7 +276,8 @@ def test_memory_grows_with_the_batch_and_halves_with_the_precision(section, stat
 
 
 def test_only_devices_that_are_there_are_offered(section, state, wait):
-    section.look_for_devices()
+    assert list(section.device.choices) == ["auto"]
+    QApplication.sendEvent(section.device.native, QFocusEvent(QEvent.Type.FocusIn))
     wait(lambda: "cuda:0" in section.device.choices)
     assert list(section.device.choices) == ["auto", "cuda:0", "cpu"]
     section.device.value = "cuda:0"
@@ -374,7 +377,8 @@ def test_the_grid_follows_the_parameters_and_the_region(points, state, viewer, w
     points.region.value = shapes
     assert state.region is shapes
     wait(lambda: len(layer.data) == 18)
-    points.region.value = None
+    points.region.value = EVERYWHERE
+    assert state.region is None
     wait(lambda: len(layer.data) == 36)
 
 

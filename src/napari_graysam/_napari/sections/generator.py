@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 POINTS = ("points_per_side", "crop_n_layers")
 MORE_POINTS = ("crop_overlap_ratio", "crop_n_points_downscale_factor", "points_per_batch")
 THRESHOLDS = ("pred_iou_thresh", "stability_score_thresh")
+EVERYWHERE = "the whole image"
+"""Choice of no region; a combo box does not tell of None."""
 REDRAW_AFTER = 150
 """Milliseconds without a change after which the shown grid is drawn again."""
 
@@ -103,11 +105,11 @@ class PointsSection(Container):
         self._state.viewer.dims.events.point.disconnect(self._draw_soon)
         self.grid.close()
 
-    def _regions(self, widget: object) -> list[tuple[str, Layer | None]]:
+    def _regions(self, widget: object) -> list[tuple[str, Layer | str]]:
         from napari.layers import Labels, Shapes
 
         layers = [one for one in self._state.viewer.layers if isinstance(one, (Labels, Shapes))]
-        return [("the whole image", None), *((layer.name, layer) for layer in layers)]
+        return [(EVERYWHERE, EVERYWHERE), *((layer.name, layer) for layer in layers)]
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the Shapes, Labels and Points layers that there are now."""
@@ -115,16 +117,16 @@ class PointsSection(Container):
             self.region.reset_choices()
             if self._state.region in self.region.choices:
                 self.region.value = self._state.region
-        self._state.region = self.region.value
+        self._limit(self.region.value)
         self.grids.reset_choices()
 
-    def _limit(self, layer: Layer | None) -> None:
-        self._state.region = layer
+    def _limit(self, choice: Layer | str) -> None:
+        self._state.region = None if isinstance(choice, str) else choice
 
     def _follow_region(self, layer: Layer | None) -> None:
         with self.region.changed.blocked():
             self.region.reset_choices()
-            self.region.value = layer if layer in self.region.choices else None
+            self.region.value = layer if layer in self.region.choices else EVERYWHERE
 
     def _follow(self) -> None:
         options = self._state.recipe.generator

@@ -56,8 +56,9 @@ class ModelSection(Container):
         super().__init__(widgets=[self.architecture, self.file, self.device], labels=True)
         self.download = Download(self.reset_choices)
         self._lay_out()
-        self._watcher = _ShowWatcher(self)
-        self.native.installEventFilter(self._watcher)
+        self._watcher = _InterestWatcher(self)
+        for native in (self.native, self.device.native):
+            native.installEventFilter(self._watcher)
         self._connect()
         self._follow()
 
@@ -219,16 +220,16 @@ class ModelSection(Container):
         self._follow()
 
 
-class _ShowWatcher(QObject):
-    """Looks for devices when the section is first seen."""
+class _InterestWatcher(QObject):
+    """Looks for devices when the mouse or the keyboard first comes near, not at the start."""
 
     def __init__(self, section: ModelSection) -> None:
         super().__init__(section.native)
         self._section = section
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Wait for the section to be shown."""
-        if event.type() == QEvent.Type.Show:
+        """Wait for the mouse over the section, or the focus on the chooser."""
+        if event.type() in (QEvent.Type.Enter, QEvent.Type.FocusIn):
             self._section.look_for_devices()
         return False
 
