@@ -313,6 +313,16 @@ def test_the_picture_shows_three_panels_and_the_counts(example, color):
     assert file.getvalue().startswith(b"\x89PNG")
 
 
+def test_the_picture_names_other_arms(example):
+    raw, preprocessed, comparison = example
+    views = {arm: np.zeros(SHAPE, np.uint8) for arm in ARMS}
+    labels = {"raw": raw, "preprocessed": preprocessed}
+    names = {"raw": "first", "preprocessed": "second"}
+    figure = comparison_figure(comparison, labels, views, names=names)
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles == ["first: 2 objects", "second: 4 objects", "what differs"]
+
+
 def test_the_picture_of_a_large_image_stays_small():
     labels = np.zeros((2000, 5000), np.uint32)
     labels[100:900, 100:4000] = 1

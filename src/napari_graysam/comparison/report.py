@@ -55,6 +55,7 @@ def comparison_figure(
     *,
     title: str = "",
     scores: Mapping[Arm, Scores] | None = None,
+    names: Mapping[Arm, str] | None = None,
 ) -> Figure:
     """Draw both arms and their difference side by side.
 
@@ -70,6 +71,8 @@ def comparison_figure(
         Printed above, for example the image's name.
     scores
         Each arm's scores against a ground truth, printed above its panel.
+    names
+        What the arms are called where they are not raw and preprocessed.
 
     Returns
     -------
@@ -81,9 +84,11 @@ def comparison_figure(
     figure, axes = _layout(height, width)
     for axis, arm in zip(axes, ARMS, strict=False):
         axis.imshow(_overlay(labels[arm], views[arm]), interpolation="nearest")
-        axis.set_title(_caption(arm, comparison, scores), fontsize=11)
+        name = arm if names is None else names[arm]
+        axis.set_title(_caption(name, arm, comparison, scores), fontsize=11)
     axes[2].imshow(_changes(comparison, labels, views["raw"]), interpolation="nearest")
-    axes[2].set_title("what preprocessing changed", fontsize=11)
+    what = "what preprocessing changed" if names is None else "what differs"
+    axes[2].set_title(what, fontsize=11)
     counts = comparison.counts
     handles = [
         Patch(facecolor=color, edgecolor="black", linewidth=0.5, label=f"{change} {counts[change]}")
@@ -109,9 +114,11 @@ def _layout(height: int, width: int) -> tuple[Figure, list[Axes]]:
     return figure, axes
 
 
-def _caption(arm: Arm, comparison: Comparison, scores: Mapping[Arm, Scores] | None) -> str:
+def _caption(
+    name: str, arm: Arm, comparison: Comparison, scores: Mapping[Arm, Scores] | None
+) -> str:
     """Name an arm, its objects and, where known, its score."""
-    caption = f"{arm}: {sum(comparison.count_objects(arm).values())} objects"
+    caption = f"{name}: {sum(comparison.count_objects(arm).values())} objects"
     if scores is not None:
         caption += f", AP at IoU 0.5 = {scores[arm].average_precision[0]:.2f}"
     return caption

@@ -208,7 +208,7 @@ class CompareDock(QWidget):
         layers = self.selection.layers
         height, width = self._outcome.comparison.difference.shape
         view = partial(export.backdrop, self._viewer, layers["raw"], (height, width))
-        export.write(path, kind, self._outcome, layers, view)
+        export.write(path, kind, self._outcome, layers, view, self.selection.names)
 
     def _on_export(self, kind: str) -> None:
         start = f"comparison.{kind}"

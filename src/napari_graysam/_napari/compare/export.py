@@ -33,6 +33,7 @@ def write(
     outcome: Outcome,
     layers: Mapping[Arm, Labels],
     view: Callable[[], NDArray[np.uint8]],
+    called: Mapping[Arm, str],
 ) -> None:
     """Write a comparison whole or not at all.
 
@@ -48,6 +49,8 @@ def write(
         The layers that were compared.
     view
         Returns the image behind a picture's outlines, uint8 (H, W).
+    called
+        What the arms are called in a picture.
 
     Raises
     ------
@@ -62,8 +65,14 @@ def write(
         if kind == "png":
             views = dict.fromkeys(ARMS, view())
             title = " vs ".join(names.values())
+            arms = all(called[arm] == arm for arm in ARMS)
             figure = comparison_figure(
-                outcome.comparison, outcome.labels, views, title=title, scores=outcome.scores
+                outcome.comparison,
+                outcome.labels,
+                views,
+                title=title,
+                scores=outcome.scores,
+                names=None if arms else called,
             )
             figure.savefig(temporary)
             return
