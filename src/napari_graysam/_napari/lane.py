@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, NamedTuple
 
 from qtpy.QtCore import QTimer
 
 PATIENCE = 300
 """Milliseconds that a computation may take before a newer request stops it."""
+
+
+class _Failed(NamedTuple):
+    """What ended a computation, on its way to the GUI thread."""
+
+    error: Exception
+
 
 Steps = Callable[[], Generator[Any, None, None]]
 
@@ -60,7 +67,11 @@ class Lane:
         from napari.qt.threading import create_worker
 
         def generate() -> Generator[Any, None, None]:
-            yield from steps()
+            # Of some errors, RuntimeErrors among them, worker threads tell nobody.
+            try:
+                yield from steps()
+            except Exception as error:
+                yield _Failed(error)
 
         self._started = time.monotonic()
         self._worker = worker = create_worker(generate, _start_thread=False)
@@ -69,6 +80,8 @@ class Lane:
         worker.start()
 
     def _receive(self, worker: Any, result: Any) -> None:
+        if isinstance(result, _Failed):
+            raise result.error
         if result is not None and not worker.abort_requested:
             self._on_result(result)
 
