@@ -119,12 +119,16 @@ def retune(panel: Any) -> dict[str, Any]:
     times, heart = [], Heart()
     for threshold in THRESHOLDS:
         changed: set[str] = set()
-        panel.state.result_changed.connect(changed.add)
+
+        def note(arm: str, changed: set[str] = changed) -> None:
+            changed.add(arm)
+
+        panel.state.result_changed.connect(note)
         start = time.perf_counter()
         panel.state.change({"generator.pred_iou_thresh": threshold})
         wait(lambda changed=changed: len(changed) == 2, 60)
         times.append(1000 * (time.perf_counter() - start))
-        panel.state.result_changed.disconnect(changed.add)
+        panel.state.result_changed.disconnect(note)
     return {
         "longest_block": heart.stop(),
         "first_ms": round(times[0], 1),

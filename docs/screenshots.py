@@ -51,7 +51,7 @@ def wait(until: Callable[[], bool] | None = None, seconds: float = 600) -> None:
         if time.monotonic() > end:
             if until is None:
                 return
-            raise TimeoutError(f"waited {seconds} s for {until.__name__}")
+            raise TimeoutError(f"waited {seconds} s")
         QApplication.processEvents()
         time.sleep(0.01)
 
@@ -73,7 +73,7 @@ def save(viewer: Any, path: Path) -> None:
     print(f"{path}: {picture.width} × {picture.height}, {len(content.getvalue()) / 1000:.0f} kB")
 
 
-def start(sample: str) -> tuple[Any, Any]:
+def start(sample: str, points: int) -> tuple[Any, Any]:
     """Return a viewer with a sample and the panel, set to the sample's preset."""
     import napari
 
@@ -83,7 +83,8 @@ def start(sample: str) -> tuple[Any, Any]:
     viewer = napari.Viewer()
     viewer.open_sample(PLUGIN, sample)
     _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
-    panel.state.recipe = Recipe.preset(samples()[sample].preset)
+    recipe = Recipe.preset(samples()[sample].preset)
+    panel.state.recipe = recipe.with_values({"generator.points_per_side": points})
     return viewer, panel
 
 
@@ -108,7 +109,8 @@ def segment(panel: Any) -> None:
 def main() -> None:
     """Read the options and take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sample", default="phase_cells")
+    parser.add_argument("--sample", default="nuclei_uneven")
+    parser.add_argument("--points", type=int, default=32, help="points per side")
     parser.add_argument("--out", type=Path, default=HERE / "images")
     parser.add_argument("--all", action="store_true", help="every size and theme")
     arguments = parser.parse_args()
@@ -117,11 +119,13 @@ def main() -> None:
     if arguments.all:
         variants = [(size, theme) for size in (SMALL, LARGE) for theme in ("dark", "light")]
     with fresh_settings():
-        viewer, panel = start(arguments.sample)
+        viewer, panel = start(arguments.sample, arguments.points)
         show(viewer, *variants[0])
         segment(panel)
         photograph(viewer, "panel", variants, arguments)
-        viewer.window.add_plugin_dock_widget(PLUGIN, COMPARE)
+        _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, COMPARE)
+        wait(lambda: dock.outcome is not None)
+        dock.show_difference()
         photograph(viewer, "compare", variants, arguments)
         viewer.close()
 

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_graysam._napari.state import PanelState
 
@@ -28,6 +28,10 @@ class Image(_Section):
 class Preprocessing(_Section):
     title = "Preprocessing"
 
+    def __init__(self, state: PanelState) -> None:
+        super().__init__(state)
+        self.preview_box = QCheckBox(toolTip="Show the preview.")
+
     def toggle(self) -> None:
         self.toggled = True
 
@@ -46,6 +50,7 @@ class Run(_Section):
         self.calls: list[str] = []
         self.bases: dict[str, SimpleNamespace] = {}
         self.native.new_layers = QCheckBox()
+        self.native.both, self.native.cancel = QPushButton("Both"), QPushButton("Cancel")
         self.retuner = SimpleNamespace(basis=self.bases.get)
 
     def run(self) -> None:

@@ -219,13 +219,15 @@ class Inspector(QWidget):
         self._state.recipe = recipe.replace(labels=recipe.labels.replace(keep=kept))
 
     def _loosen(self) -> None:
-        """Change what dropped the chosen candidate, one filter after the other."""
+        """Change what dropped the chosen candidate, or its piece here, by as little as needed."""
         found = self._chosen()
         if found is None:
             return
         verdict, result = found
         recipe = self._state.recipe
-        values = result.tuner.loosening(verdict.candidate, recipe.generator, recipe.labels)
+        values = {verdict.parameter: verdict.loosened}
+        if verdict.label is None:
+            values = result.tuner.loosening(verdict.candidate, recipe.generator, recipe.labels)
         if values is None:
             self._state.problem.emit(
                 "No value of a threshold lets this mask pass: use “Keep this one”."

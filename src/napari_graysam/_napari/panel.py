@@ -74,8 +74,8 @@ class SegmentPanel(QWidget):
     ) -> None:
         super().__init__()
         session = settings.restore()
-        settings.use_model_folder(session.panel.preferences.folder)
         self.state = PanelState(napari_viewer, session.recipe)
+        self._preferences = settings.PreferencesFollower(self.state, session.panel.preferences)
         types = tuple(_own_sections()) if sections is None else sections
         self.sections: tuple[Any, ...] = tuple(kind(self.state) for kind in types)
         run_type: Any = _load(RUN) if run is None else run
@@ -89,7 +89,6 @@ class SegmentPanel(QWidget):
         self._lay_out()
         self._timer = QTimer(self, singleShot=True, interval=SAVE_AFTER)
         self._timer.timeout.connect(self.save)
-        self._preferences = session.panel.preferences
         self._refused = False
         self._unfold(session.panel.unfolded)
         self._connect()
@@ -127,7 +126,7 @@ class SegmentPanel(QWidget):
         return row
 
     def _actions(self) -> dict[str, Callable[[], Any]]:
-        """Return what the keys do, by the names of the shortcuts."""
+        """Return what the keys do, by the names of the shortcuts; tell the tooltips."""
         actions = {
             "run": self.run.run,
             "cancel": self.run.cancel,
@@ -136,9 +135,13 @@ class SegmentPanel(QWidget):
             "previous": lambda: self.go(-1),
             "why": lambda: self.why.toggle(),
         }
+        keyed = {"run": self.run.native.both, "cancel": self.run.native.cancel}
         for section in self.sections:
-            if hasattr(section, "toggle"):
+            if hasattr(section, "preview_box"):
                 actions["preview"] = section.toggle
+                keyed["preview"] = section.preview_box
+        for name, widget in keyed.items():
+            widget.setToolTip(with_key(widget.toolTip().rstrip("."), name))
         return actions
 
     def _unfold(self, titles: Sequence[str] | None) -> None:
@@ -154,9 +157,7 @@ class SegmentPanel(QWidget):
         self.state.recipe_changed.connect(self._on_recipe)
         for fold in self.folds.values():
             fold.toggled.connect(self._save_soon)
-        preferences = settings.plugin_settings()
-        if preferences is not None:
-            preferences.events.changed.connect(self._on_preferences)
+        self.destroyed.connect(self._preferences.close)
 
     def reset_choices(self, event: Any = None) -> None:
         """Tell every section that layers have come or gone."""
@@ -202,19 +203,12 @@ class SegmentPanel(QWidget):
         panel = settings.PanelOptions(
             unfolded=unfolded,
             new_layers=self.run.native.new_layers.isChecked(),
-            preferences=self._preferences,
+            preferences=self._preferences.applied,
         )
         try:
             settings.save(self.state.recipe, panel)
         except OutputError as error:
             self.message.say(str(error))
-
-    def _on_preferences(self, event: Any = None) -> None:
-        """Follow what was changed in napari's Preferences."""
-        before, self._preferences = self._preferences, settings.read_preferences()
-        settings.use_model_folder(self._preferences.folder, before.folder)
-        self.state.recipe = settings.follow(self.state.recipe, before, self._preferences)
-        self._save_soon()
 
     def sizeHint(self) -> QSize:
         """Ask for enough width to show everything whole."""
@@ -230,10 +224,10 @@ class SegmentPanel(QWidget):
         """Leave nothing in the viewer but what the user asked for."""
         self.save()
         self.inspector.close_tool()
+        for section in self.sections:
+            getattr(section, "shut", lambda: None)()
         self.keys.release()
-        preferences = settings.plugin_settings()
-        if preferences is not None:
-            preferences.events.changed.disconnect(self._on_preferences)
+        self._preferences.close()
         self.deleteLater()
 
     def hideEvent(self, event: QEvent) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -14,6 +14,9 @@ from napari_graysam.errors import GraysamError, RecipeError
 from napari_graysam.files.atomic import atomic_path
 from napari_graysam.part import Part
 from napari_graysam.recipe import Recipe
+
+if TYPE_CHECKING:
+    from napari_graysam._napari.state import PanelState
 
 PLUGIN = "napari-graysam"
 FOLDER_VARIABLE = "GRAYSAM_CONFIG"
@@ -143,6 +146,37 @@ def follow(recipe: Recipe, before: Preferences, now: Preferences) -> Recipe:
     if now.device != before.device:
         model = model.replace(device=now.device)
     return recipe.replace(model=model)
+
+
+class PreferencesFollower:
+    """Lets the recipe and the search for models follow napari's Preferences page.
+
+    Parameters
+    ----------
+    state
+        Whose recipe follows.
+    applied
+        The preferences that the recipe has followed already.
+    """
+
+    def __init__(self, state: PanelState, applied: Preferences) -> None:
+        self._state = state
+        self._settings = plugin_settings()
+        self.applied = applied
+        use_model_folder(applied.folder)
+        if self._settings is not None:
+            self._settings.events.changed.connect(self._on_change)
+
+    def close(self, *_: object) -> None:
+        """Follow no more."""
+        if self._settings is not None:
+            self._settings.events.changed.disconnect(self._on_change)
+            self._settings = None
+
+    def _on_change(self, event: Any = None) -> None:
+        before, self.applied = self.applied, read_preferences()
+        use_model_folder(self.applied.folder, before.folder)
+        self._state.recipe = follow(self._state.recipe, before, self.applied)
 
 
 def save(recipe: Recipe, panel: PanelOptions) -> None:

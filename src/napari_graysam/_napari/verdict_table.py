@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 if TYPE_CHECKING:
@@ -65,18 +65,18 @@ class VerdictTable(QTableWidget):
     def show_verdicts(self, verdicts: Sequence[Verdict]) -> None:
         """Fill the table; what was chosen before stays chosen where it is listed again."""
         before = self.verdict
-        self._verdicts = ()
-        self.clearSelection()
-        self.setRowCount(len(verdicts))
-        self._verdicts = tuple(verdicts)
-        for row, verdict in enumerate(verdicts):
-            for column, text in enumerate(_cells(verdict)):
-                item = QTableWidgetItem(text)
-                item.setToolTip(_sentence(verdict.text))
-                self.setItem(row, column, item)
-        candidates = [verdict.candidate for verdict in verdicts]
-        if before is not None and before.candidate in candidates:
-            self.selectRow(candidates.index(before.candidate))
+        with QSignalBlocker(self):
+            self.setRowCount(len(verdicts))
+            self._verdicts = tuple(verdicts)
+            for row, verdict in enumerate(verdicts):
+                for column, text in enumerate(_cells(verdict)):
+                    item = QTableWidgetItem(text)
+                    item.setToolTip(_sentence(verdict.text))
+                    self.setItem(row, column, item)
+            self.clearSelection()
+            candidates = [verdict.candidate for verdict in verdicts]
+            if before is not None and before.candidate in candidates:
+                self.selectRow(candidates.index(before.candidate))
         self._on_choice()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
