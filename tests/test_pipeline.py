@@ -192,3 +192,12 @@ def test_comparison_files(arms, tmp_path):
         read_labels(paths["preprocessed.labels"]), arms.preprocessed.labels
     )
     assert paths["png"].stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_a_kept_mask_that_is_not_there_is_told() -> None:
+    keep = [{"point": [3.0, 3.0], "crop": 0, "mask": 0}]
+    recipe = RECIPE.with_values({"generator.points_per_side": 2, "labels.keep": keep})
+    result = segment(discs(), recipe)
+    assert len(result.notes) == 1
+    assert "point 3, 3 in crop 0" in result.notes[0]

@@ -80,6 +80,12 @@ class Segmentation:
 
         return object_table(self.masks, self.labels, self.raw)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about how the result was made."""
+        parts = (self.provenance.get(name, {}) for name in ("image", "proposals", "selection"))
+        return tuple(note for part in parts for note in part.get("notes", ()))
+
     def records(self, output_mode: OutputMode | None = None) -> list[dict[str, Any]]:
         """Return the masks in the shape of SAM 2's generator.
 
@@ -249,6 +255,7 @@ def segment_steps(
         "model": model.record,
         "image": gray.record,
         "proposals": {"kept": len(proposals.predicted_iou), **proposals.record},
+        "selection": {"notes": _unknown(tuner, recipe)},
         "seconds": clock.seconds,
         "source": source,
     }
@@ -285,8 +292,10 @@ def retune(result: Segmentation, recipe: Recipe) -> Segmentation:
         )
     source = result.provenance["source"]
     masks, labels = _select(result.tuner, recipe, source)
+    selection = {"notes": _unknown(result.tuner, recipe)}
     return replace(
         result,
+        provenance={**result.provenance, "selection": selection},
         labels=labels,
         masks=masks,
         recipe=recipe,
@@ -362,6 +371,16 @@ def _select(
 
     masks = tuner.select(recipe.generator, recipe.labels, source)
     return masks, paint(masks, tuner.proposals.image_size, recipe.labels)
+
+
+def _unknown(tuner: Tuner, recipe: Recipe) -> list[str]:
+    """Say which masks to keep are not there."""
+    return [
+        f"labels.keep names mask {kept.mask} of the point {kept.point[0]:g}, {kept.point[1]:g} "
+        f"in crop {kept.crop}, but this run has no such mask: it was kept in another image, "
+        "with another grid or by another model"
+        for kept in tuner.unknown(recipe.labels)
+    ]
 
 
 def _gray(image: Any, recipe: Recipe, contrast_limits: tuple[float, float] | None) -> GrayImage:

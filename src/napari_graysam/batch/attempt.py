@@ -32,8 +32,7 @@ def attempt(job: Job, path: Path) -> Generator[Progress, None, Outcome]:
         outcome = yield from job.steps(path, image)
     except Exception as error:
         return failed(path, error)
-    notes = tuple(image.record["notes"])
-    return replace(outcome, seconds=perf_counter() - start, notes=notes)
+    return replace(outcome, seconds=perf_counter() - start)
 
 
 def _read(path: Path, recipe: Recipe) -> GrayImage:

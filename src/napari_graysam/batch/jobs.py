@@ -41,7 +41,7 @@ class Outcome:
     scores
         Scores of each arm against the ground truth, as plain values.
     notes
-        What the user should know about how the image was read.
+        What the user should know about how the result was made.
     """
 
     path: Path
@@ -129,7 +129,12 @@ class SegmentJob:
         yield Progress("write", 0, 1)
         files = outputs.write_segmentation(result, self.folder, path.stem)
         return Outcome(
-            path, "done", objects=len(result.masks), unmasked=result.unmasked, files=files
+            path,
+            "done",
+            objects=len(result.masks),
+            unmasked=result.unmasked,
+            files=files,
+            notes=result.notes,
         )
 
 
@@ -171,6 +176,7 @@ class CompareJob:
             files=files,
             changes={str(change): count for change, count in arms.changes.counts.items()},
             scores=scores,
+            notes=arms.preprocessed.notes,
         )
 
 

@@ -233,14 +233,12 @@ class RunSection:
         return reasons[0] if reasons[0] == reasons[1] else ""
 
     def _line(self, arm: Arm, result: Segmentation) -> ResultLine:
-        parts = (result.provenance.get(part, {}) for part in ("image", "proposals"))
-        notes = [note for part in parts for note in part.get("notes", ())]
         return ResultLine(
             objects=len(result.masks),
             unmasked=result.unmasked,
             seconds=self.seconds.get(arm),
             outdated="" if self._outdated_together else self.retuner.outdated.get(arm, ""),
-            notes=tuple(notes),
+            notes=result.notes,
         )
 
 
