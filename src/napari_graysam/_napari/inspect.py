@@ -225,7 +225,7 @@ class Inspector(QWidget):
             return
         verdict, result = found
         recipe = self._state.recipe
-        values = {verdict.parameter: verdict.loosened}
+        values: dict[str, Any] | None = {str(verdict.parameter): verdict.loosened}
         if verdict.label is None:
             values = result.tuner.loosening(verdict.candidate, recipe.generator, recipe.labels)
         if values is None:
