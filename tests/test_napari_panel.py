@@ -12,7 +12,7 @@ from npe2 import PluginManifest
 
 from napari_graysam._napari import settings
 from napari_graysam._napari.keys import SHORTCUTS
-from napari_graysam._napari.panel import MINIMUM_WIDTH, SegmentPanel
+from napari_graysam._napari.panel import MINIMUM_WIDTH, WIDTH, SegmentPanel
 from napari_graysam.recipe import Recipe
 
 FAKES = {
@@ -199,7 +199,7 @@ def test_the_panel_opens_from_the_manifest(make_napari_viewer_proxy, npe2pm):
         "Recipe",
     ]
     assert panel.state.layer.name == "Image"
-    assert panel.minimumSizeHint().width() <= MINIMUM_WIDTH
+    assert panel.minimumSizeHint().width() <= WIDTH
     assert len(viewer.keymap) == len(SHORTCUTS)
 
 
