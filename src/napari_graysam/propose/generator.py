@@ -149,9 +149,7 @@ def _check_view(view: npt.NDArray[np.uint8]) -> None:
         )
 
 
-def _encode(
-    view: npt.NDArray[np.uint8], crop: Crop, model: LoadedModel, cache: Cache
-) -> Features:
+def _encode(view: npt.NDArray[np.uint8], crop: Crop, model: LoadedModel, cache: Cache) -> Features:
     """Encode one crop, with a clear error where memory ends."""
     x0, y0, x1, y1 = crop.box
     try:
