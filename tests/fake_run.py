@@ -44,6 +44,9 @@ class Tuner:
         chosen = [mask for mask in self.masks if mask.predicted_iou > generator.pred_iou_thresh]
         return tuple(mask.replace(source=source) for mask in chosen)
 
+    def unknown(self, labels):
+        return ()
+
     def prepare(self, generator, labels):
         yield Progress("prepare", 1, 1)
 

@@ -97,7 +97,7 @@ def test_progress_counts_points_and_closing_cancels(stub: StubModel) -> None:
     options = LOOSE.replace(points_per_batch=5)
     steps = list(propose(noise(*SHAPE), loaded(stub), options))
     assert steps[0] == ("encode", 0, 1)
-    assert [step.done for step in steps[1:]] == [5, 10, 15, 20, 25, 30, 35, 36]
+    assert [step.done for step in steps[1:]] == [0, 5, 10, 15, 20, 25, 30, 35, 36]
     assert {step.total for step in steps[1:]} == {36}
     cancelled = propose(noise(*SHAPE), loaded(stub), options)
     next(cancelled)
