@@ -112,21 +112,11 @@ def calibrate(model: Any, view: Any, points: int) -> dict[str, Any]:
     }
 
 
-def upstream(model: Any, options: Any) -> Any:
-    """Return upstream's generator as a function of the view."""
-    from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
-
-    values = {**options.model_dump(), "points_per_batch": 64}
-    generator = SAM2AutomaticMaskGenerator(model.model, **values)
-    sides = [model.image_size // stride for stride in (4, 8, 16)]
-    generator.predictor._bb_feat_sizes = [(side, side) for side in sides]
-    return generator.generate
-
-
 def work(task: str, arguments: argparse.Namespace) -> None:
     """Do one arm's work in this process and print its measurements."""
     import torch
 
+    from napari_graysam.bench import upstream
     from napari_graysam.model.architecture import drop_positions
     from napari_graysam.recipe import GeneratorOptions
     from napari_graysam.select import generate

@@ -15,14 +15,17 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.errors import GraysamError
 from napari_graysam.part import Progress
-from napari_graysam.recipe import Recipe
+from napari_graysam.recipe import GeneratorOptions, Recipe
+
+if TYPE_CHECKING:
+    from napari_graysam.model import LoadedModel
 
 Way = Literal["upstream", "exact", "fast"]
 WAYS: tuple[Way, ...] = ("upstream", "exact", "fast")
@@ -131,7 +134,7 @@ def _work(place: Path, way: Way) -> None:
     recipe = Recipe.from_file(place / "recipe.yaml")
     options = recipe.generator.replace(output_mode="coco_rle")
     model = load_model(recipe.model)
-    run = _upstream(model, options) if way == "upstream" else None
+    run = upstream(model, options) if way == "upstream" else None
     before = psutil.Process().memory_info().rss
     with Profile() as costs:
         costs.report(Progress("run", 0, 1))
@@ -143,8 +146,11 @@ def _work(place: Path, way: Way) -> None:
     print(json.dumps({"seconds": seconds, "bytes": peak, "masks": len(records)}))
 
 
-def _upstream(model: Any, options: Any) -> Any:
-    """Return upstream's generator as a function of the view."""
+def upstream(model: LoadedModel, options: GeneratorOptions) -> Any:
+    """Return upstream's generator, at its own 64 points a batch unless told, for any frame.
+
+    Needs torchvision.
+    """
     from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
     values = options.model_dump()
