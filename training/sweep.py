@@ -20,14 +20,17 @@ from napari_graysam.part import Part
 from napari_graysam.preprocess import apply
 from napari_graysam.preprocess.rgb import to_rgb
 from napari_graysam.propose import propose
-from napari_graysam.select import paint, select
+from napari_graysam.select import paint
+from napari_graysam.select.tuner import Tuner
 
 GRID: dict[str, tuple[object, ...]] = {
-    "generator.pred_iou_thresh": (0.3, 0.45, 0.6),
-    "generator.stability_score_thresh": (0.0, 0.6),
-    "labels.suppression": ("mask_iou", "containment"),
-    "labels.suppression_thresh": (0.3, 0.5, 0.7),
+    "generator.pred_iou_thresh": (0.3, 0.4, 0.5),
+    "generator.stability_score_thresh": (0.0, 0.3, 0.6),
+    "labels.suppression": ("containment",),
+    "labels.suppression_thresh": (0.3, 0.45, 0.6),
     "labels.overlap": ("higher_score_on_top",),
+    "labels.min_island": (0, 40),
+    "labels.fill_holes": (0, 40),
 }
 
 
@@ -53,9 +56,9 @@ def main() -> None:
             gray = read_image(path, recipe.image)
             view = to_rgb(apply(gray.pixels, recipe.preprocess), recipe.rgb)
             steps = propose(view, model, recipe.generator, iou_floor=0.15, stability_floor=0.0)
-            proposals = run(steps)
+            tuner = Tuner(run(steps))
             for index, one in enumerate(recipes):
-                masks = select(proposals, one.generator, one.labels)
+                masks = tuner.select(one.generator, one.labels)
                 labels = paint(masks, truth.shape, one.labels)
                 totals[name][index] += score(labels, truth).average_precision[0] / len(paths)
     mean = np.mean(list(totals.values()), axis=0)

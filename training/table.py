@@ -6,7 +6,7 @@ Each set at full and at reduced contrast (`contrast.py`), by the preset `raw`, t
 its modality and the preset `low-contrast`. Average precision at IoU 0.5, as `graysam score`
 counts it, mean over the images that training has not seen. Writes `scores.json` beside this
 file, the table into the model card, and overlays of the best, median and worst image of every
-set where asked for.
+set where asked for. Sets that are not asked for keep their former scores.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from napari_graysam.files import write_overlay
 from napari_graysam.image import to_gray
 
 HERE = Path(__file__).parent
+SCORES = HERE / "scores.json"
 CARD = HERE.parent / "src/napari_graysam/model/bundled/MODEL_CARD.md"
 MARKS = "<!-- scores -->", "<!-- end of scores -->"
 PRESETS = {
@@ -95,12 +96,13 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print the table, write nothing")
     options = parser.parse_args()
     options.values = dict(value.split("=", 1) for value in options.values)
-    report = {name: score_set(options.data, name, options) for name in options.sets}
+    report = json.loads(SCORES.read_text()) if SCORES.exists() and not options.dry else {}
+    report |= {name: score_set(options.data, name, options) for name in options.sets}
     table = rows(report)
     print(table)
     if options.dry:
         return
-    (HERE / "scores.json").write_text(json.dumps(report, indent=1) + "\n")
+    SCORES.write_text(json.dumps(report, indent=1) + "\n")
     card = CARD.read_text()
     start, end = (re.escape(mark) for mark in MARKS)
     filled = f"{MARKS[0]}\n{table}\n{MARKS[1]}"
