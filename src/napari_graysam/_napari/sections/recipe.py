@@ -45,7 +45,12 @@ class RecipeSection(Container):
         self._state = state
         self._before: Recipe | None = None
         self._descriptions = presets()
-        self.preset = ComboBox(label="Preset", choices=list(self._descriptions))
+        named = state.recipe.name
+        self.preset = ComboBox(
+            label="Preset",
+            choices=list(self._descriptions),
+            value=named if named in self._descriptions else "raw",
+        )
         self.apply = _button("Apply preset", "Takes everything but the image and the model.")
         self.about = _text()
         self.form = PartForm(state.recipe, ("name", "description"))
