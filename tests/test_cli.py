@@ -532,11 +532,19 @@ def test_ctrl_c_ends_a_run_and_leaves_nothing_half_written(image: Path, tmp_path
     command = [sys.executable, "-m", "napari_graysam.cli", "segment", str(image)]
     settings = ["--out", str(tmp_path / "out"), "--set", "generator.points_per_side=512"]
     with subprocess.Popen(
-        [*command, *settings], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, *settings],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background, Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as running:
-        time.sleep(15)
-        running.send_signal(signal.SIGINT)
-        _, errors = running.communicate(timeout=60)
+        try:
+            time.sleep(15)
+            running.send_signal(signal.SIGINT)
+            _, errors = running.communicate(timeout=90)
+        finally:
+            running.kill()
     assert running.returncode == 130, errors
     assert "Traceback" not in errors
     assert not (tmp_path / "out").exists()

@@ -97,16 +97,19 @@ def main() -> None:
     options = parser.parse_args()
     options.values = dict(value.split("=", 1) for value in options.values)
     report = json.loads(SCORES.read_text()) if SCORES.exists() and not options.dry else {}
-    report |= {name: score_set(options.data, name, options) for name in options.sets}
-    table = rows(report)
-    print(table)
-    if options.dry:
-        return
+    for name in options.sets:
+        report[name] = score_set(options.data, name, options)
+        if not options.dry:
+            write(report)
+    print(rows(report))
+
+
+def write(report: dict[str, dict[str, dict[str, list[float]]]]) -> None:
+    """Keep the scores, and put their table into the model card."""
     SCORES.write_text(json.dumps(report, indent=1) + "\n")
-    card = CARD.read_text()
     start, end = (re.escape(mark) for mark in MARKS)
-    filled = f"{MARKS[0]}\n{table}\n{MARKS[1]}"
-    CARD.write_text(re.sub(f"{start}.*{end}", lambda _: filled, card, flags=re.DOTALL))
+    filled = f"{MARKS[0]}\n{rows(report)}\n{MARKS[1]}"
+    CARD.write_text(re.sub(f"{start}.*{end}", lambda _: filled, CARD.read_text(), flags=re.DOTALL))
 
 
 if __name__ == "__main__":
