@@ -6,17 +6,21 @@ import time
 from collections.abc import Generator
 
 import numpy as np
+import psutil
 
 from napari_graysam.part import Progress, run
 from napari_graysam.profile import Profile
 
 
 def test_time_and_memory_belong_to_the_stage_that_was_reported() -> None:
+    used: list[int] = []
+
     def steps() -> Generator[Progress, None, int]:
         yield Progress("rest", 0, 1)
         time.sleep(0.15)
         yield Progress("work", 0, 2)
         block = np.ones(50_000_000, np.uint8)
+        used.append(psutil.Process().memory_info().rss)
         time.sleep(0.1)
         yield Progress("work", 1, 2)
         time.sleep(0.1)
@@ -30,7 +34,8 @@ def test_time_and_memory_belong_to_the_stage_that_was_reported() -> None:
     assert list(costs.stages) == ["rest", "work", "done"]
     assert 0.15 <= rest.seconds < work.seconds
     assert work.seconds >= 0.2
-    assert work.peak - rest.peak >= 40_000_000
+    assert rest.peak > 0
+    assert work.peak >= used[0] > 50_000_000
 
 
 def test_closing_a_followed_run_closes_it() -> None:
