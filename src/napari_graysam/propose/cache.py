@@ -7,6 +7,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Lock
 from typing import Any
 
@@ -37,11 +38,18 @@ class Cache:
     folder
         Where proposals are kept between sessions; None keeps them in memory only. Files there
         are written whole or not at all; damaged ones are made again.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be made or written to, before any work is done.
     """
 
     def __init__(self, budget: int = BUDGET, folder: Path | None = None) -> None:
         self.budget = budget
         self.folder = folder
+        if folder is not None:
+            _prepare(folder)
         self._entries: OrderedDict[str, tuple[Any, int]] = OrderedDict()
         self._lock = Lock()
 
@@ -111,12 +119,6 @@ class Cache:
         """
         self._put(key, proposals, proposals.nbytes)
         if self.folder is not None:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise OutputError(
-                    f"cannot make the cache folder {self.folder}: {error.strerror or error}"
-                ) from error
             proposals.save(self.folder / f"{key}.npz")
 
     def _load(self, key: str) -> Proposals | None:
@@ -192,6 +194,19 @@ def _covers(found: Proposals, options: GeneratorOptions, floors: tuple[float, fl
 def _identity(model: LoadedModel) -> list[str]:
     """Name the weights and how they are computed with; weights of no file by their object."""
     return [model.sha256 or f"object {id(model.model)}", str(model.device), str(model.dtype)]
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder, so that a run does not end by finding that it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to the cache folder {folder}: {error.strerror or error}; choose a "
+            "folder that can be made and written"
+        ) from error
 
 
 def _digest(array: npt.NDArray[Any]) -> list[Any]:
