@@ -104,7 +104,12 @@ class Decoder:
         if multimask and not use_m2m and understood(model.model.sam_mask_decoder):
             with torch.no_grad(), autocast(model):
                 _, dense = self._prompts(torch.zeros((1, 2), device=model.device))
-                self.image = image_side(model.model.sam_mask_decoder, features, dense)
+                self.image = image_side(
+                    model.model.sam_mask_decoder,
+                    features,
+                    dense,
+                    absorbed=model.arithmetic == "fast",
+                )
 
     def decode(self, points: Tensor, floor: float) -> tuple[Tensor, Tensor, Tensor]:
         """Return the masks at some points whose predicted IoU exceeds a floor.
@@ -140,11 +145,11 @@ class Decoder:
         """Draw masks only at points where one is worth keeping."""
         decoder = self.model.model.sam_mask_decoder
         sparse, _ = self._prompts(points)
-        answers = answer(decoder, image, sparse, absorbed=self.model.arithmetic == "fast")
+        answers = answer(decoder, image, sparse)
         predicted_iou = answers.predicted_iou[:, 1:]
         kept = _above(predicted_iou, floor)
         live = kept.any(1).nonzero()[:, 0]
-        logits = draw(decoder, image, answers, live)[:, 1:]
+        logits = draw(image, answers, live)[:, 1:]
         return logits[kept[live]], predicted_iou[kept], kept.nonzero()[:, 0]
 
     def _prompts(self, points: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,8 @@ The network is that of "SAM 2: Segment Anything in Images and Videos" (Ravi et a
 - sums and normalisations of large arrays happen in place.
 
 With ``absorbed`` the projections of keys and values are moved to the side of the tokens, of
-which there are far fewer than pixels: the same mathematics, other rounding.
+which there are far fewer than pixels, and masks are drawn by matrix products: the same
+mathematics, other rounding.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_graysam.propose.encode import Features
+from napari_graysam.propose.upscale import Convolutions, Network, Products, Upscale, plus
 
-# Modules of sam2, whose classes are not typed.
-Network = Any
+# A module of sam2, whose classes are not typed.
 Attention = Any
 
 # Image tokens in a processor's cache: those of one point at a frame of 1024 pixels.
@@ -41,10 +42,12 @@ class ImageSide:
         (1, N, C): the image's tokens and their positional encoding.
     keys, values, queries
         (1, heads, N, c), of the first block's two cross-attentions.
-    high_resolution
-        As in `Features`.
+    upscale
+        What draws masks from the tokens.
     size
         ``(h, w)``, N = h · w.
+    absorbed
+        Move projections to the side of the tokens: half the arithmetic, other rounding.
     """
 
     tokens: Tensor
@@ -52,8 +55,9 @@ class ImageSide:
     keys: Tensor
     values: Tensor
     queries: Tensor
-    high_resolution: list[Tensor]
+    upscale: Upscale
     size: tuple[int, int]
+    absorbed: bool
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,9 @@ def understood(decoder: Network) -> bool:
     return type(decoder) is MaskDecoder and decoder.use_high_res_features
 
 
-def image_side(decoder: Network, features: Features, no_mask: Tensor) -> ImageSide:
+def image_side(
+    decoder: Network, features: Features, no_mask: Tensor, *, absorbed: bool
+) -> ImageSide:
     """Compute what all points of a crop share.
 
     Parameters
@@ -93,6 +99,8 @@ def image_side(decoder: Network, features: Features, no_mask: Tensor) -> ImageSi
         Of the crop.
     no_mask
         (1, C, 1, 1), the prompt encoder's embedding of "no mask prompt".
+    absorbed
+        As in `ImageSide`.
     """
     # Channels first, as upstream's: products round differently in another layout.
     tokens = _tokens(features.contiguous + no_mask)
@@ -101,18 +109,21 @@ def image_side(decoder: Network, features: Features, no_mask: Tensor) -> ImageSi
     block = decoder.transformer.layers[0]
     to_image, to_token = block.cross_attn_token_to_image, block.cross_attn_image_to_token
     height, width = features.embedding.shape[-2:]
+    fine, middle = features.high_resolution
+    upscale = Products if absorbed else Convolutions
     return ImageSide(
         tokens.contiguous(),
         position.contiguous(),
         keys=_heads(to_image.k_proj(placed), to_image),
         values=_heads(to_image.v_proj(tokens), to_image),
         queries=_heads(to_token.q_proj(placed), to_token),
-        high_resolution=features.high_resolution,
+        upscale=upscale(decoder, fine, middle, (height, width)),
         size=(height, width),
+        absorbed=absorbed,
     )
 
 
-def answer(decoder: Network, image: ImageSide, sparse: Tensor, *, absorbed: bool) -> Answers:
+def answer(decoder: Network, image: ImageSide, sparse: Tensor) -> Answers:
     """Let points and image attend to each other.
 
     Parameters
@@ -123,49 +134,33 @@ def answer(decoder: Network, image: ImageSide, sparse: Tensor, *, absorbed: bool
         Of the crop that the points lie in.
     sparse
         (B, T, C), the prompt encoder's embeddings of each point.
-    absorbed
-        Move projections to the side of the tokens: half the arithmetic, other rounding.
     """
     own = [decoder.iou_token.weight, decoder.mask_tokens.weight]
     if decoder.pred_obj_scores:
         own.insert(0, decoder.obj_score_token.weight)
     first = len(own) - 1
     tokens = torch.cat([torch.cat(own).expand(len(sparse), -1, -1), sparse], dim=1)
-    look = _Absorbed(decoder, image) if absorbed else _Plain(decoder, image)
+    look = _Absorbed(decoder, image) if image.absorbed else _Plain(decoder, image)
     queries, pixels = look.transform(tokens)
     heads = enumerate(decoder.output_hypernetworks_mlps, start=first)
     weights = torch.stack([head(queries[:, token]) for token, head in heads], dim=1)
     return Answers(decoder.iou_prediction_head(queries[:, first - 1]), weights, pixels)
 
 
-def draw(decoder: Network, image: ImageSide, answers: Answers, wanted: Tensor) -> Tensor:
+def draw(image: ImageSide, answers: Answers, wanted: Tensor) -> Tensor:
     """Return the logits (L, 4, 4·h, 4·w) of the points that ``wanted``, int64 (L,), names."""
     height, width = image.size
-    shape = (decoder.num_mask_tokens, 4 * height, 4 * width)
     if not len(wanted):
-        return answers.weights.new_zeros((0, *shape))
+        return answers.weights.new_zeros((0, answers.weights.shape[1], 4 * height, 4 * width))
     size = len(answers.pixels[0])
     at_once = len(wanted) if size == len(answers.weights) else 2 * size
     drawn = []
     for part in torch.split(wanted, at_once):
         # A batch of one takes longer than two, and is rounded differently from all others.
-        points = part.repeat(2) if len(part) == 1 else part
-        groups = [answers.pixels[point // size][point % size] for point in points.tolist()]
-        pixels = torch.stack(groups)
-        drawn.append(_draw(decoder, image, pixels, answers.weights[points])[: len(part)])
+        points = part.repeat(2) if len(part) == 1 and not image.absorbed else part
+        pixels = [answers.pixels[point // size][point % size] for point in points.tolist()]
+        drawn.append(image.upscale.masks(pixels, answers.weights[points])[: len(part)])
     return torch.cat(drawn)
-
-
-def _draw(decoder: Network, image: ImageSide, pixels: Tensor, weights: Tensor) -> Tensor:
-    """Upscale pixels (L, N, C) and weigh their channels."""
-    count, _, channels = pixels.shape
-    first, norm, _, second, _ = decoder.output_upscaling
-    fine, middle = image.high_resolution
-    enlarged = first(pixels.transpose(1, 2).view(count, channels, *image.size))
-    enlarged = _gelu(_normalise(norm, _plus(enlarged, middle)))
-    enlarged = _gelu(_plus(second(enlarged), fine))
-    logits = weights @ enlarged.flatten(2)
-    return logits.view(count, -1, *enlarged.shape[-2:])
 
 
 class _Plain:
@@ -244,7 +239,7 @@ class _Plain:
         else:
             queries = _heads(attention.q_proj(pixels + self.image.position), attention)
         found = _join(functional.scaled_dot_product_attention(queries, keys, values))
-        return _plus(attention.out_proj(found), pixels)
+        return plus(attention.out_proj(found), pixels)
 
 
 class _Absorbed(_Plain):
@@ -281,7 +276,7 @@ class _Absorbed(_Plain):
             into = attention.q_proj.weight.view(heads, channels, -1)
             placed = (pixels + self.image.position).transpose(1, 2)
             scores = ((asked @ into).flatten(1, 2) @ placed).view(batch, heads, count, -1)
-            scores = _plus(scores, asked @ attention.q_proj.bias.view(heads, channels, 1))
+            scores = plus(scores, asked @ attention.q_proj.bias.view(heads, channels, 1))
         share = torch.softmax(scores, dim=2).flatten(1, 2).transpose(1, 2)
         out = attention.out_proj.weight.view(-1, heads, channels).permute(1, 2, 0)
         message = (values @ out + attention.out_proj.bias / heads).flatten(1, 2)
@@ -316,29 +311,3 @@ def _heads(values: Tensor, attention: Attention) -> Tensor:
 def _join(heads: Tensor) -> Tensor:
     """Join (B, heads, T, c) to (B, T, heads · c)."""
     return heads.transpose(1, 2).flatten(2)
-
-
-def _plus(values: Tensor, other: Tensor) -> Tensor:
-    """Add in place where the sum has the type of ``values``."""
-    if torch.result_type(values, other) == values.dtype:
-        return values.add_(other)
-    return values + other
-
-
-def _gelu(values: Tensor) -> Tensor:
-    """Gaussian error linear unit, in place."""
-    torch.ops.aten.gelu_(values)
-    return values
-
-
-def _normalise(norm: Network, values: Tensor) -> Tensor:
-    """Do as sam2's ``LayerNorm2d``, in place."""
-    values -= values.mean(1, keepdim=True)
-    values /= torch.sqrt(values.square().mean(1, keepdim=True) + norm.eps)
-    weight: Tensor = norm.weight[:, None, None]
-    if values.dtype != weight.dtype:
-        values = weight * values
-    else:
-        values *= weight
-    values += norm.bias[:, None, None]
-    return values

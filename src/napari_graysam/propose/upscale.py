@@ -1,0 +1,159 @@
+"""Masks from the decoder's image tokens: upscaling by four and weighing of the channels.
+
+Two ways to the same mathematics, "SAM 2: Segment Anything in Images and Videos" (Ravi et al.
+2024). `Convolutions` computes as sam2's own modules do. `Products` uses that a transposed
+convolution of as many pixels as its stride is one matrix product a pixel: four output pixels
+lie beside each other in a row of the result, stay there until the mask is complete, and so
+every step reads and writes memory in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+# Modules of sam2, whose classes are not typed.
+Network = Any
+
+# Image tokens upscaled at once on a CPU: their sixteen pixels each fit its cache.
+_ROWS = 256
+
+
+class Upscale(Protocol):
+    """What turns image tokens into masks."""
+
+    def masks(self, pixels: Sequence[Tensor], weights: Tensor) -> Tensor:
+        """Return logits.
+
+        Parameters
+        ----------
+        pixels
+            Image tokens (N, C) of each of L points.
+        weights
+            (L, M, c), of the upscaled channels in each mask.
+
+        Returns
+        -------
+        (L, M, 4·h, 4·w)
+        """
+        ...
+
+
+class Convolutions:
+    """Upscaling with the arithmetic of sam2's modules.
+
+    Parameters
+    ----------
+    decoder
+        A ``MaskDecoder`` of sam2.
+    fine, middle
+        (1, c, 4·h, 4·w) and (1, c', 2·h, 2·w), the image's features of high resolution.
+    size
+        ``(h, w)``.
+    """
+
+    def __init__(
+        self, decoder: Network, fine: Tensor, middle: Tensor, size: tuple[int, int]
+    ) -> None:
+        self.layers = decoder.output_upscaling
+        self.fine, self.middle, self.size = fine, middle, size
+
+    def masks(self, pixels: Sequence[Tensor], weights: Tensor) -> Tensor:
+        """Return logits, as `Upscale` says."""
+        first, norm, _, second, _ = self.layers
+        image = torch.stack(list(pixels)).transpose(1, 2)
+        enlarged = first(image.view(*image.shape[:2], *self.size))
+        enlarged = _gelu(_normalise(norm, plus(enlarged, self.middle)))
+        enlarged = _gelu(plus(second(enlarged), self.fine))
+        logits = weights @ enlarged.flatten(2)
+        return logits.view(*weights.shape[:2], *enlarged.shape[-2:])
+
+
+class Products:
+    """Upscaling as matrix products; parameters as for `Convolutions`."""
+
+    def __init__(
+        self, decoder: Network, fine: Tensor, middle: Tensor, size: tuple[int, int]
+    ) -> None:
+        first, norm, _, second, _ = decoder.output_upscaling
+        self.size = size
+        self.dtype = _precision(first.weight)
+        self.first = first.weight.permute(0, 2, 3, 1).flatten(1).to(self.dtype)
+        self.second = second.weight.permute(0, 2, 3, 1).flatten(1).to(self.dtype)
+        self.norm = [part.to(self.dtype) for part in (norm.weight, norm.bias)]
+        self.epsilon = norm.eps
+        height, width = size
+        self.middle = (
+            (middle[0] + first.bias[:, None, None])
+            .view(-1, height, 2, width, 2)
+            .permute(1, 3, 2, 4, 0)
+            .reshape(height * width, -1)
+            .to(self.dtype)
+        )
+        self.fine = (
+            (fine[0] + second.bias[:, None, None])
+            .view(-1, height, 2, 2, width, 2, 2)
+            .permute(1, 4, 2, 5, 3, 6, 0)
+            .reshape(height * width * 4, -1)
+            .to(self.dtype)
+        )
+
+    def masks(self, pixels: Sequence[Tensor], weights: Tensor) -> Tensor:
+        """Return logits, as `Upscale` says."""
+        with torch.autocast(weights.device.type, enabled=False):
+            weights = weights.to(self.dtype)
+            return torch.stack([self._one(*each) for each in zip(pixels, weights, strict=True)])
+
+    def _one(self, pixels: Tensor, weights: Tensor) -> Tensor:
+        """Return one point's logits (M, 4·h, 4·w) from its pixels (N, C) and weights (M, c)."""
+        pixels = pixels.to(self.dtype)
+        rows = _ROWS if pixels.device.type == "cpu" else len(pixels)
+        parts = []
+        for start in range(0, len(pixels), rows):
+            some = slice(start, start + rows)
+            twice = torch.addmm(self.middle[some], pixels[some], self.first)
+            twice = twice.view(-1, len(self.norm[0]))
+            twice = functional.layer_norm(twice, twice.shape[-1:], *self.norm, self.epsilon)
+            four = torch.addmm(self.fine[4 * start : 4 * (start + rows)], _gelu(twice), self.second)
+            parts.append(weights @ _gelu(four).view(-1, weights.shape[1]).T)
+        height, width = self.size
+        blocks = torch.cat(parts, dim=1).view(-1, height, width, 2, 2, 2, 2)
+        return blocks.permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, 4 * height, 4 * width)
+
+
+def plus(values: Tensor, other: Tensor) -> Tensor:
+    """Add in place where the sum has the type of ``values``."""
+    if torch.result_type(values, other) == values.dtype:
+        return values.add_(other)
+    return values + other
+
+
+def _precision(weight: Tensor) -> torch.dtype:
+    """Return the type in which products are computed here."""
+    kind = weight.device.type
+    if torch.is_autocast_enabled(kind):
+        return torch.get_autocast_dtype(kind)
+    return weight.dtype
+
+
+def _gelu(values: Tensor) -> Tensor:
+    """Gaussian error linear unit, in place."""
+    torch.ops.aten.gelu_(values)
+    return values
+
+
+def _normalise(norm: Network, values: Tensor) -> Tensor:
+    """Do as sam2's ``LayerNorm2d``, in place."""
+    values -= values.mean(1, keepdim=True)
+    values /= torch.sqrt(values.square().mean(1, keepdim=True) + norm.eps)
+    weight: Tensor = norm.weight[:, None, None]
+    if values.dtype != weight.dtype:
+        values = weight * values
+    else:
+        values *= weight
+    values += norm.bias[:, None, None]
+    return values
