@@ -150,3 +150,22 @@ def stained(rng: np.random.Generator, shape: Shape) -> tuple[Floats, Labels]:
         blur = cv2.GaussianBlur(ghosts.inside.astype(np.float32), (0, 0), max(2, reach / 3))
         image -= np.float32(rng.uniform(0.05, 0.15)) * blur * ~objects.inside
     return image, objects.labels
+
+
+def cells_with_nuclei(rng: np.random.Generator, shape: Shape) -> tuple[Floats, Labels, Labels]:
+    """Cells that each hold a smaller body, brighter or darker: image, cells and bodies."""
+    objects = scatter(
+        rng, shape, ("blob", "blob", "round", "facet"), (30, 120), (0.2, 0.9), gap=(0.85, 1.3)
+    )
+    x, y = objects.offsets()
+    shift = rng.uniform(-0.2, 0.2, (2, objects.count))
+    radius = objects.spread(rng.uniform(0.3, 0.55, objects.count))
+    away = np.hypot(x - objects.spread(shift[0]), y - objects.spread(shift[1]))
+    away += np.float32(0.05) * smooth_noise(rng, shape, max(3.0, objects.reach * 0.4))
+    body = objects.inside & (away < radius) & (objects.depth > 2)
+    tone = np.float32(rng.choice((-1, 1)))
+    image = tone * np.float32(between(rng, 0.1, 0.5)) * objects.uneven(rng, 0.25)
+    image *= objects.rim(max(1.5, objects.reach * rng.uniform(0.05, 0.5)))
+    image += np.float32(rng.choice((-1, 1)) * between(rng, 0.1, 0.5)) * body
+    image += np.float32(rng.uniform(0, 0.08)) * texture(rng, shape, between(rng, 2, 12))
+    return image, objects.labels, np.where(body, objects.labels, 0)

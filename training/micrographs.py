@@ -66,6 +66,27 @@ def micrograph(
     return image, np.ascontiguousarray(renumber(labels)[0])
 
 
+def nested_micrograph(rng: np.random.Generator, shape: Shape = (256, 256)) -> tuple[Floats, Labels]:
+    """Draw a synthetic micrograph of objects with parts: nuclei in cells, cores in particles.
+
+    Parameters
+    ----------
+    rng
+        The only source of randomness.
+    shape
+        (H, W), each at least 32.
+
+    Returns
+    -------
+    image
+        float32 (H, W) in [0, 1].
+    labels
+        int32 (2, H, W): whole objects and their parts; 0 is background.
+    """
+    image, wholes, parts = cells.cells_with_nuclei(rng, shape)
+    return degrade(rng, image), np.stack([renumber(wholes)[0], renumber(parts)[0]])
+
+
 _KINDS = {
     "nuclei": Kind(cells.nuclei, 0.16),
     "dark_blobs": Kind(grains.dark_blobs, 0.09, 0.4),

@@ -1,8 +1,9 @@
 """Train the bundled model.
 
-    python training/train.py --data FOLDER --out runs/small --steps 8000
+    python training/train.py training/config.yaml --data FOLDER --out runs/small
 
-Resumes from ``--out`` when it holds a checkpoint. Runs on a GPU when there is one.
+Resumes from ``--out`` when it holds a checkpoint. Runs on a GPU when there is one. Writes
+``last.pt``, ``weights.safetensors``, ``log.jsonl`` and ``curves.png``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import math
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from data import FRAME, Batch, Windows
 from hydra.utils import instantiate
+from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 from torch import nn
@@ -184,18 +187,36 @@ def encode(
 def decode(
     model: nn.Module, levels: list[torch.Tensor], batch: Batch
 ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
-    """Return four masks' logits, predicted IoU and both blocks' image tokens for every point."""
+    """Return four masks' logits, predicted IoU and both blocks' image tokens for every prompt.
+
+    Where the batch says so, the best mask of a first pass is a prompt of the second.
+    """
+    answer = _decode(model, levels, batch, None)
+    if not batch.again:
+        return answer
+    logits, iou, _ = answer
+    best = iou[:, 1:].argmax(1) + 1
+    first = logits[torch.arange(len(best)), best][:, None].detach().clamp(-32, 32)
+    return _decode(model, levels, batch, first)
+
+
+def _decode(
+    model: nn.Module, levels: list[torch.Tensor], batch: Batch, mask: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
     device = levels[0].device
     decoder, prompts = model.sam_mask_decoder, model.sam_prompt_encoder
-    b, k = batch.points.shape[:2]
-    points = torch.from_numpy(batch.points).to(device).view(b * k, 1, 2)
-    ones = torch.ones(b * k, 1, dtype=torch.int32, device=device)
+    b, k, p = batch.points.shape[:3]
+    points = torch.from_numpy(batch.points).to(device).view(b * k, p, 2)
+    kinds = torch.from_numpy(batch.kinds).to(device).view(b * k, p)
     side = levels[2].shape[-1]
     row, col = batch.offset[0] // 16, batch.offset[1] // 16
     with torch.autocast(device.type, enabled=False):
-        sparse, _ = prompts((points, ones), None, None)
+        sparse, _ = prompts((points, kinds), None, None)
         pe = prompts.get_dense_pe()[:, :, row : row + side, col : col + side]
-    dense = prompts.no_mask_embed.weight.view(1, -1, 1, 1).expand(b * k, -1, side, side)
+    if mask is None:
+        dense = prompts.no_mask_embed.weight.view(1, -1, 1, 1).expand(b * k, -1, side, side)
+    else:
+        dense = prompts.mask_downscaling(mask)
     fine = [decoder.conv_s0(levels[0]), decoder.conv_s1(levels[1])]
     tokens: list[torch.Tensor] = []
     hooks = [
@@ -216,8 +237,12 @@ def decode(
 
 
 def mask_loss(
-    logits: torch.Tensor, iou: torch.Tensor, truth: torch.Tensor, on: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+    logits: torch.Tensor,
+    iou: torch.Tensor,
+    truth: torch.Tensor,
+    on: torch.Tensor,
+    iou_weight: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Focal and Dice on the best of three and on the single mask; IoU on all; 0 off objects."""
     with torch.no_grad():
         hard = truth[:, None] >= 0.5
@@ -227,7 +252,7 @@ def mask_loss(
         actual = torch.where(on[:, None], inter / union.clamp(min=1), 0)
     iou_loss = F.mse_loss(iou, actual)
     if not on.any():
-        return iou_loss, actual.new_zeros(())
+        return iou_weight * iou_loss, actual.new_zeros(()), iou_loss
     logits, truth, actual = logits[on], truth[on][:, None].expand(-1, 4, -1, -1), actual[on]
     p = logits.sigmoid()
     cross = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
@@ -236,8 +261,8 @@ def mask_loss(
     dice = 1 - (2 * overlap + 1) / (p.flatten(2).sum(2) + truth.flatten(2).sum(2) + 1)
     each = 20 * focal + dice
     best = each[:, 1:].min(1).values
-    loss = best.mean() + 0.15 * each[:, 1:].mean() + 0.3 * each[:, 0].mean() + 2 * iou_loss
-    return loss, actual[:, 1:].max(1).values.mean()
+    loss = best.mean() + 0.15 * each[:, 1:].mean() + 0.3 * each[:, 0].mean()
+    return loss + iou_weight * iou_loss, actual[:, 1:].max(1).values.mean(), iou_loss
 
 
 def rate(step: int, steps: int, peak: float) -> float:
@@ -262,31 +287,70 @@ def export(model: nn.Module, path: Path) -> None:
     save_file(tensors, path)
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What the configuration file says.
+
+    Attributes
+    ----------
+    steps, rate, seed
+        Optimiser steps, peak learning rate, and the seed of all randomness.
+    windows, points
+        Windows a step and prompts a window.
+    synthetic, nested
+        Shares of synthetic windows without and with nested objects; the rest is real.
+    iou_weight
+        Weight of the predicted IoU's squared error.
+    gentle_from, whole_from
+        Fractions of the steps from which augmentation is half as strong, and from which every
+        third step sees whole frames.
+    """
+
+    steps: int = 8000
+    rate: float = 1e-3
+    seed: int = 1
+    windows: int = 8
+    points: int = 14
+    synthetic: float = 0.3
+    nested: float = 0.05
+    iou_weight: float = 6.0
+    gentle_from: float = 0.5
+    whole_from: float = 0.7
+
+
+COLUMNS = ("loss", "iou_error", "best_iou", "prompted", "auxiliary")
+
+
+def draw_curves(log: Path, picture: Path) -> None:
+    """Draw what the log holds, one panel a column, against the step."""
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    figure = Figure(figsize=(12, 2.6), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(COLUMNS)), COLUMNS, strict=True):
+        axes.plot([row["step"] for row in rows], [row.get(name) for row in rows], lw=0.8)
+        axes.set_title(name)
+        axes.set_xlabel("step")
+    figure.savefig(picture, dpi=90)
+
+
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--windows", type=int, default=8)
-    parser.add_argument("--points", type=int, default=14)
-    parser.add_argument("--synthetic", type=float, default=0.3)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--whole-from", type=float, default=0.7, help="fraction of the steps")
-    parser.add_argument("--gentle-from", type=float, default=0.5, help="fraction of the steps")
     parser.add_argument("--init", type=Path, help="checkpoint to start from")
-    parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    settings = Settings(**OmegaConf.to_container(OmegaConf.load(options.config)))
     options.out.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(options.seed)
+    torch.manual_seed(settings.seed)
     model = build().to(device).train()
     model.image_encoder.to(memory_format=torch.channels_last)
     auxiliary = Auxiliary(model.hidden_dim).to(device)
     average = copy.deepcopy(model).eval()
     used = [p for n, p in model.named_parameters() if not n.startswith(("maskmem", "no_mem"))]
     parameters = [*used, *auxiliary.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=options.rate, weight_decay=0.02)
+    optimiser = torch.optim.AdamW(parameters, lr=settings.rate, weight_decay=0.02)
     start = 0
     if options.init:
         state = torch.load(options.init, map_location=device, weights_only=True)
@@ -302,22 +366,29 @@ def main() -> None:
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         start = state["step"]
-    data = Windows(options.data, options.windows, options.points, options.synthetic)
-    whole_from = int(options.steps * options.whole_from)
+    steps = settings.steps
+    data = Windows(
+        options.data, settings.windows, settings.points, settings.synthetic, settings.nested
+    )
+    stream = data.stream(
+        start,
+        steps,
+        settings.seed,
+        int(steps * settings.whole_from),
+        int(steps * settings.gentle_from),
+    )
     log = (options.out / "log.jsonl").open("a")
-    sums, began = np.zeros(4), time.time()
-    gentle_from = int(options.steps * options.gentle_from)
-    stream = data.stream(start, options.steps, options.seed, whole_from, gentle_from)
+    sums, began = np.zeros(len(COLUMNS)), time.time()
     for step, batch in enumerate(stream, start):
         for group in optimiser.param_groups:
-            group["lr"] = rate(step, options.steps, options.rate)
+            group["lr"] = rate(step, steps, settings.rate)
         with torch.autocast(device.type, dtype=torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
             levels, offsets = encode(model, batch, device)
             logits, iou, tokens = decode(model, levels, batch)
             helped = auxiliary(levels)
         truth = torch.from_numpy(batch.masks).to(device).flatten(0, 1)
         on = torch.from_numpy(batch.foreground).to(device).flatten()
-        loss, best = mask_loss(logits, iou, truth, on)
+        loss, best, error = mask_loss(logits, iou, truth, on, settings.iou_weight)
         extra = auxiliary_loss(helped, batch.labels) + offset_loss(offsets, batch.labels)
         prompted = auxiliary.prompted_loss(tokens, truth, on)
         optimiser.zero_grad(set_to_none=True)
@@ -330,21 +401,15 @@ def main() -> None:
                 average.state_dict().values(), model.state_dict().values(), strict=True
             ):
                 a.lerp_(p, 1 - decay)
-        sums += loss.item(), extra.item(), best.item(), prompted.item()
+        sums += [value.item() for value in (loss, error, best, prompted, extra)]
         if (step + 1) % 50 == 0:
-            row = dict(
-                zip(
-                    ("loss", "auxiliary", "best_iou", "prompted"),
-                    (sums / 50).round(4).tolist(),
-                    strict=True,
-                )
-            )
+            row = dict(zip(COLUMNS, (sums / 50).round(4).tolist(), strict=True))
             row |= {"step": step + 1, "seconds": round(time.time() - began, 1)}
             log.write(json.dumps(row) + "\n")
             log.flush()
             print(row, flush=True)
-            sums, began = np.zeros(4), time.time()
-        if (step + 1) % 250 == 0 or step + 1 == options.steps:
+            sums, began = np.zeros(len(COLUMNS)), time.time()
+        if (step + 1) % 250 == 0 or step + 1 == steps:
             save(
                 checkpoint,
                 {
@@ -356,6 +421,7 @@ def main() -> None:
                 },
             )
             export(average, options.out / "weights.safetensors")
+            draw_curves(options.out / "log.jsonl", options.out / "curves.png")
 
 
 if __name__ == "__main__":
