@@ -7,12 +7,17 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from fake_results import result, square
 
+from napari_graysam._napari.colors import object_colors
 from napari_graysam._napari.compare import CompareDock
 from napari_graysam._napari.compare import dock as dock_module
 from napari_graysam._napari.compare.pairing import arm_of, pair_among, problem_with
+from napari_graysam._napari.layers import ResultLayers
+from napari_graysam._napari.source import read_source
 from napari_graysam.comparison import ARMS, CHANGES, CODES, COLORS
 from napari_graysam.errors import OutputError
+from napari_graysam.recipe import ImageOptions
 
 SHAPE = (40, 60)
 PLACE = {"scale": (2, 2), "translate": (10, 20), "units": ("um", "um")}
@@ -283,8 +288,8 @@ def test_a_ground_truth_scores_both_layers(opened, viewer, qtbot):
     table = opened.face.scores.table
     cells = [[table.item(row, at).text() for at in range(4)] for row in range(table.rowCount())]
     by_name = {name: values for name, *values in cells}
-    assert by_name["AP at IoU 0.50"] == ["1.000", "0.500", "-0.500"]
-    assert by_name["True objects"] == ["4", "4", "+0"]
+    assert by_name["AP at IoU 0.50"] == ["1.000", "0.500", "−0.500"]
+    assert by_name["True objects"] == ["4", "4", "0"]
     assert {"F1 at IoU 0.5", "Panoptic quality", "Mean matched IoU"} <= set(by_name)
 
 
@@ -423,6 +428,90 @@ def test_layers_that_do_not_fit_are_named():
             assert all(part in message for part in said)
     assert "“one”" in problem_with(first, first, None)
     assert problem_with(first, labels(raw, name="{other}"), None) == ""
+
+
+def test_equal_grids_in_other_units_fit_and_others_are_refused_with_their_units():
+    raw, _ = planes()
+    first = labels(raw, name="one", scale=(250, 250), translate=(0, 500), units=("nm", "nm"))
+    same = {"scale": (0.25, 0.25), "translate": (0, 0.5), "units": ("um", "um")}
+    assert problem_with(first, labels(raw, name="other", **same), None) == ""
+    thousandfold = labels(raw, name="other", **{**same, "units": ("mm", "mm")})
+    for pair in [(first, thousandfold, None), (first, labels(raw, **same), thousandfold)]:
+        message = problem_with(*pair)
+        assert "250 × 250 nm at (0, 500)" in message
+        assert "“other” has 0.25 × 0.25 mm at (0, 0.5)" in message
+        assert "same scale, units and position" in message
+    turned = labels(raw, name="other", rotate=30)
+    assert "rotation" in problem_with(labels(raw, name="one"), turned, None)
+
+
+def test_clicks_and_rows_find_objects_of_layers_in_other_units(make_napari_viewer_proxy, qtbot):
+    viewer = make_napari_viewer_proxy(show=True)
+    raw, preprocessed = planes()
+    add(viewer, "raw", raw, scale=(0.002, 0.002), translate=(0.01, 0.02), units=("mm", "mm"))
+    add(viewer, "preprocessed", preprocessed)
+    dock = CompareDock(viewer)
+    viewer.window.add_dock_widget(dock, area="right")
+    qtbot.waitUntil(lambda: dock.outcome is not None, timeout=20000)
+    viewer.layers.selection.active = viewer.layers["cells [raw]"]
+    click(viewer, LOST)
+    assert row_of(dock) == ("raw", 2)
+    dock.face.table.selectRow(dock.face.table.objects.find("raw", 4))
+    middle = viewer.scene.camera.center[-2:]
+    assert middle == pytest.approx((10 + 2 * 29.5, 20 + 2 * 39.5))
+    viewer.window.remove_dock_widget(dock)
+
+
+@pytest.fixture
+def nested(make_napari_viewer_proxy, qtbot):
+    """A dock, and both arms' layers and results, of which two masks are covered by a larger one."""
+    viewer = make_napari_viewer_proxy(show=True)
+    viewer.add_image(np.zeros(SHAPE), name="cells", **PLACE)
+    source = read_source(viewer, viewer.layers["cells"], ImageOptions())
+    large = square(4, 4, 20, predicted_iou=0.9)
+    small = [square(6, x, 4, predicted_iou=0.5) for x in (6, 14)]
+    results = {"raw": result((large, *small)), "preprocessed": result((large, small[0]))}
+    shown, colors = ResultLayers(viewer), object_colors(results)
+    for arm in ARMS:
+        assert set(np.unique(results[arm].labels)) == {0, 1}
+        shown.show(arm, results[arm], source, colors[arm], new=False)
+    dock = CompareDock(viewer)
+    viewer.window.add_dock_widget(dock, area="right")
+    qtbot.waitUntil(lambda: dock.outcome is not None, timeout=20000)
+    yield dock, {arm: shown.layer(arm) for arm in ARMS}, results
+    viewer.window.remove_dock_widget(dock)
+
+
+def counted(dock):
+    return {change: n for change, n in dock.outcome.comparison.counts.items() if n}
+
+
+def test_covered_masks_of_results_count(nested, tmp_path):
+    dock, _, _ = nested
+    assert counted(dock) == {"kept": 2, "lost": 1}
+    assert "whole masks" in dock.face.basis.text()
+    objects = dock.outcome.comparison.objects
+    assert objects.loc[objects["index"] == 3, "area"].tolist() == [16]
+    dock.face.table.selectRow(dock.face.table.objects.find("raw", 3))
+    assert "cover raw 3" in dock.face.status.text()
+    dock.face.table.selectRow(dock.face.table.objects.find("raw", 1))
+    assert "cover" not in dock.face.status.text()
+    dock.export(tmp_path / "c.json", "json")
+    assert json.loads((tmp_path / "c.json").read_text())["compared"] == "masks"
+
+
+def test_an_edited_or_forgotten_result_is_compared_as_the_layer_shows_it(nested, qtbot):
+    dock, layers, results = nested
+    layers["raw"].paint((30, 50), 7)
+    qtbot.waitUntil(lambda: "label images" in dock.face.basis.text(), timeout=10000)
+    assert counted(dock) == {"kept": 1, "lost": 1}
+    layers["raw"].undo()
+    qtbot.waitUntil(lambda: "whole masks" in dock.face.basis.text(), timeout=10000)
+    assert counted(dock) == {"kept": 2, "lost": 1}
+    results.clear()
+    dock.refresh()
+    qtbot.waitUntil(lambda: "label images" in dock.face.basis.text(), timeout=10000)
+    assert counted(dock) == {"kept": 1}
 
 
 def test_a_plane_of_a_stack_is_compared_as_a_plane(make_napari_viewer_proxy, qtbot):

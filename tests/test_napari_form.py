@@ -10,16 +10,9 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QLabel, QScrollArea
 
 from napari_graysam._napari.fields import NumberField, OptionalField, TextField
-from napari_graysam._napari.form import (
-    MODEL_SYMBOL,
-    KindField,
-    PartForm,
-    RecipeForm,
-    field_widget,
-    has_widget,
-    tooltip,
-)
+from napari_graysam._napari.form import KindField, PartForm, RecipeForm, field_widget, has_widget
 from napari_graysam._napari.state import PanelState
+from napari_graysam._napari.wording import MODEL_SYMBOL, tooltip
 from napari_graysam.part import Part
 from napari_graysam.preprocess.registry import STEPS
 from napari_graysam.recipe import (

@@ -8,7 +8,6 @@ from fake_results import SHAPE, placement, result, square
 from napari_graysam._napari.inspect import Inspector
 from napari_graysam._napari.state import PanelState
 from napari_graysam._napari.worker import floors
-from napari_graysam.errors import ProposalsError
 from napari_graysam.recipe import KeptMask, Recipe
 from napari_graysam.select.verdicts import Verdict
 
@@ -46,8 +45,9 @@ VERDICTS = (
 class Tuner:
     """Knows the candidates of `VERDICTS`, which lie where their masks are."""
 
-    def __init__(self):
-        self.complete = True
+    def __init__(self, floor=0.0):
+        record = {"iou_floor": floor, "stability_floor": floor}
+        self.proposals = SimpleNamespace(record=record)
 
     def candidates_at(self, x, y, generator, labels):
         def covers(mask):
@@ -61,8 +61,6 @@ class Tuner:
         return None if parameter is None else {parameter: VERDICTS[candidate].loosened}
 
     def name_of(self, candidate):
-        if not self.complete:
-            raise ProposalsError("made with floors")
         return KeptMask(point=(candidate, 0))
 
 
@@ -223,15 +221,35 @@ def test_a_kept_candidate_can_be_given_up(inspector, state):
     assert state.recipe.labels.keep == ()
 
 
-def test_a_candidate_that_cannot_be_kept_is_explained(inspector, state):
-    problems = []
-    state.problem.connect(problems.append)
-    state.results["preprocessed"].tuner.complete = False
+def test_where_not_every_mask_is_stored_the_way_out_is_one_press(inspector, state):
+    assert state.change({"generator.points_per_side": 64, "generator.crop_n_layers": 1})
+    state.set_result("preprocessed", result((OBJECT,), tuner=Tuner(floor=0.4)))
     click(inspector, 9, 7)
     inspector.table.selectRow(1)
-    inspector.keep.click()
-    assert problems == ["made with floors"]
-    assert state.recipe.labels.keep == ()
+    assert not inspector.keep.isEnabled()
+    assert inspector.loosen.isEnabled()
+    assert not inspector.stored.isHidden()
+    said = inspector.stored.text.text()
+    assert "predicted IoU 0.40" in said
+    assert "run again" in said
+    inspector.stored.button.click()
+    points = state.recipe.generator.points_per_side
+    assert floors(state.recipe) == (0, 0)
+    assert floors(state.recipe.with_values({"generator.points_per_side": points + 1})) != (0, 0)
+    assert inspector.stored.button.isHidden()
+    assert "Run again" in inspector.stored.text.text()
+    state.set_result("preprocessed", result((OBJECT,), tuner=Tuner()))
+    assert inspector.stored.isHidden()
+    assert inspector.keep.isEnabled()
+
+
+def test_without_a_regular_grid_only_words_help(inspector, state):
+    grids = [[[x / 100, y / 100] for x in range(100) for y in range(100)]]
+    assert state.change({"generator.points_per_side": None, "generator.point_grids": grids})
+    state.set_result("preprocessed", result((OBJECT,), tuner=Tuner(floor=0.4)))
+    click(inspector, 9, 7)
+    assert inspector.stored.button.isHidden()
+    assert "fewer points" in inspector.stored.text.text()
 
 
 def test_loosen_changes_the_parameter_that_dropped_it(inspector, state):

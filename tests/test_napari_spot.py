@@ -1,4 +1,5 @@
 import numpy as np
+import pint
 import pytest
 from fake_results import placement
 
@@ -23,6 +24,15 @@ def test_a_plane_of_a_stack_is_met_at_its_own_plane_only():
     place = placement((1, 40, 60), translate=(5, 0, 0))
     assert pixel_at(place, (5, 3, 4)) == (4, 3)
     assert pixel_at(place, (6, 3, 4)) is None
+
+
+def test_a_world_in_smaller_units_is_converted():
+    ureg = pint.get_application_registry()
+    millimetres, micrometres = ((ureg.Unit(name),) * 2 for name in ("mm", "um"))
+    place = placement(scale=np.array((0.002, 0.002)), units=millimetres)
+    assert pixel_at(place, (20.0, 40.0), micrometres) == (20, 10)
+    assert world_at(place, 20, 10, micrometres) == pytest.approx((20, 40))
+    assert world_at(place, 20, 10) == pytest.approx((0.02, 0.04))
 
 
 def test_leading_dimensions_of_the_viewer_do_not_matter():

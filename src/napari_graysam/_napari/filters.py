@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from magicgui.widgets import ComboBox, Container
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidget
 
+from napari_graysam._napari.controls import align_label
+from napari_graysam._napari.docking import join_soon
 from napari_graysam._napari.folds import Message
-from napari_graysam._napari.form import PartForm, align_label
+from napari_graysam._napari.form import PartForm
 from napari_graysam._napari.lane import Lane
 from napari_graysam.errors import GraysamError
 from napari_graysam.part import Progress
@@ -239,7 +241,9 @@ def open_filter(kind: str) -> None:
         dock.native.parent().show()
         dock.native.parent().raise_()
         return
-    viewer.window.add_dock_widget(FilterDock(viewer, kind), name=DOCK, area="right")
+    dock = FilterDock(viewer, kind)
+    viewer.window.add_dock_widget(dock, name=DOCK, area="right")
+    join_soon(dock.native)
 
 
 rescale = partial(open_filter, "rescale")

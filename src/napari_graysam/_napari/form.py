@@ -5,33 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from html import escape
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_origin
 
 from magicgui.widgets import CheckBox, ComboBox, Container, Label
 from magicgui.widgets.bases import ValuedContainerWidget, Widget
 from psygnal import Signal
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QSizePolicy
 
-from napari_graysam._napari.fields import (
-    NumberField,
-    OptionalField,
-    TextField,
-    guard_wheel,
-)
-from napari_graysam._napari.folds import Fold
+from napari_graysam._napari.controls import align_label, label_of, plain_widget
+from napari_graysam._napari.fields import OptionalField, TextField, guard_wheel
 from napari_graysam._napari.state import PanelState
-from napari_graysam._napari.wording import (
-    LABEL_LETTERS,
-    MODEL_SYMBOL,
-    bounds,
-    choice_text,
-    label_text,
-    none_text,
-    tooltip,
-    without_none,
-)
+from napari_graysam._napari.wording import bounds, label_text, none_text, tooltip, without_none
 from napari_graysam.part import Part
 from napari_graysam.recipe import recipe_error
 from napari_graysam.recipe.reference import (
@@ -41,20 +27,6 @@ from napari_graysam.recipe.reference import (
     parts_in,
     title_of,
 )
-
-__all__ = [
-    "MODEL_SYMBOL",
-    "KindField",
-    "PartField",
-    "PartForm",
-    "RecipeForm",
-    "align_label",
-    "choice_text",
-    "field_widget",
-    "has_widget",
-    "more",
-    "tooltip",
-]
 
 
 def field_widget(
@@ -93,10 +65,10 @@ def field_widget(
     elif optional:
         start = extra(field, "start")
         start = (bounds(field)[0] or 0) if start is None else start
-        shown = _plain_widget(inner, field, start if value is None else value, part_type, name)
+        shown = plain_widget(part_type, name, start if value is None else value)
         widget = OptionalField(value, shown, none_text(field) or "none")
     else:
-        widget = _plain_widget(inner, field, value, part_type, name)
+        widget = plain_widget(part_type, name, value)
     widget.name = name
     widget.label = label_text(field, stage)
     widget.tooltip = tooltip(part_type, name, stage)
@@ -161,6 +133,9 @@ class PartForm(Container):
         self.margins = (0, 0, 0, 0)
         for name, widget in self._fields.items():
             align_label(widget)
+            label = label_of(widget)
+            if label is not None and isinstance(widget, (KindField, PartField)):
+                label.hide()
             guard_wheel(widget.native)
             widget.changed.connect(partial(self._edited, name))
 
@@ -328,58 +303,3 @@ class RecipeForm(PartForm):
         part = getattr(self._state.recipe, self._path)
         if part != self.part:
             self.part = part
-
-
-def align_label(widget: Widget) -> None:
-    """Give the label beside a widget the width that all labels of the panel share.
-
-    A combo box with long choices no longer widens the panel.
-    """
-    if isinstance(widget.native, QComboBox):
-        widget.native.setMinimumContentsLength(8)
-        policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        widget.native.setSizeAdjustPolicy(policy)
-    row = widget.native.parentWidget()
-    label = row.layout().itemAt(0).widget() if row is not None and row.layout() else None
-    if isinstance(label, QLabel):
-        if isinstance(widget, (KindField, PartField)):
-            label.hide()
-        label.setFixedWidth(label.fontMetrics().horizontalAdvance("n" * LABEL_LETTERS))
-
-
-def more(content: QWidget) -> Fold:
-    """Fold the less common fields of a section away under a quiet header."""
-    fold = Fold("More", content)
-    fold.toggleButton().setStyleSheet("text-align: left; padding: 3px; background: transparent;")
-    return fold
-
-
-def _plain_widget(
-    kind: Any, field: FieldInfo, value: Any, part_type: type[Part], name: str
-) -> Widget:
-    if kind is bool:
-        return CheckBox(value=value)
-    if get_origin(kind) is Literal:
-        choices = [(choice_text(choice), choice) for choice in get_args(kind)]
-        return ComboBox(choices=choices, value=value)
-    if kind in (int, float):
-        return _number(kind, field, value)
-    raise TypeError(f"{part_type.__name__}.{name} has no widget: its type is {kind}")
-
-
-def _number(kind: type, field: FieldInfo, value: float) -> NumberField:
-    low, high = bounds(field)
-    ranged = low is not None and high is not None
-    logarithmic = False
-    if low is not None and high is not None and low > 0 and not field.is_required():
-        start = field.default if field.default is not None else value
-        logarithmic = high / low >= 20 and start < low + (high - low) / 5
-    return NumberField(
-        value,
-        low=low,
-        high=high,
-        unit=str(extra(field, "unit") or ""),
-        whole=kind is int,
-        logarithmic=logarithmic,
-        slider=ranged and kind is float,
-    )

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 from napari_graysam._napari.outline import CandidateLayer
 from napari_graysam._napari.spot import pixel_at
 from napari_graysam._napari.state import PanelState
+from napari_graysam._napari.stored import StoredNote, floors_of
 from napari_graysam._napari.verdict_table import VerdictTable
 from napari_graysam.comparison import ARMS
 from napari_graysam.errors import GraysamError
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 CLICK = "Click a place in the image to see every candidate mask that covers it."
 RUN_FIRST = "There is no result to ask yet: segment the image first, then click a place in it."
 
+KEEP = "Add this mask to the result whatever the thresholds say; the recipe remembers it."
+NOT_STORED = "This run has not stored every mask, so none can be kept by itself."
 JITTER = 3
 """Canvas pixels that the mouse may move between press and release of a click."""
 
@@ -51,10 +54,8 @@ class Inspector(QWidget):
         self.arm.setToolTip("Whose candidates are listed")
         self.text = QLabel(wordWrap=True)
         self.table = VerdictTable()
+        self.stored = StoredNote()
         self.keep = QPushButton("Keep this one")
-        self.keep.setToolTip(
-            "Add this mask to the result whatever the thresholds say; the recipe remembers it."
-        )
         self.loosen = QPushButton("Loosen the threshold")
         self._lay_out()
         self._connect()
@@ -70,6 +71,7 @@ class Inspector(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.text)
         column.addWidget(self.table)
+        column.addWidget(self.stored)
         column.addLayout(bottom)
 
     def _connect(self) -> None:
@@ -78,7 +80,9 @@ class Inspector(QWidget):
         self.table.chosen.connect(self._show_buttons)
         self.keep.clicked.connect(self._keep)
         self.loosen.clicked.connect(self._loosen)
+        self.stored.points_wanted.connect(self._use_points)
         self._state.result_changed.connect(self._on_result)
+        self._state.recipe_changed.connect(self._note)
 
     @property
     def active(self) -> bool:
@@ -106,6 +110,7 @@ class Inspector(QWidget):
         """Stop for good."""
         self.active = False
         self._state.result_changed.disconnect(self._on_result)
+        self._state.recipe_changed.disconnect(self._note)
 
     def _on_press(self, viewer: Any, event: Any) -> Iterator[None]:
         """Answer a click; a drag moves the image as ever."""
@@ -125,7 +130,7 @@ class Inspector(QWidget):
         if placement is None:
             self._clear(RUN_FIRST)
             return
-        pixel = pixel_at(placement, position)
+        pixel = pixel_at(placement, position, self._state.viewer.layers.units)
         if pixel is None:
             self._clear("This place is outside of the segmented image.")
             return
@@ -151,6 +156,7 @@ class Inspector(QWidget):
         self._candidate.hide()
         self.text.setText(_summary(x, y, verdicts))
         self.table.show_verdicts(verdicts)
+        self._note()
 
     def _clear(self, text: str) -> None:
         """Say something in place of candidates."""
@@ -158,6 +164,16 @@ class Inspector(QWidget):
         self._candidate.hide()
         self.table.show_verdicts(())
         self.text.setText(text)
+        self._note()
+
+    def _note(self, *_: object) -> None:
+        """Say what the asked result has not stored, while its candidates are listed."""
+        arm = None if self._pixel is None else self._chosen_arm()
+        result = None if arm is None else self._state.results.get(arm)
+        self.stored.show_result(result, self._state.recipe)
+
+    def _use_points(self, points: int) -> None:
+        self._state.change({"generator.points_per_side": points})
 
     def _chosen_arm(self) -> Arm | None:
         return next((arm for arm in ARMS if arm == self.arm.currentText()), None)
@@ -197,9 +213,17 @@ class Inspector(QWidget):
     def _show_buttons(self, verdict: Verdict | None) -> None:
         kept = verdict is not None and verdict.kept
         self.keep.setText("Keep no longer" if kept else "Keep this one")
-        self.keep.setEnabled(verdict is not None and (kept or verdict.label is None))
+        possible = verdict is not None and (kept or verdict.label is None)
+        self.keep.setEnabled(possible and self._all_stored)
+        self.keep.setToolTip(KEEP if self._all_stored else NOT_STORED)
         self.loosen.setEnabled(verdict is not None and verdict.parameter is not None)
         self.loosen.setToolTip(_loosening(verdict))
+
+    @property
+    def _all_stored(self) -> bool:
+        """Whether the asked result holds every candidate, so that any can be named."""
+        result = self._state.results.get(self._chosen_arm() or ARMS[0])
+        return result is not None and not any(floors_of(result))
 
     def _keep(self) -> None:
         """Name the chosen candidate in the recipe, so that no filter drops it; or no longer."""
@@ -207,11 +231,7 @@ class Inspector(QWidget):
         if found is None:
             return
         verdict, result = found
-        try:
-            name = result.tuner.name_of(verdict.candidate)
-        except GraysamError as error:
-            self._state.problem.emit(str(error))
-            return
+        name = result.tuner.name_of(verdict.candidate)
         recipe = self._state.recipe
         kept = tuple(one for one in recipe.labels.keep if one != name)
         if not verdict.kept:
@@ -229,9 +249,8 @@ class Inspector(QWidget):
         if verdict.label is None:
             values = result.tuner.loosening(verdict.candidate, recipe.generator, recipe.labels)
         if values is None:
-            self._state.problem.emit(
-                "No value of a threshold lets this mask pass: use “Keep this one”."
-            )
+            way_out = ": use “Keep this one”" if self._all_stored else ""
+            self._state.problem.emit(f"No value of a threshold lets this mask pass{way_out}.")
         else:
             self._state.change(values)
 

@@ -103,6 +103,8 @@ class KeyHelp(QDialog):
             wordWrap=True,
         )
         grid.addWidget(note, grid.rowCount(), 0, 1, 2)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons = QDialogButtonBox()
+        # A standard button would bring the desktop's icon, which the dark theme swallows.
+        buttons.addButton("Close", QDialogButtonBox.ButtonRole.RejectRole)
         buttons.rejected.connect(self.close)
         grid.addWidget(buttons, grid.rowCount(), 0, 1, 2)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam._napari.colors import Positions, colormap
+from napari_graysam._napari.shown import remember
 from napari_graysam._napari.source import Source
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class ResultLayers:
             metadata={MARK: describe(arm, result, source)},
             **source.placement.options,
         )
+        remember(layer, result)
         shown = _Shown(layer, source, result.labels)
         self._current[arm] = self._known[arm, source.title] = shown
         layer.events.paint.connect(lambda event: setattr(shown, "painted", True))
@@ -145,6 +147,7 @@ class ResultLayers:
 
     def _write(self, shown: _Shown, arm: Arm, result: Segmentation, colors: Positions) -> None:
         shown.written = result.labels
+        remember(shown.layer, result)
         shown.layer.data = shown.source.placement.arrange(result.labels).copy()
         shown.layer.colormap = colormap(colors)
         shown.layer.metadata = {

@@ -10,6 +10,7 @@ from qtpy.QtCore import QEvent, QSize, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_graysam._napari import settings
+from napari_graysam._napari.docking import join_soon
 from napari_graysam._napari.folds import Column, Fold, Message
 from napari_graysam._napari.inspect import Inspector
 from napari_graysam._napari.keys import KeyHelp, Keys, with_key
@@ -89,7 +90,7 @@ class SegmentPanel(QWidget):
         self._lay_out()
         self._timer = QTimer(self, singleShot=True, interval=SAVE_AFTER)
         self._timer.timeout.connect(self.save)
-        self._refused = False
+        self._refused = self._joined = False
         self._unfold(session.panel.unfolded)
         self._connect()
         self.keys.bind()
@@ -229,6 +230,13 @@ class SegmentPanel(QWidget):
         self.keys.release()
         self._preferences.close()
         self.deleteLater()
+
+    def showEvent(self, event: QEvent) -> None:
+        """Share the room with the plugin's other docks."""
+        super().showEvent(event)
+        if not self._joined:
+            self._joined = True
+            join_soon(self)
 
     def hideEvent(self, event: QEvent) -> None:
         """Save what is still waiting, for the window may be closing."""

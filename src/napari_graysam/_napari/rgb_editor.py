@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_graysam._napari.fields import guard_wheel
-from napari_graysam._napari.form import tooltip
 from napari_graysam._napari.steps import StepsEditor
+from napari_graysam._napari.wording import tooltip
 from napari_graysam.preprocess import Channels, Colormap, Replicate, Rgb
 from napari_graysam.recipe import Recipe
 from napari_graysam.recipe.reference import description_of, parts_in, title_of

@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, QSize, Qt, Signal
 from qtpy.QtGui import QKeyEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QMenu, QWidget
 
-from napari_graysam._napari.form import choice_text
+from napari_graysam._napari.wording import choice_text
 from napari_graysam.preprocess import STEPS, BaseStep
 from napari_graysam.recipe.reference import description_of, extra, title_of
 

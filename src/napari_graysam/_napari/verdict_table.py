@@ -19,7 +19,11 @@ COLUMNS = {
     "Area": "Pixels inside the mask, px²",
     "What became of it": "Whether the mask is in the result, or what dropped it",
 }
+NUMBERS = range(1, 4)
+"""Columns that are aligned on the right."""
 HEIGHT = 150
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 
 class VerdictTable(QTableWidget):
@@ -72,6 +76,7 @@ class VerdictTable(QTableWidget):
                 for column, text in enumerate(_cells(verdict)):
                     item = QTableWidgetItem(text)
                     item.setToolTip(_sentence(verdict.text))
+                    item.setTextAlignment(_RIGHT if column in NUMBERS else _LEFT)
                     self.setItem(row, column, item)
             self.clearSelection()
             candidates = [verdict.candidate for verdict in verdicts]
@@ -93,7 +98,7 @@ class VerdictTable(QTableWidget):
 def _cells(verdict: Verdict) -> tuple[str, ...]:
     label = "–" if verdict.label is None else str(verdict.label)
     scores = f"{verdict.predicted_iou:.2f}", f"{verdict.stability:.2f}"
-    return label, *scores, str(verdict.area), _sentence(verdict.text)
+    return label, *scores, f"{verdict.area:,}", _sentence(verdict.text)
 
 
 def _sentence(text: str) -> str:

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from napari_graysam.comparison.arms import Comparison
 from napari_graysam.comparison.changes import ARMS, COLORS, Arm
 from napari_graysam.comparison.summary import matched_pairs
 
 _BINS = 24
+_NARROW = 50
+"""Ratio of areas up to which an axis has ticks within the decades, too: there is room."""
 
 
 def _arm_names() -> dict[Arm, str]:
@@ -71,7 +74,10 @@ def draw_areas(axis: Axes, comparison: Comparison, look: Look) -> None:
         axis.hist(values, bins=bins, color=color, histtype="step", linewidth=1.6, label=name)
     if high > 8 * low:
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < _NARROW * low else (1,)))
         axis.xaxis.set_major_formatter("{x:,.0f}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     _legend(axis, look)
 
 
@@ -98,6 +104,7 @@ def draw_ious(axis: Axes, comparison: Comparison, look: Look) -> None:
         linewidth=0.4,
         label=["kept", "changed"],
     )
+    axis.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axis.axvline(comparison.rules.kept_iou, color=look.text, linestyle=":", linewidth=1)
     _legend(axis, look)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _AGAIN = "Remove it and download it again."
+_WANTED = "Choose the weights of a SAM 2 model, a .pt or .safetensors file."
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -39,7 +40,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         with path.open("rb") as file:
             head = file.read(64)
     except FileNotFoundError as error:
-        raise ModelError(f"There is no checkpoint {path}.") from error
+        raise ModelError(
+            f"There is no checkpoint {path}: it was moved or deleted. Choose a file that is there, "
+            "or a named model."
+        ) from error
     except OSError as error:
         raise ModelError(f"The checkpoint {path} cannot be read: {error}.") from error
     if size == 0:
@@ -82,10 +86,12 @@ def _read_torch(path: Path, size: int, head: bytes) -> dict[str, Tensor]:
                 f"{path} holds Python objects besides weights, which could run code; it is not "
                 "loaded. Save the weights alone: torch.save({'model': model.state_dict()}, …)."
             ) from error
-        raise ModelError(f"{path} is not a PyTorch checkpoint.") from error
+        raise ModelError(f"{path} is not a PyTorch checkpoint. {_WANTED}") from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{path} is damaged or no PyTorch checkpoint ({reason}).") from error
+        raise ModelError(
+            f"{path} is damaged or no PyTorch checkpoint ({reason}). {_WANTED}"
+        ) from error
     return _weights_of(content, path)
 
 

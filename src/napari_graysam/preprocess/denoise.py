@@ -115,7 +115,7 @@ class NlMeans(BaseStep, title="Non-local means"):
 
 
 class TotalVariation(BaseStep):
-    """Flatten regions to even grey and keep their outlines (total variation)."""
+    """Flatten regions to even gray and keep their outlines (total variation)."""
 
     kind: Literal["total_variation"] = "total_variation"
     weight: float = Field(

@@ -25,7 +25,7 @@ CLIP_ROUNDS = 24
 
 
 class Equalize(BaseStep):
-    """Spread the grey values so that all are equally frequent (whole image at once)."""
+    """Spread the gray values so that all are equally frequent (whole image at once)."""
 
     kind: Literal["equalize"] = "equalize"
     amount: float = Field(1.0, ge=0, le=1, title="Amount", description=AMOUNT)

@@ -14,7 +14,7 @@ from napari_graysam.preprocess.registry import Step
 
 
 class Replicate(Part):
-    """The same grey image in all three channels."""
+    """The same gray image in all three channels."""
 
     kind: Literal["replicate"] = "replicate"
 
@@ -48,7 +48,7 @@ class Channels(Part):
 
 
 class Colormap(Part):
-    """Grey values as the colours of a matplotlib colormap."""
+    """Gray values as the colours of a matplotlib colormap."""
 
     kind: Literal["colormap"] = "colormap"
     name: str = Field(

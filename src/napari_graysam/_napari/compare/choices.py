@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
+from napari_graysam._napari.elide import elide
+
 if TYPE_CHECKING:
     from napari.layers import Layer
 
@@ -32,6 +34,7 @@ class LayerChoice(QComboBox):
         super().__init__()
         self._layers: list[Layer | None] = [None]
         self.addItem(none)
+        elide(self)
         self.setMinimumContentsLength(10)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,18 +11,22 @@ from numpy.typing import NDArray
 
 from napari_graysam.comparison import ARMS, Arm, Comparison, Rules, Scores
 from napari_graysam.errors import GraysamError
+from napari_graysam.select.masks import Mask
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from napari_graysam.pipeline import Segmentation
+
     Tables = tuple[pd.DataFrame | None, pd.DataFrame | None]
 
 Plane = NDArray[np.integer]
+Masks = dict[Arm, tuple[Mask, ...]]
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """Two label images to compare, and how.
+    """Two layers to compare, and how.
 
     Attributes
     ----------
@@ -31,9 +35,11 @@ class Request:
     read
         Reads each arm's label image (H, W); called in the background.
     tables
-        Each arm's table of objects, from which scores are taken.
+        Each arm's table of objects, from which the scores of label images are taken.
     rules
         The thresholds.
+    results
+        The result that each arm's layer shows, as far as it is known.
     read_truth
         Reads the ground truth, if there is one.
     previous
@@ -44,30 +50,48 @@ class Request:
     read: dict[Arm, Callable[[], Plane]]
     tables: Tables
     rules: Rules
+    results: Mapping[Arm, Segmentation] = field(default_factory=dict)
     read_truth: Callable[[], Plane] | None = None
     previous: Outcome | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A comparison, what it was made of, and scores against the ground truth."""
+    """A comparison, what it was made of, and scores against the ground truth.
+
+    ``masks`` are whole, also where others cover them; None where label images were compared.
+    """
 
     comparison: Comparison
     labels: dict[Arm, Plane]
+    masks: Masks | None
     tables: Tables
     truth: Plane | None
     scores: dict[Arm, Scores] | None
 
-    def is_of(self, labels: dict[Arm, Plane], truth: Plane | None, request: Request) -> bool:
-        """Whether the same labels, tables, rules and truth would give this again."""
+    def is_of(
+        self,
+        labels: dict[Arm, Plane],
+        masks: Masks | None,
+        truth: Plane | None,
+        request: Request,
+    ) -> bool:
+        """Whether the same labels, masks, tables, rules and truth would give this again."""
         planes = zip((*labels.values(), truth), (*self.labels.values(), self.truth), strict=True)
+        tables = zip(request.tables, self.tables, strict=True)
+        if masks is None or self.masks is None:
+            same = masks is self.masks and all(_same(one, other) for one, other in tables)
+        else:
+            same = all(masks[arm] is self.masks[arm] for arm in ARMS)
         return (
-            request.rules == self.comparison.rules
-            and all(
-                _same(one, other) for one, other in zip(request.tables, self.tables, strict=True)
-            )
+            same
+            and request.rules == self.comparison.rules
             and all(_same(one, other) for one, other in planes)
         )
+
+    def hides(self, arm: Arm, label: int) -> bool:
+        """Whether an object is covered by others, so that its layer shows none of it."""
+        return not (self.labels[arm] == label).any()
 
 
 @dataclass(frozen=True)
@@ -99,19 +123,39 @@ def compare(request: Request) -> Generator[Answer, None, None]:
 
     Libraries that only plots and tables need are imported here, off the GUI thread.
     """
-    from napari_graysam.comparison import compare_labels, draw_areas, score
+    from napari_graysam.comparison import draw_areas, score
 
     assert callable(draw_areas)
     try:
         labels = {arm: request.read[arm]() for arm in ARMS}
         truth = None if request.read_truth is None else request.read_truth()
-        if request.previous is not None and request.previous.is_of(labels, truth, request):
-            yield Answer(request.number, request.previous)
+        masks = _masks(request.results, labels)
+        previous = request.previous
+        if previous is not None and previous.is_of(labels, masks, truth, request):
+            yield Answer(request.number, previous)
             return
-        arms = labels["raw"], labels["preprocessed"]
-        comparison = compare_labels(*arms, request.rules, request.tables)
+        comparison = _compared(labels, masks, request)
         scores = None if truth is None else {arm: score(labels[arm], truth) for arm in ARMS}
     except GraysamError as error:
         yield Answer(request.number, Failure(str(error)))
         return
-    yield Answer(request.number, Outcome(comparison, labels, request.tables, truth, scores))
+    outcome = Outcome(comparison, labels, masks, request.tables, truth, scores)
+    yield Answer(request.number, outcome)
+
+
+def _masks(results: Mapping[Arm, Segmentation], labels: dict[Arm, Plane]) -> Masks | None:
+    """Return the masks of both layers; None unless both still show what the results hold."""
+    if not all(arm in results and _same(labels[arm], results[arm].labels) for arm in ARMS):
+        return None
+    return {arm: results[arm].masks for arm in ARMS}
+
+
+def _compared(labels: dict[Arm, Plane], masks: Masks | None, request: Request) -> Comparison:
+    """Compare the masks where they are known, or else the label images."""
+    from napari_graysam.comparison import compare_labels, compare_masks
+
+    if masks is None:
+        raw, preprocessed = (labels[arm] for arm in ARMS)
+        return compare_labels(raw, preprocessed, request.rules, request.tables)
+    height, width = labels["raw"].shape
+    return compare_masks(masks["raw"], masks["preprocessed"], (height, width), request.rules)

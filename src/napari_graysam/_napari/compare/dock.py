@@ -13,7 +13,6 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from napari_graysam._napari.compare import export
 from napari_graysam._napari.compare.compute import Answer, Failure, Outcome, Request, compare
 from napari_graysam._napari.compare.difference import DifferenceLayer
-from napari_graysam._napari.compare.docking import join_tabs
 from napari_graysam._napari.compare.face import Face
 from napari_graysam._napari.compare.grid import SideBySide
 from napari_graysam._napari.compare.link import Link
@@ -21,17 +20,25 @@ from napari_graysam._napari.compare.listeners import Listeners
 from napari_graysam._napari.compare.pairing import plane_of
 from napari_graysam._napari.compare.selection import Selection
 from napari_graysam._napari.compare.table import ObjectRow
+from napari_graysam._napari.docking import join_soon
 from napari_graysam._napari.lane import Lane
+from napari_graysam._napari.shown import result_of
 from napari_graysam.comparison import Arm
 from napari_graysam.errors import OutputError
 
 if TYPE_CHECKING:
     import napari.viewer
+    from napari.layers import Labels
+
+    from napari_graysam.pipeline import Segmentation
 
 _SETTLE = 250
 """Milliseconds without a change after which layers are compared again."""
 _LIST_EVENTS = ("inserted", "removed", "reordered", "renamed")
-_LAYER_EVENTS = ("data", "paint", "features", "scale", "translate", "rotate", "shear", "affine")
+_LAYER_EVENTS = (
+    *("data", "paint", "features"),
+    *("scale", "translate", "rotate", "shear", "affine", "units"),
+)
 
 
 class CompareDock(QWidget):
@@ -52,8 +59,7 @@ class CompareDock(QWidget):
         self._lane = Lane(self._receive, lambda: None)
         self._timer = QTimer(self, singleShot=True, interval=_SETTLE)
         self._timer.timeout.connect(self.refresh)
-        self._joining: QTimer | None = QTimer(self, singleShot=True, interval=0)
-        self._joining.timeout.connect(self._join)
+        self._joined = False
         self._listeners, self._watched = Listeners(), Listeners()
         self.face = face = Face(self, napari_viewer)
         self.selection = Selection(napari_viewer, face.choices, face.truth, self._on_choice)
@@ -134,6 +140,7 @@ class CompareDock(QWidget):
             read={arm: partial(plane_of, layer) for arm, layer in layers.items()},
             tables=(layers["raw"].features.copy(), layers["preprocessed"].features.copy()),
             rules=self.face.chosen_rules,
+            results=_results(layers),
             read_truth=None if truth is None else partial(plane_of, truth),
             previous=self._outcome,
         )
@@ -227,6 +234,8 @@ class CompareDock(QWidget):
 
     def _on_row(self, row: ObjectRow) -> None:
         self.link.show(row, zoom=True)
+        if self._outcome is not None:
+            self.face.show_row(row, self._outcome, self.selection.names)
 
     def _on_picked(self, arm: Arm, label: int) -> None:
         """Select what was clicked; the camera stays where it is."""
@@ -238,8 +247,9 @@ class CompareDock(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Compare what has changed out of sight."""
         super().showEvent(event)
-        if self._joining is not None:
-            self._joining.start()
+        if not self._joined:
+            self._joined = True
+            join_soon(self)
         if self._outdated:
             self.refresh()
 
@@ -258,9 +268,11 @@ class CompareDock(QWidget):
             self.side_by_side.restore()
             _let_go(self._listeners, self._watched, self.link)
 
-    def _join(self) -> None:
-        self._joining = None
-        join_tabs(self)
+
+def _results(layers: dict[Arm, Labels]) -> dict[Arm, Segmentation]:
+    """Return the results that layers show, of those that show one."""
+    found = {arm: result_of(layer) for arm, layer in layers.items()}
+    return {arm: result for arm, result in found.items() if result is not None}
 
 
 def _let_go(listeners: Listeners, watched: Listeners, link: Link, *_: object) -> None:

@@ -79,7 +79,8 @@ def write(
         if kind == "csv":
             text = comparison_csv(outcome.comparison)
         else:
-            extra: dict[str, Any] = {"layers": names}
+            compared = "label images" if outcome.masks is None else "masks"
+            extra: dict[str, Any] = {"layers": names, "compared": compared}
             text = comparison_json(outcome.comparison, outcome.scores, **extra)
         temporary.write_text(text, encoding="utf-8")
 

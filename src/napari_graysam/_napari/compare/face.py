@@ -25,7 +25,7 @@ from napari_graysam._napari.compare.counts import Counts
 from napari_graysam._napari.compare.export import KINDS
 from napari_graysam._napari.compare.plots import Plots
 from napari_graysam._napari.compare.scores import ScoreTable
-from napari_graysam._napari.compare.table import ObjectTable
+from napari_graysam._napari.compare.table import ObjectRow, ObjectTable
 from napari_graysam._napari.folds import Fold, Message
 from napari_graysam._napari.form import PartForm
 from napari_graysam.comparison import ARMS, Arm, Rules
@@ -39,6 +39,12 @@ _ROLES: dict[Arm, tuple[str, str]] = {
     "preprocessed": ("Second", "The layer to compare, such as the result with preprocessing"),
 }
 _NOTHING = "Select a row to go to the object; click an object to find its row."
+_MASKS = "Compared: whole masks, also where one covers another"
+_LABELS = "Compared: label images, so only what the layers show"
+_BASIS_TIP = (
+    "<qt>Whole masks are compared while both layers are results of the panel and have not been "
+    "edited since; otherwise the pixels of the layers are.</qt>"
+)
 
 
 class Face:
@@ -58,6 +64,8 @@ class Face:
         self.rules = PartForm(Rules())
         self.rules.margins = (4, 8, 0, 4)
         self.message = Message()
+        self.basis = QLabel(wordWrap=True, toolTip=_BASIS_TIP)
+        self.basis.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.counts = Counts()
         self.table = ObjectTable()
         self.plots = Plots(viewer)
@@ -83,6 +91,7 @@ class Face:
         layout.addLayout(self._form())
         layout.addWidget(Fold("When objects are the same", self.rules.native))
         layout.addWidget(self.message)
+        layout.addWidget(self.basis)
         layout.addWidget(self.counts)
         layout.addWidget(self._tabs(), 1)
         layout.addLayout(self._buttons())
@@ -138,6 +147,7 @@ class Face:
         self.table.show_comparison(outcome.comparison, names)
         self.plots.show_comparison(outcome.comparison, names)
         self.scores.show_scores(outcome.scores, names)
+        self.basis.setText(_LABELS if outcome.masks is None else _MASKS)
         self._enable(True)
         self.show_status(outcome, names)
 
@@ -149,12 +159,27 @@ class Face:
             f"{names['preprocessed']}: {totals['preprocessed']:,}. {_NOTHING}"
         )
 
+    def show_row(self, row: ObjectRow, outcome: Outcome, names: Mapping[Arm, str]) -> None:
+        """Say where the selected object, or the one it goes with, is out of sight."""
+        both = {row.arm: (row.label,), ARMS[1 - ARMS.index(row.arm)]: row.partners[:1]}
+        hidden = [
+            f"{names[arm]} {label}"
+            for arm in ARMS
+            for label in both[arm]
+            if outcome.hides(arm, label)
+        ]
+        if hidden:
+            self.say_status(f"Other objects cover {' and '.join(hidden)}: it is not to be seen.")
+        else:
+            self.show_status(outcome, names)
+
     def clear(self, names: Mapping[Arm, str]) -> None:
         """Show that there is no comparison."""
         self.counts.show_counts({})
         self.table.show_comparison(None, names)
         self.plots.show_comparison(None, names)
         self.scores.show_scores(None, names)
+        self.basis.clear()
         self._enable(False)
         self.say_status("")
 

@@ -12,6 +12,7 @@ import numpy as np
 from napari_graysam._napari.compare.compute import Outcome
 from napari_graysam._napari.compare.pairing import plane_axes
 from napari_graysam._napari.compare.table import ObjectRow
+from napari_graysam._napari.units import factors
 from napari_graysam.comparison import ARMS, CODES, Arm, event_box
 
 if TYPE_CHECKING:
@@ -120,11 +121,12 @@ class Link:
         spare = [max(0, _SMALLEST - length) / 2 for length in (y1 - y0, x1 - x0)]
         rows = y0 - 0.5 - spare[0], y1 - 0.5 + spare[0]
         columns = x0 - 0.5 - spare[1], x1 - 0.5 + spare[1]
+        into_world = factors(layer.units, viewer.layers.units)
         world = []
         for row, column in product(rows, columns):
             point = np.zeros(layer.ndim)
             point[list(axes)] = row, column
-            world.append(layer.data_to_world(point))
+            world.append(np.asarray(layer.data_to_world(point)) * into_world)
         low, high = np.min(world, axis=0), np.max(world, axis=0)
         middle = np.zeros(viewer.dims.ndim)
         size = np.zeros(viewer.dims.ndim)
@@ -173,7 +175,9 @@ class Link:
         layer = self._layers["raw"]
         axes = plane_axes(layer)
         assert axes is not None
-        pixel = np.rint(np.asarray(layer.world_to_data(position)))[list(axes)].astype(int)
+        place = np.asarray(position, float)[-layer.ndim :]
+        place = place / factors(layer.units, self._viewer.layers.units)[-len(place) :]
+        pixel = np.rint(np.asarray(layer.world_to_data(place)))[list(axes)].astype(int)
         shape = outcome.comparison.difference.shape
         if (pixel < 0).any() or (pixel >= shape).any():
             return

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam._napari.units import factors, unit_text
 from napari_graysam.comparison import ARMS, Arm
 
 if TYPE_CHECKING:
+    import pint
     from napari.layers import Image, Labels, Layer
 
 OURS = "napari-graysam"
@@ -42,13 +44,15 @@ def base_name(layer: Layer) -> str:
 
 
 def labels_layers(layers: Iterable[Layer]) -> list[Labels]:
-    """Return the Labels layers that can be compared: all but differences."""
+    """Return the Labels layers that can be compared: all but differences and candidates."""
     from napari.layers import Labels
 
     return [
         layer
         for layer in layers
-        if isinstance(layer, Labels) and about(layer).get("kind") != "difference"
+        if isinstance(layer, Labels)
+        and about(layer).get("kind") != "difference"
+        and not about(layer).get("candidate")
     ]
 
 
@@ -166,12 +170,18 @@ def _mismatch(first: Labels, other: Labels) -> str:
             f"{one} has {sizes[0]} pixels (height × width), {{other}} has {sizes[1]}. Choose "
             "Labels layers of the same image, uncropped and unscaled."
         )
-    if not _aligned(first, other):
+    if _aligned(first, other):
+        return ""
+    numbers = _numbers(first), _numbers(other)
+    if numbers[0] == numbers[1]:
         return (
-            f"{one} has scale {_numbers(first)}, {{other}} has {_numbers(other)}: they do not lie "
-            "on each other. Give both layers the same scale and position, or choose others."
+            f"{one} and {{other}} have another rotation, shear or affine transform: they do not "
+            "lie on each other. Give both layers the same, or choose others."
         )
-    return ""
+    return (
+        f"{one} has scale {numbers[0]}, {{other}} has {numbers[1]}: they do not lie on each "
+        "other. Give both layers the same scale, units and position, or choose others."
+    )
 
 
 def _plane_shape(layer: Layer) -> tuple[int, int]:
@@ -186,25 +196,30 @@ def _numbers(layer: Layer) -> str:
     assert axes is not None
     scale = " × ".join(f"{layer.scale[axis]:g}" for axis in axes)
     translate = [layer.translate[axis] for axis in axes]
-    return scale + (f" at ({translate[0]:g}, {translate[1]:g})" if any(translate) else "")
+    place = f" at ({translate[0]:g}, {translate[1]:g})" if any(translate) else ""
+    return f"{scale} {unit_text([layer.units[axis] for axis in axes])}{place}"
 
 
-def _corners(layer: Layer) -> NDArray[np.float64]:
-    """Place a layer's corner pixels in the world, along the axes of its plane."""
+def _corners(layer: Layer, units: Sequence[pint.Unit]) -> NDArray[np.float64]:
+    """Place a layer's corner pixels along the axes of its plane, in the given units."""
     axes, shape = plane_axes(layer), shape_of(layer)
     assert axes is not None
+    scale = factors([layer.units[axis] for axis in axes], units)
     corners = []
     for row in (0, shape[axes[0]]):
         for column in (0, shape[axes[1]]):
             point = np.zeros(len(shape))
             point[list(axes)] = row, column
-            corners.append(np.asarray(layer.data_to_world(point))[list(axes)])
+            corners.append(np.asarray(layer.data_to_world(point))[list(axes)] * scale)
     return np.array(corners, dtype=np.float64)
 
 
 def _aligned(first: Labels, other: Labels) -> bool:
     """Whether the corners of two layers meet, to a small part of a pixel."""
-    one, two = _corners(first), _corners(other)
+    axes = plane_axes(first)
+    assert axes is not None
+    units = [first.units[axis] for axis in axes]
+    one, two = _corners(first, units), _corners(other, units)
     height, width = _plane_shape(first)
     pixel = np.linalg.norm(one[3] - one[0]) / np.hypot(height, width)
     return bool(np.abs(one - two).max() <= _ALIGNED * max(pixel, np.finfo(float).tiny))

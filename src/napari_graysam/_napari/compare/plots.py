@@ -18,8 +18,10 @@ _ARM_COLORS: dict[str, dict[Arm, str]] = {
     "dark": {"raw": "#E69F00", "preprocessed": "#56B4E9"},
     "light": {"raw": "#B26B00", "preprocessed": "#0072B2"},
 }
-_HEIGHT = 400
+_HEIGHT = 380
 """Least height of the three plots in pixels of the screen."""
+_RATIOS = (3, 3, 4)
+"""Of their heights: the last one has names along both axes."""
 
 
 class Plots(QWidget):
@@ -63,7 +65,7 @@ class Plots(QWidget):
 
         self.canvas = FigureCanvasQTAgg(Figure(layout="constrained"))
         self.canvas.setMinimumHeight(_HEIGHT)
-        self.canvas.figure.subplots(3, 1)
+        self.canvas.figure.subplots(3, 1, height_ratios=_RATIOS)
         self.layout().addWidget(Column(self.canvas))
 
     def _draw(self) -> None:

@@ -15,6 +15,12 @@ _HINT = (
 )
 
 
+def _signed(difference: float, number: str) -> str:
+    """Write a difference with its sign; none where it is zero as written."""
+    text = f"{difference:+{number}}"
+    return text.replace("-", "−") if any(digit in text for digit in "123456789") else text[1:]
+
+
 class ScoreTable(QWidget):
     """Average precision, F1, panoptic quality and matched IoU of both layers."""
 
@@ -50,7 +56,7 @@ class ScoreTable(QWidget):
         for row, (measure, raw, preprocessed, difference) in enumerate(rows.to_numpy().tolist()):
             number = ",.0f" if measure.endswith("objects") else ".3f"
             texts = [measure, f"{raw:{number}}", f"{preprocessed:{number}}"]
-            texts.append(f"{difference:+{number}}")
+            texts.append(_signed(difference, number))
             for column, text in enumerate(texts):
                 item = QTableWidgetItem(text)
                 if column:

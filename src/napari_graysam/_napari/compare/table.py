@@ -22,7 +22,7 @@ _LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
 
 
 def _number(pattern: str) -> Callable[[Any], str]:
-    return lambda value: "" if np.isnan(value) else pattern.format(value)
+    return lambda value: "" if np.isnan(value) else pattern.format(value).replace("-", "−")
 
 
 class _Column(NamedTuple):

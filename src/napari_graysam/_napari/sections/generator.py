@@ -8,9 +8,11 @@ from magicgui.widgets import CheckBox, ComboBox, Container, Label, PushButton
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QSizePolicy
 
+from napari_graysam._napari.controls import align_label, more
 from napari_graysam._napari.fields import OptionalField, guard_wheel
-from napari_graysam._napari.form import RecipeForm, align_label, more, tooltip
+from napari_graysam._napari.form import RecipeForm
 from napari_graysam._napari.point_grid import PointGrid, grid_from_layer
+from napari_graysam._napari.wording import tooltip
 from napari_graysam.errors import GraysamError
 from napari_graysam.recipe import GeneratorOptions
 

@@ -9,7 +9,8 @@ from magicgui.widgets import ComboBox, Container, Label
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_graysam._napari.fields import NumberField, OptionalField, TextField, guard_wheel
-from napari_graysam._napari.form import KindField, RecipeForm, align_label
+from napari_graysam._napari.controls import align_label
+from napari_graysam._napari.form import KindField, RecipeForm
 from napari_graysam._napari.preview import is_preview
 from napari_graysam._napari.source import read_source
 from napari_graysam.axes import resolve, sample, strides

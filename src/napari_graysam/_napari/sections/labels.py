@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import Container, Label, PushButton
 from qtpy.QtWidgets import QSizePolicy
 
-from napari_graysam._napari.form import RecipeForm, align_label, more, tooltip
+from napari_graysam._napari.controls import align_label, more
+from napari_graysam._napari.form import RecipeForm
+from napari_graysam._napari.wording import tooltip
 from napari_graysam.recipe import LabelOptions
 
 if TYPE_CHECKING:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import ComboBox, Container, FileEdit
 from qtpy.QtCore import QEvent, QObject
 
+from napari_graysam._napari.controls import align_label
 from napari_graysam._napari.download import Download, megabytes, say, wrapped
 from napari_graysam._napari.fields import guard_wheel
-from napari_graysam._napari.form import RecipeForm, align_label, tooltip
+from napari_graysam._napari.form import RecipeForm
+from napari_graysam._napari.wording import tooltip
 from napari_graysam.model.catalog import BUNDLED, CATALOG, bundled_path, find_entry
 from napari_graysam.model.weights import locate
 from napari_graysam.recipe import GeneratorOptions, ModelOptions, Recipe

@@ -9,8 +9,9 @@ from magicgui.widgets import ComboBox, Container, Label, PushButton
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QSizePolicy
 
+from napari_graysam._napari.controls import align_label
 from napari_graysam._napari.fields import guard_wheel
-from napari_graysam._napari.form import PartForm, align_label
+from napari_graysam._napari.form import PartForm
 from napari_graysam._napari.settings import default_recipe, read_preferences
 from napari_graysam._napari.snippets import command_line, python_code
 from napari_graysam.errors import GraysamError
