@@ -18,6 +18,8 @@ _MPS_POINTS = 16
 _CUDA_POINTS = 64
 # What the decoder allocates for a point at a frame of 1024 pixels in float32, at its peak.
 _BYTES_A_POINT = 64 * 2**20
+# The largest block whose release makes glibc keep the memory of later ones of up to that size.
+_KEPT_BLOCK = 32 * 2**20 - 2**16
 # SAM 2 limits the logits that it is given back as a mask prompt.
 _PROMPT_LIMIT = 32.0
 
@@ -78,6 +80,17 @@ def batch_size(model: LoadedModel) -> int:
     return max(1, min(_CUDA_POINTS, int(free / 2 / (_BYTES_A_POINT * frames))))
 
 
+def keep_freed_memory() -> None:
+    """Let the C library reuse freed blocks of megabytes instead of mapping new ones.
+
+    A decoder frees and asks for such blocks thousands of times an image, and fresh pages cost
+    a third of the bundled model's time on Linux. glibc raises its limits for this by itself
+    once a large block was freed (``M_MMAP_THRESHOLD`` in ``mallopt(3)``); elsewhere nothing
+    happens.
+    """
+    torch.empty(_KEPT_BLOCK, dtype=torch.uint8)
+
+
 class Decoder:
     """Asks a model which masks lie at some points of one crop.
 
@@ -101,6 +114,8 @@ class Decoder:
         self.multimask = multimask
         self.use_m2m = use_m2m
         self.image: ImageSide | None = None
+        if model.device.type == "cpu":
+            keep_freed_memory()
         if multimask and not use_m2m and understood(model.model.sam_mask_decoder):
             with torch.no_grad(), autocast(model):
                 _, dense = self._prompts(torch.zeros((1, 2), device=model.device))
