@@ -1,5 +1,6 @@
 """The dock that compares two Labels layers."""
 
+import gc
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -502,13 +503,14 @@ def test_covered_masks_of_results_count(nested, tmp_path):
 
 def test_an_edited_or_forgotten_result_is_compared_as_the_layer_shows_it(nested, qtbot):
     dock, layers, results = nested
-    layers["raw"].paint((30, 50), 7)
+    layers["preprocessed"].paint((30, 50), 7)
     qtbot.waitUntil(lambda: "label images" in dock.face.basis.text(), timeout=10000)
-    assert counted(dock) == {"kept": 1, "lost": 1}
-    layers["raw"].undo()
+    assert counted(dock) == {"kept": 1, "gained": 1}
+    layers["preprocessed"].undo()
     qtbot.waitUntil(lambda: "whole masks" in dock.face.basis.text(), timeout=10000)
     assert counted(dock) == {"kept": 2, "lost": 1}
     results.clear()
+    gc.collect()
     dock.refresh()
     qtbot.waitUntil(lambda: "label images" in dock.face.basis.text(), timeout=10000)
     assert counted(dock) == {"kept": 1}

@@ -232,3 +232,17 @@ def test_a_layer_removed_meanwhile_does_no_harm(viewer, open_dock, qtbot):
     viewer.layers.clear()
     wait(qtbot, dock)
     assert [layer.name for layer in viewer.layers] == ["cells [Gaussian]"]
+
+
+def test_the_dock_is_a_tab_beside_the_plugins_others(make_napari_viewer_proxy, monkeypatch, qtbot):
+    viewer = make_napari_viewer_proxy(show=True)
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
+    viewer.window.add_plugin_dock_widget(PLUGIN, "Compare masks")
+    filters.clahe()
+    dock = viewer.window.dock_widgets[filters.DOCK].native.parentWidget()
+
+    def tabs():
+        return [other.objectName() for other in dock.parentWidget().tabifiedDockWidgets(dock)]
+
+    qtbot.waitUntil(lambda: any("Compare masks" in name for name in tabs()), timeout=5000)
+    qtbot.waitUntil(dock.isVisible, timeout=5000)

@@ -86,11 +86,10 @@ def _sentence(least: Floors, points: int | None, *, again: bool) -> str:
     """Say what is missing, why, and what to do."""
     text = (
         f"Masks below predicted IoU {least.predicted_iou:.2f} or stability "
-        f"{least.stability:.2f} were not stored, since those of so many points could need more "
-        f"than {LARGEST_STORE / 2**30:g} GiB; none can be kept by itself. "
+        f"{least.stability:.2f} were not stored: with so many points they could fill more than "
+        f"{LARGEST_STORE / 2**30:g} GiB. So none can be kept by itself. "
     )
     if again:
         return f"{text}Run again: with the recipe as it is now, all are stored."
-    if points is None:
-        return f"{text}Loosen a threshold, or use fewer points or crops and run again."
-    return f"{text}Loosen a threshold, or use at most {points} points per side and run again."
+    fewer = "fewer points or crops" if points is None else f"at most {points} points per side"
+    return f"{text}Loosen a threshold, or run again with {fewer}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,17 @@ from napari_graysam.select.masks import Mask
 if TYPE_CHECKING:
     import pandas as pd
 
-    from napari_graysam.pipeline import Segmentation
-
     Tables = tuple[pd.DataFrame | None, pd.DataFrame | None]
 
 Plane = NDArray[np.integer]
 Masks = dict[Arm, tuple[Mask, ...]]
+
+
+class Written(NamedTuple):
+    """A result's labels and masks; its candidates, which are large, are not held on to."""
+
+    labels: Plane
+    masks: tuple[Mask, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +44,7 @@ class Request:
     rules
         The thresholds.
     results
-        The result that each arm's layer shows, as far as it is known.
+        What the panel has written into each arm's layer, as far as it is known.
     read_truth
         Reads the ground truth, if there is one.
     previous
@@ -50,7 +55,7 @@ class Request:
     read: dict[Arm, Callable[[], Plane]]
     tables: Tables
     rules: Rules
-    results: Mapping[Arm, Segmentation] = field(default_factory=dict)
+    results: Mapping[Arm, Written] = field(default_factory=dict)
     read_truth: Callable[[], Plane] | None = None
     previous: Outcome | None = None
 
@@ -143,7 +148,7 @@ def compare(request: Request) -> Generator[Answer, None, None]:
     yield Answer(request.number, outcome)
 
 
-def _masks(results: Mapping[Arm, Segmentation], labels: dict[Arm, Plane]) -> Masks | None:
+def _masks(results: Mapping[Arm, Written], labels: dict[Arm, Plane]) -> Masks | None:
     """Return the masks of both layers; None unless both still show what the results hold."""
     if not all(arm in results and _same(labels[arm], results[arm].labels) for arm in ARMS):
         return None

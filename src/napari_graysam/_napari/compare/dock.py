@@ -11,7 +11,14 @@ from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_graysam._napari.compare import export
-from napari_graysam._napari.compare.compute import Answer, Failure, Outcome, Request, compare
+from napari_graysam._napari.compare.compute import (
+    Answer,
+    Failure,
+    Outcome,
+    Request,
+    Written,
+    compare,
+)
 from napari_graysam._napari.compare.difference import DifferenceLayer
 from napari_graysam._napari.compare.face import Face
 from napari_graysam._napari.compare.grid import SideBySide
@@ -29,8 +36,6 @@ from napari_graysam.errors import OutputError
 if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Labels
-
-    from napari_graysam.pipeline import Segmentation
 
 _SETTLE = 250
 """Milliseconds without a change after which layers are compared again."""
@@ -140,7 +145,7 @@ class CompareDock(QWidget):
             read={arm: partial(plane_of, layer) for arm, layer in layers.items()},
             tables=(layers["raw"].features.copy(), layers["preprocessed"].features.copy()),
             rules=self.face.chosen_rules,
-            results=_results(layers),
+            results=_written(layers),
             read_truth=None if truth is None else partial(plane_of, truth),
             previous=self._outcome,
         )
@@ -269,10 +274,10 @@ class CompareDock(QWidget):
             _let_go(self._listeners, self._watched, self.link)
 
 
-def _results(layers: dict[Arm, Labels]) -> dict[Arm, Segmentation]:
-    """Return the results that layers show, of those that show one."""
+def _written(layers: dict[Arm, Labels]) -> dict[Arm, Written]:
+    """Return what the panel has written into layers, of those whose results are still there."""
     found = {arm: result_of(layer) for arm, layer in layers.items()}
-    return {arm: result for arm, result in found.items() if result is not None}
+    return {arm: Written(one.labels, one.masks) for arm, one in found.items() if one is not None}
 
 
 def _let_go(listeners: Listeners, watched: Listeners, link: Link, *_: object) -> None:
