@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -398,6 +399,23 @@ def test_plots_count_every_object_and_every_pair(scored):
     points = np.concatenate([points.get_offsets() for points in scores.collections])
     assert points.tolist() == [[0.4, 0.6]]
     assert {label.get_color() for label in areas.get_xticklabels()} == {"#ff0000"}
+
+
+@pytest.mark.parametrize("sides", [(4, 14), (4, 40), (2, 250)])
+def test_areas_of_any_range_have_ticks_apart_from_each_other(sides):
+    image = np.zeros((300, 600), int)
+    image[: sides[0], : sides[0]], image[:, 300:][: sides[1], : sides[1]] = 1, 2
+    figure = Figure(figsize=(3.4, 1.3), layout="constrained")
+    axis = figure.subplots()
+    draw_areas(axis, compare_labels(image, image), Look())
+    figure.draw_without_rendering()
+    low, high = axis.get_xlim()
+    ticks = [*axis.xaxis.get_major_ticks(), *axis.xaxis.get_minor_ticks()]
+    shown = [one.label1 for one in ticks if low <= one.get_loc() <= high and one.label1.get_text()]
+    boxes = sorted(one.get_window_extent().extents[[0, 2]].tolist() for one in shown)
+    assert len(boxes) >= 2
+    assert all(one[1] < other[0] for one, other in pairwise(boxes))
+    assert all(float(one.get_text()).is_integer() for one in axis.get_yticklabels())
 
 
 def test_plots_of_nothing_say_so():
