@@ -15,7 +15,7 @@ from synthetic import blobs
 from napari_graysam.errors import ProposalsError
 from napari_graysam.part import run
 from napari_graysam.propose import Proposals, rescore
-from napari_graysam.propose.statistics import enlarge
+from napari_graysam.propose.cells import enlarge
 from napari_graysam.recipe import GeneratorOptions, KeptMask, LabelOptions
 from napari_graysam.select import paint, select
 from napari_graysam.select.cutting import Cutter

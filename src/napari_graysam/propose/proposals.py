@@ -8,7 +8,6 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +16,8 @@ import numpy.typing as npt
 import torch
 
 from napari_graysam.errors import OutputError, ProposalsError
-from napari_graysam.propose.statistics import enlarge, measure
+from napari_graysam.propose.cells import cut
+from napari_graysam.propose.statistics import measure
 from napari_graysam.recipe import GeneratorOptions
 
 # What numpy and json raise on files that are cut off or of another kind.
@@ -107,17 +107,13 @@ class Proposals:
     ) -> Iterator[npt.NDArray[np.bool_]]:
         """Yield masks' pixels inside their boxes, bool (y1 - y0 + 1, x1 - x0 + 1)."""
         group = self.record["masks_together"]
-        waiting = list(indices)
-        while waiting:
-            of_one_crop = next(groupby(waiting[:group], key=self.crop.__getitem__))[1]
-            some = list(of_one_crop)
-            waiting = waiting[len(some) :]
-            x0, y0, x1, y1 = self.crop_box[some[0]].tolist()
-            logits = torch.tensor(self.logits[some], device=self.device)
-            inside = enlarge(logits, (y1 - y0, x1 - x0), group) > mask_threshold
-            for index, mask in zip(some, inside, strict=True):
-                left, top, right, bottom = (self.box[index] - [x0, y0, x0, y0]).tolist()
-                yield mask[top : bottom + 1, left : right + 1].cpu().numpy().copy()
+        for index in indices:
+            x0, y0, x1, y1 = self.crop_box[index].tolist()
+            left, top, right, bottom = (self.box[index] - [x0, y0, x0, y0]).tolist()
+            logits = torch.tensor(self.logits[[index]], device=self.device)
+            box = (left, top, right + 1, bottom + 1)
+            inside = cut(logits, (y1 - y0, x1 - x0), group, mask_threshold, box)
+            yield inside.cpu().numpy()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to an ``.npz`` file, whole or not at all.
@@ -228,13 +224,13 @@ def rescore(proposals: Proposals, generator: GeneratorOptions) -> Proposals:
     scores = np.empty_like(proposals.stability)
     area = np.empty_like(proposals.area)
     box = np.empty_like(proposals.box)
-    cut, group = generator.mask_threshold, proposals.record["masks_together"]
+    threshold, group = generator.mask_threshold, proposals.record["masks_together"]
     offset = generator.stability_score_offset
     for some in _few(proposals.crop):
         x0, y0, x1, y1 = proposals.crop_box[some][0].tolist()
         size = (y1 - y0, x1 - x0)
         logits = torch.tensor(proposals.logits[some], device=proposals.device)
-        found = measure(logits, size, group=group, mask_threshold=cut, offset=offset)
+        found = measure(logits, size, group=group, mask_threshold=threshold, offset=offset)
         scores[some], area[some] = found.stability, found.area
         box[some] = found.box + np.array([x0, y0, x0, y0], np.int32)
     record = {**proposals.record, "generator": {**made_with, **changed}}

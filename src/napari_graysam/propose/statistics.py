@@ -1,7 +1,8 @@
 """Stability, area and box of masks at full resolution, from their low-resolution logits.
 
 Definitions of the automatic mask generator of "Segment Anything" (Kirillov et al. 2023).
-Logits are enlarged a few at a time, so that no array of all masks ever exists.
+No array of all masks ever exists: only the cells at a mask's outline are enlarged, or where
+that cannot be done to the bit, the logits of a few masks at a time.
 """
 
 from __future__ import annotations
@@ -13,37 +14,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from napari_graysam.propose.cells import Cells, Enlargement, enlarge, enlargement_of
 
 # Enlarged logits held at once: fits a processor's cache, keeps a GPU busy.
 _CPU_BYTES = 8 * 2**20
 _GPU_BYTES = 512 * 2**20
-
-
-def enlarge(logits: Tensor, size: tuple[int, int], group: int) -> Tensor:
-    """Enlarge logits bilinearly to an image.
-
-    Parameters
-    ----------
-    logits
-        (N, h, w).
-    size
-        ``(H, W)`` in pixels.
-    group
-        How many go through as the channels of one image: the last bit of torch's result on a
-        single CPU thread depends on it, but not on which they are.
-
-    Returns
-    -------
-    float32 (N, H, W), the values of ``SAM2Transforms.postprocess_masks`` where ``group`` is
-    the number of masks that the decoder gave for a prompt.
-    """
-    count = len(logits)
-    missing = -count % group
-    filled = torch.cat([logits, logits[:1].expand(missing, -1, -1)]) if missing else logits
-    groups = filled.float().reshape(-1, group, *logits.shape[1:])
-    images = functional.interpolate(groups, size, mode="bilinear", align_corners=False)
-    return images.flatten(0, 1)[:count]
+# Low-resolution logits whose cells are looked at together.
+_CELLS = 2**18
+# Pixels a cell from which on cells are faster than pixels.
+_WORTHWHILE = 4
+# A pixel of an outline costs as much as so many of a whole image, its cell as so many of them.
+_SLOWER, _CELL = 3, 20
 
 
 def _enlarged(logits: Tensor, size: tuple[int, int], group: int) -> Iterator[Tensor]:
@@ -105,14 +87,95 @@ def measure(
     floor
         Only masks that reach this stability are measured further.
     """
-    parts = [
-        _measure(some, mask_threshold, offset, floor) for some in _enlarged(logits, size, group)
-    ]
+    cuts = mask_threshold, offset, floor
+    coarse = size[0] * size[1] >= _WORTHWHILE * logits.shape[1] * logits.shape[2]
+    enlargement = enlargement_of(logits, size, group) if coarse and len(logits) else None
+    parts = []
+    for some in _few(logits, group):
+        cells = _outlined(some, size, enlargement, mask_threshold, offset)
+        if cells is not None:
+            parts.append(_measure_cells(cells, *cuts))
+        else:
+            parts.extend(_measure(whole, *cuts) for whole in _enlarged(some, size, group))
     kept = torch.cat([part[0] for part in parts] or [torch.zeros(0, dtype=torch.bool)])
     stable = torch.cat([part[1] for part in parts] or [torch.zeros(0)])
     area = torch.cat([part[2] for part in parts] or [torch.zeros(0, dtype=torch.int64)])
     box = torch.cat([part[3] for part in parts] or [torch.zeros((0, 4), dtype=torch.int32)])
     return Measured(kept.cpu().numpy(), stable.cpu().numpy(), area.cpu().numpy(), box.cpu().numpy())
+
+
+def _few(logits: Tensor, group: int) -> tuple[Tensor, ...]:
+    """Split logits into those of a few masks; a GPU takes all."""
+    count = group * max(1, _CELLS // max(1, group * logits.shape[1] * logits.shape[2]))
+    if logits.device.type != "cpu":
+        count = max(1, len(logits))
+    return torch.split(logits.float(), count) if len(logits) else ()
+
+
+def _outlined(
+    logits: Tensor,
+    size: tuple[int, int],
+    enlargement: Enlargement | None,
+    mask_threshold: float,
+    offset: float,
+) -> Cells | None:
+    """Divide masks into cells; None where the outlines are so long that pixels are faster."""
+    if enlargement is None:
+        return None
+    cells = Cells(logits, enlargement, mask_threshold - offset)
+    pixels = enlargement.down.near.shape[0] * enlargement.across.near.shape[0]
+    outlines = sum(
+        int(torch.count_nonzero(cells.split(mask_threshold + sign * offset)[1])) for sign in (-1, 1)
+    )
+    shortest = outlines * (pixels + _CELL) * _SLOWER
+    return cells if shortest < len(logits) * size[0] * size[1] else None
+
+
+def _measure_cells(
+    cells: Cells, mask_threshold: float, offset: float, floor: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Do as `_measure`, enlarging only outlines."""
+    intersections = _count_cells(cells, mask_threshold + offset)
+    unions = _count_cells(cells, mask_threshold - offset)
+    stable = torch.where(unions > 0, intersections / unions, 0.0)
+    kept = stable >= floor
+    return kept, stable[kept], *_area_and_box(cells[kept], mask_threshold)
+
+
+def _count_cells(cells: Cells, threshold: float) -> Tensor:
+    """Count the pixels above a threshold."""
+    above, outline = cells.split(threshold)
+    count = _pixels(above, cells.enlargement)
+    for mask, _, _, inside in cells.outline(outline, threshold):
+        count.index_add_(0, mask, inside.view(torch.uint8).sum((0, 1)))
+    return count
+
+
+def _pixels(above: Tensor, enlargement: Enlargement) -> Tensor:
+    """Count the pixels of whole cells; the sums are exact in these types."""
+    rows = above.float() @ enlargement.across.size.float()
+    return (rows.double() @ enlargement.down.size.double()).long()
+
+
+def _area_and_box(cells: Cells, threshold: float) -> tuple[Tensor, Tensor]:
+    """Return the area and inclusive box of the pixels above a threshold."""
+    down, across, _ = cells.enlargement
+    above, outline = cells.split(threshold)
+    area = _pixels(above, cells.enlargement)
+    rows, columns = above.any(2)[:, down.cell], above.any(1)[:, across.cell]
+    for mask, y, x, inside in cells.outline(outline, threshold):
+        area.index_add_(0, mask, inside.view(torch.uint8).sum((0, 1)))
+        for line, axis, cell, reached in (
+            (rows, down, y, inside.any(1)),
+            (columns, across, x, inside.any(0)),
+        ):
+            place, which = torch.nonzero(reached, as_tuple=True)
+            line[mask[which], axis.start[cell[which]] + place] = True
+    left, right = _ends(columns)
+    top, bottom = _ends(rows)
+    box = torch.stack([left, top, right, bottom], dim=1)
+    box[area > 0] += torch.tensor([*cells.corner, *cells.corner])
+    return area, box.to(torch.int32)
 
 
 def _measure(

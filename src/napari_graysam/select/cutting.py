@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from napari_graysam.propose import Proposals
-from napari_graysam.propose.statistics import enlarge
+from napari_graysam.propose.cells import enlarge
 
 Bits = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]

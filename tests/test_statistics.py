@@ -1,0 +1,139 @@
+"""Masks measured and cut cell by cell are those of the whole enlargement, to the pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+
+from napari_graysam.propose import cells
+from napari_graysam.propose.cells import Cells, cut, enlarge, enlargement_of
+from napari_graysam.propose.statistics import measure
+
+# Some that are wider than high, odd, hardly larger than the logits, and smaller.
+SIZES = [(256, 256), (97, 141), (300, 111), (128, 700), (33, 40), (20, 31)]
+SIDE = 32
+
+
+@pytest.fixture(params=[1, 2], autouse=True)
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Torch rounds in another way on one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+def logits(kind: str) -> Tensor:
+    """Make low-resolution logits: outlines of different length, plateaus at the thresholds."""
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    discs = [
+        radius - np.hypot(y - cy, x - cx)
+        for cy, cx, radius in [(9.3, 20.1, 4.2), (16, 16, 30), (0, 31, 6), (15, 3, 0.4), (5, 5, -9)]
+    ]
+    smooth = [gaussian_filter(rng.normal(size=(SIDE, SIDE)), 3) * 20 for _ in range(4)]
+    noise = list(rng.normal(size=(4, SIDE, SIDE)))
+    found = {
+        "discs": discs,
+        "smooth": smooth,
+        "noise": noise,
+        "steps": [np.round(one) for one in [*discs, *smooth]],
+        "flat": [np.zeros((SIDE, SIDE)), np.ones((SIDE, SIDE)), np.full((SIDE, SIDE), -1.0)],
+    }[kind]
+    return torch.tensor(np.array(found), dtype=torch.float32)
+
+
+def expected(low: Tensor, size: tuple[int, int], group: int, threshold: float) -> np.ndarray:
+    return (enlarge(low, size, group) > threshold).numpy()
+
+
+def box_of(mask: np.ndarray) -> list[int]:
+    if not mask.any():
+        return [0, 0, 0, 0]
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return [int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])]
+
+
+@pytest.mark.parametrize("group", [1, 3])
+@pytest.mark.parametrize("kind", ["discs", "smooth", "noise", "steps", "flat"])
+@pytest.mark.parametrize("size", SIZES)
+def test_measures_are_those_of_the_enlarged_logits(
+    size: tuple[int, int], kind: str, group: int
+) -> None:
+    low = logits(kind)
+    for threshold, offset in ((0.0, 1.0), (0.5, 0.25), (-1.0, 0.0)):
+        found = measure(low, size, group=group, mask_threshold=threshold, offset=offset)
+        masks = expected(low, size, group, threshold)
+        inside = expected(low, size, group, threshold + offset).sum((1, 2))
+        around = expected(low, size, group, threshold - offset).sum((1, 2))
+        assert found.kept.all()
+        np.testing.assert_array_equal(found.area, masks.sum((1, 2)))
+        np.testing.assert_array_equal(found.box, [box_of(mask) for mask in masks])
+        ratio = np.where(around > 0, np.float32(inside) / np.maximum(around, 1), 0)
+        np.testing.assert_array_equal(found.stability, ratio.astype(np.float32))
+
+
+@pytest.mark.parametrize("kind", ["discs", "smooth", "noise", "steps", "flat"])
+@pytest.mark.parametrize("size", SIZES)
+def test_pixels_are_those_of_the_enlarged_logits(size: tuple[int, int], kind: str) -> None:
+    height, width = size
+    boxes = [(0, 0, width, height), (3, 5, width - 2, height - 4)]
+    for low in logits(kind).split(1):
+        whole = expected(low, size, 3, 0.0)[0]
+        for x0, y0, x1, y1 in boxes:
+            np.testing.assert_array_equal(
+                cut(low, size, 3, 0.0, (x0, y0, x1, y1)).numpy(), whole[y0:y1, x0:x1]
+            )
+
+
+def test_a_floor_leaves_out_what_is_not_stable() -> None:
+    low, size = logits("smooth"), (128, 128)
+    everything = measure(low, size, group=3, mask_threshold=0.0, offset=1.0)
+    floor = float(np.sort(everything.stability)[2])
+    found = measure(low, size, group=3, mask_threshold=0.0, offset=1.0, floor=floor)
+    assert found.kept.sum() == 2
+    np.testing.assert_array_equal(found.kept, everything.stability >= np.float32(floor))
+    np.testing.assert_array_equal(found.area, everything.area[found.kept])
+    np.testing.assert_array_equal(found.box, everything.box[found.kept])
+
+
+def test_only_outlines_are_enlarged() -> None:
+    low, size = logits("discs")[:1], (1024, 1024)
+    enlargement = enlargement_of(low, size, 1)
+    assert enlargement is not None
+    parts = Cells(low, enlargement, 0.0)
+    above, outline = parts.split(0.0)
+    # A disc of radius 4.2: some 55 logits large, 26 around, in a part of the image.
+    assert above.shape[1] * above.shape[2] < SIDE**2 / 4
+    assert 30 < above.sum() < 55
+    assert 26 < outline.sum() < 50
+    assert not (above & outline).any()
+
+
+def test_where_torch_computes_in_an_unknown_way_it_enlarges(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size = (97, 141)
+    low = logits("discs")
+    known = measure(low, size, group=3, mask_threshold=0.0, offset=1.0)
+    monkeypatch.setattr(cells, "_is_so", lambda *_: False)
+    cells._enlargement.cache_clear()
+    try:
+        assert enlargement_of(low, size, 3) is None
+        found = measure(low, size, group=3, mask_threshold=0.0, offset=1.0)
+        np.testing.assert_array_equal(found.area, known.area)
+        np.testing.assert_array_equal(found.box, known.box)
+        pixels = cut(low[:1], size, 3, 0.0, (2, 3, 90, 80)).numpy()
+        np.testing.assert_array_equal(pixels, expected(low[:1], size, 3, 0.0)[0, 3:80, 2:90])
+    finally:
+        cells._enlargement.cache_clear()
+
+
+def test_no_masks_measure_nothing() -> None:
+    found = measure(torch.zeros(0, 8, 8), (64, 64), group=3, mask_threshold=0.0, offset=1.0)
+    assert [len(part) for part in (found.kept, found.stability, found.area, found.box)] == [0] * 4
