@@ -23,6 +23,8 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results" / "panel.json"
 PLUGIN, PANEL = "napari-graysam", "Segment everything (SAM 2)"
 BEAT = 5
+SETTLED = 1
+"""Seconds after a run in which its last result is drawn and measured."""
 THRESHOLDS = (0.5, 0.6, 0.45, 0.7, 0.55, 0.65, 0.4, 0.75, 0.5, 0.6)
 
 
@@ -48,7 +50,8 @@ class Heart:
         self._last = now
 
     def stop(self) -> dict[str, float]:
-        """Return the longest pauses."""
+        """Return the longest pauses, the one that has not ended yet among them."""
+        self._beat()
         self._timer.stop()
         return {"clock_ms": round(self.clock, 1), "processor_ms": round(self.processor, 1)}
 
@@ -98,20 +101,46 @@ def open_panel(viewer: Any) -> tuple[Any, dict[str, Any]]:
     }
 
 
+def enlarged(image: Any, size: int) -> Any:
+    """Return (size, size) pixels: the image, mirrored at its borders as often as needed."""
+    import numpy as np
+
+    more = [(0, max(0, size - length)) for length in image.shape]
+    return np.ascontiguousarray(np.pad(image, more, mode="symmetric")[:size, :size])
+
+
 def run(panel: Any) -> dict[str, Any]:
     """Segment both arms; return the longest block and what came out."""
     heart, start = Heart(), time.perf_counter()
     panel.run.run()
     wait(lambda: not panel.state.running)
+    seconds = time.perf_counter() - start
+    settled = time.monotonic() + SETTLED
+    wait(lambda: time.monotonic() > settled)
     wait(lambda: set(panel.state.results) == {"raw", "preprocessed"}, 5)
     return {
         "longest_block": heart.stop(),
-        "seconds": round(time.perf_counter() - start, 1),
+        "seconds": round(seconds, 1),
         "objects": {arm: len(result.masks) for arm, result in panel.state.results.items()},
         "candidates": {
             arm: len(result.tuner.proposals) for arm, result in panel.state.results.items()
         },
     }
+
+
+def cancel(panel: Any) -> dict[str, float]:
+    """Cancel in the encoder and in the decoder; return the milliseconds until the run ends."""
+    from napari_graysam._napari.sections.run_view import STAGES
+
+    times = {}
+    for stage in ("encode", "decode"):
+        panel.run.run(("raw",))
+        wait(lambda words=STAGES[stage]: words in panel.run.native.status.text())
+        start = time.perf_counter()
+        panel.run.cancel()
+        wait(lambda: not panel.state.running)
+        times[f"{stage}_ms"] = round(1000 * (time.perf_counter() - start), 1)
+    return times
 
 
 def retune(panel: Any) -> dict[str, Any]:
@@ -140,6 +169,7 @@ def retune(panel: Any) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", default="nuclei_uneven")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[512, 1024], help="of the image")
     parser.add_argument("--points", type=int, default=32, help="points per side")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
@@ -160,12 +190,18 @@ def main() -> None:
             "points_per_side": arguments.points,
             "cores": os.cpu_count(),
             "opening": opening,
-            "run": run(panel),
-            "retune": retune(panel),
+            "sizes": {},
         }
-        print(json.dumps(report, indent=1))
+        source = panel.state.layer.data
+        for size in arguments.sizes:
+            image = enlarged(source, size)
+            panel.state.layer = viewer.add_image(image, name=f"{size} px")
+            measured = {"run": run(panel), "retune": retune(panel)}
+            panel.state.layer = viewer.add_image(image.max() - image, name=f"{size} px inverted")
+            report["sizes"][f"{size}²"] = {**measured, "cancel": cancel(panel)}
+        print(json.dumps(report, indent=1, ensure_ascii=False))
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+        arguments.out.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
         viewer.close()
 
 

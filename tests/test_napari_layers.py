@@ -1,8 +1,11 @@
+import gc
 import json
+import weakref
 
 import fake_run
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QApplication
 
 from napari_graysam._napari.colors import colormap, object_colors
 from napari_graysam._napari.layers import ResultLayers
@@ -45,7 +48,14 @@ def result(source, threshold=0.5, arm="raw"):
 
 
 def show(layers, source, segmentation, arm="raw", new=False):
-    return layers.show(arm, segmentation, source, object_colors({arm: segmentation})[arm], new=new)
+    colors = object_colors({arm: segmentation})[arm]
+    return finished(layers, layers.show(arm, segmentation, source, colors, new=new))
+
+
+def finished(layers, message=""):
+    while layers.turns.busy:
+        QApplication.processEvents()
+    return message
 
 
 def test_a_result_is_a_labels_layer_on_its_image(viewer, source):
@@ -93,6 +103,62 @@ def test_a_second_run_updates_its_layer_or_adds_one_as_chosen(viewer, source):
     assert layers.layer("raw").name == "cells [raw] 2"
 
 
+def test_a_panel_that_is_opened_again_updates_what_the_first_one_made(viewer, source):
+    show(ResultLayers(viewer), source, result(source))
+    again = ResultLayers(viewer)
+    assert show(again, source, result(source, 0.95)) == ""
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells [raw]"]
+    assert viewer.layers["cells [raw]"].data.max() == 1
+    show(again, source, result(source), arm="preprocessed")
+    assert len(viewer.layers) == 3
+
+
+@pytest.mark.parametrize("edit", ["paint", "overwrite"])
+def test_a_panel_that_is_opened_again_leaves_edited_layers_alone(viewer, source, edit):
+    show(ResultLayers(viewer), source, result(source))
+    edited = viewer.layers["cells [raw]"]
+    {"paint": paint, "overwrite": overwrite}[edit](edited)
+    before = edited.data.copy()
+    assert "was edited and stays" in show(ResultLayers(viewer), source, result(source, 0.95))
+    np.testing.assert_array_equal(edited.data, before)
+    assert viewer.layers["cells [raw] 2"].data.max() == 1
+    # The next panel goes on with the layer that nobody has edited.
+    assert show(ResultLayers(viewer), source, result(source, 0.7)) == ""
+    assert viewer.layers["cells [raw] 2"].data.max() == 2
+
+
+def test_a_layer_of_unknown_history_is_left_alone(viewer, source):
+    made = result(source)
+    show(ResultLayers(viewer), source, made)
+    ours = viewer.layers["cells [raw]"]
+    opened = viewer.add_labels(ours.data.copy(), name="from a file", metadata=ours.metadata)
+    viewer.layers.remove(ours)
+    show(ResultLayers(viewer), source, result(source, 0.95))
+    np.testing.assert_array_equal(opened.data, made.labels)
+    assert viewer.layers["cells [raw]"].data.max() == 1
+
+
+def test_a_layer_that_was_removed_is_let_go_of(viewer, source):
+    layers = ResultLayers(viewer)
+    show(layers, source, result(source))
+    layer = weakref.ref(layers._current["raw"])
+    viewer.layers.clear()
+    del layers
+    gc.collect()
+    assert layer() is None
+
+
+def test_a_new_layer_can_be_painted_in_at_once(viewer, source):
+    layers = ResultLayers(viewer)
+    show(layers, source, result(source))
+    layer = viewer.layers["cells [raw]"]
+    assert layer.visible
+    layer.mode = "polygon"
+    layer.mode = "paint"
+    paint(layer)
+    assert layer.data[30, 30] == 7
+
+
 def paint(layer):
     layer.selected_label = 7
     layer.paint((30, 30), 7)
@@ -119,7 +185,8 @@ def test_an_edited_layer_is_never_overwritten(viewer, source, edit, again):
     if again == "run":
         message = show(layers, source, after)
     else:
-        message = layers.update("raw", after, object_colors({"raw": after})["raw"])
+        colors = object_colors({"raw": after})["raw"]
+        message = finished(layers, layers.update("raw", after, colors))
     assert "“cells [raw]” was edited and stays" in message
     np.testing.assert_array_equal(edited.data, before)
     edited.redo() if edit is paint_and_undo else edited.undo()
@@ -135,7 +202,7 @@ def test_a_removed_layer_comes_back_with_the_next_result(viewer, source):
     viewer.layers.remove(viewer.layers["cells [raw]"])
     assert layers.layer("raw") is None
     again = result(source, 0.95)
-    assert layers.update("raw", again, object_colors({"raw": again})["raw"]) == ""
+    assert finished(layers, layers.update("raw", again, object_colors({"raw": again})["raw"])) == ""
     assert viewer.layers["cells [raw]"].data.max() == 1
 
 
@@ -181,6 +248,7 @@ def test_matched_objects_have_one_colour_in_both_arms(viewer, source):
     colors = object_colors({"raw": raw, "preprocessed": other})
     layers.show("raw", raw, source, colors["raw"], new=False)
     layers.show("preprocessed", other, source, colors["preprocessed"], new=False)
+    finished(layers)
     one, two = viewer.layers["cells [raw]"], viewer.layers["cells [preprocessed]"]
     for label in (2, 3, 4):
         assert color(one, label) == color(two, label - 1)

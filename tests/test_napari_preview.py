@@ -3,7 +3,7 @@ import threading
 import numpy as np
 import pytest
 
-from napari_graysam._napari import preview_worker
+from napari_graysam._napari import lane, preview_worker
 from napari_graysam._napari.preview import MARGIN, Preview, is_preview
 from napari_graysam._napari.preview_worker import Chain
 from napari_graysam._napari.state import PanelState
@@ -25,10 +25,13 @@ class Watched(BaseStep):
         CALLS.append(self.number)
         if self.number < 0:
             raise ValueError("the radius is larger than the image")
+        if self.number >= QUICK:
+            return image / 2
         assert GATE.wait(20)
         return image
 
 
+QUICK = 100
 CALLS: list[int] = []
 GATE = threading.Event()
 
@@ -174,7 +177,28 @@ def test_gray_and_unchanged_steps_are_computed_once(state, preview, settle, monk
     assert preview.layer.data.shape == (50, 80)
 
 
-def test_of_many_changes_only_the_newest_is_computed(state, preview, settle, qtbot):
+def test_a_slow_step_holds_up_nothing_and_its_result_is_dropped(state, preview, settle, qtbot):
+    busy = []
+    preview.busy_changed.connect(busy.append)
+    GATE.clear()
+    watched(state, 1)
+    preview.enabled = True
+    qtbot.waitUntil(lambda: CALLS == [1])
+    assert busy == [True]
+    watched(state, QUICK)
+    settle()
+    half = to_gray(IMAGE).pixels / 2
+    np.testing.assert_array_equal(preview.layer.data, half)
+    assert busy[-1] is False
+    GATE.set()
+    qtbot.waitUntil(lambda: not preview._near._overtaken, timeout=20000)
+    settle()
+    np.testing.assert_array_equal(preview.layer.data, half)
+    assert CALLS == [1, QUICK]
+
+
+def test_of_many_changes_only_the_newest_is_computed(state, preview, settle, qtbot, monkeypatch):
+    monkeypatch.setattr(lane, "PATIENCE", 60_000)
     GATE.clear()
     watched(state, 1)
     preview.enabled = True

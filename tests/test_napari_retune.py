@@ -138,6 +138,46 @@ def test_preprocessing_outdates_only_its_own_arm(section, qtbot):
     assert counts(section) == [2, 4]
 
 
+@pytest.fixture
+def limits(section, qtbot):
+    """After a run whose window is the layer's contrast limits."""
+    section.state.change({"image.window": "{kind: limits}"})
+    section.state.layer.contrast_limits = (0, 255)
+    section.run()
+    qtbot.waitUntil(lambda: not section.state.running, timeout=20_000)
+    settle(qtbot, section)
+    return section
+
+
+def test_other_contrast_limits_of_the_layer_ask_for_a_new_run(limits, qtbot):
+    outdated, layer = limits.retuner.outdated, limits.state.layer
+    assert outdated == {}
+    layer.contrast_limits = (0, 100)
+    assert set(outdated) == {"raw", "preprocessed"}
+    assert "Contrast limits of “cells”" in outdated["raw"]
+    assert "image encoder" in limits.native.hint.text()
+    layer.contrast_limits = (0, 255)
+    assert outdated == {}
+    layer.contrast_limits = (0, 100)
+    limits.run()
+    qtbot.waitUntil(lambda: not limits.state.running, timeout=20_000)
+    assert outdated == {}
+
+
+def test_contrast_limits_that_changed_during_a_run_are_noticed(limits, fake, qtbot):
+    fake.gate.clear()
+    limits.run(("raw",))
+    limits.state.layer.contrast_limits = (0, 100)
+    fake.gate.set()
+    qtbot.waitUntil(lambda: not limits.state.running, timeout=20_000)
+    assert "Contrast limits" in limits.retuner.outdated["raw"]
+
+
+def test_contrast_limits_do_not_matter_to_other_windows(section):
+    section.state.layer.contrast_limits = (0, 100)
+    assert section.retuner.outdated == {}
+
+
 def test_below_the_floor_a_new_run_is_asked_for(section, qtbot):
     section.state.change({"generator.pred_iou_thresh": 0.1})
     settle(qtbot, section)

@@ -50,7 +50,9 @@ def object_colors(results: Mapping[Arm, Segmentation]) -> dict[Arm, Positions]:
         boxes = np.array([mask.box for mask in result.masks], np.uint64).reshape(-1, 4)
         colors[arm] = _scattered(boxes)
     if len(results) == 2 and results["raw"].labels.shape == results["preprocessed"].labels.shape:
-        raw, other, overlaps = label_overlaps(results["raw"].labels, results["preprocessed"].labels)
+        raw_labels, other_labels = results["raw"].labels, results["preprocessed"].labels
+        rows = slice(None, None, max(1, raw_labels.size // SAMPLED))
+        raw, other, overlaps = label_overlaps(raw_labels[rows], other_labels[rows])
         pairs = match(overlaps, SAME)
         of_raw = colors["raw"][raw[overlaps.a[pairs]] - 1]
         colors["preprocessed"][other[overlaps.b[pairs]] - 1] = of_raw
@@ -72,17 +74,16 @@ def colormap(positions: Positions) -> CyclicLabelColormap:
     """
     from napari.utils.colormaps import CyclicLabelColormap
 
-    palette = _palette()
     spare = np.arange(_SPARE) % PALETTE
     chosen = np.concatenate([positions, spare])[: 2**16 - 1]
     return CyclicLabelColormap(
-        colors=np.concatenate([np.zeros((1, 4), np.float32), palette[chosen]]),
+        colors=np.concatenate([np.zeros((1, 4), np.float32), palette()[chosen]]),
         background_value=0,
     )
 
 
 @cache
-def _palette() -> NDArray[np.float32]:
+def palette() -> NDArray[np.float32]:
     """Colours that napari gives to labels, float32 (PALETTE, 4)."""
     from napari.utils.colormaps import label_colormap
 

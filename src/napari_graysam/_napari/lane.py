@@ -33,11 +33,22 @@ class Lane:
         Called in the GUI thread with everything but None that the generators yield.
     on_idle
         Called in the GUI thread when nothing is running or waiting any more.
+    overtaking
+        How many stopped computations, which may be in the middle of a long step, the newest one
+        does not wait for.
     """
 
-    def __init__(self, on_result: Callable[[Any], None], on_idle: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        on_result: Callable[[Any], None],
+        on_idle: Callable[[], None],
+        *,
+        overtaking: int = 0,
+    ) -> None:
         self._on_result = on_result
         self._on_idle = on_idle
+        self._overtaking = overtaking
+        self._overtaken: list[Any] = []
         self._worker: Any = None
         self._started = 0.0
         self._next: Steps | None = None
@@ -53,9 +64,8 @@ class Lane:
             self._start(steps)
             return
         self._next = steps
-        left = PATIENCE - (time.monotonic() - self._started) * 1000
         worker = self._worker
-        QTimer.singleShot(max(0, int(left)), lambda: self._stop_if_stale(worker))
+        QTimer.singleShot(self._patience(), lambda: self._stop_if_stale(worker))
 
     def cancel(self) -> None:
         """Stop at the next opportunity; nothing more is shown."""
@@ -86,15 +96,30 @@ class Lane:
             self._on_result(result)
 
     def _finish(self, worker: Any) -> None:
-        if worker is not self._worker:
-            return
-        self._worker, waiting = None, self._next
-        self._next = None
+        if worker in self._overtaken:
+            self._overtaken.remove(worker)
+            if self._worker is not None and self._patience() == 0:
+                self._stop_if_stale(self._worker)
+        elif worker is self._worker:
+            self._worker = None
+            self._go_on()
+
+    def _go_on(self) -> None:
+        waiting, self._next = self._next, None
         if waiting is not None:
             self._start(waiting)
         else:
             self._on_idle()
 
+    def _patience(self) -> int:
+        """Return the milliseconds that what is running may still take."""
+        return max(0, int(PATIENCE - (time.monotonic() - self._started) * 1000))
+
     def _stop_if_stale(self, worker: Any) -> None:
-        if worker is self._worker and self._next is not None:
-            worker.quit()
+        if worker is not self._worker or self._next is None:
+            return
+        worker.quit()
+        if len(self._overtaken) < self._overtaking:
+            self._overtaken.append(worker)
+            self._worker = None
+            self._go_on()

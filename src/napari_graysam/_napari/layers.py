@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +14,10 @@ from numpy.typing import NDArray
 from napari_graysam._napari.colors import Positions, colormap
 from napari_graysam._napari.shown import remember
 from napari_graysam._napari.source import Source
+from napari_graysam._napari.turns import Turns
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
+    from napari.layers import Labels, Layer
     from napari.viewer import Viewer
 
     from napari_graysam.pipeline import Arm, Segmentation
@@ -24,7 +28,10 @@ MARK = "napari-graysam"
 
 @dataclass(eq=False)
 class _Shown:
-    """A layer, what was written to it, and whether anybody has painted in it since."""
+    """A layer, what was written to it, and whether anybody has painted in it since.
+
+    The source has no pixels: this stays as long as the layer, also after the panel.
+    """
 
     layer: Labels
     source: Source
@@ -37,6 +44,10 @@ class _Shown:
         return self.painted or not np.array_equal(data, self.source.placement.arrange(self.written))
 
 
+_SHOWN: WeakValueDictionary[Hashable, _Shown] = WeakValueDictionary()
+"""By the layer's unique id, of all panels; the layer itself keeps its entry alive."""
+
+
 class ResultLayers:
     """The Labels layers of one viewer that show results, named ``IMAGE [ARM]``.
 
@@ -44,10 +55,16 @@ class ResultLayers:
     ----------
     viewer
         Where layers are added.
+
+    Attributes
+    ----------
+    turns
+        What is left to do until new layers are visible.
     """
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
+        self.turns = Turns()
         self._current: dict[Arm, _Shown] = {}
         self._known: dict[tuple[Arm, str], _Shown] = {}
 
@@ -75,11 +92,12 @@ class ResultLayers:
         str
             What the user should know: that an edited layer was left alone. Else empty.
         """
-        known = self._known.get((arm, source.title))
+        source = replace(source, array=None)
+        known = None if new else self._own(arm, source)
         message = ""
-        if known is not None and known.layer in self._viewer.layers and not new:
+        if known is not None:
             if known.source.placement.shape == source.placement.shape and not known.edited:
-                self._current[arm] = known
+                self._current[arm] = self._known[arm, source.title] = known
                 known.source = source
                 for name, value in source.placement.options.items():
                     setattr(known.layer, name, value)
@@ -88,6 +106,18 @@ class ResultLayers:
             message = _left_alone(known.layer)
         self._add(arm, result, source, colors)
         return message
+
+    def _own(self, arm: Arm, source: Source) -> _Shown | None:
+        """Return the arm's latest layer of an image, or one that an earlier panel left behind."""
+        known = self._known.get((arm, source.title))
+        if known is not None and known.layer in self._viewer.layers:
+            return known
+        found = [
+            _SHOWN[layer.unique_id]
+            for layer in reversed(self._viewer.layers)
+            if layer.unique_id in _SHOWN and _is_of(layer, arm, source)
+        ]
+        return next((shown for shown in found if not shown.edited), found[0] if found else None)
 
     def update(self, arm: Arm, result: Segmentation, colors: Positions) -> str:
         """Show another selection of the arm's latest result.
@@ -129,21 +159,35 @@ class ResultLayers:
         return "raw" if raw.visible else "preprocessed"
 
     def _add(self, arm: Arm, result: Segmentation, source: Source, colors: Positions) -> None:
-        layer = self._viewer.add_labels(
+        from napari.layers import Labels
+
+        layer = Labels(
             source.placement.arrange(result.labels).copy(),
             name=self._free_name(f"{source.title} [{arm}]"),
             colormap=colormap(colors),
             metadata={MARK: describe(arm, result, source)},
+            visible=False,
             **source.placement.options,
         )
         remember(layer, result)
         shown = _Shown(layer, source, result.labels)
         self._current[arm] = self._known[arm, source.title] = shown
+        _SHOWN[layer.unique_id] = shown
         layer.events.paint.connect(lambda event: setattr(shown, "painted", True))
+        tools = list(_put_off(layer))
+        self._viewer.add_layer(layer)
+        self.turns.add(*tools, partial(self._reveal, arm, shown, result))
+
+    def _reveal(self, arm: Arm, shown: _Shown, result: Segmentation) -> None:
+        """Show a new layer in place of the other arm's."""
+        if shown.layer not in self._viewer.layers:
+            return
         other = self.layer("preprocessed" if arm == "raw" else "raw")
         if other is not None:
             other.visible = False
-        self._features(layer, result)
+        shown.layer.visible = True
+        if shown.written is result.labels:
+            self._features(shown.layer, result)
 
     def _write(self, shown: _Shown, arm: Arm, result: Segmentation, colors: Positions) -> None:
         shown.written = result.labels
@@ -182,6 +226,26 @@ def describe(arm: Arm, result: Segmentation, source: Source) -> dict[str, Any]:
         "recipe": result.recipe.to_dict(),
         "provenance": result.provenance,
     }
+
+
+def _is_of(layer: Layer, arm: Arm, source: Source) -> bool:
+    """Whether a layer says that it shows this arm of this image."""
+    about = layer.metadata.get(MARK)
+    if not isinstance(about, dict):
+        return False
+    says = [about.get(key) for key in ("arm", "source_layer", "plane")]
+    return says == [arm, source.layer_name, source.plane]
+
+
+def _put_off(layer: Labels) -> Iterator[Callable[[], None]]:
+    """Keep napari from drawing a layer's tools when it is added; return what draws them.
+
+    They take half of the time that adding takes, and none is in use yet.
+    """
+    for overlay in getattr(layer, "_overlays", {}).values():
+        if overlay.visible:
+            overlay.visible = False
+            yield partial(setattr, overlay, "visible", True)
 
 
 def _left_alone(layer: Labels) -> str:

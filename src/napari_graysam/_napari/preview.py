@@ -67,7 +67,7 @@ class Preview:
         self._cropped: Request | None = None
         self._message = ""
         self._enabled = self._busy = self._closed = False
-        self._near = Lane(self._show, self._tell_busy)
+        self._near = Lane(self._show, self._tell_busy, overtaking=1)
         self._whole = Lane(self._show, self._tell_busy)
         self._soon = QTimer(singleShot=True, interval=THROTTLE)
         self._soon.timeout.connect(self._submit)

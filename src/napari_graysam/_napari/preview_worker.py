@@ -63,7 +63,8 @@ class Failure(NamedTuple):
 class Chain:
     """Steps applied in order, with the images in between remembered.
 
-    Changing one step then costs that step and the ones after it.
+    Changing one step then costs that step and the ones after it. Two threads may share a chain:
+    what is remembered is replaced as a whole and never changed.
 
     Parameters
     ----------
@@ -73,8 +74,7 @@ class Chain:
 
     def __init__(self, remembered: int = REMEMBERED) -> None:
         self._most = remembered
-        self._image: Image | None = None
-        self._done: list[tuple[BaseStep, Image]] = []
+        self._last: tuple[Image | None, tuple[tuple[BaseStep, Image], ...]] = (None, ())
 
     def apply(
         self, image: Image, steps: Sequence[BaseStep], before: str = ""
@@ -90,25 +90,24 @@ class Chain:
         before
             Put before the step's name where one fails.
         """
-        if image is not self._image:
-            self._image, self._done = image, []
         enabled = [(number, step) for number, step in enumerate(steps, 1) if step.enabled]
-        same = 0
-        while same < min(len(enabled), len(self._done)) and (
-            enabled[same][1] == self._done[same][0]
-        ):
-            same += 1
-        del self._done[same:]
-        result = self._done[-1][1] if self._done else image
-        for number, step in enabled[same:]:
+        source, before_now = self._last
+        done = []
+        for (_, step), known in zip(enabled, before_now, strict=False):
+            if source is not image or step != known[0]:
+                break
+            done.append(known)
+        result = done[-1][1] if done else image
+        for number, step in enabled[len(done) :]:
             yield
             try:
                 result = step.apply(result)
             except Exception as error:
                 name = f"{before}step {number}, {title_of(type(step))}"
                 raise StepError(f"{name}, cannot process this image: {error}") from error
-            if (len(self._done) + 1) * image.nbytes <= self._most:
-                self._done.append((step, result))
+            if (len(done) + 1) * image.nbytes <= self._most:
+                done.append((step, result))
+                self._last = (image, tuple(done))
         return result
 
 
@@ -119,7 +118,7 @@ class StepError(Exception):
 class Memory:
     """The gray image and the chains' images of the last requests.
 
-    Entries are replaced, never changed, so that two threads may read; the chains belong to one.
+    Entries are replaced, never changed, so that several threads may use them.
     """
 
     def __init__(self) -> None:

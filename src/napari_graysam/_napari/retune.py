@@ -13,11 +13,14 @@ from qtpy.QtCore import QTimer
 
 from napari_graysam._napari.colors import Positions, object_colors
 from napari_graysam._napari.lane import Lane
+from napari_graysam._napari.source import limits_of
 from napari_graysam.part import Part
 from napari_graysam.recipe import Recipe
 from napari_graysam.recipe.reference import extra
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
+
     from napari_graysam._napari.layers import ResultLayers
     from napari_graysam._napari.source import Source
     from napari_graysam._napari.state import PanelState
@@ -33,11 +36,18 @@ _AGAIN = {
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """A run: what the panel asked for, of which image, and the result with all candidates."""
+    """A run: what was asked for, of which image, the result with all candidates, and its layer."""
 
     asked: Recipe
     source: Source
     result: Segmentation
+    layer: Layer
+
+    def has_other_limits(self, recipe: Recipe) -> bool:
+        """Whether the layer's contrast limits count for a recipe and have changed since."""
+        if recipe.image.window.kind != "limits":
+            return False
+        return limits_of(self.layer) != self.source.contrast_limits
 
 
 class _Retuned(NamedTuple):
@@ -81,6 +91,7 @@ class Retuner:
         self._state = state
         self._layers = layers
         self._bases: dict[Arm, Basis] = {}
+        self._watched: Layer | None = None
         self.outdated: dict[Arm, str] = {}
         self._lane = Lane(self._receive, lambda: None)
         self._measuring = Lane(self._receive, lambda: None)
@@ -95,6 +106,7 @@ class Retuner:
         self._state.recipe_changed.disconnect(self._follow, missing_ok=True)
         self._state.region_changed.disconnect(self._on_region, missing_ok=True)
         self._state.running_changed.disconnect(self._on_running, missing_ok=True)
+        self._watch(None)
         with suppress(RuntimeError):  # Qt may have deleted the timer at the program's end.
             self._settled.stop()
         self._lane.cancel()
@@ -103,6 +115,7 @@ class Retuner:
     def adopt(self, arm: Arm, basis: Basis) -> None:
         """Follow the recipe with the result of a run, and catch up with changes since."""
         self._bases[arm] = basis
+        self._watch(basis.layer)
         self.outdated.pop(arm, None)
         self._follow(self._state.recipe, None)
 
@@ -114,6 +127,20 @@ class Retuner:
     def basis(self, arm: Arm) -> Basis | None:
         """Return the run that an arm's result comes from."""
         return self._bases.get(arm)
+
+    def _watch(self, layer: Layer | None) -> None:
+        """Follow the contrast limits of the image that was segmented."""
+        if layer is self._watched:
+            return
+        if self._watched is not None:
+            self._watched.events.contrast_limits.disconnect(self._on_limits)
+        if layer is not None:
+            layer.events.contrast_limits.connect(self._on_limits)
+        self._watched = layer
+
+    def _on_limits(self, event: object = None) -> None:
+        if self._state.recipe.image.window.kind == "limits":
+            self._follow(self._state.recipe, None)
 
     def _on_region(self, region: object) -> None:
         for arm in self._bases:
@@ -129,9 +156,13 @@ class Retuner:
         for arm, basis in self._bases.items():
             asked, now = (one.raw_arm() if arm == "raw" else one for one in (basis.asked, recipe))
             first = asked.changed_stage(now)
+            names = list(changed_titles(asked, now))
+            if basis.has_other_limits(now):
+                first = "encode"
+                names.append(f"Contrast limits of “{basis.layer.name}”")
             self.outdated.pop(arm, None)
             if first in _AGAIN:
-                titles = ", ".join(dict.fromkeys(changed_titles(asked, now)))
+                titles = ", ".join(dict.fromkeys(names))
                 self.outdated[arm] = f"Changed since: {titles}. Run again; {_AGAIN[first]}."
                 continue
             current = self._state.results.get(arm)
@@ -139,6 +170,7 @@ class Retuner:
             if current is not None and current.recipe.changed_stage(now) is not None:
                 wanted[arm] = (basis, current, now)
         if wanted:
+            self._measuring.cancel()  # It would slow down what the slider waits for.
             self._lane.submit(partial(_select, recipe, wanted, dict(self._state.results)))
         self.changed.emit()
 

@@ -136,7 +136,7 @@ def read_source(viewer: Viewer, layer: Layer | None, options: ImageOptions) -> S
         plane=_in_words(image, axes, index),
         array=array,
         options=_filled_in(options, axes, image, index),
-        contrast_limits=_limits(image),
+        contrast_limits=limits_of(image),
         placement=_placement(image, (rows, columns), index),
     )
 
@@ -146,7 +146,8 @@ def pixels_of(image: Image) -> Any:
     return image.data[0] if image.multiscale else image.data
 
 
-def _limits(image: Image) -> tuple[float, float] | None:
+def limits_of(image: Image) -> tuple[float, float] | None:
+    """Return the contrast limits of an image layer; None for colours."""
     if image.rgb:
         return None
     low, high = image.contrast_limits

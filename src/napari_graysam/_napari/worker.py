@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_graysam._napari.colors import Positions, object_colors
 from napari_graysam._napari.region import Mask
+from napari_graysam._napari.smooth import prepare_layers, short_holds
 from napari_graysam._napari.source import Source
 
 if TYPE_CHECKING:
@@ -97,7 +98,9 @@ def run_arms(
     # The worker restores the filters; what matters to the user is in the results' notes.
     warnings.simplefilter("ignore")
     try:
-        yield from _run(source, recipe.replace(image=source.options), arms, region, others, memory)
+        with short_holds():
+            asked = recipe.replace(image=source.options)
+            yield from _run(source, asked, arms, region, others, memory)
     except Exception as error:
         yield Failed(error)
 
@@ -119,6 +122,7 @@ def _run(
     mask = None if region is None else region()
     yield RunProgress(arms[0], "libraries", 0, 1, None)
     load_torch()
+    prepare_layers()
     cache = None if memory is None else memory.cache()
     clock = _Clock(len(arms))
     results = dict(others or {})

@@ -8,8 +8,8 @@ import numpy as np
 from magicgui.widgets import ComboBox, Container, Label
 from qtpy.QtWidgets import QSizePolicy
 
-from napari_graysam._napari.fields import NumberField, OptionalField, TextField, guard_wheel
 from napari_graysam._napari.controls import align_label
+from napari_graysam._napari.fields import NumberField, OptionalField, TextField, guard_wheel
 from napari_graysam._napari.form import KindField, RecipeForm
 from napari_graysam._napari.preview import is_preview
 from napari_graysam._napari.source import read_source
@@ -98,20 +98,26 @@ class ImageSection(Container):
             viewer.dims.events.point,
             viewer.dims.events.ndisplay,
             viewer.dims.events.order,
-            viewer.layers.selection.events.active,
-            viewer.layers.events.inserted,
             viewer.layers.events.removed,
         ):
             emitter.connect(self._on_viewer)
+        for emitter in (viewer.layers.selection.events.active, viewer.layers.events.inserted):
+            emitter.connect(self._on_other_layer)
         self.native.destroyed.connect(self._disconnect)
 
     def _disconnect(self) -> None:
         dims, layers = self._state.viewer.dims, self._state.viewer.layers
-        for emitter in (dims.events, layers.selection.events, layers.events):
+        for emitter in (dims.events, layers.events):
             emitter.disconnect(self._on_viewer)
+        for emitter in (layers.selection.events, layers.events):
+            emitter.disconnect(self._on_other_layer)
 
     def _on_viewer(self, event: Any = None) -> None:
         self.describe()
+
+    def _on_other_layer(self, event: Any = None) -> None:
+        if self._state.layer is None:
+            self.describe()
 
     def _images(self, widget: object) -> list[tuple[str, Layer]]:
         from napari.layers import Image

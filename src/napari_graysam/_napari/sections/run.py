@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_graysam._napari.layers import ResultLayers
@@ -176,6 +177,7 @@ class RunSection:
             _report(event.error)
 
     def _arm_done(self, event: ArmDone, job: _Job) -> None:
+        """Show an arm's result, in pieces between which the window answers."""
         self.seconds[event.arm] = event.seconds
         message = self.layers.show(
             event.arm,
@@ -184,16 +186,30 @@ class RunSection:
             event.colors[event.arm],
             new=self.native.new_layers.isChecked(),
         )
+        self.layers.turns.add(
+            partial(self._recolor_others, event),
+            partial(self._adopt, event, job),
+            partial(self._tell, message, job),
+        )
+
+    def _recolor_others(self, event: ArmDone) -> None:
         for arm, colors in event.colors.items():
             if arm != event.arm:
                 self.layers.recolor(arm, colors)
+
+    def _adopt(self, event: ArmDone, job: _Job) -> None:
         self.state.set_result(event.arm, event.result)
-        self.retuner.adopt(event.arm, Basis(job.recipe, job.source, event.result))
+        self.retuner.adopt(event.arm, Basis(job.recipe, job.source, event.result, job.layer))
+
+    def _tell(self, message: str, job: _Job) -> None:
         for text in filter(None, (message, job.what_happened(self.state))):
             _inform(text)
 
     def _finish(self) -> None:
         self._worker = self._job = None
+        self.layers.turns.add(self._end)
+
+    def _end(self) -> None:
         if not self._closed:
             self.state.running = False
 
@@ -201,6 +217,7 @@ class RunSection:
         """Stop everything when the panel or the viewer goes."""
         self._closed = True
         self.retuner.close()
+        self.layers.turns.close()
         for signal, slot in self._listening():
             signal.disconnect(slot, missing_ok=True)
         if self._worker is not None:
