@@ -515,10 +515,11 @@ def test_every_parameter_names_its_stage(part: Any) -> None:
 def test_generator_has_upstreams_names_and_defaults() -> None:
     ours = dict(GeneratorOptions())
     assert ours.pop("points_per_batch") is None
+    assert ours.pop("grid") == "full"
     assert ours == UPSTREAM
 
 
-@pytest.mark.parametrize("name", sorted({*UPSTREAM, "points_per_batch"} - {"output_mode"}))
+@pytest.mark.parametrize("name", sorted({*UPSTREAM, "points_per_batch", "grid"} - {"output_mode"}))
 def test_generator_explanations_speak_of_time_and_memory(name: str) -> None:
     text = (GeneratorOptions.model_fields[name].description or "").lower()
     assert any(word in text for word in ("time", "long", "faster", "cost")), text

@@ -22,6 +22,13 @@ from napari_graysam.propose.proposals import Proposals
 from napari_graysam.recipe import GeneratorOptions
 from napari_graysam.recipe.reference import extra
 
+_OF_ANSWERS = (
+    "pred_iou_thresh",
+    "stability_score_thresh",
+    "stability_score_offset",
+    "mask_threshold",
+)
+
 BUDGET = 2 * 2**30
 """Bytes that a cache holds in memory unless told otherwise."""
 
@@ -175,6 +182,9 @@ def proposals_key(
         for name, field in fields.items()
         if extra(field, "stage") in ("encode", "decode")
     }
+    if options.grid == "adaptive":
+        # What was sure enough decided where else to ask.
+        run |= {name: values[name] for name in _OF_ANSWERS}
     where = None if region is None else _digest(region)
     return _key("proposals 1", _digest(view), _identity(model), model.arithmetic, run, where)
 

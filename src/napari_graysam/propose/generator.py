@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from napari_graysam.errors import DeviceError, ImageError
 from napari_graysam.model import LoadedModel
 from napari_graysam.part import Progress
+from napari_graysam.propose.adaptive import Search
 from napari_graysam.propose.cache import Cache, proposals_key
 from napari_graysam.propose.decode import Batches, Decoder, batch_size, out_of_memory
 from napari_graysam.propose.encode import Features, encode
@@ -48,6 +50,7 @@ class _Candidates:
     box: npt.NDArray[np.int32]
     point: npt.NDArray[np.float32]
     logits: npt.NDArray[np.float32]
+    number: npt.NDArray[np.intp]
     crop: Crop
 
 
@@ -87,7 +90,8 @@ def propose(
     ------
     Progress
         "encode" before each crop and "decode" after each batch of points. Closing the
-        generator there cancels.
+        generator there cancels. With an adaptive grid the total is the most that can be asked,
+        and falls after each crop to what is left.
 
     Returns
     -------
@@ -104,6 +108,11 @@ def propose(
     -----
     A batch that runs out of memory is halved and tried again; ``record["notes"]`` says so.
     The batch size changes results only by the rounding of the model's arithmetic.
+
+    An adaptive grid (``options.grid``) asks some points of the full grid in the rounds of
+    `Search`. Candidates come in the full grid's order, whenever their points were asked.
+    Which points are asked depends on the thresholds of ``options``, not on the floors unless
+    these are higher.
     """
     _check_view(view)
     cache = Cache(budget=0) if cache is None else cache
@@ -122,6 +131,7 @@ def propose(
     batches = Batches(options.points_per_batch or batch_size(model))
     todo = crops(view.shape[:2], options, region)
     total, done = sum(len(crop.points) for crop in todo), 0
+    of_grid = total
     for number, crop in enumerate(todo):
         yield Progress("encode", number, len(todo))
         decoder = Decoder(
@@ -131,11 +141,16 @@ def propose(
             use_m2m=options.use_m2m,
         )
         yield Progress("decode", done, total)
+        left = len(crop.points)
         for candidates, count in _decode_crop(crop, decoder, settings, batches):
             found.append(candidates)
-            done += count
+            done, left = done + count, left - count
             yield Progress("decode", done, total)
-    proposals = _gather(found, view.shape[:2], _record(settings, batches, total, region))
+        if left:
+            total -= left
+            yield Progress("decode", done, total)
+    record = _record(settings, batches, (done, of_grid), region)
+    proposals = _gather(found, view.shape[:2], record)
     cache.keep(key, proposals)
     return proposals
 
@@ -167,24 +182,79 @@ def _decode_crop(
     crop: Crop, decoder: Decoder, settings: _Settings, batches: Batches
 ) -> Generator[tuple[_Candidates, int], None, None]:
     """Yield the candidates of each batch of a crop's points, and how many points it had."""
+    options = settings.options
+    if options.grid == "full" or crop.place is None:
+        yield from _decode_points(np.arange(len(crop.points)), crop, decoder, settings, batches)
+        return
+    features = _features_at(crop, decoder.features)
+    search = Search(crop.place, features, options.pred_iou_thresh)
+    while len(asked := search.next()):
+        answers = []
+        for candidates, count in _decode_points(asked, crop, decoder, settings, batches):
+            answers.append(candidates)
+            yield candidates, count
+        # Once a round, so that the batch size does not decide what is asked.
+        search.learn(*_sure(answers, crop, options))
+
+
+def _decode_points(
+    asked: npt.NDArray[np.intp],
+    crop: Crop,
+    decoder: Decoder,
+    settings: _Settings,
+    batches: Batches,
+) -> Generator[tuple[_Candidates, int], None, None]:
+    """Yield the candidates of some of a crop's points, batch by batch, and the batch's size."""
     start = 0
-    while start < len(crop.points):
-        points = crop.points[start : start + batches.size]
+    while start < len(asked):
+        numbers = asked[start : start + batches.size]
         try:
-            candidates = _decode_batch(points, crop, decoder, settings)
+            candidates = _decode_batch(numbers, crop, decoder, settings)
         except RuntimeError as error:
             batches.halve(error)
             continue
-        start += len(points)
-        yield candidates, len(points)
+        start += len(numbers)
+        yield candidates, len(numbers)
+
+
+def _features_at(crop: Crop, features: Features) -> npt.NDArray[np.float32]:
+    """Return the encoder's features at a crop's points, (P, C)."""
+    embedding = features.embedding.float()
+    height, width = crop.size
+    place = torch.as_tensor(crop.points / [width, height], dtype=torch.float32) * 2 - 1
+    sampled = functional.grid_sample(
+        embedding,
+        place[None, None].to(embedding.device),
+        padding_mode="border",
+        align_corners=False,
+    )
+    return _numpy(sampled[0, :, 0].T)
+
+
+def _sure(
+    answers: list[_Candidates], crop: Crop, options: GeneratorOptions
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Return point, score and covered points of the candidates that pass the thresholds."""
+    height, width = crop.size
+    numbers, scores, covers = [], [], []
+    for some in answers:
+        sure = some.stability >= options.stability_score_thresh
+        if options.pred_iou_thresh > 0:
+            sure &= some.predicted_iou > options.pred_iou_thresh
+        shape = np.array(some.logits.shape[:0:-1])
+        column, row = (crop.points / [width, height] * shape).astype(int).T
+        numbers.append(some.number[sure])
+        scores.append(some.predicted_iou[sure])
+        covers.append(some.logits[sure][:, row, column] > options.mask_threshold)
+    return np.concatenate(numbers), np.concatenate(scores), np.concatenate(covers)
 
 
 def _decode_batch(
-    points: npt.NDArray[np.float64], crop: Crop, decoder: Decoder, settings: _Settings
+    numbers: npt.NDArray[np.intp], crop: Crop, decoder: Decoder, settings: _Settings
 ) -> _Candidates:
     """Decode some points, then filter and measure their masks."""
     options, model = settings.options, settings.model
-    point = torch.as_tensor(points, dtype=torch.float32, device=model.device)
+    point = torch.as_tensor(crop.points[numbers], dtype=torch.float32, device=model.device)
     prompts = _to_frame(point, crop.size, model.image_size)
     logits, iou, of_point = decoder.decode(prompts, settings.iou_floor)
     measured = measure(
@@ -204,6 +274,7 @@ def _decode_batch(
         box=measured.box + np.array([x0, y0, x0, y0], np.int32),
         point=_numpy(point[of_point])[kept] + np.array([x0, y0], np.float32),
         logits=_numpy(logits.float())[kept],
+        number=numbers[_numpy(of_point)[kept]],
         crop=crop,
     )
 
@@ -224,7 +295,10 @@ def _numpy(tensor: Tensor) -> npt.NDArray[Any]:
 def _gather(
     found: list[_Candidates], image_size: tuple[int, int], record: dict[str, Any]
 ) -> Proposals:
-    """Join the batches, giving each one's logits back as soon as they are copied."""
+    """Join the batches in the full grid's order: by crop, then point, then mask.
+
+    Each one's logits are given back as soon as they are copied.
+    """
 
     def joined(name: str, dtype: type[np.generic], *shape: int) -> npt.NDArray[Any]:
         parts = [getattr(some, name) for some in found]
@@ -233,6 +307,7 @@ def _gather(
     counts = [len(some.predicted_iou) for some in found]
     crop = np.repeat(np.array([some.crop.index for some in found], np.int32), counts)
     crop_boxes = np.array([some.crop.box for some in found], np.int32).reshape(-1, 4)
+    order = np.lexsort((joined("number", np.intp), crop))
     scores = {
         "predicted_iou": joined("predicted_iou", np.float32),
         "stability": joined("stability", np.float32),
@@ -242,23 +317,28 @@ def _gather(
         "crop_box": np.repeat(crop_boxes, counts, axis=0),
         "crop": crop,
     }
-    return Proposals(**scores, logits=_stack(found), image_size=image_size, record=record)
+    sorted_scores = {name: values[order] for name, values in scores.items()}
+    logits = _stack(found, np.argsort(order))
+    return Proposals(**sorted_scores, logits=logits, image_size=image_size, record=record)
 
 
-def _stack(found: list[_Candidates]) -> npt.NDArray[np.float32]:
-    """Join the logits and empty the list, so that no two copies of all exist."""
+def _stack(found: list[_Candidates], rank: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+    """Join the logits by rank and empty the list, so that no two copies of all exist."""
     shape = found[0].logits.shape[1:] if found else (0, 0)
     logits = np.empty((sum(len(some.logits) for some in found), *shape), np.float32)
     end = len(logits)
     while found:
         some = found.pop().logits
-        logits[end - len(some) : end] = some
+        logits[rank[end - len(some) : end]] = some
         end -= len(some)
     return logits
 
 
 def _record(
-    settings: _Settings, batches: Batches, points: int, region: npt.NDArray[np.bool_] | None
+    settings: _Settings,
+    batches: Batches,
+    points: tuple[int, int],
+    region: npt.NDArray[np.bool_] | None,
 ) -> dict[str, Any]:
     """Say how the proposals were made."""
     model, options = settings.model, settings.options
@@ -271,7 +351,8 @@ def _record(
         "iou_floor": settings.iou_floor,
         "stability_floor": settings.stability_floor,
         "masks_together": masks_together(options),
-        "points": points,
+        "points": points[0],
+        "points_of_grid": points[1],
         "points_per_batch": batches.size,
         "whole_image": region is None,
         "notes": batches.notes,

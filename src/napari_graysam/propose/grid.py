@@ -28,11 +28,15 @@ class Crop:
         ``(x0, y0, x1, y1)`` in image pixels, half-open.
     points
         float64 (P, 2), ``(x, y)`` in pixels of the crop.
+    place
+        int (P, 2), row and column of each point in the crop's regular grid; None for points of
+        the user's own.
     """
 
     index: int
     box: tuple[int, int, int, int]
     points: npt.NDArray[np.float64]
+    place: npt.NDArray[np.intp] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -134,10 +138,13 @@ def crops(
             # Images of a few pixels have crops without any.
             if x1 > x0 and y1 > y0:
                 points = grid * np.array([x1 - x0, y1 - y0])
+                chosen = np.arange(len(points))
                 if region is not None:
-                    points = points[_inside(points, region[y0:y1, x0:x1])]
-                if len(points):
-                    found.append(Crop(index, box, points))
+                    chosen = np.flatnonzero(_inside(points, region[y0:y1, x0:x1]))
+                if len(chosen):
+                    side = None if options.point_grids is not None else math.isqrt(len(grid))
+                    place = None if side is None else np.stack(np.divmod(chosen, side), axis=1)
+                    found.append(Crop(index, box, points[chosen], place))
             index += 1
     return found
 

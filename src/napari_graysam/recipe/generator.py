@@ -35,6 +35,19 @@ class GeneratorOptions(Part):
         ),
         json_schema_extra={"stage": "decode", "none": "own points", "start": 32},
     )
+    grid: Literal["full", "adaptive"] = Field(
+        "full",
+        title="Grid",
+        description=(
+            "full asks at every point of the grid, as SAM 2 does. adaptive asks at a few, learns "
+            "from the answers and the image where others pay, and leaves out background and "
+            "objects already found: several times faster where the model is slow, and fewer "
+            "candidates to keep in memory; a few objects can be missed or come out differently. "
+            "It takes the IoU and stability thresholds of the run; lowering them later chooses "
+            "only among the masks asked for. Own points are always asked in full."
+        ),
+        json_schema_extra={"stage": "decode"},
+    )
     points_per_batch: int | None = Field(
         None,
         ge=1,

@@ -19,6 +19,7 @@ EDGE_TOLERANCE = 20
 # Parameters that only a new run of the model can change.
 _OF_THE_RUN = (
     "points_per_side",
+    "grid",
     "point_grids",
     "crop_n_layers",
     "crop_overlap_ratio",
@@ -39,10 +40,11 @@ def check_covers(proposals: Proposals, generator: GeneratorOptions) -> None:
     wanted = generator.model_dump(mode="json")
     made_with = proposals.record["generator"]
     for name in _OF_THE_RUN:
-        if wanted[name] != made_with[name]:
+        made = made_with.get(name, GeneratorOptions.model_fields[name].default)
+        if wanted[name] != made:
             raise ProposalsError(
                 f"generator.{name} is {wanted[name]} but these proposals were made with "
-                f"{made_with[name]}: run the model again"
+                f"{made}: run the model again"
             )
     for name, floor in (
         ("pred_iou_thresh", proposals.record["iou_floor"]),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_graysam._napari.state import PanelState
 
 POINTS = ("points_per_side", "crop_n_layers")
-MORE_POINTS = ("crop_overlap_ratio", "crop_n_points_downscale_factor", "points_per_batch")
+MORE_POINTS = ("grid", "crop_overlap_ratio", "crop_n_points_downscale_factor", "points_per_batch")
 THRESHOLDS = ("pred_iou_thresh", "stability_score_thresh")
 EVERYWHERE = "the whole image"
 """Choice of no region; a combo box does not tell of None."""
