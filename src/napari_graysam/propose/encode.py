@@ -66,15 +66,21 @@ def normalise(view: npt.NDArray[np.uint8], image_size: int) -> Tensor:
     -------
     float32 (1, 3, image_size, image_size) on the CPU.
     """
-    channels = np.ascontiguousarray(view.transpose(2, 0, 1))
-    frame = torch.from_numpy(channels)[None].to(torch.float32).div_(255)
-    if frame.shape[-2:] != (image_size, image_size):
-        frame = functional.interpolate(
-            frame, size=(image_size, image_size), mode="bilinear", antialias=True
-        )
+    frame = torch.cat([_squash(view[..., channel], image_size) for channel in range(3)], dim=1)
     mean = torch.tensor(_MEAN)[:, None, None]
     std = torch.tensor(_STD)[:, None, None]
     return frame.sub_(mean).div_(std)
+
+
+def _squash(channel: npt.NDArray[np.uint8], image_size: int) -> Tensor:
+    """Squash one channel: of a large image, all three in float32 take gigabytes."""
+    values = torch.from_numpy(np.ascontiguousarray(channel))[None, None]
+    frame = values.to(torch.float32).div_(255)
+    if frame.shape[-2:] == (image_size, image_size):
+        return frame
+    return functional.interpolate(
+        frame, size=(image_size, image_size), mode="bilinear", antialias=True
+    )
 
 
 def encode(view: npt.NDArray[np.uint8], model: LoadedModel) -> Features:
