@@ -65,7 +65,8 @@ def crops(size: int) -> dict[str, Any]:
 
     view = tiled(size)
     model = load("graysam-small")
-    options = GeneratorOptions(points_per_side=8, crop_n_layers=2, pred_iou_thresh=0.5)
+    thresholds = {"pred_iou_thresh": 0.3, "stability_score_thresh": 0.5}
+    options = GeneratorOptions(points_per_side=8, crop_n_layers=2, **thresholds)
     before, start = resident(), time.perf_counter()
     proposals = run(propose(view, model, options))
     seconds = {"propose": time.perf_counter() - start}
