@@ -386,9 +386,9 @@ def test_other_batches_keep_the_same_masks_outside_the_margin(small: Any, arithm
 MUTATIONS = [
     ("propose.generator", "np.array([x0, y0, x0, y0], np.int32)", "np.int32([1, 0, 0, 0])"),
     ("propose.generator", "point[:, 0] / width", "(point[:, 0] + 8) / width"),
-    ("propose.statistics", "[kept]) > mask", "[kept]) >= mask"),
-    ("propose.statistics", "> mask_threshold + offset", ">= mask_threshold + offset"),
-    ("propose.statistics", "> mask_threshold - offset", ">= mask_threshold - offset"),
+    ("propose.statistics", "(cells[kept], mask_threshold", "(cells[kept], 0.5 + mask_threshold"),
+    ("propose.statistics", "(cells, mask_threshold + offset", "(cells, mask_threshold"),
+    ("propose.statistics", "(cells, mask_threshold - offset", "(cells, mask_threshold"),
     ("propose.statistics", "top, right, bottom], dim=1", "top, right - 1, bottom], dim=1"),
     ("propose.cells", "pixels > threshold", "pixels >= threshold"),
     ("propose.cells", "part[max(y0 - top, 0)", "part.roll(1, 0)[max(y0 - top, 0)"),
