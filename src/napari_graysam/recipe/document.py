@@ -163,7 +163,8 @@ class Recipe(Part):
             Of the preset; ``raw``, which preprocesses nothing, is the default everywhere.
         model
             Catalogue name of another model than the preset's. Its scores are on another scale,
-            so the thresholds of scores are SAM 2's own defaults instead of the preset's.
+            so the thresholds of scores are SAM 2's own defaults instead of the preset's, and
+            its arithmetic is SAM 2's own too.
 
         Raises
         ------
@@ -181,7 +182,7 @@ class Recipe(Part):
             return recipe
         defaults = {field: GeneratorOptions.model_fields[field].default for field in SCORES}
         return recipe.replace(
-            model=recipe.model.replace(name=model),
+            model=type(recipe.model)(name=model),
             generator=recipe.generator.replace(**defaults),
         )
 
