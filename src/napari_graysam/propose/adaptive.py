@@ -127,7 +127,8 @@ class Search:
         heights = np.full(self._number.shape, -np.inf)
         heights[row, column] = np.where(chosen, height, -np.inf)
         around = [heights[row + i, column + j] for i in (-1, 0, 1) for j in (-1, 0, 1)]
-        return chosen & (heights[row, column] >= np.max(around, axis=0))
+        highest: Flags = heights[row, column] >= np.max(around, axis=0)
+        return chosen & highest
 
     def _beside(self, points: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
         """Return the neighbours of some points in their rows and columns."""
@@ -150,7 +151,8 @@ def _standardised(features: npt.NDArray[np.float32]) -> Numbers:
     """Shift and scale features so that two unrelated points are the root of two apart."""
     spread = features.std(0)
     centred = (features - features.mean(0)) / np.where(spread > 0, spread, 1)
-    return (centred / np.sqrt(features.shape[1])).astype(np.float64)
+    scaled: Numbers = (centred / np.sqrt(features.shape[1])).astype(np.float64)
+    return scaled
 
 
 def _likeness(some: Numbers, others: Numbers) -> Numbers:

@@ -84,7 +84,7 @@ class Products:
         self.dtype = _precision(first.weight)
         self.first = first.weight.permute(0, 2, 3, 1).flatten(1).to(self.dtype)
         self.second = second.weight.permute(0, 2, 3, 1).flatten(1).to(self.dtype)
-        self.norm = [part.to(self.dtype) for part in (norm.weight, norm.bias)]
+        self.gain, self.shift = (part.to(self.dtype) for part in (norm.weight, norm.bias))
         self.epsilon = norm.eps
         height, width = size
         self.middle = (
@@ -116,8 +116,10 @@ class Products:
         for start in range(0, len(pixels), rows):
             some = slice(start, start + rows)
             twice = torch.addmm(self.middle[some], pixels[some], self.first)
-            twice = twice.view(-1, len(self.norm[0]))
-            twice = functional.layer_norm(twice, twice.shape[-1:], *self.norm, self.epsilon)
+            twice = twice.view(-1, len(self.gain))
+            twice = functional.layer_norm(
+                twice, twice.shape[-1:], self.gain, self.shift, self.epsilon
+            )
             four = torch.addmm(self.fine[4 * start : 4 * (start + rows)], _gelu(twice), self.second)
             parts.append(weights @ _gelu(four).view(-1, weights.shape[1]).T)
         height, width = self.size
