@@ -11,8 +11,8 @@ from napari_graysam.comparison import compare_masks, score
 from napari_graysam.comparison.arms import label_masks
 from napari_graysam.image import GrayImage
 from napari_graysam.part import Progress
-from napari_graysam.pipeline import Arms, Segmentation
 from napari_graysam.recipe import Recipe
+from napari_graysam.results import Arms, Segmentation
 
 
 def load_steps(options: Any) -> Generator[Progress, None, None]:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from napari_graysam._napari.source import Placement
-from napari_graysam.pipeline import Segmentation
 from napari_graysam.recipe import Recipe
+from napari_graysam.results import Segmentation
 from napari_graysam.select import paint
 from napari_graysam.select.masks import Mask
 

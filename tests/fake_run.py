@@ -8,8 +8,9 @@ import numpy as np
 from napari_graysam.comparison.arms import label_masks
 from napari_graysam.errors import ProposalsError
 from napari_graysam.part import Progress
-from napari_graysam.pipeline import Floors, Segmentation, _select
+from napari_graysam.pipeline import Floors, _select
 from napari_graysam.preprocess import apply, to_rgb
+from napari_graysam.results import Segmentation
 
 BATCHES = 4
 

@@ -15,23 +15,17 @@ if TYPE_CHECKING:
     from napari_graysam.model import load_model
     from napari_graysam.outputs import write_comparison, write_segmentation
     from napari_graysam.part import Progress, run
-    from napari_graysam.pipeline import (
-        Arms,
-        Segmentation,
-        compare,
-        compare_steps,
-        segment,
-        segment_steps,
-    )
+    from napari_graysam.pipeline import compare, compare_steps, segment, segment_steps
     from napari_graysam.recipe import Recipe, presets
+    from napari_graysam.results import Arms, Segmentation
     from napari_graysam.select import generate
 
 _HOMES = {
-    "Arms": "pipeline",
+    "Arms": "results",
     "GraysamError": "errors",
     "Progress": "part",
     "Recipe": "recipe",
-    "Segmentation": "pipeline",
+    "Segmentation": "results",
     "compare": "pipeline",
     "compare_steps": "pipeline",
     "generate": "select",

@@ -15,8 +15,8 @@ from napari_graysam.files import (
     write_overlay,
     write_table,
 )
-from napari_graysam.pipeline import Arms, Segmentation
 from napari_graysam.recipe import Recipe
+from napari_graysam.results import Arms, Segmentation
 
 Folder = str | os.PathLike[str]
 Write = Callable[[Path], None]

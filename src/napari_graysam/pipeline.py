@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +18,14 @@ from napari_graysam.part import Progress, run
 from napari_graysam.preprocess import apply
 from napari_graysam.preprocess.rgb import to_rgb
 from napari_graysam.recipe import Recipe
+from napari_graysam.results import Arm, Arms, Segmentation
 from napari_graysam.select.masks import Mask
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from napari_graysam.comparison import Comparison, Scores
+    from napari_graysam.comparison import Scores
     from napari_graysam.propose.cache import Cache
     from napari_graysam.select.tuner import Tuner
 
-Arm = Literal["raw", "preprocessed"]
-OutputMode = Literal["binary_mask", "uncompressed_rle", "coco_rle"]
 OnProgress = Callable[[Progress], None]
 
 
@@ -37,88 +34,6 @@ class Floors(NamedTuple):
 
     predicted_iou: float = 0.0
     stability: float = 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class Segmentation:
-    """The objects of one image, as one recipe finds them.
-
-    Attributes
-    ----------
-    labels
-        uint32 (H, W); 0 is background, label ``i`` is ``masks[i - 1]``.
-    masks
-        Best first, bits inside boxes; where they overlap only one is seen in `labels`.
-    recipe
-        What was asked for.
-    provenance
-        What was done, in JSON's types: versions, model, device, image record, proposals and
-        seconds by stage.
-    unmasked
-        Fraction of the image's pixels without a label.
-    view
-        uint8 (H, W, 3): what the model saw.
-    raw
-        (H, W), the original gray values, for measurements.
-    tuner
-        Selects again among all candidates, for `retune`; None unless asked for.
-    """
-
-    labels: NDArray[np.uint32]
-    masks: tuple[Mask, ...]
-    recipe: Recipe
-    provenance: dict[str, Any]
-    unmasked: float
-    view: NDArray[np.uint8]
-    raw: NDArray[Any]
-    tuner: Tuner | None = None
-
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        """One row a mask, measured when first asked for; its column ``index`` is the label."""
-        from napari_graysam.select import object_table
-
-        return object_table(self.masks, self.labels, self.raw)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the user should know about how the result was made."""
-        parts = (self.provenance.get(name, {}) for name in ("image", "proposals", "selection"))
-        return tuple(note for part in parts for note in part.get("notes", ()))
-
-    def records(self, output_mode: OutputMode | None = None) -> list[dict[str, Any]]:
-        """Return the masks in the shape of SAM 2's generator.
-
-        Parameters
-        ----------
-        output_mode
-            What ``segmentation`` holds; the recipe's mode if omitted.
-        """
-        from napari_graysam.select.records import records
-
-        mode = self.recipe.generator.output_mode if output_mode is None else output_mode
-        shape = (self.labels.shape[0], self.labels.shape[1])
-        return records(self.masks, mode, shape)
-
-
-@dataclass(frozen=True, eq=False)
-class Arms:
-    """The same image without and with preprocessing, and what differs.
-
-    Attributes
-    ----------
-    raw, preprocessed
-        Both results; the window, the model, the generator and the labels are the same.
-    changes
-        Objects kept, changed, gained, lost, split and merged.
-    scores
-        Each arm against the ground truth, by arm; None without one.
-    """
-
-    raw: Segmentation
-    preprocessed: Segmentation
-    changes: Comparison
-    scores: dict[Arm, Scores] | None
 
 
 def segment(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from napari.utils.colormaps import CyclicLabelColormap
 
-    from napari_graysam.pipeline import Arm, Segmentation
+    from napari_graysam.results import Arm, Segmentation
 
 PALETTE = 250
 SAME = 0.5

@@ -19,7 +19,7 @@ from napari_graysam.recipe import Recipe
 
 if TYPE_CHECKING:
     from napari_graysam._napari.source import Placement
-    from napari_graysam.pipeline import Arm
+    from napari_graysam.results import Arm
     from napari_graysam.select.verdicts import Verdict
 
 CLICK = "Click a place in the image to see every candidate mask that covers it."

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Layer
     from napari.viewer import Viewer
 
-    from napari_graysam.pipeline import Arm, Segmentation
+    from napari_graysam.results import Arm, Segmentation
 
 MARK = "napari-graysam"
 """Key of a layer's metadata under which we say how it was made."""

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_graysam._napari.source import Placement
-    from napari_graysam.pipeline import Arm
     from napari_graysam.recipe import Recipe
+    from napari_graysam.results import Arm
 
 SECTIONS = (
     "image:ImageSection",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_graysam._napari.layers import ResultLayers
     from napari_graysam._napari.source import Source
     from napari_graysam._napari.state import PanelState
-    from napari_graysam.pipeline import Arm, Segmentation
+    from napari_graysam.results import Arm, Segmentation
 
 SETTLED = 250
 """Milliseconds without a change after which objects are measured."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels
 
-    from napari_graysam.pipeline import Segmentation
+    from napari_graysam.results import Segmentation
 
 _RESULTS: WeakValueDictionary[Hashable, Segmentation] = WeakValueDictionary()
 """By the layer's unique id; a result stays here only while the panel holds on to it."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
-    from napari_graysam.pipeline import Arm, Segmentation
+    from napari_graysam.results import Arm, Segmentation
 
 
 class PanelState:

@@ -10,8 +10,9 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 from napari_graysam._napari.worker import LARGEST_STORE, floors
 
 if TYPE_CHECKING:
-    from napari_graysam.pipeline import Floors, Segmentation
+    from napari_graysam.pipeline import Floors
     from napari_graysam.recipe import Recipe
+    from napari_graysam.results import Segmentation
 
 
 def floors_of(result: Segmentation) -> Floors:

@@ -13,9 +13,10 @@ from napari_graysam._napari.smooth import prepare_layers, short_holds
 from napari_graysam._napari.source import Source
 
 if TYPE_CHECKING:
-    from napari_graysam.pipeline import Arm, Floors, Segmentation
+    from napari_graysam.pipeline import Floors
     from napari_graysam.propose.cache import Cache
     from napari_graysam.recipe import Recipe
+    from napari_graysam.results import Arm, Segmentation
 
 LARGEST_STORE = 2**30
 """Bytes of low-resolution masks up to which all candidates are kept."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_graysam._napari.state import PanelState
-    from napari_graysam.pipeline import Arm, Segmentation
+    from napari_graysam.results import Arm, Segmentation
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from napari_graysam._napari.worker import RunProgress
 from napari_graysam.comparison import ARMS
 
 if TYPE_CHECKING:
-    from napari_graysam.pipeline import Arm
+    from napari_graysam.results import Arm
 
 STAGES = {
     "image": "reading the image",
