@@ -3,7 +3,7 @@
     python training/sweep.py --data FOLDER --sets dsb2018_eval --every 3 --recipe raw \
         --set generator.points_per_side=32
 
-Prints the mean average precision at IoU 0.5 of every combination, best first.
+Prints a Markdown table of the mean average precision at IoU 0.5, best combinations first.
 """
 
 from __future__ import annotations
@@ -24,13 +24,9 @@ from napari_graysam.select import paint
 from napari_graysam.select.tuner import Tuner
 
 GRID: dict[str, tuple[object, ...]] = {
-    "generator.pred_iou_thresh": (0.3, 0.4, 0.5),
-    "generator.stability_score_thresh": (0.0, 0.3, 0.6),
-    "labels.suppression": ("containment",),
+    "generator.pred_iou_thresh": (0.2, 0.3, 0.4, 0.5, 0.6),
+    "generator.stability_score_thresh": (0.0, 0.3),
     "labels.suppression_thresh": (0.3, 0.45, 0.6),
-    "labels.overlap": ("higher_score_on_top",),
-    "labels.min_island": (0, 40),
-    "labels.fill_holes": (0, 40),
 }
 
 
@@ -62,9 +58,12 @@ def main() -> None:
                 labels = paint(masks, truth.shape, one.labels)
                 totals[name][index] += score(labels, truth).average_precision[0] / len(paths)
     mean = np.mean(list(totals.values()), axis=0)
+    columns = [*(path.rpartition(".")[2] for path in GRID), *totals, "mean"]
+    print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
     for index in np.argsort(-mean)[: options.most]:
-        sets = {name: round(float(total[index]), 3) for name, total in totals.items()}
-        print(round(float(mean[index]), 4), sets, combinations[index])
+        scores = [f"{total[index]:.3f}" for total in (*totals.values(), mean)]
+        cells = [*map(str, combinations[index].values()), *scores]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
