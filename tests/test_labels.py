@@ -54,6 +54,27 @@ def test_the_policy_decides_who_is_on_top(policy, on_top):
     assert paint_as(policy, masks)[5, 5] == on_top
 
 
+def test_a_large_image_painted_by_several_threads_is_that_of_one(monkeypatch):
+    shape = (3000, 2100)
+    rng = np.random.default_rng(3)
+    boxes = rng.integers((0, 0, 1, 900), (1000, 1000, 1000, 1900), (60, 4)).tolist()
+    masks = [rectangle(*box, float(rng.random())) for box in boxes]
+    options = LabelOptions(overlap="higher_score_on_top")
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    together = paint(masks, shape, options)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    assert np.array_equal(together, paint(masks, shape, options))
+    assert together[1500, 900] == 1 + max(
+        (
+            i
+            for i, m in enumerate(masks)
+            if m.box[0] <= 900 < m.box[2] and m.box[1] <= 1500 < m.box[3]
+        ),
+        key=lambda i: masks[i].predicted_iou,
+        default=-1,
+    )
+
+
 def test_stability_breaks_ties_of_the_score():
     masks = [rectangle(0, 0, 5, 5, 0.9, 0.90), rectangle(2, 2, 5, 5, 0.9, 0.95)]
     assert paint_as("higher_score_on_top", masks)[3, 3] == 2

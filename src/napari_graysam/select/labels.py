@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,8 @@ from napari_graysam.select.nesting import keep
 DISJOINT_SHARE = 0.5
 # Pixels that are painted together.
 _IN_CACHE = 2**15
+# Pixels of a band that is worth a thread.
+_BAND = 2**21
 
 
 def paint(
@@ -44,9 +49,25 @@ def paint(
     labels = np.zeros(shape, dtype=np.uint32)
     # OpenCV copies under a mask several times as fast, but knows no unsigned 32 bits.
     signed = labels.view(np.int32)
-    for index in reversed(top_down(masks, options.overlap)):
-        _stamp(signed[masks[index].slices], masks[index].bits, index + 1)
+    order = top_down(masks, options.overlap)[::-1]
+    count = max(1, min(os.cpu_count() or 1, labels.size // _BAND))
+    ends = [shape[0] * band // count for band in range(count + 1)]
+    with ThreadPoolExecutor(count) as pool:
+        bands = pool.map(partial(_paint_rows, signed, masks, order), ends[:-1], ends[1:])
+        list(bands)
     return labels
+
+
+def _paint_rows(
+    onto: NDArray[np.int32], masks: Sequence[Mask], order: Sequence[int], top: int, bottom: int
+) -> None:
+    """Paint the rows from ``top`` to before ``bottom``, in the order given."""
+    for index in order:
+        mask = masks[index]
+        x0, y0, x1, y1 = mask.box
+        first, last = max(y0, top), min(y1, bottom)
+        if first < last:
+            _stamp(onto[first:last, x0:x1], mask.bits[first - y0 : last - y0], index + 1)
 
 
 def _stamp(onto: NDArray[np.int32], bits: NDArray[np.bool_], label: int) -> None:
