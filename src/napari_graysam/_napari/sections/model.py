@@ -130,7 +130,7 @@ class ModelSection(Container):
             self.choose_model(name)
 
     def choose_model(self, name: str) -> None:
-        """Take another model, with thresholds that suit it where they were not edited.
+        """Take another model, with thresholds and arithmetic that suit it where not edited.
 
         Parameters
         ----------
@@ -141,8 +141,11 @@ class ModelSection(Container):
         model = recipe.model.replace(name=name)
         if not self._own:
             model = model.replace(checkpoint=None, config=None)
-        usual, before = _scores(name), _scores(recipe.model.name)
-        now = {field: getattr(recipe.generator, field) for field in SCORES}
+        suited, former = Recipe.preset(model=name), Recipe.preset(model=recipe.model.name)
+        if model.arithmetic == former.model.arithmetic:
+            model = model.replace(arithmetic=suited.model.arithmetic)
+        usual, before = _scores(suited), _scores(former)
+        now = _scores(recipe)
         title, words = find_entry(name).title, _in_words(usual)
         if now == usual:
             message = ""
@@ -244,10 +247,9 @@ def _devices() -> tuple[str, ...]:
     return device_names()
 
 
-def _scores(model: str) -> dict[str, float]:
-    """Return the thresholds that the default preset has for a model."""
-    generator = Recipe.preset(model=model).generator
-    return {field: getattr(generator, field) for field in SCORES}
+def _scores(recipe: Recipe) -> dict[str, float]:
+    """Return the thresholds of scores."""
+    return {field: getattr(recipe.generator, field) for field in SCORES}
 
 
 def _in_words(scores: dict[str, float]) -> str:
