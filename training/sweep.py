@@ -24,7 +24,7 @@ from napari_graysam.select import paint
 from napari_graysam.select.tuner import Tuner
 
 GRID: dict[str, tuple[object, ...]] = {
-    "generator.pred_iou_thresh": (0.2, 0.3, 0.4, 0.5, 0.6),
+    "generator.pred_iou_thresh": (0.3, 0.4, 0.5, 0.6, 0.7),
     "generator.stability_score_thresh": (0.0, 0.3),
     "labels.suppression_thresh": (0.3, 0.45, 0.6),
 }
