@@ -10,6 +10,7 @@ import math
 import warnings
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +18,12 @@ from napari_graysam.model import LoadedModel
 from napari_graysam.recipe import GeneratorOptions
 
 STUB_SIZE = 64
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Draw a view of noise, uint8 (height, width, 3)."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 class StubPrompts(nn.Module):

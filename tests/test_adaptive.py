@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from stub_decoder import StubModel, loaded, small_sam2
+from stub_decoder import StubModel, loaded, noise, small_sam2
 
 from napari_graysam.part import run
 from napari_graysam.propose import Proposals, propose
@@ -20,17 +19,7 @@ FULL = GeneratorOptions(points_per_side=24, pred_iou_thresh=0.5, stability_score
 ADAPTIVE = FULL.replace(grid="adaptive")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def noise(height: int, width: int) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def proposed(options: GeneratorOptions, model: Any = None, **more: Any) -> Proposals:

@@ -127,6 +127,12 @@ def test_a_preferred_model_does_not_replace_a_file_of_ones_own():
     assert settings.follow(recipe, settings.Preferences(), now).model == recipe.model
 
 
+def test_a_preferred_model_brings_thresholds_that_suit_it():
+    now = settings.Preferences(model="sam2.1_hiera_tiny")
+    followed = settings.follow(Recipe.preset(), settings.Preferences(), now)
+    assert followed == Recipe.preset(model="sam2.1_hiera_tiny")
+
+
 def test_the_model_folder_is_searched_first_and_forgotten_when_changed(tmp_path, monkeypatch):
     shared, mine, other = (str(tmp_path / name) for name in ("shared", "mine", "other"))
     monkeypatch.setenv(FOLDERS_VARIABLE, shared)

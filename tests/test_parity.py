@@ -17,6 +17,7 @@ from stub_decoder import (
     enliven,
     loaded,
     nearly_equal,
+    noise,
     small_sam2,
     upstream_generator,
 )
@@ -29,13 +30,7 @@ from napari_graysam.recipe import GeneratorOptions, ModelOptions
 from napari_graysam.select import generate
 from napari_graysam.select.records import records
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +41,6 @@ def stub() -> StubModel:
 @pytest.fixture(scope="module")
 def small() -> Any:
     return small_sam2()
-
-
-def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def blobs(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from stub_decoder import StubModel, differences, loaded, small_sam2
+from stub_decoder import StubModel, differences, loaded, noise, small_sam2
 
 from napari_graysam.errors import DeviceError, ImageError, OutputError, ProposalsError
 from napari_graysam.part import run
@@ -23,17 +23,7 @@ SHAPE = (90, 120)
 LOOSE = GeneratorOptions(points_per_side=6, pred_iou_thresh=0.3, stability_score_thresh=0.1)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def noise(height: int, width: int) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

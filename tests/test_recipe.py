@@ -597,6 +597,22 @@ def test_import_is_light() -> None:
     assert float(ratio) < 1.5
 
 
+@pytest.mark.parametrize("name", ["raw", "particles", "fluorescence-nuclei"])
+def test_another_model_takes_what_the_preset_has_for_it_and_gives_it_back(name):
+    recipe = Recipe.preset(name)
+    other = recipe.with_model("sam2.1_hiera_tiny")
+    assert other == Recipe.preset(name, "sam2.1_hiera_tiny")
+    assert other.model.arithmetic == "exact"
+    assert other.with_model(recipe.model.name) == recipe
+
+
+def test_another_model_leaves_what_was_edited():
+    recipe = Recipe.preset("particles").with_values({"generator.pred_iou_thresh": 0.55})
+    other = recipe.with_model("sam2.1_hiera_tiny")
+    assert other.generator == recipe.generator
+    assert other.model.name == "sam2.1_hiera_tiny"
+
+
 def test_presets_for_another_model_use_the_thresholds_of_sam2():
     own = Recipe.preset("particles")
     assert Recipe.preset("particles", own.model.name) == own

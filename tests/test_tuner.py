@@ -27,12 +27,7 @@ FIELDS = ("box", "area", "predicted_iou", "stability", "point", "crop_box", "par
 CROPPED, PLAIN, TIED = range(3)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 PROPOSALS = [

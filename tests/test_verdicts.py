@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from synthetic import blobs
 
 from napari_graysam.propose import Proposals
@@ -20,12 +19,7 @@ SIZE = 100
 LOOSE = GeneratorOptions(pred_iou_thresh=0.5, stability_score_thresh=0.5)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def squares(*masks: tuple[int, int, int, int, float, float]) -> Tuner:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+
+from napari_graysam._napari.smooth import short_holds
 
 _IN_ORDER = ("c10", "torch_cpu", "c10_cuda", "torch_cuda", "torch")
 _RTLD_NOW = 2
@@ -23,35 +22,20 @@ def load_torch() -> None:
     -----
     Python opens a library while it holds the interpreter's lock, and PyTorch's take up to
     seconds. Calling the system's ``dlopen`` as a foreign function releases the lock, and the
-    import then finds the libraries open. On Windows PyTorch does the same by itself. A
-    garbage collection of all objects, of which an import makes many, also stops everything.
+    import then finds the libraries open. On Windows PyTorch does the same by itself.
     """
     if "torch" in sys.modules:
         _import()
         return
     if os.name == "posix":
         _open_libraries()
-    with _no_collection():
+    with short_holds():
         _import()
 
 
 def _import() -> None:
     for name in ("model", "propose", "select.tuner"):
         import_module(f"napari_graysam.{name}")
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Collect no garbage meanwhile; afterwards what is there counts as collected before."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.unfreeze()
-        if enabled:
-            gc.enable()
 
 
 def _open_libraries() -> None:

@@ -139,13 +139,15 @@ def restore() -> Session:
 
 
 def follow(recipe: Recipe, before: Preferences, now: Preferences) -> Recipe:
-    """Return the recipe with the model and the device of preferences that have changed."""
-    model = recipe.model
-    if now.model != before.model and model.checkpoint is None:
-        model = model.replace(name=now.model)
+    """Return the recipe with the model and the device of preferences that have changed.
+
+    Thresholds that were not edited follow the model.
+    """
+    if now.model != before.model and recipe.model.checkpoint is None:
+        recipe = recipe.with_model(now.model)
     if now.device != before.device:
-        model = model.replace(device=now.device)
-    return recipe.replace(model=model)
+        recipe = recipe.replace(model=recipe.model.replace(device=now.device))
+    return recipe
 
 
 class PreferencesFollower:

@@ -29,10 +29,12 @@ class Turns:
             self._timer.start()
 
     def close(self) -> None:
-        """Drop what is waiting."""
-        self._waiting.clear()
-        with suppress(RuntimeError):  # Qt may have deleted the timer at the program's end.
+        """Do at once what is waiting, or layers would stay hidden."""
+        with suppress(RuntimeError):  # Qt may have deleted timer and window at the program's end.
             self._timer.stop()
+            while self._waiting:
+                self._waiting.popleft()()
+        self._waiting.clear()
 
     def _next(self) -> None:
         task = self._waiting.popleft() if self._waiting else None

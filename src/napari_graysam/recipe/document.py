@@ -182,9 +182,26 @@ class Recipe(Part):
             return recipe
         defaults = {field: GeneratorOptions.model_fields[field].default for field in SCORES}
         return recipe.replace(
-            model=type(recipe.model)(name=model),
+            model=ModelOptions(name=model),
             generator=recipe.generator.replace(**defaults),
         )
+
+    def with_model(self, name: str) -> Self:
+        """Recipe for another model of the catalogue.
+
+        Thresholds of scores, if all are those of the recipe's preset, and the arithmetic, if it
+        is, become those that this preset has for the other model; what was edited stays. The
+        preset is the one that the recipe is named after, or ``raw``. Whether the catalogue has
+        the name shows when the model is loaded.
+        """
+        preset = self.name if self.name in _preset_files() else "raw"
+        before, after = (type(self).preset(preset, one) for one in (self.model.name, name))
+        model, generator = self.model.replace(name=name), self.generator
+        if model.arithmetic == before.model.arithmetic:
+            model = model.replace(arithmetic=after.model.arithmetic)
+        if scores(self) == scores(before):
+            generator = generator.replace(**scores(after))
+        return self.replace(model=model, generator=generator)
 
     def with_values(self, values: Mapping[str, Any]) -> Self:
         """Recipe with some values changed, each by its dotted path.
@@ -217,6 +234,11 @@ class Recipe(Part):
             that decides the result differs.
         """
         return changed_stage(self, other)
+
+
+def scores(recipe: Recipe) -> dict[str, float]:
+    """Thresholds of a recipe that depend on the scale of its model's scores."""
+    return {field: getattr(recipe.generator, field) for field in SCORES}
 
 
 def presets() -> dict[str, str]:

@@ -225,4 +225,8 @@ def _extremes(source: Source, layout: Layout, about: str) -> str:
     if finite.size == 0:
         return "no finite values"
     holes = " with gaps (NaN or infinite)" if finite.size < values.size else ""
-    return f"values {about}{finite.min():g} to {finite.max():g}{holes}"
+    low, high = (
+        f"{value:.4g}" if values.dtype.kind == "f" else f"{int(value)}"
+        for value in (finite.min(), finite.max())
+    )
+    return f"values {about}{low} to {high}{holes}"

@@ -17,7 +17,7 @@ from napari_graysam._napari.wording import tooltip
 from napari_graysam.model.catalog import BUNDLED, CATALOG, bundled_path, find_entry
 from napari_graysam.model.weights import locate
 from napari_graysam.recipe import GeneratorOptions, ModelOptions, Recipe
-from napari_graysam.recipe.document import SCORES
+from napari_graysam.recipe.document import scores
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
@@ -137,24 +137,18 @@ class ModelSection(Container):
         name
             Of the catalogue.
         """
-        recipe = self._state.recipe
-        model = recipe.model.replace(name=name)
+        before = self._state.recipe
+        recipe = before.with_model(name)
         if not self._own:
-            model = model.replace(checkpoint=None, config=None)
-        suited, former = Recipe.preset(model=name), Recipe.preset(model=recipe.model.name)
-        if model.arithmetic == former.model.arithmetic:
-            model = model.replace(arithmetic=suited.model.arithmetic)
-        usual, before = _scores(suited), _scores(former)
-        now = _scores(recipe)
-        title, words = find_entry(name).title, _in_words(usual)
-        if now == usual:
+            recipe = recipe.replace(model=recipe.model.replace(checkpoint=None, config=None))
+        usual, title = scores(Recipe.preset(model=name)), find_entry(name).title
+        if scores(recipe) != scores(before):
+            message = f"Thresholds now suit {title}: {_in_words(scores(recipe))}."
+        elif scores(recipe) == usual or name == before.model.name:
             message = ""
-        elif now == before:
-            recipe = recipe.replace(generator=recipe.generator.replace(**usual))
-            message = f"Thresholds now suit {title}: {words}."
         else:
-            message = f"Your thresholds were kept. Usual for {title}: {words}."
-        self._state.recipe = recipe.replace(model=model)
+            message = f"Your thresholds were kept. Usual for {title}: {_in_words(usual)}."
+        self._state.recipe = recipe
         self._follow()
         say(self.notice, message)
 
@@ -247,14 +241,9 @@ def _devices() -> tuple[str, ...]:
     return device_names()
 
 
-def _scores(recipe: Recipe) -> dict[str, float]:
-    """Return the thresholds of scores."""
-    return {field: getattr(recipe.generator, field) for field in SCORES}
-
-
-def _in_words(scores: dict[str, float]) -> str:
+def _in_words(values: dict[str, float]) -> str:
     fields = GeneratorOptions.model_fields
-    return ", ".join(f"{fields[name].title} {value:g}" for name, value in scores.items())
+    return ", ".join(f"{fields[name].title} {value:g}" for name, value in values.items())
 
 
 def _mark(entry: ModelEntry) -> str:

@@ -75,6 +75,7 @@ class RunSection:
         self._memory = Memory()
         self._worker: Any = None
         self._job: _Job | None = None
+        self._told: set[str] = set()
         self._closed = False
         self.native = RunView()
         self._connect()
@@ -121,6 +122,7 @@ class RunSection:
         assert layer is not None
         self._forget_other_images(source)
         self._job = _Job(recipe, source, layer, pixels_of(layer))
+        self._told.clear()
         self._start(arms, region)
 
     def _start(self, arms: Sequence[Arm], region: Callable[[], Mask] | None) -> None:
@@ -198,12 +200,17 @@ class RunSection:
                 self.layers.recolor(arm, colors)
 
     def _adopt(self, event: ArmDone, job: _Job) -> None:
+        if self._closed:
+            return
         self.state.set_result(event.arm, event.result)
         self.retuner.adopt(event.arm, Basis(job.recipe, job.source, event.result, job.layer))
 
     def _tell(self, message: str, job: _Job) -> None:
-        for text in filter(None, (message, job.what_happened(self.state))):
-            _inform(text)
+        """Say what the user should know, each thing once a run."""
+        for text in (message, job.what_happened(self.state)):
+            if text and text not in self._told and not self._closed:
+                self._told.add(text)
+                _inform(text)
 
     def _finish(self) -> None:
         self._worker = self._job = None
