@@ -25,7 +25,7 @@ PLUGIN, PANEL = "napari-graysam", "Segment everything (SAM 2)"
 BEAT = 5
 SETTLED = 1
 """Seconds after a run in which its last result is drawn and measured."""
-THRESHOLDS = (0.5, 0.6, 0.45, 0.7, 0.55, 0.65, 0.4, 0.75, 0.5, 0.6)
+THRESHOLDS = (0.62, 0.45, 0.7, 0.55, 0.65, 0.4, 0.75, 0.52, 0.6)
 
 
 class Heart:

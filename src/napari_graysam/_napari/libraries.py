@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import time
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,8 @@ from napari_graysam._napari.smooth import short_holds
 
 _IN_ORDER = ("c10", "torch_cpu", "c10_cuda", "torch_cuda", "torch")
 _RTLD_NOW = 2
+_DRAWN = 0.2
+"""Seconds in which the window has drawn that libraries are being loaded."""
 
 
 def load_torch() -> None:
@@ -22,12 +25,15 @@ def load_torch() -> None:
     -----
     Python opens a library while it holds the interpreter's lock, and PyTorch's take up to
     seconds. Calling the system's ``dlopen`` as a foreign function releases the lock, and the
-    import then finds the libraries open. On Windows PyTorch does the same by itself.
+    import then finds the libraries open. On Windows PyTorch does the same by itself. Opening
+    also holds the lock of the system's loader, for which OpenGL waits when it compiles shaders:
+    what has just changed in the window is drawn first.
     """
     if "torch" in sys.modules:
         _import()
         return
     if os.name == "posix":
+        time.sleep(_DRAWN)
         _open_libraries()
     with short_holds():
         _import()
