@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
 from collections.abc import Generator
@@ -14,7 +15,7 @@ from pytestqt.exceptions import capture_exceptions
 from qtpy.QtCore import QTimer
 
 from napari_graysam._napari.lane import PATIENCE, Lane
-from napari_graysam._napari.smooth import short_holds
+from napari_graysam._napari.smooth import NICENESS, give_way, short_holds
 from napari_graysam._napari.turns import Turns
 
 
@@ -118,3 +119,28 @@ def test_the_collector_takes_small_steps_until_the_last_run_ends() -> None:
             assert sys.getswitchinterval() <= 0.002
         assert gc.get_threshold() == during
     assert (gc.get_threshold(), sys.getswitchinterval()) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a niceness for each thread")
+def test_a_computing_thread_and_those_it_starts_give_way() -> None:
+    found: list[int] = []
+
+    def note() -> None:
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    def compute() -> None:
+        give_way()
+        give_way()
+        note()
+        child = threading.Thread(target=note)
+        child.start()
+        child.join()
+
+    note()
+    thread = threading.Thread(target=compute)
+    thread.start()
+    thread.join()
+    give_way()
+    note()
+    here = found[0]
+    assert found == [here, max(here, NICENESS), max(here, NICENESS), here]

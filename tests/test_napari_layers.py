@@ -64,6 +64,7 @@ def test_a_result_is_a_labels_layer_on_its_image(viewer, source):
     assert show(layers, source, segmentation) == ""
     image, layer = viewer.layers["cells"], viewer.layers["cells [raw]"]
     assert layers.layer("raw") is layer or layers.layer("raw").name == layer.name
+    assert viewer.layers.selection == {layer}
     assert layer.data.dtype == np.uint32
     np.testing.assert_array_equal(layer.data, segmentation.labels)
     for name in ("scale", "translate", "rotate", "shear"):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from threading import Lock
+from threading import Lock, current_thread, get_native_id, main_thread
 
 SWITCH = 0.001
 """Seconds after which a computing thread lets the window's thread go on; Python's are 0.005."""
+NICENESS = 10
 _NEVER = 2**30
 
 
@@ -59,6 +61,18 @@ class _Interpreter:
 
 
 short_holds = _Interpreter().short_holds
+
+
+def give_way() -> None:
+    """Let the window have a processor core before this thread and those that it will start.
+
+    Linux knows a thread's own niceness; it goes up only, so it lasts as long as the thread.
+    """
+    if sys.platform != "linux" or current_thread() is main_thread():
+        return
+    here = os.PRIO_PROCESS, get_native_id()
+    if os.getpriority(*here) < NICENESS:
+        os.setpriority(*here, NICENESS)
 
 
 def prepare_layers() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_graysam._napari.colors import Positions, object_colors
 from napari_graysam._napari.region import Mask
-from napari_graysam._napari.smooth import prepare_layers, short_holds
+from napari_graysam._napari.smooth import give_way, prepare_layers, short_holds
 from napari_graysam._napari.source import Source
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def run_arms(
     """
     # The worker restores the filters; what matters to the user is in the results' notes.
     warnings.simplefilter("ignore")
+    give_way()
     try:
         with short_holds():
             asked = recipe.replace(image=source.options)
