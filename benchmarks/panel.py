@@ -143,8 +143,17 @@ def cancel(panel: Any) -> dict[str, float]:
     return times
 
 
-def retune(panel: Any) -> dict[str, Any]:
-    """Move a threshold; return the times until both arms' layers show the new objects."""
+def retune(panel: Any, pause: float) -> dict[str, Any]:
+    """Move a threshold; return the times until both arms' layers hold the new objects.
+
+    Parameters
+    ----------
+    panel
+        With both arms' results.
+    pause
+        Seconds between a result and the next move. None: the window still draws the former
+        result meanwhile, as when a slider is dragged.
+    """
     times, heart = [], Heart()
     for threshold in THRESHOLDS:
         changed: set[str] = set()
@@ -158,6 +167,8 @@ def retune(panel: Any) -> dict[str, Any]:
         wait(lambda changed=changed: len(changed) == 2, 60)
         times.append(1000 * (time.perf_counter() - start))
         panel.state.result_changed.disconnect(note)
+        rested = time.monotonic() + pause
+        wait(lambda rested=rested: time.monotonic() > rested)
     return {
         "longest_block": heart.stop(),
         "first_ms": round(times[0], 1),
@@ -196,7 +207,11 @@ def main() -> None:
         for size in arguments.sizes:
             image = enlarged(source, size)
             panel.state.layer = viewer.add_image(image, name=f"{size} px")
-            measured = {"run": run(panel), "retune": retune(panel)}
+            measured = {
+                "run": run(panel),
+                "retune_dragging": retune(panel, 0),
+                "retune_pausing": retune(panel, 1),
+            }
             panel.state.layer = viewer.add_image(image.max() - image, name=f"{size} px inverted")
             report["sizes"][f"{size}²"] = {**measured, "cancel": cancel(panel)}
         print(json.dumps(report, indent=1, ensure_ascii=False))

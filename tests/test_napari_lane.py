@@ -104,7 +104,7 @@ def test_turns_come_one_at_a_time_and_in_order(qtbot: Any) -> None:
     assert [one for one in done if one] == [1, 2, 3]
     assert None in done[done.index(1) : done.index(2)]
     turns.add(lambda: done.append(4))
-    turns.close()
+    turns.finish()
     assert done[-1] == 4
 
 

@@ -94,6 +94,7 @@ class ResultLayers:
         str
             What the user should know: that an edited layer was left alone. Else empty.
         """
+        self.turns.finish()
         source = replace(source, array=None)
         known = None if new else self._own(arm, source)
         message = ""
@@ -132,6 +133,7 @@ class ResultLayers:
         str
             As `show`.
         """
+        self.turns.finish()
         shown = self._current[arm]
         present = shown.layer in self._viewer.layers
         if present and not shown.edited:
@@ -177,11 +179,16 @@ class ResultLayers:
         _SHOWN[layer.unique_id] = shown
         layer.events.paint.connect(lambda event: setattr(shown, "painted", True))
         tools = list(_put_off(layer))
+        self.turns.add(
+            partial(self._insert, layer),
+            partial(self._select, layer),
+            *tools,
+            partial(self._reveal, arm, shown, result),
+        )
+
+    def _insert(self, layer: Labels) -> None:
         with _same_selection(self._viewer.layers):
             self._viewer.add_layer(layer)
-        self.turns.add(
-            partial(self._select, layer), *tools, partial(self._reveal, arm, shown, result)
-        )
 
     def _select(self, layer: Labels) -> None:
         if layer in self._viewer.layers:

@@ -13,6 +13,7 @@ from qtpy.QtCore import QTimer
 
 from napari_graysam._napari.colors import Positions, object_colors
 from napari_graysam._napari.lane import Lane
+from napari_graysam._napari.smooth import give_way
 from napari_graysam._napari.source import limits_of
 from napari_graysam.part import Part
 from napari_graysam.recipe import Recipe
@@ -148,7 +149,10 @@ class Retuner:
         self.changed.emit()
 
     def _on_running(self, running: bool) -> None:
-        if self._bases and not running:
+        if running:
+            self._settled.stop()
+            self._measuring.cancel()
+        elif self._bases:
             self._settled.start()
 
     def _follow(self, recipe: Recipe, stage: object) -> None:
@@ -229,6 +233,7 @@ def _settle(
     results: dict[Arm, Segmentation], *, prepare: bool
 ) -> Generator[_Measured | None, None, None]:
     """Measure each arm's objects, then prepare for other thresholds; a newer request stops it."""
+    give_way()
     for result in results.values():
         _ = result.table
         yield None

@@ -28,8 +28,8 @@ class Turns:
         if self._waiting:
             self._timer.start()
 
-    def close(self) -> None:
-        """Do at once what is waiting, or layers would stay hidden."""
+    def finish(self) -> None:
+        """Do at once what is waiting."""
         with suppress(RuntimeError):  # Qt may have deleted timer and window at the program's end.
             self._timer.stop()
             while self._waiting:

@@ -224,7 +224,7 @@ class RunSection:
         """Stop everything when the panel or the viewer goes."""
         self._closed = True
         self.retuner.close()
-        self.layers.turns.close()
+        self.layers.turns.finish()  # Or layers would stay hidden.
         for signal, slot in self._listening():
             signal.disconnect(slot, missing_ok=True)
         if self._worker is not None:
