@@ -141,10 +141,11 @@ def answer(decoder: Network, image: ImageSide, sparse: Tensor) -> Answers:
     first = len(own) - 1
     tokens = torch.cat([torch.cat(own).expand(len(sparse), -1, -1), sparse], dim=1)
     look = _Absorbed(decoder, image) if image.absorbed else _Plain(decoder, image)
-    queries, pixels = look.transform(tokens)
-    heads = enumerate(decoder.output_hypernetworks_mlps, start=first)
+    masks = len(decoder.output_hypernetworks_mlps)
+    queries, pixels = look.transform(tokens, slice(first - 1, first + masks))
+    heads = enumerate(decoder.output_hypernetworks_mlps, start=1)
     weights = torch.stack([head(queries[:, token]) for token, head in heads], dim=1)
-    return Answers(decoder.iou_prediction_head(queries[:, first - 1]), weights, pixels)
+    return Answers(decoder.iou_prediction_head(queries[:, 0]), weights, pixels)
 
 
 def draw(image: ImageSide, answers: Answers, wanted: Tensor) -> Tensor:
@@ -170,12 +171,15 @@ class _Plain:
     are hundreds of times more, a few points at a time, so that they stay in its cache.
     """
 
+    sparing = False
+    """Whether only tokens that are used look at the image last; fewer are rounded differently."""
+
     def __init__(self, decoder: Network, image: ImageSide) -> None:
         self.network = decoder.transformer
         self.image = image
 
-    def transform(self, tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return what points (B, T, C) and pixels (b, N, C) have learned of each other."""
+    def transform(self, tokens: Tensor, wanted: slice) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return what the wanted tokens of points (B, T, C) and pixels (b, N, C) have learned."""
         together = len(tokens)
         if tokens.device.type == "cpu":
             together = min(together, max(1, _CACHED_PIXELS // self.image.tokens.shape[1]))
@@ -196,8 +200,11 @@ class _Plain:
                 for group, (key, value) in enumerate(zip(keys, values, strict=True))
             )
         last = self.network.final_attn_token_to_image
+        asking = wanted if self.sparing else slice(None)
+        queries, tokens = queries[:, asking], tokens[:, asking]
         queries = queries + self.look(last, queries + tokens, seen, together)
-        return self.network.norm_final_attn(queries), seen
+        queries = self.network.norm_final_attn(queries)
+        return queries if self.sparing else queries[:, wanted], seen
 
     def look(
         self, attention: Attention, queries: Tensor, seen: tuple[Tensor, ...], together: int
@@ -250,6 +257,8 @@ class _Absorbed(_Plain):
     keys shifts all scores of a token alike, which the softmax forgets.
     """
 
+    sparing = True
+
     def attend(self, attention: Attention, queries: Tensor, pixels: Tensor) -> Tensor:
         """Attend to pixels: heads (b, heads, T, c) to (b, T, heads · c)."""
         batch, heads, count, channels = queries.shape
@@ -281,6 +290,8 @@ class _Absorbed(_Plain):
         out = attention.out_proj.weight.view(-1, heads, channels).permute(1, 2, 0)
         message = (values @ out + attention.out_proj.bias / heads).flatten(1, 2)
         if message.dtype == pixels.dtype:
+            if pixels is not self.image.tokens:
+                return pixels.baddbmm_(share, message)
             return torch.baddbmm(pixels.expand(batch, -1, -1), share, message)
         learned: Tensor = pixels + share.to(message.dtype) @ message
         return learned
