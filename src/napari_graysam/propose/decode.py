@@ -161,11 +161,10 @@ class Decoder:
         decoder = self.model.model.sam_mask_decoder
         sparse, _ = self._prompts(points)
         answers = answer(decoder, image, sparse)
-        predicted_iou = answers.predicted_iou[:, 1:]
-        kept = _above(predicted_iou, floor)
-        live = kept.any(1).nonzero()[:, 0]
-        logits = draw(image, answers, live)[:, 1:]
-        return logits[kept[live]], predicted_iou[kept], kept.nonzero()[:, 0]
+        kept = _above(answers.predicted_iou, floor)
+        kept[:, 0] = False  # The single mask, which is not one of the three.
+        point, _ = torch.nonzero(kept, as_tuple=True)
+        return draw(image, answers, kept), answers.predicted_iou[kept], point
 
     def _prompts(self, points: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the prompt encoder's embeddings of points and mask prompts."""

@@ -149,18 +149,20 @@ def answer(decoder: Network, image: ImageSide, sparse: Tensor) -> Answers:
 
 
 def draw(image: ImageSide, answers: Answers, wanted: Tensor) -> Tensor:
-    """Return the logits (L, 4, 4·h, 4·w) of the points that ``wanted``, int64 (L,), names."""
-    height, width = image.size
-    if not len(wanted):
-        return answers.weights.new_zeros((0, answers.weights.shape[1], 4 * height, 4 * width))
+    """Return the logits (K, 4·h, 4·w) of the masks that ``wanted``, bool (B, 4), names."""
     size = len(answers.pixels[0])
-    at_once = len(wanted) if size == len(answers.weights) else 2 * size
+    live = wanted.any(1).nonzero()[:, 0]
+    at_once = len(live) if size == len(wanted) else 2 * size
+    if not len(live):
+        return answers.weights.new_zeros((0, *(4 * length for length in image.size)))
     drawn = []
-    for part in torch.split(wanted, at_once):
-        # A batch of one takes longer than two, and is rounded differently from all others.
-        points = part.repeat(2) if len(part) == 1 and not image.absorbed else part
+    for points in torch.split(live, at_once):
+        chosen = wanted[points]
+        if len(points) == 1 and not image.absorbed:
+            # A batch of one takes longer than two, and is rounded differently from all others.
+            points, chosen = points.repeat(2), torch.cat([chosen, torch.zeros_like(chosen)])
         pixels = [answers.pixels[point // size][point % size] for point in points.tolist()]
-        drawn.append(image.upscale.masks(pixels, answers.weights[points])[: len(part)])
+        drawn.append(image.upscale.masks(pixels, answers.weights[points], chosen))
     return torch.cat(drawn)
 
 

@@ -26,8 +26,8 @@ _ROWS = 256
 class Upscale(Protocol):
     """What turns image tokens into masks."""
 
-    def masks(self, pixels: Sequence[Tensor], weights: Tensor) -> Tensor:
-        """Return logits.
+    def masks(self, pixels: Sequence[Tensor], weights: Tensor, wanted: Tensor) -> Tensor:
+        """Return the logits of some masks.
 
         Parameters
         ----------
@@ -35,10 +35,12 @@ class Upscale(Protocol):
             Image tokens (N, C) of each of L points.
         weights
             (L, M, c), of the upscaled channels in each mask.
+        wanted
+            bool (L, M), K of which are set.
 
         Returns
         -------
-        (L, M, 4·h, 4·w)
+        (K, 4·h, 4·w), by point, then by mask.
         """
         ...
 
@@ -62,7 +64,7 @@ class Convolutions:
         self.layers = decoder.output_upscaling
         self.fine, self.middle, self.size = fine, middle, size
 
-    def masks(self, pixels: Sequence[Tensor], weights: Tensor) -> Tensor:
+    def masks(self, pixels: Sequence[Tensor], weights: Tensor, wanted: Tensor) -> Tensor:
         """Return logits, as `Upscale` says."""
         first, norm, _, second, _ = self.layers
         image = torch.stack(list(pixels)).transpose(1, 2)
@@ -70,7 +72,7 @@ class Convolutions:
         enlarged = _gelu(_normalise(norm, plus(enlarged, self.middle)))
         enlarged = _gelu(plus(second(enlarged), self.fine))
         logits = weights @ enlarged.flatten(2)
-        return logits.view(*weights.shape[:2], *enlarged.shape[-2:])
+        return logits.view(*weights.shape[:2], *enlarged.shape[-2:])[wanted]
 
 
 class Products:
@@ -102,29 +104,35 @@ class Products:
             .to(self.dtype)
         )
 
-    def masks(self, pixels: Sequence[Tensor], weights: Tensor) -> Tensor:
+    def masks(self, pixels: Sequence[Tensor], weights: Tensor, wanted: Tensor) -> Tensor:
         """Return logits, as `Upscale` says."""
+        height, width = self.size
+        counts = wanted.sum(1).tolist()
+        logits = weights.new_empty((sum(counts), 4 * height, 4 * width), dtype=self.dtype)
         with torch.autocast(weights.device.type, enabled=False):
-            weights = weights.to(self.dtype)
-            return torch.stack([self._one(*each) for each in zip(pixels, weights, strict=True)])
+            chosen = torch.split(weights[wanted].to(self.dtype), counts)
+            for each in zip(pixels, chosen, torch.split(logits, counts), strict=True):
+                self._one(*each)
+        return logits
 
-    def _one(self, pixels: Tensor, weights: Tensor) -> Tensor:
-        """Return one point's logits (M, 4·h, 4·w) from its pixels (N, C) and weights (M, c)."""
+    def _one(self, pixels: Tensor, weights: Tensor, logits: Tensor) -> None:
+        """Draw one point's logits (M, 4·h, 4·w) from its pixels (N, C) and weights (M, c)."""
         pixels = pixels.to(self.dtype)
-        rows = _ROWS if pixels.device.type == "cpu" else len(pixels)
-        parts = []
-        for start in range(0, len(pixels), rows):
-            some = slice(start, start + rows)
+        height, width = self.size
+        lines = max(1, _ROWS // width) if pixels.device.type == "cpu" else height
+        for line in range(0, height, lines):
+            some = slice(line * width, (line + lines) * width)
             twice = torch.addmm(self.middle[some], pixels[some], self.first)
             twice = twice.view(-1, len(self.gain))
             twice = functional.layer_norm(
                 twice, twice.shape[-1:], self.gain, self.shift, self.epsilon
             )
-            four = torch.addmm(self.fine[4 * start : 4 * (start + rows)], _gelu(twice), self.second)
-            parts.append(weights @ _gelu(four).view(-1, weights.shape[1]).T)
-        height, width = self.size
-        blocks = torch.cat(parts, dim=1).view(-1, height, width, 2, 2, 2, 2)
-        return blocks.permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, 4 * height, 4 * width)
+            finer = slice(4 * some.start, 4 * some.stop)
+            four = torch.addmm(self.fine[finer], _gelu(twice), self.second)
+            drawn = weights @ _gelu(four).view(-1, weights.shape[1]).T
+            part = logits[:, 4 * line : 4 * (line + lines)]
+            blocks = drawn.view(len(weights), -1, width, 2, 2, 2, 2).permute(0, 1, 3, 5, 2, 4, 6)
+            part.view(len(weights), -1, 2, 2, width, 2, 2).copy_(blocks)
 
 
 def plus(values: Tensor, other: Tensor) -> Tensor:
