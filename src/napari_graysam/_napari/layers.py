@@ -183,7 +183,8 @@ class ResultLayers:
             partial(self._insert, layer),
             partial(self._select, layer),
             *tools,
-            partial(self._reveal, arm, shown, result),
+            partial(self._reveal, arm, shown),
+            partial(self._features, shown, result),
         )
 
     def _insert(self, layer: Labels) -> None:
@@ -194,7 +195,7 @@ class ResultLayers:
         if layer in self._viewer.layers:
             self._viewer.layers.selection.active = layer
 
-    def _reveal(self, arm: Arm, shown: _Shown, result: Segmentation) -> None:
+    def _reveal(self, arm: Arm, shown: _Shown) -> None:
         """Show a new layer in place of the other arm's."""
         if shown.layer not in self._viewer.layers:
             return
@@ -202,8 +203,6 @@ class ResultLayers:
         if other is not None:
             other.visible = False
         shown.layer.visible = True
-        if shown.written is result.labels:
-            self._features(shown.layer, result)
 
     def _write(self, shown: _Shown, arm: Arm, result: Segmentation, colors: Positions) -> None:
         shown.written = result.labels
@@ -214,14 +213,16 @@ class ResultLayers:
             **shown.layer.metadata,
             MARK: describe(arm, result, shown.source),
         }
-        self._features(shown.layer, result)
+        self._features(shown, result)
 
-    def _features(self, layer: Labels, result: Segmentation) -> None:
+    def _features(self, shown: _Shown, result: Segmentation) -> None:
         """Show the table if it has been measured; else none, as the old one no longer holds."""
+        if shown.written is not result.labels:
+            return
         if "table" in vars(result):
-            layer.features = result.table
-        elif len(layer.features):
-            layer.features = {}
+            shown.layer.features = result.table
+        elif len(shown.layer.features):
+            shown.layer.features = {}
 
     def _free_name(self, name: str) -> str:
         taken = {layer.name for layer in self._viewer.layers}

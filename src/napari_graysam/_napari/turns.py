@@ -8,13 +8,16 @@ from contextlib import suppress
 
 from qtpy.QtCore import QTimer
 
+PAUSE = 10
+"""Milliseconds between two tasks, in which the window answers and draws."""
+
 
 class Turns:
     """Does one task after the other, each in a turn of the event loop of its own."""
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], object]] = deque()
-        self._timer = QTimer(interval=0)
+        self._timer = QTimer(interval=PAUSE)
         self._timer.timeout.connect(self._next)
 
     @property
