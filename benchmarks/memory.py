@@ -14,6 +14,8 @@ Each measurement has a process of its own; bytes are those above the loaded mode
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import json
 import subprocess
 import sys
@@ -44,7 +46,12 @@ def generators(arguments: argparse.Namespace) -> dict[str, Any]:
         model="sam2.1_hiera_tiny", size=2048, points=8, threads=arguments.threads
     )
     thresholds = json.dumps(arm("calibrate", settings))
-    found: dict[str, Any] = {"image": [2048, 2048], "points": 64, "model": settings.model}
+    found: dict[str, Any] = {
+        "image": [2048, 2048],
+        "points": 64,
+        "model": settings.model,
+        "threads": arguments.threads,
+    }
     with tempfile.TemporaryDirectory() as folder:
         for task in ("upstream", "exact", "fast"):
             extra = ("--thresholds", thresholds, "--records", str(Path(folder) / task))
@@ -85,18 +92,34 @@ def crops(size: int) -> dict[str, Any]:
 
 
 def growth(size: int) -> dict[str, Any]:
-    """Segment one image many times in this process."""
+    """Segment one image many times in this process.
+
+    What the C library keeps of freed memory varies; what is in use does only with a leak.
+    """
     from napari_graysam import Recipe, segment
 
     gray = image(size)[..., 0]
     recipe = Recipe().with_values({"generator.points_per_side": 4, "model.device": "cpu"})
-    after = {}
+    held, used = [], []
     for number in range(1, RUNS[-1] + 1):
         segment(gray, recipe)
         if number in RUNS:
-            after[f"bytes after {number} runs"] = resident()
-    first, last = after.values()
-    return {**after, "growth": last - first}
+            held.append(resident())
+            used.append(resident_after_trimming())
+    return {
+        "runs": RUNS,
+        "bytes held": held,
+        "bytes in use": used,
+        "growth of what is in use": used[-1] - used[0],
+    }
+
+
+def resident_after_trimming() -> int:
+    """Return the bytes in memory once garbage and what glibc holds in reserve are given back."""
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
+    return resident()
 
 
 def alone(task: str, size: int, threads: int) -> dict[str, Any]:
@@ -104,8 +127,7 @@ def alone(task: str, size: int, threads: int) -> dict[str, Any]:
     command = [sys.executable, __file__, "--task", task, "--sizes", str(size)]
     command += ["--threads", str(threads)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    result: dict[str, Any] = json.loads(output.splitlines()[-1])
-    return result
+    return {"threads": threads, **json.loads(output.splitlines()[-1])}
 
 
 def main() -> None:
@@ -123,7 +145,7 @@ def main() -> None:
         return
     # Parts that are not measured again keep what was found before.
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    found |= {"processor": processor(), "threads": arguments.threads}
+    found |= {"processor": processor()}
     if "generators" in arguments.parts:
         found["generators"] = generators(arguments)
     if "crops" in arguments.parts:
