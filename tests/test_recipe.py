@@ -430,12 +430,15 @@ def test_presets_are_the_promised_ones_and_say_what_they_are_for() -> None:
 
 
 @pytest.mark.parametrize("name", list(presets()))
-def test_preset_differs_from_raw_in_preprocessing_and_thresholds_only(name: str) -> None:
+def test_preset_differs_from_raw_in_preprocessing_crops_and_thresholds_only(name: str) -> None:
     recipe, raw = Recipe.preset(name), Recipe.preset("raw")
     assert recipe.name == name
     assert bool(recipe.preprocess) == (name != "raw")
     assert recipe.changed_stage(raw) == (None if name == "raw" else "encode")
-    assert recipe.raw_arm().changed_stage(raw) in (None, "scores", "nms")
+    assert recipe.generator.crop_n_layers <= 1
+    whole = {"generator.crop_n_layers": 0, "generator.crop_n_points_downscale_factor": 1}
+    uncropped = recipe.raw_arm().with_values(whole)
+    assert uncropped.changed_stage(raw) in (None, "scores", "nms")
 
 
 # --- stages
@@ -609,8 +612,13 @@ def test_another_model_takes_what_the_preset_has_for_it_and_gives_it_back(name):
 def test_another_model_leaves_what_was_edited():
     recipe = Recipe.preset("particles").with_values({"generator.pred_iou_thresh": 0.55})
     other = recipe.with_model("sam2.1_hiera_tiny")
-    assert other.generator == recipe.generator
+    assert other.generator == recipe.generator.replace(
+        crop_n_layers=0, crop_n_points_downscale_factor=1
+    )
     assert other.model.name == "sam2.1_hiera_tiny"
+    assert other.with_model("graysam-small") == recipe
+    whole = recipe.with_values({"generator.crop_n_layers": 2})
+    assert whole.with_model("sam2.1_hiera_tiny").generator.crop_n_layers == 2
 
 
 def test_presets_for_another_model_use_the_thresholds_of_sam2():
@@ -623,4 +631,5 @@ def test_presets_for_another_model_use_the_thresholds_of_sam2():
     defaults = GeneratorOptions()
     assert other.generator.pred_iou_thresh == defaults.pred_iou_thresh
     assert other.generator.stability_score_thresh == defaults.stability_score_thresh
+    assert other.generator.crop_n_layers == defaults.crop_n_layers
     assert Recipe.preset() == Recipe.preset("raw")

@@ -2,11 +2,12 @@
 
     python training/table.py --data FOLDER
 
-Each set at full and at reduced contrast (`contrast.py`), by the preset `raw`, the preset for
-its modality and the preset `low-contrast`. Average precision at IoU 0.5, as `graysam score`
-counts it, mean over the images that training has not seen. Writes `scores.json` beside this
-file, the table into the model card, and overlays of the best, median and worst image of every
-set where asked for. Sets that are not asked for keep their former scores.
+Each set at full and at reduced contrast (`contrast.py`), by the preset `raw`, by both arms of the
+preset for its modality, which differ in the preprocessing alone, and by `low-contrast`. Average
+precision at IoU 0.5, as `graysam score` counts it, mean over the images that training has not
+seen. Writes `scores.json` beside this file, the table into the model card, and overlays of the
+best, median and worst image of every set where asked for. Sets that are not asked for keep
+their former scores.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from napari_graysam.image import to_gray
 HERE = Path(__file__).parent
 SCORES = HERE / "scores.json"
 CARD = HERE.parent / "src/napari_graysam/model/bundled/MODEL_CARD.md"
+RAW_ARM = "raw arm"
 MARKS = "<!-- scores -->", "<!-- end of scores -->"
 PRESETS = {
     "dsb2018_eval": "fluorescence-nuclei",
@@ -43,16 +45,21 @@ def score_set(
 ) -> dict[str, dict[str, list[float]]]:
     """Return AP of every image, by contrast and preset."""
     found: dict[str, dict[str, list[float]]] = {"full": {}, "reduced": {}}
-    presets = ("raw", PRESETS[name], "low-contrast")
+    own = Recipe.preset(PRESETS[name])
+    recipes = {
+        "raw": Recipe.preset("raw"),
+        RAW_ARM: own.raw_arm(),
+        PRESETS[name]: own,
+        "low-contrast": Recipe.preset("low-contrast"),
+    }
     seen: list[tuple[float, Segmentation]] = []
     for path in images_of(root, name)[:: options.every]:
         truth = read_labels(root / name / "labels" / f"{path.stem}.tif")
         full = read_image(path, Recipe().image)
         images = {"full": full, "reduced": to_gray(reduce_contrast(full.pixels, path.stem))}
         for contrast, image in images.items():
-            for preset in presets:
-                recipe = Recipe.preset(preset).with_values(options.values)
-                result = segment(image, recipe)
+            for preset, recipe in recipes.items():
+                result = segment(image, recipe.with_values(options.values))
                 value = score(result.labels, truth).average_precision[0]
                 found[contrast].setdefault(preset, []).append(value)
                 if contrast == "full" and preset == options.overlay_preset:
@@ -70,8 +77,11 @@ def score_set(
 
 def rows(report: dict[str, dict[str, dict[str, list[float]]]]) -> str:
     """Return the report as a Markdown table."""
-    head = "| set | images | contrast | raw | preset for the modality | low-contrast |"
-    lines = [head, "| --- | --- | --- | --- | --- | --- |"]
+    head = (
+        "| set | images | contrast | preset `raw` | preset for the modality: raw arm "
+        "| preprocessed arm | `low-contrast` |"
+    )
+    lines = [head, "| --- | --- | --- | --- | --- | --- | --- |"]
     for name, contrasts in report.items():
         for contrast, presets in contrasts.items():
             means = {preset: float(np.mean(values)) for preset, values in presets.items()}
@@ -79,7 +89,7 @@ def rows(report: dict[str, dict[str, dict[str, list[float]]]]) -> str:
             count = len(presets["raw"])
             lines.append(
                 f"| {name} | {count} | {contrast} | {means['raw']:.3f} | "
-                f"{means[own]:.3f} ({own}) | {means['low-contrast']:.3f} |"
+                f"{means[RAW_ARM]:.3f} | {means[own]:.3f} ({own}) | {means['low-contrast']:.3f} |"
             )
     return "\n".join(lines)
 
@@ -96,9 +106,13 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print the table, write nothing")
     options = parser.parse_args()
     options.values = dict(value.split("=", 1) for value in options.values)
-    report = json.loads(SCORES.read_text()) if SCORES.exists() and not options.dry else {}
+    report: dict[str, dict[str, dict[str, list[float]]]] = {}
     for name in options.sets:
-        report[name] = score_set(options.data, name, options)
+        found = score_set(options.data, name, options)
+        if not options.dry and SCORES.exists():
+            # Read again: another run may have scored other sets meanwhile.
+            report = json.loads(SCORES.read_text())
+        report[name] = found
         if not options.dry:
             write(report)
     print(rows(report))

@@ -23,6 +23,8 @@ from napari_graysam.recipe.syntax import dump_yaml, load_yaml
 from napari_graysam.recipe.values import set_values
 
 SCORES = ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset")
+CROPS = ("crop_n_layers", "crop_n_points_downscale_factor")
+"""What a preset has for the small frame of the bundled model; others see more at once."""
 SCHEMA_VERSION = 1
 """Version of the recipe format that this program writes; it reads this and earlier ones."""
 
@@ -180,7 +182,8 @@ class Recipe(Part):
         recipe = cls.from_yaml(known[name], f"the preset {name}")
         if model is None or model == recipe.model.name:
             return recipe
-        defaults = {field: GeneratorOptions.model_fields[field].default for field in SCORES}
+        fields = GeneratorOptions.model_fields
+        defaults = {name: fields[name].default for name in (*SCORES, *CROPS)}
         return recipe.replace(
             model=ModelOptions(name=model),
             generator=recipe.generator.replace(**defaults),
@@ -189,18 +192,19 @@ class Recipe(Part):
     def with_model(self, name: str) -> Self:
         """Recipe for another model of the catalogue.
 
-        Thresholds of scores, if all are those of the recipe's preset, and the arithmetic, if it
-        is, become those that this preset has for the other model; what was edited stays. The
-        preset is the one that the recipe is named after, or ``raw``. Whether the catalogue has
-        the name shows when the model is loaded.
+        Thresholds of scores, if all are those of the recipe's preset, and in the same way crops
+        and the arithmetic, become those that this preset has for the other model; what was
+        edited stays. The preset is the one that the recipe is named after, or ``raw``. Whether
+        the catalogue has the name shows when the model is loaded.
         """
         preset = self.name if self.name in _preset_files() else "raw"
         before, after = (type(self).preset(preset, one) for one in (self.model.name, name))
         model, generator = self.model.replace(name=name), self.generator
         if model.arithmetic == before.model.arithmetic:
             model = model.replace(arithmetic=after.model.arithmetic)
-        if scores(self) == scores(before):
-            generator = generator.replace(**scores(after))
+        for names in (SCORES, CROPS):
+            if _values(self, names) == _values(before, names):
+                generator = generator.replace(**_values(after, names))
         return self.replace(model=model, generator=generator)
 
     def with_values(self, values: Mapping[str, Any]) -> Self:
@@ -238,7 +242,12 @@ class Recipe(Part):
 
 def scores(recipe: Recipe) -> dict[str, float]:
     """Thresholds of a recipe that depend on the scale of its model's scores."""
-    return {field: getattr(recipe.generator, field) for field in SCORES}
+    return _values(recipe, SCORES)
+
+
+def _values(recipe: Recipe, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return some of the generator's parameters by name."""
+    return {name: getattr(recipe.generator, name) for name in names}
 
 
 def presets() -> dict[str, str]:
