@@ -12,7 +12,7 @@ from threading import Lock, current_thread, get_native_id, main_thread
 
 SWITCH = 0.001
 """Seconds after which a computing thread lets the window's thread go on; Python's are 0.005."""
-NICENESS = 5
+NICENESS = 2
 _NEVER = 2**30
 
 
