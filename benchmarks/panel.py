@@ -151,7 +151,7 @@ def retune(panel: Any, pause: float) -> dict[str, Any]:
     panel
         With both arms' results.
     pause
-        Seconds between a result and the next move. None: the window still draws the former
+        Seconds between a result and the next move. With 0 the window still draws the former
         result meanwhile, as when a slider is dragged.
     """
     times, heart = [], Heart()

@@ -22,7 +22,7 @@ from napari_graysam.files.overlay import outlines
 from napari_graysam.model import load_steps
 from napari_graysam.outputs import write_comparison
 from napari_graysam.part import Progress
-from napari_graysam.recipe import ModelOptions, Recipe
+from napari_graysam.recipe import Recipe
 from napari_graysam.samples import Sample, samples
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def demo_steps(
     """
     check_folder(out)
     chosen = _choose(names)
-    yield from load_steps(ModelOptions())
+    yield from load_steps(Recipe.preset().model)
     strips: list[_Strip] = []
     errors: list[str] = []
     for number, sample in enumerate(chosen, start=1):
@@ -164,7 +164,7 @@ def _choose(names: Sequence[str] | None) -> list[Sample]:
 
 def _compare(sample: Sample, out: Path) -> Generator[Progress, None, _Strip]:
     start = perf_counter()
-    recipe = Recipe.preset(sample.preset).replace(model=ModelOptions())
+    recipe = Recipe.preset(sample.preset)
     arms = yield from pipeline.compare_steps(sample.load(), recipe, truth=sample.truth())
     write_comparison(arms, out, sample.name)
     raw_scores = None if arms.scores is None else arms.scores["raw"]

@@ -34,7 +34,8 @@ def fewer_points(recipe: Recipe) -> int | None:
     generator = recipe.generator
     if generator.points_per_side is None or not any(floors(recipe)):
         return None
-    for points in range(generator.points_per_side - 1, 0, -1):
+    fewest = generator.crop_n_points_downscale_factor**generator.crop_n_layers
+    for points in range(generator.points_per_side - 1, fewest - 1, -1):
         fewer = recipe.replace(generator=generator.replace(points_per_side=points))
         if not any(floors(fewer)):
             return points

@@ -33,11 +33,10 @@ class Turns:
 
     def finish(self) -> None:
         """Do at once what is waiting."""
-        with suppress(RuntimeError):  # Qt may have deleted timer and window at the program's end.
+        with suppress(RuntimeError):  # Qt may have deleted the timer at the program's end.
             self._timer.stop()
-            while self._waiting:
-                self._waiting.popleft()()
-        self._waiting.clear()
+        while self._waiting:
+            self._waiting.popleft()()
 
     def _next(self) -> None:
         task = self._waiting.popleft() if self._waiting else None

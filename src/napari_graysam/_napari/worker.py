@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_graysam._napari.colors import Positions, object_colors
 from napari_graysam._napari.region import Mask
 from napari_graysam._napari.smooth import give_way, prepare_layers, short_holds
 from napari_graysam._napari.source import Source
+from napari_graysam.errors import ModelError
+from napari_graysam.model.catalog import find_entry
 
 if TYPE_CHECKING:
     from napari_graysam.pipeline import Floors
@@ -20,7 +23,8 @@ if TYPE_CHECKING:
 
 LARGEST_STORE = 2**30
 """Bytes of low-resolution masks up to which all candidates are kept."""
-_CANDIDATE = 256 * 256 * 4
+LARGEST_FRAME = 1024
+"""Side in pixels of what SAM 2's models see, taken where the catalogue does not say."""
 
 
 class RunProgress(NamedTuple):
@@ -165,17 +169,22 @@ def floors(recipe: Recipe) -> Floors:
     it keeps masks by name already.
     """
     from napari_graysam.pipeline import Floors
+    from napari_graysam.propose.grid import layer_grids
 
     generator = recipe.generator
-    crops = sum(4**layer for layer in range(generator.crop_n_layers + 1))
-    if generator.points_per_side is not None:
-        points = generator.points_per_side**2 * crops
-    else:
-        points = sum(len(grid) * 4**layer for layer, grid in enumerate(generator.point_grids or ()))
+    points = sum(len(grid) * 4**layer for layer, grid in enumerate(layer_grids(generator)))
     candidates = points * (3 if generator.multimask_output else 1)
-    if candidates * _CANDIDATE <= LARGEST_STORE or recipe.labels.keep:
+    if candidates * _bytes_of_a_mask(recipe.model.name) <= LARGEST_STORE or recipe.labels.keep:
         return Floors(0.0, 0.0)
     return Floors(generator.pred_iou_thresh / 2, generator.stability_score_thresh / 2)
+
+
+def _bytes_of_a_mask(model: str) -> int:
+    """Return the size of a low-resolution mask, a quarter of the model's frame a side."""
+    frame = LARGEST_FRAME
+    with suppress(ModelError):
+        frame = find_entry(model).image_size
+    return (frame // 4) ** 2 * 4
 
 
 class _Clock:

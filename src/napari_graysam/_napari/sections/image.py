@@ -226,7 +226,7 @@ def _extremes(source: Source, layout: Layout, about: str) -> str:
         return "no finite values"
     holes = " with gaps (NaN or infinite)" if finite.size < values.size else ""
     low, high = (
-        f"{value:.4g}" if values.dtype.kind == "f" else f"{int(value)}"
+        f"{value:.5g}" if values.dtype.kind == "f" else f"{int(value)}"
         for value in (finite.min(), finite.max())
     )
     return f"values {about}{low} to {high}{holes}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -224,7 +225,8 @@ class RunSection:
         """Stop everything when the panel or the viewer goes."""
         self._closed = True
         self.retuner.close()
-        self.layers.turns.finish()  # Or layers would stay hidden.
+        with suppress(RuntimeError):  # Qt may have deleted the window at the program's end.
+            self.layers.turns.finish()  # Or layers would stay hidden.
         for signal, slot in self._listening():
             signal.disconnect(slot, missing_ok=True)
         if self._worker is not None:
