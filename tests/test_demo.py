@@ -16,16 +16,16 @@ from napari_graysam.errors import ImageError, OutputError, UsageError
 from napari_graysam.files import read_labels
 from napari_graysam.image import to_gray
 from napari_graysam.part import Progress, run
-from napari_graysam.recipe import ModelOptions
+from napari_graysam.recipe import ModelOptions, Recipe
 from napari_graysam.samples import samples
 
 NAMES = ["nuclei_uneven", "microaneurysms"]
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def fake(monkeypatch: pytest.MonkeyPatch) -> list[ModelOptions]:
     """Use the pipeline without a model; returns the models that recipes asked for."""
-    asked: list[str] = []
+    asked: list[ModelOptions] = []
 
     def compare_steps(image, recipe, *, truth=None):
         asked.append(recipe.model)
@@ -36,13 +36,13 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def test_rows_say_what_the_files_hold(fake: list[str], tmp_path: Path) -> None:
+def test_rows_say_what_the_files_hold(fake: list[ModelOptions], tmp_path: Path) -> None:
     reports: list[Progress] = []
     result = run(demo.demo_steps(tmp_path, NAMES), reports.append)
     assert [r.done for r in reports if r.stage == "samples"] == [1, 2]
     assert {r.stage.partition(":")[0] for r in reports} >= set(NAMES)
     assert [row.sample for row in result.rows] == NAMES
-    assert fake == [ModelOptions()] * 2
+    assert fake == [Recipe.preset().model] * 2
     assert result.errors == ()
     nuclei, real = result.rows
     assert nuclei.objects_true == len(np.unique(samples()["nuclei_uneven"].truth())) - 1
@@ -60,7 +60,7 @@ def test_rows_say_what_the_files_hold(fake: list[str], tmp_path: Path) -> None:
     assert [row["title"] for row in document["samples"]] == [row.title for row in result.rows]
 
 
-def test_the_picture_has_a_row_for_each_sample(fake: list[str], tmp_path: Path) -> None:
+def test_the_picture_has_a_row_for_each_sample(fake: list[ModelOptions], tmp_path: Path) -> None:
     one = run(demo.demo_steps(tmp_path / "one", NAMES[:1])).files["picture"]
     two = run(demo.demo_steps(tmp_path / "two", NAMES)).files["picture"]
     with Image.open(one) as small, Image.open(two) as large:
@@ -70,7 +70,7 @@ def test_the_picture_has_a_row_for_each_sample(fake: list[str], tmp_path: Path) 
 
 
 def test_a_sample_that_fails_is_named_and_the_others_are_done(
-    fake: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake: list[ModelOptions], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*arguments):
         raise ImageError("no good")

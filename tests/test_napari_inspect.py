@@ -8,7 +8,7 @@ from fake_results import SHAPE, placement, result, square
 from napari_graysam._napari.inspect import Inspector
 from napari_graysam._napari.state import PanelState
 from napari_graysam._napari.worker import floors
-from napari_graysam.recipe import KeptMask, Recipe
+from napari_graysam.recipe import KeptMask, Recipe, presets
 from napari_graysam.select.verdicts import Verdict
 
 SCALE, SHIFT = np.array((2.0, 0.5)), np.array((10.0, -5.0))
@@ -298,3 +298,8 @@ def test_a_run_with_kept_masks_stores_every_candidate():
     assert floors(dense).predicted_iou > 0
     keeping = dense.with_values({"labels.keep": [{"point": [3.0, 4.0]}]})
     assert floors(keeping) == (0, 0)
+
+
+@pytest.mark.parametrize("name", presets())
+def test_presets_keep_every_candidate(name):
+    assert floors(Recipe.preset(name)) == (0, 0)

@@ -1,4 +1,5 @@
 import threading
+import time
 
 import fake_run
 import numpy as np
@@ -219,6 +220,26 @@ def test_a_run_that_was_overtaken_by_a_change_catches_up(section, fake, qtbot):
     qtbot.waitUntil(lambda: not section.state.running, timeout=20_000)
     settle(qtbot, section)
     assert counts(section) == [1, 2]
+
+
+def test_a_run_stops_what_measures_in_the_background(section, qtbot, monkeypatch):
+    settle(qtbot, section)
+    measuring, began = section.retuner._measuring, threading.Event()
+
+    def endless(results, *, prepare):
+        while True:
+            began.set()
+            time.sleep(0.01)
+            yield None
+
+    monkeypatch.setattr("napari_graysam._napari.retune._settle", endless)
+    section.retuner._settled.start()
+    qtbot.waitUntil(began.is_set, timeout=5_000)
+    assert measuring.busy
+    monkeypatch.undo()
+    section.state.running = True
+    qtbot.waitUntil(lambda: not measuring.busy, timeout=5_000)
+    section.state.running = False
 
 
 def test_titles_of_what_changed():

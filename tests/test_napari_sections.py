@@ -28,7 +28,7 @@ from napari_graysam.errors import DownloadError
 from napari_graysam.image import to_gray
 from napari_graysam.part import Progress
 from napari_graysam.propose.grid import crops
-from napari_graysam.recipe import Explicit, Recipe, parameters
+from napari_graysam.recipe import Explicit, GeneratorOptions, Recipe, parameters
 
 SECTIONS = (
     ImageSection,
@@ -239,7 +239,10 @@ def test_another_model_brings_thresholds_that_suit_it(section, state):
     section.model.value = "sam2.1_hiera_tiny"
     expected = Recipe.preset(model="sam2.1_hiera_tiny")
     assert state.recipe == expected
-    assert "0.8" in section.notice.value
+    fields = GeneratorOptions.model_fields
+    said = f"{fields['pred_iou_thresh'].title} {expected.generator.pred_iou_thresh:g}"
+    assert said in section.notice.value
+    assert fields["crop_n_layers"].title not in section.notice.value
     section.model.value = "graysam-small"
     assert state.recipe == Recipe.preset()
 
@@ -249,7 +252,25 @@ def test_edited_thresholds_are_kept(section, state):
     section.model.value = "sam2.1_hiera_tiny"
     assert state.recipe.model.name == "sam2.1_hiera_tiny"
     assert state.recipe.generator.pred_iou_thresh == 0.55
-    assert "kept" in section.notice.value
+    title = GeneratorOptions.model_fields["pred_iou_thresh"].title
+    assert f"were kept; usual for SAM 2.1 Hiera Tiny: {title} 0.8" in section.notice.value
+
+
+def test_crops_of_a_preset_go_with_its_model(section, state):
+    state.recipe = Recipe.preset("electron-microscopy")
+    crops = state.recipe.generator.crop_n_layers
+    assert crops > 0
+    section.model.value = "sam2.1_hiera_tiny"
+    assert state.recipe.generator.crop_n_layers == 0
+    title = GeneratorOptions.model_fields["crop_n_layers"].title
+    assert f"{title} 0" in section.notice.value
+    section.model.value = "graysam-small"
+    assert state.recipe.generator.crop_n_layers == crops
+    assert f"{title} {crops}" in section.notice.value
+    state.change({"generator.crop_n_layers": 2})
+    section.model.value = "sam2.1_hiera_tiny"
+    assert state.recipe.generator.crop_n_layers == 2
+    assert f"kept; usual for SAM 2.1 Hiera Tiny: {title} 0" in section.notice.value
 
 
 def test_a_file_of_ones_own(section, state, tmp_path):

@@ -183,7 +183,7 @@ class Recipe(Part):
         if model is None or model == recipe.model.name:
             return recipe
         fields = GeneratorOptions.model_fields
-        defaults = {name: fields[name].default for name in (*SCORES, *CROPS)}
+        defaults = {field: fields[field].default for field in (*SCORES, *CROPS)}
         return recipe.replace(
             model=ModelOptions(name=model),
             generator=recipe.generator.replace(**defaults),
@@ -194,11 +194,9 @@ class Recipe(Part):
 
         Thresholds of scores, if all are those of the recipe's preset, and in the same way crops
         and the arithmetic, become those that this preset has for the other model; what was
-        edited stays. The preset is the one that the recipe is named after, or ``raw``. Whether
-        the catalogue has the name shows when the model is loaded.
+        edited stays. Whether the catalogue has the name shows when the model is loaded.
         """
-        preset = self.name if self.name in _preset_files() else "raw"
-        before, after = (type(self).preset(preset, one) for one in (self.model.name, name))
+        before, after = self.own_preset(self.model.name), self.own_preset(name)
         model, generator = self.model.replace(name=name), self.generator
         if model.arithmetic == before.model.arithmetic:
             model = model.replace(arithmetic=after.model.arithmetic)
@@ -206,6 +204,10 @@ class Recipe(Part):
             if _values(self, names) == _values(before, names):
                 generator = generator.replace(**_values(after, names))
         return self.replace(model=model, generator=generator)
+
+    def own_preset(self, model: str) -> Self:
+        """Return for a model the preset that the recipe is named after, or ``raw``."""
+        return type(self).preset(self.name if self.name in _preset_files() else "raw", model)
 
     def with_values(self, values: Mapping[str, Any]) -> Self:
         """Recipe with some values changed, each by its dotted path.
@@ -240,9 +242,9 @@ class Recipe(Part):
         return changed_stage(self, other)
 
 
-def scores(recipe: Recipe) -> dict[str, float]:
-    """Thresholds of a recipe that depend on the scale of its model's scores."""
-    return _values(recipe, SCORES)
+def of_model(recipe: Recipe) -> dict[str, float]:
+    """Parameters of the generator that suit one model only: thresholds of scores, and crops."""
+    return _values(recipe, (*SCORES, *CROPS))
 
 
 def _values(recipe: Recipe, names: tuple[str, ...]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from napari_graysam._napari.wording import tooltip
 from napari_graysam.model.catalog import BUNDLED, CATALOG, bundled_path, find_entry
 from napari_graysam.model.weights import locate
 from napari_graysam.recipe import GeneratorOptions, ModelOptions, Recipe
-from napari_graysam.recipe.document import scores
+from napari_graysam.recipe.document import of_model
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
@@ -130,7 +130,7 @@ class ModelSection(Container):
             self.choose_model(name)
 
     def choose_model(self, name: str) -> None:
-        """Take another model, with thresholds and arithmetic that suit it where not edited.
+        """Take another model, with thresholds, crops and arithmetic for it where not edited.
 
         Parameters
         ----------
@@ -141,13 +141,7 @@ class ModelSection(Container):
         recipe = before.with_model(name)
         if not self._own:
             recipe = recipe.replace(model=recipe.model.replace(checkpoint=None, config=None))
-        usual, title = scores(Recipe.preset(model=name)), find_entry(name).title
-        if scores(recipe) != scores(before):
-            message = f"Thresholds now suit {title}: {_in_words(scores(recipe))}."
-        elif scores(recipe) == usual or name == before.model.name:
-            message = ""
-        else:
-            message = f"Your thresholds were kept. Usual for {title}: {_in_words(usual)}."
+        message = "" if name == before.model.name else _changes(before, recipe)
         self._state.recipe = recipe
         self._follow()
         say(self.notice, message)
@@ -239,6 +233,20 @@ def _devices() -> tuple[str, ...]:
 
     load_torch()
     return device_names()
+
+
+def _changes(before: Recipe, after: Recipe) -> str:
+    """Say what another model changed besides itself, and what it left that was edited."""
+    old, new = of_model(before), of_model(after)
+    usual, title = of_model(after.own_preset(after.model.name)), find_entry(after.model.name).title
+    changed = {name: value for name, value in new.items() if value != old[name]}
+    kept = {name: value for name, value in usual.items() if value != new[name]}
+    lines = []
+    if changed:
+        lines.append(f"Now as suits {title}: {_in_words(changed)}.")
+    if kept:
+        lines.append(f"Your other values were kept; usual for {title}: {_in_words(kept)}.")
+    return "\n".join(lines)
 
 
 def _in_words(values: dict[str, float]) -> str:
