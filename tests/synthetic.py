@@ -6,8 +6,8 @@ import numpy as np
 
 from napari_graysam.propose import Proposals
 from napari_graysam.propose.grid import layer_boxes
+from napari_graysam.propose.proposals import remeasure
 from napari_graysam.recipe import GeneratorOptions
-from napari_graysam.select.cutting import Cutter, remeasure
 
 
 def blobs(
@@ -92,5 +92,4 @@ def blobs(
         image_size=size,
         record=record,
     )
-    cutter = Cutter(unscored)
-    return remeasure(unscored, cutter, options.mask_threshold, options.stability_score_offset)
+    return remeasure(unscored, options.mask_threshold, options.stability_score_offset)

@@ -1,4 +1,4 @@
-"""Masks measured and cut cell by cell are those of the whole enlargement, to the pixel."""
+"""Masks measured and cut one by one are those of torch's enlargement, to the pixel."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from napari_graysam.propose import cells
-from napari_graysam.propose.cells import Cells, cut, enlarge, enlargement_of
+from napari_graysam.propose import enlarge as enlarging
+from napari_graysam.propose import pixels as mask_pixels
+from napari_graysam.propose.enlarge import Enlargement, enlarge, enlargement_of
+from napari_graysam.propose.pixels import Pixels, reach
 from napari_graysam.propose.statistics import measure
 
 # Some that are wider than high, odd, hardly larger than the logits, and smaller.
@@ -26,6 +28,17 @@ def threads(request: pytest.FixtureRequest) -> Iterator[None]:
     torch.set_num_threads(request.param)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(params=["whole", "strips"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Masks are enlarged whole by OpenCV, or block by block in strips."""
+    whole = request.param == "whole"
+    monkeypatch.setattr(mask_pixels, "_WHOLE", 2**22 if whole else 0)
+    monkeypatch.setattr(mask_pixels, "_SHARE", 0)
+    monkeypatch.setattr(mask_pixels, "_AT_ONCE", 1)
+    monkeypatch.setattr(mask_pixels, "_AGAIN", 100)
+    return str(request.param)
 
 
 def logits(kind: str) -> Tensor:
@@ -63,7 +76,7 @@ def box_of(mask: np.ndarray) -> list[int]:
 @pytest.mark.parametrize("kind", ["discs", "smooth", "noise", "steps", "flat"])
 @pytest.mark.parametrize("size", SIZES)
 def test_measures_are_those_of_the_enlarged_logits(
-    size: tuple[int, int], kind: str, group: int
+    size: tuple[int, int], kind: str, group: int, way: str
 ) -> None:
     low = logits(kind)
     for threshold, offset in ((0.0, 1.0), (0.5, 0.25), (-1.0, 0.0)):
@@ -80,15 +93,25 @@ def test_measures_are_those_of_the_enlarged_logits(
 
 @pytest.mark.parametrize("kind", ["discs", "smooth", "noise", "steps", "flat"])
 @pytest.mark.parametrize("size", SIZES)
-def test_pixels_are_those_of_the_enlarged_logits(size: tuple[int, int], kind: str) -> None:
+def test_pixels_are_those_of_the_enlarged_logits(
+    size: tuple[int, int], kind: str, way: str
+) -> None:
     height, width = size
-    boxes = [(0, 0, width, height), (3, 5, width - 2, height - 4)]
-    for low in logits(kind).split(1):
-        whole = expected(low, size, 3, 0.0)[0]
-        for x0, y0, x1, y1 in boxes:
-            np.testing.assert_array_equal(
-                cut(low, size, 3, 0.0, (x0, y0, x1, y1)).numpy(), whole[y0:y1, x0:x1]
-            )
+    low = logits(kind)
+    enlargement = known(low, size)
+    boxes = [(0, 0, width, height), (3, 5, width - 2, height - 4), (2, 2, 9, 7), (4, 4, 4, 9)]
+    for one in low.split(1):
+        whole = expected(one, size, 3, 0.0)[0]
+        for box in boxes:
+            x0, y0, x1, y1 = box
+            found = Pixels(one[0].numpy(), enlargement, box).above(0.0)
+            np.testing.assert_array_equal(found, whole[y0:y1, x0:x1])
+
+
+def known(low: Tensor, size: tuple[int, int]) -> Enlargement:
+    found = enlargement_of((SIDE, SIDE), size, 3, low.device)
+    assert found is not None
+    return found
 
 
 def test_a_floor_leaves_out_what_is_not_stable() -> None:
@@ -102,36 +125,37 @@ def test_a_floor_leaves_out_what_is_not_stable() -> None:
     np.testing.assert_array_equal(found.box, everything.box[found.kept])
 
 
-def test_only_outlines_are_enlarged() -> None:
+def test_only_where_a_mask_can_be_is_enlarged() -> None:
     low, size = logits("discs")[:1], (1024, 1024)
-    enlargement = enlargement_of(low, size, 1)
-    assert enlargement is not None
-    parts = Cells(low, enlargement, 0.0)
-    above, outline = parts.split(0.0)
-    # A disc of radius 4.2: some 55 logits large, 26 around, in a part of the image.
-    assert above.shape[1] * above.shape[2] < SIDE**2 / 4
-    assert 30 < above.sum() < 55
-    assert 26 < outline.sum() < 50
-    assert not (above & outline).any()
+    # A disc of radius 4.2 at row 9.3 and column 20.1 of 32.
+    x0, y0, x1, y1 = reach(low[0].numpy(), known(low, size), 0.0)
+    assert 15 * 32 <= x0 < x1 <= 26 * 32
+    assert 4 * 32 <= y0 < y1 <= 15 * 32
+    whole = expected(low, size, 3, 0.0)[0]
+    assert whole[y0:y1, x0:x1].sum() == whole.sum() > 0
+    nowhere = reach(low[0].numpy(), known(low, size), 5.0)
+    assert nowhere[0] == nowhere[2]
 
 
-def test_where_torch_computes_in_an_unknown_way_it_enlarges(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("what", ["another way", "not finite"])
+def test_what_cannot_be_done_to_the_bit_is_enlarged_by_torch(
+    what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = (97, 141)
     low = logits("discs")
-    known = measure(low, size, group=3, mask_threshold=0.0, offset=1.0)
-    monkeypatch.setattr(cells, "_is_so", lambda *_: False)
-    cells._enlargement.cache_clear()
+    if what == "not finite":
+        low[1, 3, 4] = torch.inf
+    else:
+        monkeypatch.setattr(enlarging, "_is_so", lambda *_: False)
+        monkeypatch.setattr("napari_graysam.propose.statistics.Pixels", None)
+    enlarging._enlargement.cache_clear()
     try:
-        assert enlargement_of(low, size, 3) is None
         found = measure(low, size, group=3, mask_threshold=0.0, offset=1.0)
-        np.testing.assert_array_equal(found.area, known.area)
-        np.testing.assert_array_equal(found.box, known.box)
-        pixels = cut(low[:1], size, 3, 0.0, (2, 3, 90, 80)).numpy()
-        np.testing.assert_array_equal(pixels, expected(low[:1], size, 3, 0.0)[0, 3:80, 2:90])
+        masks = expected(low, size, 3, 0.0)
+        np.testing.assert_array_equal(found.area, masks.sum((1, 2)))
+        np.testing.assert_array_equal(found.box, [box_of(mask) for mask in masks])
     finally:
-        cells._enlargement.cache_clear()
+        enlarging._enlargement.cache_clear()
 
 
 def test_no_masks_measure_nothing() -> None:

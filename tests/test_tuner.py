@@ -7,18 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from synthetic import blobs
 
 from napari_graysam.errors import ProposalsError
 from napari_graysam.part import run
-from napari_graysam.propose import Proposals, rescore
-from napari_graysam.propose.cells import enlarge
+from napari_graysam.propose import Proposals
 from napari_graysam.recipe import GeneratorOptions, KeptMask, LabelOptions
 from napari_graysam.select import paint, select
-from napari_graysam.select.cutting import Cutter
 from napari_graysam.select.masks import Mask
 from napari_graysam.select.store import Store
 from napari_graysam.select.tuner import Tuner
@@ -109,27 +106,6 @@ def test_preparing_changes_nothing_and_can_be_cancelled() -> None:
     run(tuner.prepare(generator, labels))
     assert tuner.remembered > 0
     same(tuner.select(generator, labels), select(proposals, generator, labels))
-
-
-@pytest.mark.parametrize("size", [(64, 64), (97, 141), (256, 200), (31, 33)])
-@pytest.mark.parametrize("steps", [0, 0.5])
-def test_windows_hold_the_pixels_of_the_whole_enlargement(
-    size: tuple[int, int], steps: float
-) -> None:
-    proposals = blobs(30, size, side=32, steps=steps, seed=7)
-    cutter = Cutter(proposals)
-    for cut, offset in ((0.0, 1.0), (-1.5, 0.5), (3.0, 0.0)):
-        options = GeneratorOptions(mask_threshold=cut, stability_score_offset=offset)
-        scored = rescore(proposals, options)
-        for index in range(len(proposals)):
-            found = cutter.measure(index, cut, offset)
-            whole = enlarge(torch.tensor(proposals.logits[index : index + 1]), size, 3)[0]
-            full = np.zeros(size, bool)
-            full[found.box[1] : found.box[3], found.box[0] : found.box[2]] = found.bits
-            np.testing.assert_array_equal(full, (whole > cut).numpy())
-            assert found.inside == int((whole > cut + offset).sum())
-            assert found.around == int((whole > cut - offset).sum())
-            assert np.count_nonzero(found.bits) == scored.area[index]
 
 
 def test_the_store_forgets_what_was_used_longest_ago() -> None:

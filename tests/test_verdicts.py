@@ -9,9 +9,9 @@ import pytest
 from synthetic import blobs
 
 from napari_graysam.propose import Proposals
+from napari_graysam.propose.proposals import remeasure
 from napari_graysam.recipe import GeneratorOptions, LabelOptions, Recipe
 from napari_graysam.select import paint
-from napari_graysam.select.cutting import Cutter, remeasure
 from napari_graysam.select.tuner import Tuner
 from napari_graysam.select.verdicts import Verdict
 
@@ -49,7 +49,7 @@ def squares(*masks: tuple[int, int, int, int, float, float]) -> Tuner:
         image_size=(SIZE, SIZE),
         record=record,
     )
-    return Tuner(remeasure(proposals, Cutter(proposals), 0.0, 1.0))
+    return Tuner(remeasure(proposals, 0.0, 1.0))
 
 
 def at(tuner: Tuner, x: int, y: int, **changes: Any) -> list[Verdict]:
@@ -195,9 +195,8 @@ def test_a_removed_piece_is_told() -> None:
     logits = tuner.proposals.logits.copy()
     logits[0, :, 50:53] = -8
     proposals = tuner.proposals
-    tuner = Tuner(
-        remeasure(Proposals(**{**vars(proposals), "logits": logits}), Cutter(proposals), 0.0, 1.0)
-    )
+    changed = Proposals(**{**vars(proposals), "logits": logits})
+    tuner = Tuner(remeasure(changed, 0.0, 1.0))
     assert at(tuner, 57, 30)[0].reason == "object"
     (verdict,) = at(tuner, 57, 30, labels__min_island=200)
     assert (verdict.reason, verdict.label, verdict.limit) == ("island", 1, 200)
@@ -255,12 +254,7 @@ def test_verdicts_agree_with_the_label_image(overlap: Any, crops: bool) -> None:
 def test_every_candidate_that_covers_the_pixel_is_listed() -> None:
     proposals = blobs(120, (SIZE, SIZE), seed=4)
     tuner = Tuner(proposals)
-    whole = [
-        np.pad(bits, ((y0, SIZE - 1 - y1), (x0, SIZE - 1 - x1)))
-        for bits, (x0, y0, x1, y1) in zip(
-            proposals.bits(range(120), 0.0), proposals.box.tolist(), strict=True
-        )
-    ]
+    whole = [proposals.bits(index, 0.0, (0, 0, SIZE, SIZE)) for index in range(120)]
     for x, y in [(30, 40), (50, 50), (71, 22)]:
         expected = {index for index, image in enumerate(whole) if image[y, x]}
         found = tuner.candidates_at(x, y, LOOSE, LabelOptions())

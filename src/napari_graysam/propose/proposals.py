@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +16,8 @@ import numpy.typing as npt
 import torch
 
 from napari_graysam.errors import OutputError, ProposalsError
-from napari_graysam.propose.cells import cut
+from napari_graysam.propose.enlarge import enlarge, enlargement_of
+from napari_graysam.propose.pixels import Bits, Box, Pixels
 from napari_graysam.propose.statistics import measure
 from napari_graysam.recipe import GeneratorOptions
 
@@ -102,18 +103,37 @@ class Proposals:
         }
         return name if present.get(name.type, False) else torch.device("cpu")
 
-    def bits(
-        self, indices: Iterable[int], mask_threshold: float
-    ) -> Iterator[npt.NDArray[np.bool_]]:
-        """Yield masks' pixels inside their boxes, bool (y1 - y0 + 1, x1 - x0 + 1)."""
-        group = self.record["masks_together"]
-        for index in indices:
-            x0, y0, x1, y1 = self.crop_box[index].tolist()
-            left, top, right, bottom = (self.box[index] - [x0, y0, x0, y0]).tolist()
-            logits = torch.tensor(self.logits[[index]], device=self.device)
-            box = (left, top, right + 1, bottom + 1)
-            inside = cut(logits, (y1 - y0, x1 - x0), group, mask_threshold, box)
-            yield inside.cpu().numpy()
+    def half_open(self, index: int) -> Box:
+        """Return a candidate's box with the ends after its last pixels; equal where it is empty."""
+        x0, y0, x1, y1 = self.box[index].tolist()
+        return (x0, y0, x1 + 1, y1 + 1) if self.area[index] else (x0, y0, x0, y0)
+
+    def bits(self, index: int, mask_threshold: float, box: Box) -> Bits:
+        """Return a candidate's pixels inside a box.
+
+        Parameters
+        ----------
+        index
+            Of the candidate.
+        mask_threshold
+            Pixels above it are inside.
+        box
+            ``(x0, y0, x1, y1)`` in pixels of the image, half-open, within the crop.
+
+        Returns
+        -------
+        bool (y1 - y0, x1 - x0)
+        """
+        left, top, right, bottom = self.crop_box[index].tolist()
+        x0, y0, x1, y1 = box[0] - left, box[1] - top, box[2] - left, box[3] - top
+        size, group = (bottom - top, right - left), self.record["masks_together"]
+        logits = self.logits[index]
+        enlargement = enlargement_of(logits.shape, size, group, self.device)
+        if enlargement is not None and np.isfinite(logits).all():
+            return Pixels(logits, enlargement, (x0, y0, x1, y1)).above(mask_threshold)
+        whole = enlarge(torch.tensor(logits[None], device=self.device), size, group)[0]
+        inside: Bits = (whole[y0:y1, x0:x1] > mask_threshold).cpu().numpy()
+        return inside
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to an ``.npz`` file, whole or not at all.
@@ -221,19 +241,33 @@ def rescore(proposals: Proposals, generator: GeneratorOptions) -> Proposals:
             f"{made_with['stability_score_offset']}; to change those, propose with "
             "stability_floor=0"
         )
+    return remeasure(proposals, **changed)
+
+
+def remeasure(
+    proposals: Proposals, mask_threshold: float, stability_score_offset: float
+) -> Proposals:
+    """Measure stability, area and box of all candidates, whatever was known of them."""
     scores = np.empty_like(proposals.stability)
     area = np.empty_like(proposals.area)
     box = np.empty_like(proposals.box)
-    threshold, group = generator.mask_threshold, proposals.record["masks_together"]
-    offset = generator.stability_score_offset
     for some in _few(proposals.crop):
         x0, y0, x1, y1 = proposals.crop_box[some][0].tolist()
-        size = (y1 - y0, x1 - x0)
-        logits = torch.tensor(proposals.logits[some], device=proposals.device)
-        found = measure(logits, size, group=group, mask_threshold=threshold, offset=offset)
+        found = measure(
+            torch.tensor(proposals.logits[some], device=proposals.device),
+            (y1 - y0, x1 - x0),
+            group=proposals.record["masks_together"],
+            mask_threshold=mask_threshold,
+            offset=stability_score_offset,
+        )
         scores[some], area[some] = found.stability, found.area
         box[some] = found.box + np.array([x0, y0, x0, y0], np.int32)
-    record = {**proposals.record, "generator": {**made_with, **changed}}
+    generator = {
+        **proposals.record["generator"],
+        "mask_threshold": mask_threshold,
+        "stability_score_offset": stability_score_offset,
+    }
+    record = {**proposals.record, "generator": generator}
     return replace(proposals, stability=scores, area=area, box=box, record=record)
 
 

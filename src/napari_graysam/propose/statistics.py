@@ -1,8 +1,8 @@
 """Stability, area and box of masks at full resolution, from their low-resolution logits.
 
 Definitions of the automatic mask generator of "Segment Anything" (Kirillov et al. 2023).
-No array of all masks ever exists: only the cells at a mask's outline are enlarged, or where
-that cannot be done to the bit, the logits of a few masks at a time.
+No array of all masks ever exists: on a processor the pixels of one mask at a time are enlarged,
+where it can be, and where that cannot be done to the bit, a few whole masks.
 """
 
 from __future__ import annotations
@@ -10,22 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_graysam.propose.cells import Cells, Enlargement, enlarge, enlargement_of
+from napari_graysam.propose.enlarge import Enlargement, enlarge, enlargement_of
+from napari_graysam.propose.pixels import Box, Pixels, reach
 
 # Enlarged logits held at once: fits a processor's cache, keeps a GPU busy.
 _CPU_BYTES = 8 * 2**20
 _GPU_BYTES = 512 * 2**20
-# Low-resolution logits whose cells are looked at together.
-_CELLS = 2**18
-# Pixels a cell from which on cells are faster than pixels.
-_WORTHWHILE = 4
-# A pixel of an outline costs as much as so many of a whole image, its cell as so many of them.
-_SLOWER, _CELL = 3, 20
 
 
 def _enlarged(logits: Tensor, size: tuple[int, int], group: int) -> Iterator[Tensor]:
@@ -85,18 +81,14 @@ def measure(
     offset
         Masks are stable that hardly change when cut at ``mask_threshold ± offset``.
     floor
-        Only masks that reach this stability are measured further.
+        Only masks that reach this stability are kept.
     """
     cuts = mask_threshold, offset, floor
-    coarse = size[0] * size[1] >= _WORTHWHILE * logits.shape[1] * logits.shape[2]
-    enlargement = enlargement_of(logits, size, group) if coarse and len(logits) else None
-    parts = []
-    for some in _few(logits, group):
-        cells = _outlined(some, size, enlargement, mask_threshold, offset)
-        if cells is not None:
-            parts.append(_measure_cells(cells, *cuts))
-        else:
-            parts.extend(_measure(whole, *cuts) for whole in _enlarged(some, size, group))
+    logits = logits.float()
+    enlargement = enlargement_of(_shape(logits), size, group, logits.device)
+    if enlargement is not None and torch.isfinite(logits).all():
+        return _measure_pixels(logits.numpy(), enlargement, *cuts)
+    parts = [_measure(whole, *cuts) for whole in _enlarged(logits, size, group)]
     kept = torch.cat([part[0] for part in parts] or [torch.zeros(0, dtype=torch.bool)])
     stable = torch.cat([part[1] for part in parts] or [torch.zeros(0)])
     area = torch.cat([part[2] for part in parts] or [torch.zeros(0, dtype=torch.int64)])
@@ -104,78 +96,51 @@ def measure(
     return Measured(kept.cpu().numpy(), stable.cpu().numpy(), area.cpu().numpy(), box.cpu().numpy())
 
 
-def _few(logits: Tensor, group: int) -> tuple[Tensor, ...]:
-    """Split logits into those of a few masks; a GPU takes all."""
-    count = group * max(1, _CELLS // max(1, group * logits.shape[1] * logits.shape[2]))
-    if logits.device.type != "cpu":
-        count = max(1, len(logits))
-    return torch.split(logits.float(), count) if len(logits) else ()
+def _shape(logits: Tensor) -> tuple[int, int]:
+    return logits.shape[1], logits.shape[2]
 
 
-def _outlined(
-    logits: Tensor,
-    size: tuple[int, int],
-    enlargement: Enlargement | None,
+def _measure_pixels(
+    logits: npt.NDArray[np.float32],
+    enlargement: Enlargement,
     mask_threshold: float,
     offset: float,
-) -> Cells | None:
-    """Divide masks into cells; None where the outlines are so long that pixels are faster."""
-    if enlargement is None:
-        return None
-    cells = Cells(logits, enlargement, mask_threshold - offset)
-    pixels = enlargement.down.near.shape[0] * enlargement.across.near.shape[0]
-    outlines = sum(
-        int(torch.count_nonzero(cells.split(mask_threshold + sign * offset)[1])) for sign in (-1, 1)
+    floor: float,
+) -> Measured:
+    """Measure the pixels of one mask at a time."""
+    rows = [_measure_one(one, enlargement, mask_threshold, offset) for one in logits]
+    stability = np.array([row[0] for row in rows], np.float32)
+    kept = stability >= np.float32(floor)
+    return Measured(
+        kept,
+        stability[kept],
+        np.array([row[1] for row in rows], np.int64)[kept],
+        np.array([row[2] for row in rows], np.int32).reshape(-1, 4)[kept],
     )
-    shortest = outlines * (pixels + _CELL) * _SLOWER
-    return cells if shortest < len(logits) * size[0] * size[1] else None
 
 
-def _measure_cells(
-    cells: Cells, mask_threshold: float, offset: float, floor: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Do as `_measure`, enlarging only outlines."""
-    intersections = _count_cells(cells, mask_threshold + offset)
-    unions = _count_cells(cells, mask_threshold - offset)
-    stable = torch.where(unions > 0, intersections / unions, 0.0)
-    kept = stable >= floor
-    return kept, stable[kept], *_area_and_box(cells[kept], mask_threshold)
-
-
-def _count_cells(cells: Cells, threshold: float) -> Tensor:
-    """Count the pixels above a threshold."""
-    above, outline = cells.split(threshold)
-    count = _pixels(above, cells.enlargement)
-    for mask, _, _, inside in cells.outline(outline, threshold):
-        count.index_add_(0, mask, inside.view(torch.uint8).sum((0, 1)))
-    return count
-
-
-def _pixels(above: Tensor, enlargement: Enlargement) -> Tensor:
-    """Count the pixels of whole cells; the sums are exact in these types."""
-    rows = above.float() @ enlargement.across.size.float()
-    return (rows.double() @ enlargement.down.size.double()).long()
-
-
-def _area_and_box(cells: Cells, threshold: float) -> tuple[Tensor, Tensor]:
-    """Return the area and inclusive box of the pixels above a threshold."""
-    down, across, _ = cells.enlargement
-    above, outline = cells.split(threshold)
-    area = _pixels(above, cells.enlargement)
-    rows, columns = above.any(2)[:, down.cell], above.any(1)[:, across.cell]
-    for mask, y, x, inside in cells.outline(outline, threshold):
-        area.index_add_(0, mask, inside.view(torch.uint8).sum((0, 1)))
-        for line, axis, cell, reached in (
-            (rows, down, y, inside.any(1)),
-            (columns, across, x, inside.any(0)),
-        ):
-            place, which = torch.nonzero(reached, as_tuple=True)
-            line[mask[which], axis.start[cell[which]] + place] = True
-    left, right = _ends(columns)
-    top, bottom = _ends(rows)
-    box = torch.stack([left, top, right, bottom], dim=1)
-    box[area > 0] += torch.tensor([*cells.corner, *cells.corner])
-    return area, box.to(torch.int32)
+def _measure_one(
+    logits: npt.NDArray[np.float32], enlargement: Enlargement, mask_threshold: float, offset: float
+) -> tuple[np.float32, int, Box]:
+    """Return stability, area and inclusive box of one mask."""
+    inner, outer = mask_threshold + offset, mask_threshold - offset
+    pixels = Pixels(logits, enlargement, reach(logits, enlargement, min(mask_threshold, outer)))
+    intersection = union = area = 0
+    corners = []
+    for strip in pixels.strips():
+        intersection += cv2.countNonZero(strip.above(inner).view(np.uint8))
+        union += cv2.countNonZero(strip.above(outer).view(np.uint8))
+        inside = strip.above(mask_threshold).view(np.uint8)
+        if found := cv2.countNonZero(inside):
+            area += found
+            x, y, width, height = cv2.boundingRect(inside)
+            x, y = x + strip.corner[0], y + strip.corner[1]
+            corners.append((x, y, x + width - 1, y + height - 1))
+    stability = np.float32(intersection) / np.float32(union) if union else np.float32(0)
+    if not corners:
+        return stability, 0, (0, 0, 0, 0)
+    left, top, right, bottom = zip(*corners, strict=True)
+    return stability, area, (min(left), min(top), max(right), max(bottom))
 
 
 def _measure(

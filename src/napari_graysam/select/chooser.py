@@ -10,7 +10,6 @@ import torch
 from napari_graysam.propose import Proposals, rescore
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
 from napari_graysam.select.choice import Choice, Flags, threshold_of
-from napari_graysam.select.cutting import Cutter, remeasure
 from napari_graysam.select.filters import (
     check_covers,
     near_crop_edge,
@@ -44,7 +43,6 @@ class Chooser:
     def __init__(self, proposals: Proposals, budget: int) -> None:
         self.proposals = proposals
         self._store = Store(budget)
-        self._cutter = Cutter(proposals)
 
     @property
     def remembered(self) -> int:
@@ -124,12 +122,12 @@ class Chooser:
         found: Shapes | None = self._store.get(key)
         if found is not None:
             return found
-        shapes = Shapes(
-            scored,
-            self._store,
-            key,
-            lambda index: _bits(self._cutter, index, threshold, shapes.box[index].tolist()),
-        )
+
+        def make(index: int) -> tuple[Box, Bits]:
+            box = scored.half_open(index)
+            return box, scored.bits(index, threshold, box)
+
+        shapes = Shapes(scored, self._store, key, make)
         shapes.known[:] = True
         shapes.area[:] = scored.area
         shapes.box[:] = scored.box
@@ -204,7 +202,7 @@ class Chooser:
             return rescore(self.proposals, generator)
         scored: Proposals | None = self._store.get(("scored", cut, offset))
         if scored is None:
-            scored = remeasure(self.proposals, self._cutter, cut, offset)
+            scored = rescore(self.proposals, generator)
             self._store.put(("scored", cut, offset), scored, 40 * len(scored))
         return scored
 
@@ -256,14 +254,6 @@ class Chooser:
         sized = possible[np.array(right, bool)]
         parents = self._parents(cleaned, sized)
         return sized, place([mask for mask, ok in zip(masks, right, strict=True) if ok], parents)
-
-
-def _bits(cutter: Cutter, index: int, threshold: float, box: list[int]) -> tuple[Box, Bits]:
-    """Cut a candidate whose half-open box is known."""
-    x0, y0, x1, y1 = box
-    if x0 == x1:
-        return (x0, y0, x1, y1), np.zeros((0, 0), bool)
-    return (x0, y0, x1, y1), cutter.bits(index, threshold, (x0, y0, x1, y1))
 
 
 def _size(shapes: Shapes) -> int:

@@ -116,23 +116,23 @@ def _paint(
     proposals: Proposals, generator: GeneratorOptions, source: str, chosen: Indices
 ) -> list[Mask]:
     """Return candidates as masks, cleaned of small regions."""
-    bits = proposals.bits(chosen.tolist(), generator.mask_threshold)
     region = generator.min_mask_region_area
     return [
-        remove_small_regions(_mask(proposals, index, some, source), proposals.image_size, region)
-        for index, some in zip(chosen.tolist(), bits, strict=True)
+        remove_small_regions(
+            _mask(proposals, index, generator.mask_threshold, source), proposals.image_size, region
+        )
+        for index in chosen.tolist()
     ]
 
 
-def _mask(proposals: Proposals, index: int, bits: npt.NDArray[np.bool_], source: str) -> Mask:
+def _mask(proposals: Proposals, index: int, mask_threshold: float, source: str) -> Mask:
     """Return one candidate as a mask; an empty one has no pixel in its box."""
-    x0, y0, x1, y1 = proposals.box[index].tolist()
-    empty = proposals.area[index] == 0
+    box = proposals.half_open(index)
     x, y = proposals.point[index].tolist()
     left, top, right, bottom = proposals.crop_box[index].tolist()
     return Mask(
-        bits=bits[:0, :0] if empty else bits,
-        box=(x0, y0, x0, y0) if empty else (x0, y0, x1 + 1, y1 + 1),
+        bits=proposals.bits(index, mask_threshold, box),
+        box=box,
         predicted_iou=float(proposals.predicted_iou[index]),
         stability=float(proposals.stability[index]),
         point=(x, y),
