@@ -23,7 +23,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_graysam.propose.encode import Features
-from napari_graysam.propose.upscale import Convolutions, Network, Products, Upscale, plus
+from napari_graysam.propose.upscale import (
+    Convolutions,
+    Network,
+    Products,
+    Upscale,
+    plus,
+    precision_of,
+)
 
 # A module of sam2, whose classes are not typed.
 Attention = Any
@@ -111,6 +118,9 @@ def image_side(
     height, width = features.embedding.shape[-2:]
     fine, middle = features.high_resolution
     upscale = Products if absorbed else Convolutions
+    if absorbed:
+        # All sums with it are multiplied: in other types they would be made only to be rounded.
+        position = position.to(precision_of(to_image.k_proj.weight))
     return ImageSide(
         tokens.contiguous(),
         position.contiguous(),
@@ -266,7 +276,7 @@ class _Absorbed(_Plain):
         batch, heads, count, channels = queries.shape
         into = attention.k_proj.weight.view(heads, channels, -1)
         asked = ((queries * channels**-0.5) @ into).flatten(1, 2)
-        scores = asked @ (pixels + self.image.position).transpose(1, 2)
+        scores = _scores(asked, pixels + self.image.position)
         found = (torch.softmax(scores, dim=-1).to(pixels.dtype) @ pixels).view(
             batch, heads, count, -1
         )
@@ -285,8 +295,8 @@ class _Absorbed(_Plain):
             scores = asked @ self.image.queries.transpose(2, 3)
         else:
             into = attention.q_proj.weight.view(heads, channels, -1)
-            placed = (pixels + self.image.position).transpose(1, 2)
-            scores = ((asked @ into).flatten(1, 2) @ placed).view(batch, heads, count, -1)
+            placed = pixels + self.image.position
+            scores = _scores((asked @ into).flatten(1, 2), placed).view(batch, heads, count, -1)
             scores = plus(scores, asked @ attention.q_proj.bias.view(heads, channels, 1))
         share = torch.softmax(scores, dim=2).flatten(1, 2).transpose(1, 2)
         out = attention.out_proj.weight.view(-1, heads, channels).permute(1, 2, 0)
@@ -297,6 +307,12 @@ class _Absorbed(_Plain):
             return torch.baddbmm(pixels.expand(batch, -1, -1), share, message)
         learned: Tensor = pixels + share.to(message.dtype) @ message
         return learned
+
+
+def _scores(asked: Tensor, pixels: Tensor) -> Tensor:
+    """Multiply (b, T, C) with pixels (b, N, C) to (b, T, N)."""
+    # Large matrices as they lie: bfloat16 would be copied to be transposed, three times as slow.
+    return (pixels @ asked.transpose(1, 2)).transpose(1, 2).contiguous()
 
 
 def _attend_to_tokens(block: Network, queries: Tensor, tokens: Tensor) -> Tensor:

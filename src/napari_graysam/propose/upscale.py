@@ -83,7 +83,7 @@ class Products:
     ) -> None:
         first, norm, _, second, _ = decoder.output_upscaling
         self.size = size
-        self.dtype = _precision(first.weight)
+        self.dtype = precision_of(first.weight)
         self.first = first.weight.permute(0, 2, 3, 1).flatten(1).to(self.dtype)
         self.second = second.weight.permute(0, 2, 3, 1).flatten(1).to(self.dtype)
         self.gain, self.shift = (part.to(self.dtype) for part in (norm.weight, norm.bias))
@@ -142,8 +142,8 @@ def plus(values: Tensor, other: Tensor) -> Tensor:
     return values + other
 
 
-def _precision(weight: Tensor) -> torch.dtype:
-    """Return the type in which products are computed here."""
+def precision_of(weight: Tensor) -> torch.dtype:
+    """Return the type in which products with a weight are computed here."""
     kind = weight.device.type
     if torch.is_autocast_enabled(kind):
         return torch.get_autocast_dtype(kind)
