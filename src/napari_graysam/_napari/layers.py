@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -207,7 +207,9 @@ class ResultLayers:
     def _write(self, shown: _Shown, arm: Arm, result: Segmentation, colors: Positions) -> None:
         shown.written = result.labels
         remember(shown.layer, result)
-        shown.layer.data = shown.source.placement.arrange(result.labels).copy()
+        data = shown.source.placement.arrange(result.labels).copy()
+        with _drawn_once(shown.layer):
+            shown.layer.data = data
         shown.layer.colormap = colormap(colors)
         shown.layer.metadata = {
             **shown.layer.metadata,
@@ -274,6 +276,13 @@ def _put_off(layer: Labels) -> Iterator[Callable[[], None]]:
         if overlay.visible:
             overlay.visible = False
             yield partial(setattr, overlay, "visible", True)
+
+
+def _drawn_once(layer: Labels) -> AbstractContextManager[None]:
+    """Keep napari from drawing a layer that changes once more at once."""
+    block = getattr(layer, "_block_refresh", nullcontext)
+    drawn: AbstractContextManager[None] = block()
+    return drawn
 
 
 def _left_alone(layer: Labels) -> str:

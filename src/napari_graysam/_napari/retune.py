@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from psygnal import Signal
@@ -13,7 +14,7 @@ from qtpy.QtCore import QTimer
 
 from napari_graysam._napari.colors import Positions, object_colors
 from napari_graysam._napari.lane import Lane
-from napari_graysam._napari.smooth import give_way
+from napari_graysam._napari.smooth import give_way, short_holds
 from napari_graysam._napari.source import limits_of
 from napari_graysam.part import Part
 from napari_graysam.recipe import Recipe
@@ -219,12 +220,13 @@ def _select(
 
     results: dict[Arm, Segmentation] = {}
     problems: dict[Arm, str] = {}
-    for arm, (_, current, of_arm) in wanted.items():
-        try:
-            results[arm] = retune(current, of_arm)
-        except Exception as error:
-            problems[arm] = str(error) or type(error).__name__
-    colors = object_colors({**shown, **results})
+    with short_holds():
+        for arm, (_, current, of_arm) in wanted.items():
+            try:
+                results[arm] = retune(current, of_arm)
+            except Exception as error:
+                problems[arm] = str(error) or type(error).__name__
+        colors = object_colors({**shown, **results})
     bases = {arm: basis for arm, (basis, _, _) in wanted.items()}
     yield _Retuned(recipe, bases, results, colors, problems)
 
@@ -238,10 +240,11 @@ def _settle(
         _ = result.table
         yield None
     yield _Measured(results)
-    for result in results.values():
-        if prepare and result.tuner is not None:
-            for _ in result.tuner.prepare(result.recipe.generator, result.recipe.labels):
-                yield None
+    if prepare:
+        tuned = [(one.tuner, one.recipe) for one in results.values() if one.tuner is not None]
+        ahead = [tuner.prepare(recipe.generator, recipe.labels) for tuner, recipe in tuned]
+        for _ in zip_longest(*ahead):
+            yield None
 
 
 def changed_titles(before: Part, after: Part) -> Iterator[str]:

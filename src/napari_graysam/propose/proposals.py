@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -93,7 +94,7 @@ class Proposals:
         """Bytes in memory."""
         return sum(getattr(self, name).nbytes for name, _, _ in _ARRAYS)
 
-    @property
+    @cached_property
     def device(self) -> torch.device:
         """The device that measured the masks, so that rounding stays the same; else the CPU."""
         name = torch.device(self.record.get("device", "cpu"))

@@ -103,17 +103,18 @@ class Chooser:
         """Return all candidates as they are compared with each other, all known."""
         return self._compared(self._cut(self._scored(generator), generator), generator)
 
-    def prepare(self, candidates: range, generator: GeneratorOptions, labels: LabelOptions) -> None:
+    def prepare(
+        self, candidates: Indices, generator: GeneratorOptions, labels: LabelOptions
+    ) -> None:
         """Compare some candidates with all others, as selections like this one do."""
         compared = self.compared(generator)
         everyone = np.ones(len(self.proposals), bool)
         pairs = self._pairs(compared, labels)
-        for index in candidates:
+        for index in candidates.tolist():
             pairs.beyond(index, threshold_of(generator, labels, False), everyone)
         cleaned = self._cleaned(compared, labels)
         cleaned.ensure(candidates)
-        solid = np.array([index for index in candidates if cleaned.area[index] > 0], np.intp)
-        self._parents(cleaned, solid)
+        self._parents(cleaned, candidates[cleaned.area[candidates] > 0])
 
     def _cut(self, scored: Proposals, generator: GeneratorOptions) -> Shapes:
         """Return all candidates as they are cut."""

@@ -87,7 +87,10 @@ class Shapes:
                 self.known[index] = True
                 self.box[index] = box
                 self.area[index] = np.count_nonzero(bits)
-            packed = np.packbits(np.pad(bits, ((0, 0), (box[0] % 8, 0))), axis=1, bitorder="little")
+            start = box[0] % 8
+            loose = np.zeros((bits.shape[0], start + bits.shape[1]), bool)
+            loose[:, start:] = bits
+            packed = np.packbits(loose, axis=1, bitorder="little")
             self._store.put((self.key, "bits", index), packed, packed.nbytes + _OVERHEAD)
         return packed
 

@@ -6,6 +6,8 @@ from collections.abc import Generator
 from threading import RLock
 from typing import Any
 
+import numpy as np
+
 from napari_graysam.part import Progress
 from napari_graysam.propose import Proposals
 from napari_graysam.recipe import GeneratorOptions, KeptMask, LabelOptions
@@ -54,7 +56,7 @@ class Tuner:
     def prepare(
         self, generator: GeneratorOptions, labels: LabelOptions
     ) -> Generator[Progress, None, None]:
-        """Do ahead what selections with other thresholds will need.
+        """Do ahead what selections with other thresholds will need, for the surest masks first.
 
         Parameters
         ----------
@@ -68,10 +70,11 @@ class Tuner:
             Closing the generator there cancels.
         """
         count = len(self.proposals)
+        order = np.argsort(-self.proposals.predicted_iou, kind="stable")
         for start in range(0, count, _AT_ONCE):
             yield Progress("prepare", start, count)
             with self._lock:
-                self._chooser.prepare(range(start, min(start + _AT_ONCE, count)), generator, labels)
+                self._chooser.prepare(order[start : start + _AT_ONCE], generator, labels)
         yield Progress("prepare", count, count)
 
     def candidates_at(
