@@ -41,12 +41,18 @@ class Strip:
         ``(x, y)`` of the first.
     doubt
         Bound of the distance from torch's values.
+
+    Attributes
+    ----------
+    alone
+        Whether these are all rows.
     """
 
     def __init__(
         self, pixels: Pixels, values: Floats, corner: tuple[int, int], doubt: float
     ) -> None:
         self.corner = corner
+        self.alone = len(values) == pixels.box[3] - pixels.box[1]
         self._pixels, self._values, self._doubt = pixels, values, doubt
 
     def above(self, threshold: float) -> Bits:
@@ -54,7 +60,7 @@ class Strip:
         margin = self._doubt + _ROUNDING * abs(threshold)
         inside: Bits = self._values > np.float32(threshold + margin)
         maybe = self._values > np.float32(threshold - margin)
-        if np.count_nonzero(maybe) > np.count_nonzero(inside):
+        if count(maybe) > count(inside):
             left, top = self.corner
             doubtful = np.flatnonzero(maybe ^ inside)
             for start in range(0, len(doubtful), _AGAIN):
@@ -120,6 +126,11 @@ class Pixels:
                 part = source[needed.start - first : needed.stop - first]
                 np.matmul(tall, part, out=values[line, place])
         return values
+
+
+def count(bits: Bits) -> int:
+    """Return the number of pixels inside, in half of NumPy's time."""
+    return int(cv2.countNonZero(bits.view(np.uint8))) if bits.size else 0
 
 
 def reach(logits: Floats, enlargement: Enlargement, threshold: float) -> Box:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from napari_graysam.propose.enlarge import Enlargement, enlarge, enlargement_of
-from napari_graysam.propose.pixels import Box, Pixels, reach
+from napari_graysam.propose.pixels import Box, Pixels, count, reach
 
 # Enlarged logits held at once: fits a processor's cache, keeps a GPU busy.
 _CPU_BYTES = 8 * 2**20
@@ -108,7 +108,7 @@ def _measure_pixels(
     floor: float,
 ) -> Measured:
     """Measure the pixels of one mask at a time."""
-    rows = [_measure_one(one, enlargement, mask_threshold, offset) for one in logits]
+    rows = [_measure_one(one, enlargement, mask_threshold, offset, floor) for one in logits]
     stability = np.array([row[0] for row in rows], np.float32)
     kept = stability >= np.float32(floor)
     return Measured(
@@ -119,24 +119,35 @@ def _measure_pixels(
     )
 
 
+def _ratio(intersection: int, union: int) -> np.float32:
+    """Divide as torch does integers."""
+    return np.float32(intersection) / np.float32(union) if union else np.float32(0)
+
+
 def _measure_one(
-    logits: npt.NDArray[np.float32], enlargement: Enlargement, mask_threshold: float, offset: float
+    logits: npt.NDArray[np.float32],
+    enlargement: Enlargement,
+    mask_threshold: float,
+    offset: float,
+    floor: float,
 ) -> tuple[np.float32, int, Box]:
-    """Return stability, area and inclusive box of one mask."""
+    """Return stability and, if it reaches the floor, area and inclusive box of one mask."""
     inner, outer = mask_threshold + offset, mask_threshold - offset
     pixels = Pixels(logits, enlargement, reach(logits, enlargement, min(mask_threshold, outer)))
     intersection = union = area = 0
     corners = []
     for strip in pixels.strips():
-        intersection += cv2.countNonZero(strip.above(inner).view(np.uint8))
-        union += cv2.countNonZero(strip.above(outer).view(np.uint8))
-        inside = strip.above(mask_threshold).view(np.uint8)
-        if found := cv2.countNonZero(inside):
+        intersection += count(strip.above(inner))
+        union += count(strip.above(outer))
+        if strip.alone and _ratio(intersection, union) < np.float32(floor):
+            break
+        inside = strip.above(mask_threshold)
+        if found := count(inside):
             area += found
-            x, y, width, height = cv2.boundingRect(inside)
+            x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
             x, y = x + strip.corner[0], y + strip.corner[1]
             corners.append((x, y, x + width - 1, y + height - 1))
-    stability = np.float32(intersection) / np.float32(union) if union else np.float32(0)
+    stability = _ratio(intersection, union)
     if not corners:
         return stability, 0, (0, 0, 0, 0)
     left, top, right, bottom = zip(*corners, strict=True)
