@@ -18,7 +18,7 @@ from napari_graysam.select.masks import Mask
 from napari_graysam.select.verdicts import Verdict, loosening, verdicts_at
 
 BUDGET = 2**30
-_AT_ONCE = 32
+_AT_ONCE = 8
 _Asked = tuple[GeneratorOptions, LabelOptions, str]
 
 
