@@ -243,7 +243,7 @@ def _changes(before: Recipe, after: Recipe) -> str:
     kept = {name: value for name, value in usual.items() if value != new[name]}
     lines = []
     if changed:
-        lines.append(f"Now as suits {title}: {_in_words(changed)}.")
+        lines.append(f"Changed to suit {title}: {_in_words(changed)}.")
     if kept:
         lines.append(f"Your other values were kept; usual for {title}: {_in_words(kept)}.")
     return "\n".join(lines)
