@@ -297,3 +297,15 @@ def test_one_arm_at_a_time_is_visible(viewer, source):
     assert (raw.visible, other.visible) == (False, True)
     assert layers.toggle() == "raw"
     assert (raw.visible, other.visible) == (True, False)
+
+
+def test_what_is_drawn_follows_an_update(viewer, source):
+    layers = ResultLayers(viewer)
+    show(layers, source, result(source))
+    layer = layers.layer("raw")
+    before = np.count_nonzero(layer.thumbnail[..., :3].any(axis=2))
+    update = result(source, 0.95)
+    assert 0 < update.labels.max() < layer.data.max()
+    layers.update("raw", update, object_colors({"raw": update})["raw"])
+    finished(layers)
+    assert 0 < np.count_nonzero(layer.thumbnail[..., :3].any(axis=2)) < before

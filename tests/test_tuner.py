@@ -209,3 +209,16 @@ def test_three_thousand_candidates_are_chosen_again_at_once() -> None:
         paint(masks, proposals.image_size, labels)
         times.append(time.process_time() - start)
     assert sorted(times)[2] < 0.1
+
+
+def test_the_surest_candidates_are_prepared_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    proposals = blobs(100, (64, 64), side=32, seed=2)
+    tuner = Tuner(proposals)
+    prepared: list[int] = []
+    monkeypatch.setattr(
+        tuner._chooser, "prepare", lambda candidates, *_: prepared.extend(candidates.tolist())
+    )
+    generator, labels = GeneratorOptions(), LabelOptions()
+    list(tuner.prepare(generator, labels))
+    assert sorted(prepared) == list(range(len(proposals)))
+    assert (np.diff(proposals.predicted_iou[prepared]) <= 0).all()
