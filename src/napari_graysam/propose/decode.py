@@ -72,7 +72,8 @@ def out_of_memory(error: RuntimeError) -> bool:
 def batch_size(model: LoadedModel) -> int:
     """Choose how many points go through the decoder at once on the model's device."""
     if model.device.type == "cpu":
-        return max(1, _CPU_TOKENS // (model.image_size // 16) ** 2)
+        tokens = _CPU_TOKENS // 2 if model.arithmetic == "fast" else _CPU_TOKENS
+        return max(1, tokens // (model.image_size // 16) ** 2)
     if model.device.type != "cuda":
         return _MPS_POINTS
     free, _ = torch.cuda.mem_get_info(model.device)
@@ -125,6 +126,12 @@ class Decoder:
                     dense,
                     absorbed=model.arithmetic == "fast",
                 )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(h, w)`` of the masks' logits."""
+        height, width = self.features.embedding.shape[-2:]
+        return 4 * height, 4 * width
 
     def decode(self, points: Tensor, floor: float) -> tuple[Tensor, Tensor, Tensor]:
         """Return the masks at some points whose predicted IoU exceeds a floor.

@@ -8,7 +8,9 @@ cheap ones come first: predicted IoU before any enlargement, stability before ar
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,9 +26,11 @@ from napari_graysam.propose.adaptive import Search
 from napari_graysam.propose.cache import Cache, proposals_key
 from napari_graysam.propose.decode import Batches, Decoder, batch_size, out_of_memory
 from napari_graysam.propose.encode import Features, encode
+from napari_graysam.propose.enlarge import Enlargement, enlargement_of
 from napari_graysam.propose.grid import Crop, crops
 from napari_graysam.propose.proposals import Proposals, masks_together
 from napari_graysam.propose.statistics import measure
+from napari_graysam.propose.workers import Workers
 from napari_graysam.recipe import GeneratorOptions
 
 
@@ -132,23 +136,24 @@ def propose(
     todo = crops(view.shape[:2], options, region)
     total, done = sum(len(crop.points) for crop in todo), 0
     of_grid = total
-    for number, crop in enumerate(todo):
-        yield Progress("encode", number, len(todo))
-        decoder = Decoder(
-            _encode(view, crop, model, cache),
-            model,
-            multimask=options.multimask_output,
-            use_m2m=options.use_m2m,
-        )
-        yield Progress("decode", done, total)
-        left = len(crop.points)
-        for candidates, count in _decode_crop(crop, decoder, settings, batches):
-            found.append(candidates)
-            done, left = done + count, left - count
+    with closing(Workers(alone=not _side_by_side(model))) as workers:
+        for number, crop in enumerate(todo):
+            yield Progress("encode", number, len(todo))
+            decoder = Decoder(
+                _encode(view, crop, model, cache),
+                model,
+                multimask=options.multimask_output,
+                use_m2m=options.use_m2m,
+            )
             yield Progress("decode", done, total)
-        if left:
-            total -= left
-            yield Progress("decode", done, total)
+            left = len(crop.points)
+            for candidates, count in _decode_crop(crop, decoder, settings, batches, workers):
+                found.append(candidates)
+                done, left = done + count, left - count
+                yield Progress("decode", done, total)
+            if left:
+                total -= left
+                yield Progress("decode", done, total)
     record = _record(settings, batches, (done, of_grid), region)
     proposals = _gather(found, view.shape[:2], record)
     cache.keep(key, proposals)
@@ -178,19 +183,25 @@ def _encode(view: npt.NDArray[np.uint8], crop: Crop, model: LoadedModel, cache: 
         ) from error
 
 
+def _side_by_side(model: LoadedModel) -> bool:
+    """Tell whether batches may be computed side by side, which rounds differently."""
+    return model.arithmetic == "fast" and model.device.type == "cpu"
+
+
 def _decode_crop(
-    crop: Crop, decoder: Decoder, settings: _Settings, batches: Batches
+    crop: Crop, decoder: Decoder, settings: _Settings, batches: Batches, workers: Workers
 ) -> Generator[tuple[_Candidates, int], None, None]:
     """Yield the candidates of each batch of a crop's points, and how many points it had."""
     options = settings.options
     if options.grid == "full" or crop.place is None:
-        yield from _decode_points(np.arange(len(crop.points)), crop, decoder, settings, batches)
+        every = np.arange(len(crop.points))
+        yield from _decode_points(every, crop, decoder, settings, batches, workers)
         return
     features = _features_at(crop, decoder.features)
     search = Search(crop.place, features, options.pred_iou_thresh)
     while len(asked := search.next()):
         answers = []
-        for candidates, count in _decode_points(asked, crop, decoder, settings, batches):
+        for candidates, count in _decode_points(asked, crop, decoder, settings, batches, workers):
             answers.append(candidates)
             yield candidates, count
         # Once a round, so that the batch size does not decide what is asked.
@@ -203,18 +214,25 @@ def _decode_points(
     decoder: Decoder,
     settings: _Settings,
     batches: Batches,
+    workers: Workers,
 ) -> Generator[tuple[_Candidates, int], None, None]:
     """Yield the candidates of some of a crop's points, batch by batch, and the batch's size."""
+    group, device = masks_together(settings.options), settings.model.device
+    enlargement = enlargement_of(decoder.shape, crop.size, group, device)
+    decode = partial(
+        _decode_batch, crop=crop, decoder=decoder, settings=settings, enlargement=enlargement
+    )
+    # A worker's torch, on fewer threads, enlarges with another rounding.
+    answers = map if enlargement is None else workers.map
     start = 0
     while start < len(asked):
-        numbers = asked[start : start + batches.size]
+        parts = np.split(asked[start:], range(batches.size, len(asked) - start, batches.size))
         try:
-            candidates = _decode_batch(numbers, crop, decoder, settings)
+            for numbers, candidates in zip(parts, answers(decode, parts), strict=True):
+                start += len(numbers)
+                yield candidates, len(numbers)
         except RuntimeError as error:
             batches.halve(error)
-            continue
-        start += len(numbers)
-        yield candidates, len(numbers)
 
 
 def _features_at(crop: Crop, features: Features) -> npt.NDArray[np.float32]:
@@ -250,7 +268,12 @@ def _sure(
 
 
 def _decode_batch(
-    numbers: npt.NDArray[np.intp], crop: Crop, decoder: Decoder, settings: _Settings
+    numbers: npt.NDArray[np.intp],
+    *,
+    crop: Crop,
+    decoder: Decoder,
+    settings: _Settings,
+    enlargement: Enlargement | None,
 ) -> _Candidates:
     """Decode some points, then filter and measure their masks."""
     options, model = settings.options, settings.model
@@ -264,6 +287,7 @@ def _decode_batch(
         mask_threshold=options.mask_threshold,
         offset=options.stability_score_offset,
         floor=settings.stability_floor,
+        enlargement=enlargement,
     )
     kept = measured.kept
     x0, y0, _, _ = crop.box

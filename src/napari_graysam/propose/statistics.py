@@ -65,6 +65,7 @@ def measure(
     mask_threshold: float,
     offset: float,
     floor: float = 0.0,
+    enlargement: Enlargement | None = None,
 ) -> Measured:
     """Measure how stable masks are, and how large, and where.
 
@@ -82,10 +83,12 @@ def measure(
         Masks are stable that hardly change when cut at ``mask_threshold ± offset``.
     floor
         Only masks that reach this stability are kept.
+    enlargement
+        Of `enlargement_of`, if it is known already.
     """
     cuts = mask_threshold, offset, floor
     logits = logits.float()
-    enlargement = enlargement_of(_shape(logits), size, group, logits.device)
+    enlargement = enlargement or enlargement_of(_shape(logits), size, group, logits.device)
     if enlargement is not None and torch.isfinite(logits).all():
         return _measure_pixels(logits.numpy(), enlargement, *cuts)
     parts = [_measure(whole, *cuts) for whole in _enlarged(logits, size, group)]
