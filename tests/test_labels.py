@@ -54,7 +54,7 @@ def test_the_policy_decides_who_is_on_top(policy, on_top):
     assert paint_as(policy, masks)[5, 5] == on_top
 
 
-def test_a_large_image_painted_by_several_threads_is_that_of_one(monkeypatch):
+def test_a_large_image_painted_in_bands_by_threads_is_that_of_one(monkeypatch):
     shape = (3000, 2100)
     rng = np.random.default_rng(3)
     boxes = rng.integers((0, 0, 1, 900), (1000, 1000, 1000, 1900), (60, 4)).tolist()
@@ -62,7 +62,7 @@ def test_a_large_image_painted_by_several_threads_is_that_of_one(monkeypatch):
     options = LabelOptions(overlap="higher_score_on_top")
     monkeypatch.setattr("os.cpu_count", lambda: 3)
     together = paint(masks, shape, options)
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setattr("napari_graysam.select.labels._BAND", shape[0] * shape[1])
     assert np.array_equal(together, paint(masks, shape, options))
     assert together[1500, 900] == 1 + max(
         (
@@ -73,6 +73,12 @@ def test_a_large_image_painted_by_several_threads_is_that_of_one(monkeypatch):
         key=lambda i: masks[i].predicted_iou,
         default=-1,
     )
+
+
+def test_labels_go_beyond_sixteen_bits():
+    masks = [rectangle(i % 300, i // 300, 1, 1) for i in range(2**16 + 5)]
+    labels = paint(masks, (300, 300), LabelOptions())
+    assert np.array_equal(labels.ravel()[: len(masks)], np.arange(1, len(masks) + 1))
 
 
 def test_stability_breaks_ties_of_the_score():

@@ -108,10 +108,9 @@ class Chooser:
     ) -> None:
         """Compare some candidates with all others, as selections like this one do."""
         compared = self.compared(generator)
-        everyone = np.ones(len(self.proposals), bool)
         pairs = self._pairs(compared, labels)
         for index in candidates.tolist():
-            pairs.beyond(index, threshold_of(generator, labels, False), everyone)
+            pairs.learn(index, threshold_of(generator, labels, False))
         cleaned = self._cleaned(compared, labels)
         cleaned.ensure(candidates)
         self._parents(cleaned, candidates[cleaned.area[candidates] > 0])

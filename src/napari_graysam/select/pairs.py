@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,38 @@ from napari_graysam.select.suppression import Indices, box_iou
 
 Overlap = npt.NDArray[np.float64]
 Suppression = Literal["box", "mask_iou", "containment"]
+
+
+@dataclass
+class _Row:
+    """Overlaps of one candidate.
+
+    Parameters
+    ----------
+    others
+        Whom it may overlap.
+    most
+        By how much at most.
+    overlap
+        By how much, NaN where that is not known.
+    near, by
+        Whom it overlaps by more than ``known``, and by how much.
+    known
+        All overlaps larger than this are.
+    """
+
+    others: Indices
+    most: Overlap
+    overlap: Overlap
+    near: Indices
+    by: Overlap
+    known: float
+
+    @property
+    def nbytes(self) -> int:
+        """Size, with what the objects cost besides their values."""
+        arrays = self.others, self.most, self.overlap, self.near, self.by
+        return sum(array.nbytes for array in arrays) + 900
 
 
 class Pairs:
@@ -38,15 +71,24 @@ class Pairs:
 
     def beyond(self, one: int, threshold: float, among: npt.NDArray[np.bool_]) -> Indices:
         """List the candidates ``among`` bool (N,) that overlap one by more than a threshold."""
-        others, bound, overlap = self._row(one)
-        if self.kind == "box":
-            near: Indices = others[overlap > threshold]
-            return near[among[near]]
-        open_ = np.flatnonzero((bound > threshold) & np.isnan(overlap) & among[others])
-        for place in open_.tolist():
-            overlap[place] = self._exact(one, int(others[place]))
-        found: Indices = others[overlap > threshold]
+        row = self._row(one)
+        if threshold < row.known:
+            self._compare(one, row, threshold, among)
+            near, by = row.others, row.overlap
+        else:
+            near, by = row.near, row.by
+        found = near[by > threshold]
         return found[among[found]]
+
+    def learn(self, one: int, threshold: float) -> None:
+        """Find out all overlaps of a candidate by more than a threshold."""
+        row = self._row(one)
+        if threshold >= row.known:
+            return
+        self._compare(one, row, threshold, np.ones(len(self.shapes.area), bool))
+        beyond = row.overlap > threshold
+        row.near, row.by, row.known = row.others[beyond], row.overlap[beyond], threshold
+        self._keep(one, row)
 
     def overlap(self, one: int, other: int) -> float:
         """Return the overlap of two candidates."""
@@ -54,19 +96,31 @@ class Pairs:
             return float(self._exact(one, other))
         return float(self._box_iou(one, np.array([other]))[0])
 
-    def _row(self, one: int) -> tuple[Indices, Overlap, Overlap]:
-        """Return whom a candidate may overlap, by how much at most, and by how much if known."""
-        key = (self.shapes.key, self.kind, one)
-        found: tuple[Indices, Overlap, Overlap] | None = self._store.get(key)
+    def _row(self, one: int) -> _Row:
+        """Return what is known of a candidate's overlaps."""
+        found: _Row | None = self._store.get((self.shapes.key, self.kind, one))
         if found is not None:
             return found
         bound = self._bound(one)
         bound[one] = 0
         others = np.flatnonzero(bound > 0)
         bound = bound[others]
-        row = others, bound, bound if self.kind == "box" else np.full_like(bound, np.nan)
-        self._store.put(key, row, 24 * len(others) + 500)
+        if self.kind == "box":
+            row = _Row(others, bound, bound, others, bound, known=0.0)
+        else:
+            unknown = np.full_like(bound, np.nan)
+            row = _Row(others, bound, unknown, others[:0], bound[:0], known=np.inf)
+        self._keep(one, row)
         return row
+
+    def _keep(self, one: int, row: _Row) -> None:
+        self._store.put((self.shapes.key, self.kind, one), row, row.nbytes)
+
+    def _compare(self, one: int, row: _Row, threshold: float, among: npt.NDArray[np.bool_]) -> None:
+        """Find out the overlaps with some candidates that may exceed a threshold."""
+        unknown = (row.most > threshold) & np.isnan(row.overlap) & among[row.others]
+        for place in np.flatnonzero(unknown).tolist():
+            row.overlap[place] = self._exact(one, int(row.others[place]))
 
     def _bound(self, one: int) -> Overlap:
         """Return the overlap of the boxes, or if all pixels were shared that these allow."""
