@@ -8,6 +8,9 @@ all cover the image, so their suppression is off (box_nms_thresh 1). Another bat
 differently: records are compared by value, and differences are counted. With ``--rounds`` the
 arms take turns, and each one's shortest time counts: on a shared machine they vary.
 
+What an adaptive grid would ask of random weights says nothing, so its arms ask, round by round,
+the points that the search asks of the bundled model on a sample, and search all the same.
+
     python benchmarks/generator.py --size 1024 --points 32
     python benchmarks/generator.py --model graysam-small --size 512 --points 24
 """
@@ -27,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results" / "generator.json"
+ARMS = ["exact", "fast", "bfloat16", "adaptive", "adaptive_bfloat16"]
 OFFICIAL = {
     "sam2.1_hiera_tiny": "t",
     "sam2.1_hiera_small": "s",
@@ -113,6 +117,48 @@ def calibrate(model: Any, view: Any, points: int) -> dict[str, Any]:
     }
 
 
+def asked_of_bundled(sample: str, points: int) -> list[Any]:
+    """Return the rounds of points that the adaptive grid asks of the bundled model."""
+    from napari_graysam import Recipe, segment
+    from napari_graysam.propose import generator
+    from napari_graysam.samples import samples
+
+    rounds: list[Any] = []
+
+    class Recorded(generator.Search):  # type: ignore[misc]
+        def next(self) -> Any:
+            rounds.append(super().next())
+            return rounds[-1]
+
+    recipe = Recipe.preset(samples()[sample].preset).with_values(
+        {
+            "generator.grid": "adaptive",
+            "generator.points_per_side": points,
+            "generator.crop_n_layers": 0,
+        }
+    )
+    plain, generator.Search = generator.Search, Recorded
+    segment(samples()[sample].load(), recipe)
+    generator.Search = plain
+    return rounds
+
+
+def ask_again(rounds: list[Any]) -> None:
+    """Let the adaptive grid search as always, but ask these points."""
+    from napari_graysam.propose import generator
+
+    class Replayed(generator.Search):  # type: ignore[misc]
+        def next(self) -> Any:
+            before = self.asked.copy()
+            super().next()
+            asked = rounds.pop(0)
+            self.asked[:] = before
+            self.asked[asked] = True
+            return asked
+
+    generator.Search = Replayed
+
+
 def work(task: str, arguments: argparse.Namespace) -> None:
     """Do one arm's work in this process and print its measurements."""
     import torch
@@ -129,15 +175,20 @@ def work(task: str, arguments: argparse.Namespace) -> None:
     if task == "calibrate":
         print(json.dumps(calibrate(model, view, arguments.points)))
         return
-    if task == "bfloat16":
+    if task.endswith("bfloat16"):
         model = replace(model.calculating("fast"), dtype=torch.bfloat16)
     elif task != "upstream":
-        model = model.calculating(task)
+        model = model.calculating("exact" if task == "exact" else "fast")
     options = GeneratorOptions(
         points_per_side=arguments.points,
         output_mode="coco_rle",
         **json.loads(arguments.thresholds),
     )
+    if task.startswith("adaptive"):
+        options = options.replace(grid="adaptive")
+        rounds = asked_of_bundled(arguments.sample, arguments.points)
+        asked = sum(map(len, rounds))
+        ask_again(rounds)
     run = upstream(model, options) if task == "upstream" else None
     if run is None and arguments.model in OFFICIAL:
         drop_positions(model.model)
@@ -145,7 +196,10 @@ def work(task: str, arguments: argparse.Namespace) -> None:
     records = generate(view, model, options) if run is None else run(view)
     seconds = time.perf_counter() - start
     Path(arguments.records).write_text(json.dumps(records))
-    print(json.dumps({"seconds": seconds, "bytes": peak() - before, "records": len(records)}))
+    result = {"seconds": seconds, "bytes": peak() - before, "records": len(records)}
+    if options.grid == "adaptive":
+        result["share_of_points"] = asked / arguments.points**2
+    print(json.dumps(result))
 
 
 def arm(task: str, arguments: argparse.Namespace, *extra: str) -> dict[str, Any]:
@@ -153,7 +207,7 @@ def arm(task: str, arguments: argparse.Namespace, *extra: str) -> dict[str, Any]
     command = [
         *(sys.executable, __file__, "--task", task, "--model", arguments.model),
         *("--size", str(arguments.size), "--points", str(arguments.points)),
-        *("--threads", str(arguments.threads), *extra),
+        *("--threads", str(arguments.threads), "--sample", arguments.sample, *extra),
     ]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     result: dict[str, Any] = json.loads(output.splitlines()[-1])
@@ -199,7 +253,8 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=32, help="points per side")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--arms", nargs="*", default=["exact", "fast", "bfloat16"])
+    parser.add_argument("--arms", nargs="*", default=ARMS)
+    parser.add_argument("--sample", default="nuclei_uneven", help="of the adaptive arms")
     for internal in ("--task", "--thresholds", "--records"):
         parser.add_argument(internal, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -225,7 +280,8 @@ def main() -> None:
         own = measured[task]
         own["times_faster"] = base["seconds"] / own["seconds"]
         own["share_of_upstreams_memory"] = own["bytes"] / base["bytes"]
-        own["comparison"] = compare(found[task], found["upstream"])
+        if not task.startswith("adaptive"):
+            own["comparison"] = compare(found[task], found["upstream"])
     result = {
         "processor": processor(),
         "threads": arguments.threads,

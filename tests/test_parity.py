@@ -84,7 +84,7 @@ def decode(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return logits (B, M, h, w) and predicted IoU (B, M) of all points."""
     asked = {"multimask": True, "use_m2m": False} | changes
-    logits, iou, _ = Decoder(features, model, **asked).decode(points, 0)
+    logits, iou, *_ = Decoder(features, model, **asked).decode(points, 0)
     return logits.unflatten(0, (len(points), -1)), iou.unflatten(0, (len(points), -1))
 
 
@@ -114,16 +114,18 @@ def test_only_masks_above_the_floor_are_drawn(small: Any) -> None:
     features = encode(noise(75, 140), loaded(small))
     points = torch.rand((9, 2), generator=torch.manual_seed(1)) * 128
     decoder = Decoder(features, loaded(small), multimask=True, use_m2m=False)
-    everything, scores, _ = decoder.decode(points, 0)
+    everything, scores, _, promise = decoder.decode(points, 0)
     floor = float(scores.median())
-    some, ours, point = decoder.decode(points, floor)
+    some, ours, point, _ = decoder.decode(points, floor)
     kept = scores > floor
     assert 0 < kept.sum() < 27
     assert torch.equal(ours, scores[kept])
     assert torch.equal(point, torch.arange(9).repeat_interleave(3)[kept])
     assert torch.allclose(some, everything[kept], atol=1e-4)
-    none, _, _ = decoder.decode(points, 1.0)
+    none, _, _, still = decoder.decode(points, 1.0)
     assert none.shape == (0, *some.shape[1:])
+    assert torch.equal(promise, scores.view(9, 3).amax(1))
+    assert torch.equal(still, promise)
 
 
 @pytest.mark.parametrize("arithmetic", ["exact", "fast"])

@@ -279,7 +279,7 @@ def test_bfloat16_is_as_near_to_float32_as_upstream_under_autocast(arithmetic: s
         return logits.flatten(0, 1).float(), iou.flatten().float()
 
     decoder = Decoder(features, short, multimask=True, use_m2m=False)
-    logits, iou, _ = decoder.decode(points, 0)
+    logits, iou, *_ = decoder.decode(points, 0)
     for ours, theirs, precise in zip(
         (logits, iou), upstreams(torch.bfloat16), upstreams(torch.float32), strict=True
     ):

@@ -2,10 +2,10 @@
 
 Most points of a grid lie on background or in an object that another point has already found.
 A Gaussian process over the image's features (the encoder's embedding at each point) learns
-from the points asked how sure a mask the others would get; see Rasmussen & Williams, "Gaussian
-Processes for Machine Learning" (2006), chapter 2. Asked next is where a mask better than those
-found is expected, where the features are unlike any asked before, and around the best point of
-each object, until its neighbours are all worse.
+from the points asked how sure a mask the others would get, and how far off that may be; see
+Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), chapter 2. Asked next is
+where that could well be surer than the masks found, by the upper confidence bound of Srinivas
+et al., "Gaussian Process Optimization in the Bandit Setting" (2010).
 """
 
 from __future__ import annotations
@@ -24,14 +24,12 @@ _STRIDE = 5
 _FEWEST = 24
 # Distance in features, of which two unrelated points are the root of two apart, at which what
 # is known of a point tells little of another, and the variance of what it does not explain.
-_REACH = 1.0
-_NOISE = 0.05
-# Share of the variance that no point asked so far explains.
-_UNKNOWN = 0.5
-# Points are worth asking above this share of the threshold of predicted IoU.
-_SHARE = 0.5
-# Neighbours of an object's best point are asked if they are not expected to be worse by more.
-_WORSE = 0.3
+_REACH = 1.2
+_NOISE = 0.02
+# A point may be better than expected by so many standard deviations, and is worth asking above
+# this share of the threshold of predicted IoU.
+_DEVIATIONS = 3.0
+_SHARE = 0.95
 # Masks with a larger part of the smaller in common are of the same object.
 _SAME = 0.5
 # More answers than this are thinned out before they are learned from.
@@ -63,9 +61,7 @@ class Search:
         self._place = place
         self._threshold = threshold
         self._features = _standardised(features)
-        self._number = np.full(place.max(0) + 3, -1)
-        self._number[place[:, 0] + 1, place[:, 1] + 1] = np.arange(len(place))
-        self._score: Numbers = np.zeros(len(place))
+        self._promise: Numbers = np.zeros(len(place))
         self._best = np.empty(0, np.intp)
         self._best_score: Numbers = np.empty(0)
         self._cover: Flags = np.empty((0, len(place)), bool)
@@ -77,20 +73,30 @@ class Search:
         return np.flatnonzero(new)
 
     def learn(
-        self, point: npt.NDArray[np.intp], score: npt.NDArray[np.floating], cover: Flags
+        self,
+        asked: npt.NDArray[np.intp],
+        promise: npt.NDArray[np.floating],
+        point: npt.NDArray[np.intp],
+        score: npt.NDArray[np.floating],
+        cover: Flags,
     ) -> None:
         """Take in the answers of a round.
 
         Parameters
         ----------
+        asked
+            (A,), the points of the round.
+        promise
+            (A,), the highest predicted IoU that each was answered, of masks not sure enough
+            too.
         point
             (K,), the point that each sure mask is the answer to.
         score
-            (K,), predicted IoU.
+            (K,), predicted IoU of the sure masks.
         cover
-            bool (K, P), the points that each mask covers.
+            bool (K, P), the points that each sure mask covers.
         """
-        np.maximum.at(self._score, point, score)
+        self._promise[asked] = promise
         points = np.concatenate([self._best, point])
         scores = np.concatenate([self._best_score, score])
         covers = np.concatenate([self._cover, cover])
@@ -101,41 +107,34 @@ class Search:
 
     def _promising(self) -> Flags:
         """Tell which of the points not asked yet to ask next."""
-        expected, unknown = self._expected()
         covering = np.where(self._cover, self._best_score[:, None], 0).max(0, initial=0)
-        left = ~self.asked
-        better = left & (expected > np.maximum(covering, _SHARE * self._threshold))
-        unlike = left & (unknown > _UNKNOWN)
-        around = np.zeros(len(left), bool)
-        around[self._beside(self._best)] = True
-        around &= left & (expected > covering - _WORSE)
-        return self._peaks(better, expected) | self._peaks(unlike, unknown) | around
+        hoped = self._hoped()
+        better = ~self.asked & (hoped > np.maximum(covering, _SHARE * self._threshold))
+        return self._peaks(better, hoped)
 
-    def _expected(self) -> tuple[Numbers, Numbers]:
-        """Return the score expected at each point, and which share of its variance is open."""
+    def _hoped(self) -> Numbers:
+        """Return the predicted IoU that each point could well have."""
         known = np.flatnonzero(self.asked)
         known = known[:: -(-len(known) // _LEARNED)]
-        score = self._score[known]
+        promise = self._promise[known]
         near = _likeness(self._features[known], self._features)
         weights = np.linalg.solve(near[:, known] + _NOISE * np.eye(len(known)), near)
-        mean = score.mean()
-        return mean + (score - mean) @ weights, 1 - (near * weights).sum(0)
+        mean = promise.mean()
+        expected = mean + (promise - mean) @ weights
+        unexplained = np.maximum(1 - (near * weights).sum(0), 0)
+        # Where all answers are alike, features unlike any asked could still be an object's.
+        spread = max(promise.std(), self._threshold / _DEVIATIONS)
+        hoped: Numbers = expected + _DEVIATIONS * spread * np.sqrt(unexplained)
+        return hoped
 
     def _peaks(self, chosen: Flags, height: Numbers) -> Flags:
         """Tell which of the chosen points no chosen neighbour exceeds."""
         row, column = self._place.T + 1
-        heights = np.full(self._number.shape, -np.inf)
+        heights = np.full(self._place.max(0) + 3, -np.inf)
         heights[row, column] = np.where(chosen, height, -np.inf)
         around = [heights[row + i, column + j] for i in (-1, 0, 1) for j in (-1, 0, 1)]
         highest: Flags = heights[row, column] >= np.max(around, axis=0)
         return chosen & highest
-
-    def _beside(self, points: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        """Return the neighbours of some points in their rows and columns."""
-        row, column = self._place[points].T + 1
-        steps = ((-1, 0), (1, 0), (0, -1), (0, 1))
-        found = np.concatenate([self._number[row + i, column + j] for i, j in steps])
-        return found[found >= 0]
 
 
 def _seeds(place: npt.NDArray[np.intp]) -> Flags:

@@ -133,7 +133,7 @@ class Decoder:
         height, width = self.features.embedding.shape[-2:]
         return 4 * height, 4 * width
 
-    def decode(self, points: Tensor, floor: float) -> tuple[Tensor, Tensor, Tensor]:
+    def decode(self, points: Tensor, floor: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the masks at some points whose predicted IoU exceeds a floor.
 
         Parameters
@@ -151,6 +151,8 @@ class Decoder:
             (K,).
         point
             int64 (K,), which point each is of.
+        promise
+            (B,), the highest predicted IoU at each point, below the floor too.
         """
         with torch.no_grad(), autocast(self.model):
             if self.image is not None:
@@ -159,11 +161,12 @@ class Decoder:
             if self.use_m2m:
                 logits, predicted_iou = self._refine(points, logits)
         kept = _above(predicted_iou, floor)
-        return logits[kept], predicted_iou[kept], kept.nonzero()[:, 0]
+        promise = predicted_iou.amax(1)
+        return logits[kept], predicted_iou[kept], kept.nonzero()[:, 0], promise
 
     def _sparing(
         self, image: ImageSide, points: Tensor, floor: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Draw masks only at points where one is worth keeping."""
         decoder = self.model.model.sam_mask_decoder
         sparse, _ = self._prompts(points)
@@ -171,7 +174,8 @@ class Decoder:
         kept = _above(answers.predicted_iou, floor)
         kept[:, 0] = False  # The single mask, which is not one of the three.
         point, _ = torch.nonzero(kept, as_tuple=True)
-        return draw(image, answers, kept), answers.predicted_iou[kept], point
+        promise = answers.predicted_iou[:, 1:].amax(1)
+        return draw(image, answers, kept), answers.predicted_iou[kept], point, promise
 
     def _prompts(self, points: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the prompt encoder's embeddings of points and mask prompts."""

@@ -46,7 +46,7 @@ class _Settings:
 
 @dataclass(frozen=True)
 class _Candidates:
-    """What is kept of one batch, in pixels of the image."""
+    """What is kept of one batch, in pixels of the image, and what its points promised."""
 
     predicted_iou: npt.NDArray[np.float32]
     stability: npt.NDArray[np.float32]
@@ -56,6 +56,8 @@ class _Candidates:
     logits: npt.NDArray[np.float32]
     number: npt.NDArray[np.intp]
     crop: Crop
+    asked: npt.NDArray[np.intp]
+    promise: npt.NDArray[np.float32]
 
 
 def propose(
@@ -205,7 +207,7 @@ def _decode_crop(
             answers.append(candidates)
             yield candidates, count
         # Once a round, so that the batch size does not decide what is asked.
-        search.learn(*_sure(answers, crop, options))
+        _learn(search, answers, crop, options)
 
 
 def _decode_points(
@@ -226,7 +228,7 @@ def _decode_points(
     answers = map if enlargement is None else workers.map
     start = 0
     while start < len(asked):
-        parts = np.split(asked[start:], range(batches.size, len(asked) - start, batches.size))
+        parts = np.array_split(asked[start:], workers.shares(len(asked) - start, batches.size))
         try:
             for numbers, candidates in zip(parts, answers(decode, parts), strict=True):
                 start += len(numbers)
@@ -249,10 +251,10 @@ def _features_at(crop: Crop, features: Features) -> npt.NDArray[np.float32]:
     return _numpy(sampled[0, :, 0].T)
 
 
-def _sure(
-    answers: list[_Candidates], crop: Crop, options: GeneratorOptions
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Return point, score and covered points of the candidates that pass the thresholds."""
+def _learn(
+    search: Search, answers: list[_Candidates], crop: Crop, options: GeneratorOptions
+) -> None:
+    """Tell the search about a round: what its points promise, and what sure masks cover."""
     height, width = crop.size
     numbers, scores, covers = [], [], []
     for some in answers:
@@ -264,7 +266,13 @@ def _sure(
         numbers.append(some.number[sure])
         scores.append(some.predicted_iou[sure])
         covers.append(some.logits[sure][:, row, column] > options.mask_threshold)
-    return np.concatenate(numbers), np.concatenate(scores), np.concatenate(covers)
+    search.learn(
+        np.concatenate([some.asked for some in answers]),
+        np.concatenate([some.promise for some in answers]),
+        np.concatenate(numbers),
+        np.concatenate(scores),
+        np.concatenate(covers),
+    )
 
 
 def _decode_batch(
@@ -279,7 +287,7 @@ def _decode_batch(
     options, model = settings.options, settings.model
     point = torch.as_tensor(crop.points[numbers], dtype=torch.float32, device=model.device)
     prompts = _to_frame(point, crop.size, model.image_size)
-    logits, iou, of_point = decoder.decode(prompts, settings.iou_floor)
+    logits, iou, of_point, promise = decoder.decode(prompts, settings.iou_floor)
     measured = measure(
         logits,
         crop.size,
@@ -300,6 +308,8 @@ def _decode_batch(
         logits=_numpy(logits.float())[kept],
         number=numbers[_numpy(of_point)[kept]],
         crop=crop,
+        asked=numbers,
+        promise=_numpy(promise.float()),
     )
 
 

@@ -38,6 +38,11 @@ class Workers:
         if self.count > 1:
             self._pool = _started(self.count, threads)
 
+    def shares(self, count: int, most: int) -> int:
+        """Return in how many parts of at most ``most`` to divide ``count`` items, for all alike."""
+        parts = -(-count // most)
+        return min(count, -(-parts // self.count) * self.count)
+
     def close(self) -> None:
         """End the threads, after what they are computing."""
         if self._pool is not None:

@@ -41,8 +41,8 @@ class GeneratorOptions(Part):
         description=(
             "full asks at every point of the grid, as SAM 2 does. adaptive asks at a few, learns "
             "from the answers and the image where others pay, and leaves out background and "
-            "objects already found: several times faster where the model is slow, and fewer "
-            "candidates to keep in memory; a few objects can be missed or come out differently. "
+            "objects already found: two to three times faster, and fewer candidates to keep in "
+            "memory; now and then an object is missed or comes out differently. "
             "It takes the IoU and stability thresholds of the run; lowering them later chooses "
             "only among the masks asked for. Own points are always asked in full."
         ),
