@@ -10,6 +10,8 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from stub_decoder import loaded, noise, small_sam2
 
 from napari_graysam.part import run
@@ -55,6 +57,20 @@ def test_results_come_in_order_from_as_many_threads(alone: bool) -> None:
         found = list(workers.map(work, range(8)))
     assert [item for item, _ in found] == list(range(8))
     assert ({name for _, name in found} == {threading.current_thread().name}) == alone
+
+
+@pytest.mark.usefixtures("two_threads")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 200), st.integers(1, 70))
+def test_parts_hold_every_item_in_order_and_keep_all_threads_busy(count: int, most: int) -> None:
+    with closing(Workers(alone=False)) as workers, closing(Workers(alone=True)) as alone:
+        shared, full = workers.parts(np.arange(count), most), alone.parts(np.arange(count), most)
+    for parts in (shared, full):
+        assert np.concatenate(parts).tolist() == list(range(count))
+        assert 1 <= min(map(len, parts)) <= max(map(len, parts)) <= most
+    assert len(full) == -(-count // most)
+    assert max(map(len, shared)) - min(map(len, shared)) <= 1
+    assert len(shared) % 2 == 0 or count == 1
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -24,12 +24,10 @@ _STRIDE = 5
 _FEWEST = 24
 # Distance in features, of which two unrelated points are the root of two apart, at which what
 # is known of a point tells little of another, and the variance of what it does not explain.
-_REACH = 1.2
+_REACH = 1.3
 _NOISE = 0.02
-# A point may be better than expected by so many standard deviations, and is worth asking above
-# this share of the threshold of predicted IoU.
+# A point may be better than expected by so many standard deviations.
 _DEVIATIONS = 3.0
-_SHARE = 0.95
 # Masks with a larger part of the smaller in common are of the same object.
 _SAME = 0.5
 # More answers than this are thinned out before they are learned from.
@@ -109,7 +107,7 @@ class Search:
         """Tell which of the points not asked yet to ask next."""
         covering = np.where(self._cover, self._best_score[:, None], 0).max(0, initial=0)
         hoped = self._hoped()
-        better = ~self.asked & (hoped > np.maximum(covering, _SHARE * self._threshold))
+        better = ~self.asked & (hoped > np.maximum(covering, self._threshold))
         return self._peaks(better, hoped)
 
     def _hoped(self) -> Numbers:

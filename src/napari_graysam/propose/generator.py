@@ -228,7 +228,7 @@ def _decode_points(
     answers = map if enlargement is None else workers.map
     start = 0
     while start < len(asked):
-        parts = np.array_split(asked[start:], workers.shares(len(asked) - start, batches.size))
+        parts = workers.parts(asked[start:], batches.size)
         try:
             for numbers, candidates in zip(parts, answers(decode, parts), strict=True):
                 start += len(numbers)

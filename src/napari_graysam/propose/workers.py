@@ -11,12 +11,15 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Barrier
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Indices: TypeAlias = npt.NDArray[np.intp]
 
 # With more, Python's lock is what they would wait for.
 _MOST = 8
@@ -38,10 +41,12 @@ class Workers:
         if self.count > 1:
             self._pool = _started(self.count, threads)
 
-    def shares(self, count: int, most: int) -> int:
-        """Return in how many parts of at most ``most`` to divide ``count`` items, for all alike."""
-        parts = -(-count // most)
-        return min(count, -(-parts // self.count) * self.count)
+    def parts(self, items: Indices, most: int) -> list[Indices]:
+        """Divide items, (N,), into parts of at most ``most``: alone full ones, else alike."""
+        if self._pool is None:
+            return np.split(items, range(most, len(items), most))
+        count = -(-len(items) // (most * self.count)) * self.count
+        return np.array_split(items, min(count, len(items)))
 
     def close(self) -> None:
         """End the threads, after what they are computing."""
