@@ -70,7 +70,7 @@ def test_parts_hold_every_item_in_order_and_keep_all_threads_busy(count: int, mo
         assert 1 <= min(map(len, parts)) <= max(map(len, parts)) <= most
     assert len(full) == -(-count // most)
     assert max(map(len, shared)) - min(map(len, shared)) <= 1
-    assert len(shared) % 2 == 0 or count == 1
+    assert len(shared) % 2 == 0 or len(shared) == count
 
 
 @pytest.mark.usefixtures("two_threads")
