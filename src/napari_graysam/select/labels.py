@@ -68,11 +68,13 @@ def _paint_rows(
 ) -> None:
     """Paint some rows from ``top`` on, in the order given."""
     band = labels[top : top + rows]
+    boxes = np.array([mask.box for mask in masks])[bottom_up]
+    here = (boxes[:, 1] < top + len(band)) & (boxes[:, 3] > top)
+    if not here.any():
+        return
     # OpenCV copies under a mask several times as fast as NumPy, 16 bits faster than 32, and
     # knows no unsigned 32.
     painted = np.zeros(band.shape, np.uint16 if len(masks) < 2**16 else np.int32)
-    boxes = np.array([mask.box for mask in masks])[bottom_up]
-    here = (boxes[:, 1] < top + len(band)) & (boxes[:, 3] > top)
     for index in bottom_up[here].tolist():
         mask = masks[index]
         x0, y0, x1, y1 = mask.box
