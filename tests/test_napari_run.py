@@ -7,8 +7,9 @@ from napari.utils.notifications import notification_manager
 
 from napari_graysam._napari.sections.run import RunSection
 from napari_graysam._napari.sections.run_view import in_words
+from napari_graysam._napari.source import read_source
 from napari_graysam._napari.state import PanelState
-from napari_graysam._napari.worker import Failed, RunProgress, floors, run_arms
+from napari_graysam._napari.worker import ArmDone, Failed, RunProgress, floors, run_arms
 from napari_graysam.errors import DeviceError, ImageError, ModelError
 from napari_graysam.recipe import Recipe
 
@@ -268,12 +269,25 @@ def test_floors_leave_room_below_the_thresholds():
 
 
 def test_a_worker_yields_errors_instead_of_raising(fake, viewer):
-    from napari_graysam._napari.source import read_source
-
     source = read_source(viewer, viewer.add_image(fake_run.squares(1)), Recipe().image)
     fake.error = DeviceError("out of memory")
     *_, last = run_arms(source, ENHANCED, ["raw"])
     assert last == Failed(fake.error)
+
+
+def test_the_next_arm_begins_when_the_last_one_is_shown(fake, viewer, monkeypatch):
+    monkeypatch.setattr("napari_graysam._napari.worker.PATIENCE", 20.0)
+    source = read_source(viewer, viewer.add_image(fake_run.squares(1, 1)), Recipe().image)
+    steps = run_arms(source, ENHANCED, ["raw", "preprocessed"])
+    done = next(event for event in steps if isinstance(event, ArmDone))
+    later = []
+    thread = threading.Thread(target=lambda: later.extend(steps))
+    thread.start()
+    thread.join(0.3)
+    assert not later
+    done.shown.set()
+    thread.join(10)
+    assert [event.arm for event in later if isinstance(event, ArmDone)] == ["preprocessed"]
 
 
 def test_the_next_run_is_given_what_the_last_one_left(section, fake, qtbot):

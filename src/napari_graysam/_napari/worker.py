@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
+from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_graysam._napari.colors import Positions, object_colors
@@ -25,6 +26,8 @@ LARGEST_STORE = 2**30
 """Bytes of low-resolution masks up to which all candidates are kept."""
 LARGEST_FRAME = 1024
 """Side in pixels of what SAM 2's models see, taken where the catalogue does not say."""
+PATIENCE = 0.5
+"""Seconds after which the next arm begins though the window has not shown the last one."""
 
 
 class RunProgress(NamedTuple):
@@ -41,12 +44,16 @@ class RunProgress(NamedTuple):
 
 
 class ArmDone(NamedTuple):
-    """The result of an arm, measured, the seconds that it took, and the colours of all arms."""
+    """The result of an arm, measured, the seconds that it took, and the colours of all arms.
+
+    The next arm begins when it is ``shown``.
+    """
 
     arm: Arm
     result: Segmentation
     seconds: float
     colors: dict[Arm, Positions]
+    shown: Event
 
 
 class Failed(NamedTuple):
@@ -143,7 +150,12 @@ def _run(
         _ = result.table
         results[arm] = result
         clock.arm_done()
-        yield ArmDone(arm, result, time.perf_counter() - started, object_colors(results))
+        seconds = time.perf_counter() - started
+        done = ArmDone(arm, result, seconds, object_colors(results), Event())
+        yield done
+        if arm != arms[-1]:
+            # Making a layer takes the window longest, and longer beside a computing arm.
+            done.shown.wait(PATIENCE)
 
 
 def _reported(

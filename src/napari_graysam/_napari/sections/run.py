@@ -193,6 +193,7 @@ class RunSection:
             partial(self._recolor_others, event),
             partial(self._adopt, event, job),
             partial(self._tell, message, job),
+            event.shown.set,
         )
 
     def _recolor_others(self, event: ArmDone) -> None:
