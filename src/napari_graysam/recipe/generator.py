@@ -43,8 +43,8 @@ class GeneratorOptions(Part):
             "from the answers and the image where others pay, and leaves out background and "
             "objects already found: a quarter to two thirds less time, most with large models, "
             "and fewer candidates in memory; now and then an object is missed or comes out "
-            "differently. It takes the IoU and stability thresholds of the run; lowering them later chooses "
-            "only among the masks asked for. Own points are always asked in full."
+            "differently. It takes the IoU and stability thresholds of the run; lowering them "
+            "later chooses only among the masks asked for. Own points are always asked in full."
         ),
         json_schema_extra={"stage": "decode"},
     )
