@@ -9,7 +9,7 @@ from torch import Tensor
 
 from napari_graysam.errors import DeviceError
 from napari_graysam.model import LoadedModel
-from napari_graysam.propose.decoder import ImageSide, answer, draw, image_side, understood
+from napari_graysam.propose.decoder import CropDecoder, understood
 from napari_graysam.propose.encode import Features, autocast
 
 # Image tokens of a batch on a CPU: more fall out of the processor's cache.
@@ -114,13 +114,13 @@ class Decoder:
         self.model = model
         self.multimask = multimask
         self.use_m2m = use_m2m
-        self.image: ImageSide | None = None
+        self.crop: CropDecoder | None = None
         if model.device.type == "cpu":
             keep_freed_memory()
         if multimask and not use_m2m and understood(model.model.sam_mask_decoder):
             with torch.no_grad(), autocast(model):
                 _, dense = self._prompts(torch.zeros((1, 2), device=model.device))
-                self.image = image_side(
+                self.crop = CropDecoder(
                     model.model.sam_mask_decoder,
                     features,
                     dense,
@@ -155,8 +155,8 @@ class Decoder:
             (B,), the highest predicted IoU at each point, below the floor too.
         """
         with torch.no_grad(), autocast(self.model):
-            if self.image is not None:
-                return self._sparing(self.image, points, floor)
+            if self.crop is not None:
+                return self._sparing(self.crop, points, floor)
             logits, predicted_iou = self._whole(points)
             if self.use_m2m:
                 logits, predicted_iou = self._refine(points, logits)
@@ -165,17 +165,16 @@ class Decoder:
         return logits[kept], predicted_iou[kept], kept.nonzero()[:, 0], promise
 
     def _sparing(
-        self, image: ImageSide, points: Tensor, floor: float
+        self, decoder: CropDecoder, points: Tensor, floor: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Draw masks only at points where one is worth keeping."""
-        decoder = self.model.model.sam_mask_decoder
         sparse, _ = self._prompts(points)
-        answers = answer(decoder, image, sparse)
+        answers = decoder.answer(sparse)
         kept = _above(answers.predicted_iou, floor)
         kept[:, 0] = False  # The single mask, which is not one of the three.
         point, _ = torch.nonzero(kept, as_tuple=True)
         promise = answers.predicted_iou[:, 1:].amax(1)
-        return draw(image, answers, kept), answers.predicted_iou[kept], point, promise
+        return decoder.draw(answers, kept), answers.predicted_iou[kept], point, promise
 
     def _prompts(self, points: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the prompt encoder's embeddings of points and mask prompts."""

@@ -19,6 +19,8 @@ from torch.nn import functional
 # Modules of sam2, whose classes are not typed.
 Network = Any
 
+# Image tokens in a processor's cache: those of one point at a frame of 1024 pixels.
+_CACHED_TOKENS = 64 * 64
 # Image tokens upscaled at once on a CPU: their sixteen pixels each fit its cache.
 _ROWS = 256
 
@@ -66,6 +68,17 @@ class Convolutions:
 
     def masks(self, pixels: Sequence[Tensor], weights: Tensor, wanted: Tensor) -> Tensor:
         """Return logits, as `Upscale` says."""
+        at_once = 2 * cached_points(pixels[0][None], len(pixels))
+        starts = range(0, len(pixels), at_once)
+        groups = [slice(start, start + at_once) for start in starts]
+        return torch.cat([self._some(pixels[some], weights[some], wanted[some]) for some in groups])
+
+    def _some(self, pixels: Sequence[Tensor], weights: Tensor, wanted: Tensor) -> Tensor:
+        """Draw masks of points whose pixels fit a processor's cache."""
+        if len(pixels) == 1:
+            # A batch of one takes longer than two, and is rounded differently from all others.
+            pixels, weights = [*pixels, *pixels], torch.cat([weights, weights])
+            wanted = torch.cat([wanted, torch.zeros_like(wanted)])
         first, norm, _, second, _ = self.layers
         image = torch.stack(list(pixels)).transpose(1, 2)
         enlarged = first(image.view(*image.shape[:2], *self.size))
@@ -133,6 +146,21 @@ class Products:
             part = logits[:, 4 * line : 4 * (line + lines)]
             blocks = drawn.view(len(weights), -1, width, 2, 2, 2, 2).permute(0, 1, 3, 5, 2, 4, 6)
             part.view(len(weights), -1, 2, 2, width, 2, 2).copy_(blocks)
+
+
+def cached_points(image: Tensor, count: int) -> int:
+    """Tell how many of ``count`` points to compute at once.
+
+    Parameters
+    ----------
+    image
+        (1, N, C), its tokens, of which each point changes a copy.
+    count
+        At least 1.
+    """
+    if image.device.type != "cpu":
+        return count
+    return min(count, max(1, _CACHED_TOKENS // image.shape[1]))
 
 
 def plus(values: Tensor, other: Tensor) -> Tensor:
