@@ -110,10 +110,12 @@ def test_single_masks_equal_upstreams_in_the_same_batch(small: Any, count: int) 
     assert count < 9 or ours.std() > 0.005
 
 
-def test_only_masks_above_the_floor_are_drawn(small: Any) -> None:
-    features = encode(noise(75, 140), loaded(small))
+@pytest.mark.parametrize("arithmetic", ["exact", "fast"])
+def test_only_masks_above_the_floor_are_drawn(small: Any, arithmetic: str) -> None:
+    model = loaded(small).calculating(arithmetic)
+    features = encode(noise(75, 140), model)
     points = torch.rand((9, 2), generator=torch.manual_seed(1)) * 128
-    decoder = Decoder(features, loaded(small), multimask=True, use_m2m=False)
+    decoder = Decoder(features, model, multimask=True, use_m2m=False)
     everything, scores, _, promise = decoder.decode(points, 0)
     floor = float(scores.median())
     some, ours, point, _ = decoder.decode(points, floor)

@@ -84,7 +84,7 @@ def batch_size(model: LoadedModel) -> int:
 def keep_freed_memory() -> None:
     """Let the C library reuse freed blocks of megabytes instead of mapping new ones.
 
-    A decoder frees and asks for such blocks thousands of times an image, and fresh pages cost
+    A model frees and asks for such blocks thousands of times an image, and fresh pages cost
     a third of the bundled model's time on Linux. glibc raises its limits for this by itself
     once a large block was freed (``M_MMAP_THRESHOLD`` in ``mallopt(3)``); elsewhere nothing
     happens.
@@ -115,8 +115,6 @@ class Decoder:
         self.multimask = multimask
         self.use_m2m = use_m2m
         self.crop: CropDecoder | None = None
-        if model.device.type == "cpu":
-            keep_freed_memory()
         if multimask and not use_m2m and understood(model.model.sam_mask_decoder):
             with torch.no_grad(), autocast(model):
                 _, dense = self._prompts(torch.zeros((1, 2), device=model.device))

@@ -119,15 +119,13 @@ class CropDecoder:
         if not len(live):
             return answers.tokens.new_zeros((0, *(4 * length for length in self.size)))
         size = len(answers.pixels[0])
-        pixels = [answers.pixels[point // size][point % size] for point in live.tolist()]
-        if self.absorbed:
-            together = torch.stack(pixels)
-            groups = torch.split(together, cached_points(together, len(live)))
-            tokens = self.transformer.conclude(answers.tokens[live], answers.prompts[live], groups)
-            weights = self._weights(tokens)
-        else:
-            weights = self._weights(answers.tokens)[live]
-        return self.upscale.masks(pixels, weights, wanted[live])
+        points = [divmod(point, size) for point in live.tolist()]
+        pixels = torch.stack([answers.pixels[group][point] for group, point in points])
+        if not self.absorbed:
+            return self.upscale.masks(pixels, self._weights(answers.tokens)[live], wanted[live])
+        groups = torch.split(pixels, cached_points(pixels, len(live)))
+        tokens = self.transformer.conclude(answers.tokens[live], answers.prompts[live], groups)
+        return self.upscale.masks(pixels, self._weights(tokens), wanted[live])
 
     def _weights(self, tokens: Tensor) -> Tensor:
         """Return (B, 4, c), of the upscaled channels in each mask."""

@@ -24,7 +24,13 @@ from napari_graysam.model import LoadedModel
 from napari_graysam.part import Progress
 from napari_graysam.propose.adaptive import Search
 from napari_graysam.propose.cache import Cache, proposals_key
-from napari_graysam.propose.decode import Batches, Decoder, batch_size, out_of_memory
+from napari_graysam.propose.decode import (
+    Batches,
+    Decoder,
+    batch_size,
+    keep_freed_memory,
+    out_of_memory,
+)
 from napari_graysam.propose.encode import Features, encode
 from napari_graysam.propose.enlarge import Enlargement, enlargement_of
 from napari_graysam.propose.grid import Crop, crops
@@ -133,6 +139,8 @@ def propose(
     if known is not None:
         yield Progress("decode", 1, 1)
         return known
+    if model.device.type == "cpu":
+        keep_freed_memory()
     found: list[_Candidates] = []
     batches = Batches(options.points_per_batch or batch_size(model))
     todo = crops(view.shape[:2], options, region)

@@ -9,7 +9,6 @@ every step reads and writes memory in order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -28,13 +27,13 @@ _ROWS = 256
 class Upscale(Protocol):
     """What turns image tokens into masks."""
 
-    def masks(self, pixels: Sequence[Tensor], weights: Tensor, wanted: Tensor) -> Tensor:
+    def masks(self, pixels: Tensor, weights: Tensor, wanted: Tensor) -> Tensor:
         """Return the logits of some masks.
 
         Parameters
         ----------
         pixels
-            Image tokens (N, C) of each of L points.
+            Image tokens (L, N, C) of each point.
         weights
             (L, M, c), of the upscaled channels in each mask.
         wanted
@@ -66,21 +65,20 @@ class Convolutions:
         self.layers = decoder.output_upscaling
         self.fine, self.middle, self.size = fine, middle, size
 
-    def masks(self, pixels: Sequence[Tensor], weights: Tensor, wanted: Tensor) -> Tensor:
+    def masks(self, pixels: Tensor, weights: Tensor, wanted: Tensor) -> Tensor:
         """Return logits, as `Upscale` says."""
-        at_once = 2 * cached_points(pixels[0][None], len(pixels))
-        starts = range(0, len(pixels), at_once)
-        groups = [slice(start, start + at_once) for start in starts]
-        return torch.cat([self._some(pixels[some], weights[some], wanted[some]) for some in groups])
+        at_once = 2 * cached_points(pixels, len(pixels))
+        parts = (torch.split(part, at_once) for part in (pixels, weights, wanted))
+        return torch.cat([self._some(*part) for part in zip(*parts, strict=True)])
 
-    def _some(self, pixels: Sequence[Tensor], weights: Tensor, wanted: Tensor) -> Tensor:
+    def _some(self, pixels: Tensor, weights: Tensor, wanted: Tensor) -> Tensor:
         """Draw masks of points whose pixels fit a processor's cache."""
         if len(pixels) == 1:
             # A batch of one takes longer than two, and is rounded differently from all others.
-            pixels, weights = [*pixels, *pixels], torch.cat([weights, weights])
+            pixels, weights = pixels.repeat(2, 1, 1), weights.repeat(2, 1, 1)
             wanted = torch.cat([wanted, torch.zeros_like(wanted)])
         first, norm, _, second, _ = self.layers
-        image = torch.stack(list(pixels)).transpose(1, 2)
+        image = pixels.transpose(1, 2)
         enlarged = first(image.view(*image.shape[:2], *self.size))
         enlarged = _gelu(_normalise(norm, plus(enlarged, self.middle)))
         enlarged = _gelu(plus(second(enlarged), self.fine))
@@ -117,7 +115,7 @@ class Products:
             .to(self.dtype)
         )
 
-    def masks(self, pixels: Sequence[Tensor], weights: Tensor, wanted: Tensor) -> Tensor:
+    def masks(self, pixels: Tensor, weights: Tensor, wanted: Tensor) -> Tensor:
         """Return logits, as `Upscale` says."""
         height, width = self.size
         counts = wanted.sum(1).tolist()
