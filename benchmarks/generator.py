@@ -165,6 +165,7 @@ def work(task: str, arguments: argparse.Namespace) -> None:
 
     from napari_graysam.bench import upstream
     from napari_graysam.model.architecture import drop_positions
+    from napari_graysam.model.strips import understand_strips
     from napari_graysam.recipe import GeneratorOptions
     from napari_graysam.select import generate
 
@@ -192,6 +193,7 @@ def work(task: str, arguments: argparse.Namespace) -> None:
     run = upstream(model, options) if task == "upstream" else None
     if run is None and arguments.model in OFFICIAL:
         drop_positions(model.model)
+        understand_strips(model.model)
     before, start = resident(), time.perf_counter()
     records = generate(view, model, options) if run is None else run(view)
     seconds = time.perf_counter() - start

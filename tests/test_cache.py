@@ -99,9 +99,10 @@ def test_models_are_told_apart(network: CountingModel, model: LoadedModel) -> No
     other = CountingModel()
     ask(loaded(other), cache)
     assert other.encoded == 1
-    before = network.decoded
+    before = network.encoded, network.decoded
     ask(model.calculating("fast"), cache)
-    assert network.decoded > before
+    assert network.encoded == before[0] + 1
+    assert network.decoded > before[1]
 
 
 def test_memory_stays_within_the_budget(network: CountingModel, model: LoadedModel) -> None:

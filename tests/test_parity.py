@@ -22,6 +22,8 @@ from stub_decoder import (
     upstream_generator,
 )
 
+from napari_graysam.model import strips
+from napari_graysam.model.strips import understand_strips
 from napari_graysam.part import run
 from napari_graysam.propose import propose
 from napari_graysam.propose.decode import Decoder
@@ -77,6 +79,32 @@ def test_features_equal_upstreams(small: Any) -> None:
     assert torch.equal(ours.embedding, predictor._features["image_embed"])
     for one, other in zip(ours.high_resolution, predictor._features["high_res_feats"], strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_strips_of_windows_give_the_same_features(
+    small: Any, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    parted = copy.deepcopy(small)
+    understand_strips(parted)
+    blocks = parted.image_encoder.trunk.blocks
+    heights: list[int] = []
+    for block in blocks:
+        block.norm1.register_forward_pre_hook(lambda _, x: heights.append(x[0].shape[1]))
+    # The first stage's tokens are 32 in a row.
+    monkeypatch.setattr(strips, "_TOKENS", rows * 32 * blocks[0].window_size)
+    whole = encode(noise(75, 140), loaded(parted))
+    assert len(heights) == len(blocks)
+    heights.clear()
+    ours = encode(noise(75, 140), loaded(parted).calculating("fast"))
+    assert len(heights) > len(blocks)
+    assert heights[0] == rows * blocks[0].window_size
+    for one, other in zip(
+        (ours.embedding, *ours.high_resolution),
+        (whole.embedding, *whole.high_resolution),
+        strict=True,
+    ):
+        assert (one - other).abs().max() < 1e-5 * other.abs().max()
 
 
 def decode(

@@ -80,6 +80,8 @@ def build_image_model(config: str) -> SAM2Base:
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
+    from napari_graysam.model.strips import understand_strips
+
     settings = _settings(config_path(config))
     for key, value in _WITHOUT_VIDEO.items():
         settings[key] = value
@@ -96,6 +98,7 @@ def build_image_model(config: str) -> SAM2Base:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ModelError(f"The model config {config} cannot be built: {reason}.") from error
     drop_positions(model)
+    understand_strips(model)
     return model.eval().requires_grad_(False)
 
 

@@ -186,7 +186,7 @@ def proposals_key(
         # What was sure enough decided where else to ask.
         run |= {name: values[name] for name in _OF_ANSWERS}
     where = None if region is None else _digest(region)
-    return _key("proposals 1", _digest(view), _identity(model), model.arithmetic, run, where)
+    return _key("proposals 2", _digest(view), _identity(model), run, where)
 
 
 def _covers(found: Proposals, options: GeneratorOptions, floors: tuple[float, float]) -> bool:
@@ -203,7 +203,8 @@ def _covers(found: Proposals, options: GeneratorOptions, floors: tuple[float, fl
 
 def _identity(model: LoadedModel) -> list[str]:
     """Name the weights and how they are computed with; weights of no file by their object."""
-    return [model.sha256 or f"object {id(model.model)}", str(model.device), str(model.dtype)]
+    weights = model.sha256 or f"object {id(model.model)}"
+    return [weights, str(model.device), str(model.dtype), model.arithmetic]
 
 
 def _prepare(folder: Path) -> None:

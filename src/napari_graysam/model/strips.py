@@ -1,0 +1,55 @@
+"""Encode an image strip by strip where its parts do not see each other."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+import torch
+from sam2.modeling.backbones.hieradet import MultiScaleBlock
+
+if TYPE_CHECKING:
+    from sam2.modeling.sam2_base import SAM2Base
+    from torch import Tensor
+
+# Tokens of a strip: what lies between the products of matrices then stays small, where it would
+# be hundreds of megabytes of fresh memory in the first blocks.
+_TOKENS = 8192
+
+
+_wanted = ContextVar("graysam_strips", default=False)
+
+
+def understand_strips(model: SAM2Base) -> None:
+    """Enable the encoder's blocks with attention in windows to compute in `strips`."""
+    for block in model.image_encoder.trunk.modules():
+        if type(block) is MultiScaleBlock and block.window_size:
+            block.__class__ = _Strips
+
+
+@contextmanager
+def strips(*, wanted: bool) -> Generator[None]:
+    """Let this thread's encoders compute some rows of windows at a time, on a CPU.
+
+    Windows are independent of each other (Hiera: Ryali et al. 2023, as sam2 1.1.0 has it), so
+    the features are the same, but products of smaller matrices may round differently.
+    """
+    before = _wanted.set(wanted)
+    try:
+        yield
+    finally:
+        _wanted.reset(before)
+
+
+class _Strips(MultiScaleBlock):  # type: ignore[misc]
+    """A block of the encoder, of tokens (B, H, W, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.shape[1]
+        if _wanted.get() and x.device.type == "cpu":
+            windows = _TOKENS // (x.shape[0] * x.shape[2] * self.window_size)
+            rows = max(1, windows) * self.window_size
+        done = [super(_Strips, self).forward(part) for part in torch.split(x, rows, dim=1)]
+        return done[0] if len(done) == 1 else torch.cat(done, dim=1)
