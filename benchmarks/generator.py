@@ -5,8 +5,11 @@ bfloat16 run in processes of their own on the same model, image and parameters. 
 make every mask alike, so the heads are scaled up, and thresholds are set to quantiles of the
 scores at a few points: some candidates pass each filter and some fail. Boxes of random masks
 all cover the image, so their suppression is off (box_nms_thresh 1). Another batch size rounds
-differently: records are compared by value, and differences are counted. With ``--rounds`` the
-arms take turns, and each one's shortest time counts: on a shared machine they vary.
+differently: records are compared by value, and differences are counted.
+
+A shared machine's speed varies from minute to minute, so all arms run by turns: each a slice of
+time, the others halted, with slices in proportion to what the arms need, so that all of them
+see the same machine.
 
 What an adaptive grid would ask of random weights says nothing, so its arms ask, round by round,
 the points that the search asks of the bundled model on a sample, and search all the same.
@@ -20,6 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +35,15 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results" / "generator.json"
 ARMS = ["exact", "fast", "bfloat16", "adaptive", "adaptive_bfloat16"]
+# Seconds, in proportion to what the arms need for the whole image.
+SLICES = {
+    "upstream": 16.0,
+    "exact": 4.0,
+    "fast": 2.0,
+    "bfloat16": 1.3,
+    "adaptive": 0.8,
+    "adaptive_bfloat16": 0.6,
+}
 OFFICIAL = {
     "sam2.1_hiera_tiny": "t",
     "sam2.1_hiera_small": "s",
@@ -194,26 +207,66 @@ def work(task: str, arguments: argparse.Namespace) -> None:
     if run is None and arguments.model in OFFICIAL:
         drop_positions(model.model)
         understand_strips(model.model)
-    before, start = resident(), time.perf_counter()
+    before = resident()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    span = [time.monotonic()]
     records = generate(view, model, options) if run is None else run(view)
-    seconds = time.perf_counter() - start
+    span.append(time.monotonic())
     Path(arguments.records).write_text(json.dumps(records))
-    result = {"seconds": seconds, "bytes": peak() - before, "records": len(records)}
+    result = {"span": span, "bytes": peak() - before, "records": len(records)}
     if options.grid == "adaptive":
         result["share_of_points"] = asked / arguments.points**2
     print(json.dumps(result))
 
 
-def arm(task: str, arguments: argparse.Namespace, *extra: str) -> dict[str, Any]:
-    """Run one arm in a process of its own."""
+def started(task: str, arguments: argparse.Namespace, *extra: str) -> subprocess.Popen[str]:
+    """Start one arm in a process of its own."""
     command = [
         *(sys.executable, __file__, "--task", task, "--model", arguments.model),
         *("--size", str(arguments.size), "--points", str(arguments.points)),
         *("--threads", str(arguments.threads), "--sample", arguments.sample, *extra),
     ]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Return what an arm says at its end."""
+    output, _ = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{process.args} ended with {process.returncode}")
     result: dict[str, Any] = json.loads(output.splitlines()[-1])
     return result
+
+
+def by_turns(arms: dict[str, subprocess.Popen[str]]) -> dict[str, dict[str, Any]]:
+    """Let arms that are ready run by turns, and return what each says, with its seconds."""
+    for process in arms.values():
+        assert process.stdin
+        assert process.stdout
+        process.stdout.readline()
+        process.send_signal(signal.SIGSTOP)
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    slices: dict[str, list[tuple[float, float]]] = {task: [] for task in arms}
+    left = dict(arms)
+    while left:
+        for task, process in tuple(left.items()):
+            begin = time.monotonic()
+            process.send_signal(signal.SIGCONT)
+            try:
+                process.wait(SLICES[task])
+                del left[task]
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGSTOP)
+            slices[task].append((begin, time.monotonic()))
+    found = {}
+    for task, process in arms.items():
+        found[task] = answer(process)
+        begin, end = found[task].pop("span")
+        parts = (min(end, last) - max(begin, first) for first, last in slices[task])
+        found[task] = {"seconds": sum(part for part in parts if part > 0), **found[task]}
+    return found
 
 
 def compare(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -254,7 +307,6 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1024, help="side of the image in pixels")
     parser.add_argument("--points", type=int, default=32, help="points per side")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--arms", nargs="*", default=ARMS)
     parser.add_argument("--sample", default="nuclei_uneven", help="of the adaptive arms")
     for internal in ("--task", "--thresholds", "--records"):
@@ -265,18 +317,15 @@ def main() -> None:
         return
     if arguments.random_weights and arguments.model not in OFFICIAL:
         parser.error(f"--random-weights needs one of {', '.join(OFFICIAL)}")
-    thresholds = json.dumps(arm("calibrate", arguments))
-    measured: dict[str, dict[str, Any]] = {}
-    found = {}
+    thresholds = json.dumps(answer(started("calibrate", arguments)))
     with tempfile.TemporaryDirectory() as folder:
-        for task in ("upstream", *arguments.arms) * arguments.rounds:
-            path = str(Path(folder) / f"{task}.json")
-            extra = ("--thresholds", thresholds, "--records", path)
-            latest = arm(task, arguments, *extra)
-            times = [*measured.get(task, latest).get("rounds", []), latest["seconds"]]
-            measured[task] = {**latest, "seconds": min(times), "rounds": times}
-            found[task] = json.loads(Path(path).read_text())
-            print(task, latest, file=sys.stderr)
+        paths = {task: Path(folder) / f"{task}.json" for task in ("upstream", *arguments.arms)}
+        arms = {}
+        for task, path in paths.items():
+            extra = ("--thresholds", thresholds, "--records", str(path))
+            arms[task] = started(task, arguments, *extra)
+        measured = by_turns(arms)
+        found = {task: json.loads(path.read_text()) for task, path in paths.items()}
     base = measured["upstream"]
     for task in arguments.arms:
         own = measured[task]
