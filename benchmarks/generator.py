@@ -8,8 +8,9 @@ all cover the image, so their suppression is off (box_nms_thresh 1). Another bat
 differently: records are compared by value, and differences are counted.
 
 A shared machine's speed varies from minute to minute, so all arms run by turns: each a slice of
-time, the others halted, with slices in proportion to what the arms need, so that all of them
-see the same machine.
+time, the others halted (POSIX only), with slices in proportion to what the arms need, so that
+all of them see the same machine. Memory of the adaptive arms is not counted: what they do first
+to know which points to ask leaves some behind that they use again.
 
 What an adaptive grid would ask of random weights says nothing, so its arms ask, round by round,
 the points that the search asks of the bundled model on a sample, and search all the same.
@@ -244,7 +245,8 @@ def by_turns(arms: dict[str, subprocess.Popen[str]]) -> dict[str, dict[str, Any]
     for process in arms.values():
         assert process.stdin
         assert process.stdout
-        process.stdout.readline()
+        if not process.stdout.readline():
+            raise SystemExit(f"{process.args} ended before it began")
         process.send_signal(signal.SIGSTOP)
         process.stdin.write("go\n")
         process.stdin.flush()
@@ -324,14 +326,20 @@ def main() -> None:
         for task, path in paths.items():
             extra = ("--thresholds", thresholds, "--records", str(path))
             arms[task] = started(task, arguments, *extra)
-        measured = by_turns(arms)
+        try:
+            measured = by_turns(arms)
+        finally:
+            for process in arms.values():
+                process.kill()
         found = {task: json.loads(path.read_text()) for task, path in paths.items()}
     base = measured["upstream"]
     for task in arguments.arms:
         own = measured[task]
         own["times_faster"] = base["seconds"] / own["seconds"]
-        own["share_of_upstreams_memory"] = own["bytes"] / base["bytes"]
-        if not task.startswith("adaptive"):
+        if task.startswith("adaptive"):
+            del own["bytes"]
+        else:
+            own["share_of_upstreams_memory"] = own["bytes"] / base["bytes"]
             own["comparison"] = compare(found[task], found["upstream"])
     result = {
         "processor": processor(),

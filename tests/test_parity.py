@@ -23,6 +23,7 @@ from stub_decoder import (
 )
 
 from napari_graysam.model import strips
+from napari_graysam.model.architecture import build_image_model
 from napari_graysam.model.strips import understand_strips
 from napari_graysam.part import run
 from napari_graysam.propose import propose
@@ -105,6 +106,19 @@ def test_strips_of_windows_give_the_same_features(
         strict=True,
     ):
         assert (one - other).abs().max() < 1e-5 * other.abs().max()
+
+
+@pytest.mark.slow
+def test_official_models_are_built_to_encode_in_strips() -> None:
+    network = build_image_model("configs/sam2.1/sam2.1_hiera_t.yaml")
+    heights: list[int] = []
+    first = network.image_encoder.trunk.blocks[0]
+    first.norm1.register_forward_pre_hook(lambda _, x: heights.append(x[0].shape[1]))
+    encode(noise(75, 140), loaded(network))
+    assert heights == [256]
+    encode(noise(75, 140), loaded(network).calculating("fast"))
+    assert len(heights) > 2
+    assert sum(heights) == 2 * 256
 
 
 def decode(

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 # be hundreds of megabytes of fresh memory in the first blocks.
 _TOKENS = 8192
 
-
 _wanted = ContextVar("graysam_strips", default=False)
 
 
@@ -30,7 +29,7 @@ def understand_strips(model: SAM2Base) -> None:
 
 
 @contextmanager
-def strips(*, wanted: bool) -> Generator[None]:
+def strips(*, wanted: bool) -> Generator[None, None, None]:
     """Let this thread's encoders compute some rows of windows at a time, on a CPU.
 
     Windows are independent of each other (Hiera: Ryali et al. 2023, as sam2 1.1.0 has it), so

@@ -114,11 +114,11 @@ class Decoder:
         self.model = model
         self.multimask = multimask
         self.use_m2m = use_m2m
-        self.crop: CropDecoder | None = None
+        self.crop_decoder: CropDecoder | None = None
         if multimask and not use_m2m and understood(model.model.sam_mask_decoder):
             with torch.no_grad(), autocast(model):
                 _, dense = self._prompts(torch.zeros((1, 2), device=model.device))
-                self.crop = CropDecoder(
+                self.crop_decoder = CropDecoder(
                     model.model.sam_mask_decoder,
                     features,
                     dense,
@@ -153,8 +153,8 @@ class Decoder:
             (B,), the highest predicted IoU at each point, below the floor too.
         """
         with torch.no_grad(), autocast(self.model):
-            if self.crop is not None:
-                return self._sparing(self.crop, points, floor)
+            if self.crop_decoder is not None:
+                return self._sparing(self.crop_decoder, points, floor)
             logits, predicted_iou = self._whole(points)
             if self.use_m2m:
                 logits, predicted_iou = self._refine(points, logits)

@@ -24,6 +24,7 @@ from napari_graysam.model import LoadedModel
 from napari_graysam.part import Progress
 from napari_graysam.propose.adaptive import Search
 from napari_graysam.propose.cache import Cache, proposals_key
+from napari_graysam.propose.candidates import Candidates, gather
 from napari_graysam.propose.decode import (
     Batches,
     Decoder,
@@ -48,22 +49,6 @@ class _Settings:
     options: GeneratorOptions
     iou_floor: float
     stability_floor: float
-
-
-@dataclass(frozen=True)
-class _Candidates:
-    """What is kept of one batch, in pixels of the image, and what its points promised."""
-
-    predicted_iou: npt.NDArray[np.float32]
-    stability: npt.NDArray[np.float32]
-    area: npt.NDArray[np.int64]
-    box: npt.NDArray[np.int32]
-    point: npt.NDArray[np.float32]
-    logits: npt.NDArray[np.float32]
-    number: npt.NDArray[np.intp]
-    crop: Crop
-    asked: npt.NDArray[np.intp]
-    promise: npt.NDArray[np.float32]
 
 
 def propose(
@@ -141,7 +126,7 @@ def propose(
         return known
     if model.device.type == "cpu":
         keep_freed_memory()
-    found: list[_Candidates] = []
+    found: list[Candidates] = []
     batches = Batches(options.points_per_batch or batch_size(model))
     todo = crops(view.shape[:2], options, region)
     total, done = sum(len(crop.points) for crop in todo), 0
@@ -165,7 +150,7 @@ def propose(
                 total -= left
                 yield Progress("decode", done, total)
     record = _record(settings, batches, (done, of_grid), region)
-    proposals = _gather(found, view.shape[:2], record)
+    proposals = gather(found, view.shape[:2], record)
     cache.keep(key, proposals)
     return proposals
 
@@ -200,7 +185,7 @@ def _side_by_side(model: LoadedModel) -> bool:
 
 def _decode_crop(
     crop: Crop, decoder: Decoder, settings: _Settings, batches: Batches, workers: Workers
-) -> Generator[tuple[_Candidates, int], None, None]:
+) -> Generator[tuple[Candidates, int], None, None]:
     """Yield the candidates of each batch of a crop's points, and how many points it had."""
     options = settings.options
     if options.grid == "full" or crop.place is None:
@@ -225,7 +210,7 @@ def _decode_points(
     settings: _Settings,
     batches: Batches,
     workers: Workers,
-) -> Generator[tuple[_Candidates, int], None, None]:
+) -> Generator[tuple[Candidates, int], None, None]:
     """Yield the candidates of some of a crop's points, batch by batch, and the batch's size."""
     group, device = masks_together(settings.options), settings.model.device
     enlargement = enlargement_of(decoder.shape, crop.size, group, device)
@@ -260,7 +245,7 @@ def _features_at(crop: Crop, features: Features) -> npt.NDArray[np.float32]:
 
 
 def _learn(
-    search: Search, answers: list[_Candidates], crop: Crop, options: GeneratorOptions
+    search: Search, answers: list[Candidates], crop: Crop, options: GeneratorOptions
 ) -> None:
     """Tell the search about a round: what its points promise, and what sure masks cover."""
     height, width = crop.size
@@ -290,7 +275,7 @@ def _decode_batch(
     decoder: Decoder,
     settings: _Settings,
     enlargement: Enlargement | None,
-) -> _Candidates:
+) -> Candidates:
     """Decode some points, then filter and measure their masks."""
     options, model = settings.options, settings.model
     point = torch.as_tensor(crop.points[numbers], dtype=torch.float32, device=model.device)
@@ -307,7 +292,7 @@ def _decode_batch(
     )
     kept = measured.kept
     x0, y0, _, _ = crop.box
-    return _Candidates(
+    return Candidates(
         predicted_iou=_numpy(iou.float())[kept],
         stability=measured.stability,
         area=measured.area,
@@ -332,48 +317,6 @@ def _numpy(tensor: Tensor) -> npt.NDArray[Any]:
     """Return a tensor's values on the CPU."""
     values: npt.NDArray[Any] = tensor.cpu().numpy()
     return values
-
-
-def _gather(
-    found: list[_Candidates], image_size: tuple[int, int], record: dict[str, Any]
-) -> Proposals:
-    """Join the batches in the full grid's order: by crop, then point, then mask.
-
-    Each one's logits are given back as soon as they are copied.
-    """
-
-    def joined(name: str, dtype: type[np.generic], *shape: int) -> npt.NDArray[Any]:
-        parts = [getattr(some, name) for some in found]
-        return np.concatenate([np.empty((0, *shape), dtype), *parts])
-
-    counts = [len(some.predicted_iou) for some in found]
-    crop = np.repeat(np.array([some.crop.index for some in found], np.int32), counts)
-    crop_boxes = np.array([some.crop.box for some in found], np.int32).reshape(-1, 4)
-    order = np.lexsort((joined("number", np.intp), crop))
-    scores = {
-        "predicted_iou": joined("predicted_iou", np.float32),
-        "stability": joined("stability", np.float32),
-        "area": joined("area", np.int64),
-        "box": joined("box", np.int32, 4),
-        "point": joined("point", np.float32, 2),
-        "crop_box": np.repeat(crop_boxes, counts, axis=0),
-        "crop": crop,
-    }
-    sorted_scores = {name: values[order] for name, values in scores.items()}
-    logits = _stack(found, np.argsort(order))
-    return Proposals(**sorted_scores, logits=logits, image_size=image_size, record=record)
-
-
-def _stack(found: list[_Candidates], rank: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
-    """Join the logits by rank and empty the list, so that no two copies of all exist."""
-    shape = found[0].logits.shape[1:] if found else (0, 0)
-    logits = np.empty((sum(len(some.logits) for some in found), *shape), np.float32)
-    end = len(logits)
-    while found:
-        some = found.pop().logits
-        logits[rank[end - len(some) : end]] = some
-        end -= len(some)
-    return logits
 
 
 def _record(

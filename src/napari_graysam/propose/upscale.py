@@ -152,7 +152,7 @@ def cached_points(image: Tensor, count: int) -> int:
     Parameters
     ----------
     image
-        (1, N, C), its tokens, of which each point changes a copy.
+        (B, N, C), tokens of an image, of which each point changes a copy.
     count
         At least 1.
     """
