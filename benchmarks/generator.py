@@ -112,7 +112,7 @@ def calibrate(model: Any, view: Any, points: int) -> dict[str, Any]:
     """Choose thresholds that part the candidates of a few points."""
     import numpy as np
 
-    from napari_graysam.part import run
+    from napari_graysam.progress import run
     from napari_graysam.propose import propose
     from napari_graysam.recipe import GeneratorOptions
 

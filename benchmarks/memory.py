@@ -65,7 +65,7 @@ def generators(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def crops(size: int) -> dict[str, Any]:
     """Generate and select masks of a large image with two layers of crops, in this process."""
-    from napari_graysam.part import run
+    from napari_graysam.progress import run
     from napari_graysam.propose import propose
     from napari_graysam.recipe import GeneratorOptions, LabelOptions
     from napari_graysam.select import paint, select

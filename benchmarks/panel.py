@@ -130,7 +130,7 @@ def run(panel: Any) -> dict[str, Any]:
 
 def cancel(panel: Any) -> dict[str, float]:
     """Cancel in the encoder and in the decoder; return the milliseconds until the run ends."""
-    from napari_graysam._napari.sections.run_view import STAGES
+    from napari_graysam._napari.panel.sections.run_view import STAGES
 
     times = {}
     for stage in ("encode", "decode"):

@@ -18,8 +18,8 @@ import numpy as np
 from preprocess import processor, scene
 from qtpy.QtWidgets import QApplication
 
-from napari_graysam._napari.preview import Preview
-from napari_graysam._napari.state import PanelState
+from napari_graysam._napari.panel.state import PanelState
+from napari_graysam._napari.preview.controller import Preview
 from napari_graysam.preprocess import STEPS
 
 RESULTS = Path(__file__).parent / "results" / "preview.json"

@@ -35,9 +35,9 @@ TABLES: dict[str, list[dict[str, int]]] = {
 def segmented(row: dict[str, int]) -> dict[str, Any]:
     """Segment an image and return what each stage took."""
     from napari_graysam import Recipe
-    from napari_graysam.part import run
     from napari_graysam.pipeline import segment_steps
     from napari_graysam.profile import Profile
+    from napari_graysam.progress import run
 
     model = {"model.name": "graysam-small", "model.device": "cpu", "model.arithmetic": "fast"}
     grid = {

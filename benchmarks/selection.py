@@ -22,7 +22,7 @@ import cv2
 import torch
 from preprocess import processor
 
-from napari_graysam.part import run
+from napari_graysam.progress import run
 from napari_graysam.recipe import Recipe
 from napari_graysam.select import paint, select
 from napari_graysam.select.tuner import Tuner

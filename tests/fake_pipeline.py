@@ -9,10 +9,10 @@ import numpy as np
 
 from napari_graysam.comparison import compare_masks, score
 from napari_graysam.comparison.arms import label_masks
-from napari_graysam.image import GrayImage
-from napari_graysam.part import Progress
+from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
 from napari_graysam.results import Arms, Segmentation
+from napari_graysam.source.gray import GrayImage
 
 
 def load_steps(options: Any) -> Generator[Progress, None, None]:

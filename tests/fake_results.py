@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from napari_graysam._napari.source import Placement
+from napari_graysam._napari.canvas.source import Placement
+from napari_graysam.masks.mask import Mask
 from napari_graysam.recipe import Recipe
 from napari_graysam.results import Segmentation
 from napari_graysam.select import paint
-from napari_graysam.select.masks import Mask
 
 SHAPE = (40, 60)
 

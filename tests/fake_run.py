@@ -7,9 +7,9 @@ import numpy as np
 
 from napari_graysam.comparison.arms import label_masks
 from napari_graysam.errors import ProposalsError
-from napari_graysam.part import Progress
 from napari_graysam.pipeline import Floors, _select
 from napari_graysam.preprocess import apply, to_rgb
+from napari_graysam.progress import Progress
 from napari_graysam.results import Segmentation
 
 BATCHES = 4
@@ -104,6 +104,6 @@ def install(monkeypatch):
     """Put a fake run in the place of the real one."""
     fake = FakeRun()
     monkeypatch.setattr("napari_graysam.pipeline.segment_steps", fake.segment_steps)
-    monkeypatch.setattr("napari_graysam._napari.worker.floors", lambda recipe: Floors(0.25, 0))
-    monkeypatch.setattr("napari_graysam._napari.libraries.load_torch", lambda: None)
+    monkeypatch.setattr("napari_graysam._napari.results.run.floors", lambda recipe: Floors(0.25, 0))
+    monkeypatch.setattr("napari_graysam._napari.threads.libraries.load_torch", lambda: None)
     return fake

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_graysam._napari.state import PanelState
+from napari_graysam._napari.panel.state import PanelState
 
 
 class _Section:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from stub_decoder import StubModel, loaded, noise, small_sam2
 
-from napari_graysam.part import run
+from napari_graysam.progress import run
 from napari_graysam.propose import Proposals, propose
 from napari_graysam.propose.adaptive import Search
 from napari_graysam.propose.cache import Cache

@@ -17,7 +17,7 @@ from napari_graysam.errors import (
     UsageError,
 )
 from napari_graysam.files import read_labels
-from napari_graysam.part import Progress
+from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
 
 RECIPE = Recipe()

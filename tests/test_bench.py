@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from napari_graysam.bench import bench_steps, measurable
 from napari_graysam.cli.program import app
 from napari_graysam.errors import GraysamError
-from napari_graysam.part import run
+from napari_graysam.progress import run
 from napari_graysam.recipe import Recipe
 
 

@@ -12,7 +12,7 @@ from stub_decoder import StubModel, loaded
 
 from napari_graysam.errors import OutputError
 from napari_graysam.model import LoadedModel
-from napari_graysam.part import run
+from napari_graysam.progress import run
 from napari_graysam.propose import Proposals, propose
 from napari_graysam.propose.cache import Cache
 from napari_graysam.recipe import GeneratorOptions

@@ -30,13 +30,13 @@ from napari_graysam.comparison import (
     draw_ious,
     draw_scores,
     event_box,
-    mask_overlaps,
     matched_pairs,
     score,
     score_table,
 )
 from napari_graysam.errors import ImageError
-from napari_graysam.select.masks import Mask
+from napari_graysam.masks.mask import Mask
+from napari_graysam.masks.matching import mask_overlaps
 
 SHAPE = (20, 60)
 MIRROR = {"gained": "lost", "lost": "gained", "split": "merged", "merged": "split"}

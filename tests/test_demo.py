@@ -14,10 +14,10 @@ from napari_graysam import demo
 from napari_graysam.cli import app
 from napari_graysam.errors import ImageError, OutputError, UsageError
 from napari_graysam.files import read_labels
-from napari_graysam.image import to_gray
-from napari_graysam.part import Progress, run
+from napari_graysam.progress import Progress, run
 from napari_graysam.recipe import ModelOptions, Recipe
 from napari_graysam.samples import samples
+from napari_graysam.source.gray import to_gray
 
 NAMES = ["nuclei_uneven", "microaneurysms"]
 

@@ -13,12 +13,11 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from napari_graysam.atomic import atomic_path
 from napari_graysam.errors import ImageError, OutputError
 from napari_graysam.files import (
-    atomic_path,
     overlay_rgb,
     read_coco,
-    read_image,
     read_labels,
     read_recipe_text,
     write_coco,
@@ -26,10 +25,10 @@ from napari_graysam.files import (
     write_overlay,
     write_table,
 )
-from napari_graysam.files.images import load
 from napari_graysam.files.overlay import outlines
+from napari_graysam.masks.mask import Mask
 from napari_graysam.recipe import ImageOptions
-from napari_graysam.select.masks import Mask
+from napari_graysam.source.reading import load, read_image
 
 GRAY = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30) * 100
 

@@ -12,7 +12,7 @@ from napari_graysam.errors import ImageError, OutputError
 from napari_graysam.files import read_geojson, write_geojson
 from napari_graysam.files.objects import label_masks, paint_objects
 from napari_graysam.files.polygons import fill, outlines
-from napari_graysam.select.masks import Mask
+from napari_graysam.masks.mask import Mask
 
 BITS = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9))
 LABELS = hnp.arrays(

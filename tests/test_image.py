@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_graysam import axes as axes_module
-from napari_graysam import image as image_module
 from napari_graysam.errors import ImageError
-from napari_graysam.image import check_size, to_gray
 from napari_graysam.recipe import ContrastLimits, DtypeRange, Explicit, ImageOptions, Percentiles
+from napari_graysam.source import axes as axes_module
+from napari_graysam.source import gray as image_module
+from napari_graysam.source.gray import check_size, to_gray
 
 FULL = ImageOptions(window=Percentiles(low=0, high=100))
 DTYPES = [f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)] + ["f2", "f4", "f8"]

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_graysam.masks.hierarchy import nest
+from napari_graysam.masks.mask import Mask
 from napari_graysam.recipe import LabelOptions
 from napari_graysam.select.labels import paint, separate
-from napari_graysam.select.masks import Mask
-from napari_graysam.select.nesting import nest
 
 SHAPE = (30, 30)
 POLICIES = ("smaller_on_top", "larger_on_top", "higher_score_on_top", "disjoint")

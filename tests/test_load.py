@@ -23,7 +23,7 @@ from napari_graysam.model.architecture import (
 )
 from napari_graysam.model.catalog import config_path
 from napari_graysam.model.device import choose_device, choose_dtype, device_names
-from napari_graysam.part import run
+from napari_graysam.progress import run
 from napari_graysam.recipe import ModelOptions
 
 OFFICIAL = [entry for entry in CATALOG if entry is not BUNDLED]

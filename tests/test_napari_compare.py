@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from fake_results import result, square
 
-from napari_graysam._napari.colors import object_colors
+from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.compare import CompareDock
 from napari_graysam._napari.compare import dock as dock_module
 from napari_graysam._napari.compare.pairing import arm_of, pair_among, problem_with
-from napari_graysam._napari.layers import ResultLayers
-from napari_graysam._napari.source import read_source
+from napari_graysam._napari.results.colors import object_colors
+from napari_graysam._napari.results.layers import ResultLayers
 from napari_graysam.comparison import ARMS, CHANGES, CODES, COLORS
 from napari_graysam.errors import OutputError
 from napari_graysam.recipe import ImageOptions

@@ -12,9 +12,9 @@ from npe2 import PluginManager, PluginManifest
 from qtpy.QtWidgets import QWidget
 from roifile import ImagejRoi, roiread
 
-from napari_graysam._napari import readers, writers
-from napari_graysam._napari.readers import get_reader
-from napari_graysam._napari.state import PanelState
+from napari_graysam._napari.io import readers, writers
+from napari_graysam._napari.io.readers import get_reader
+from napari_graysam._napari.panel.state import PanelState
 from napari_graysam.errors import OutputError
 from napari_graysam.files import (
     read_coco,
@@ -25,8 +25,8 @@ from napari_graysam.files import (
     write_rois,
 )
 from napari_graysam.files.coco import read_coco_objects
+from napari_graysam.masks.mask import Mask
 from napari_graysam.recipe import Recipe
-from napari_graysam.select.masks import Mask
 
 PLUGIN = "napari-graysam"
 RECIPE = Recipe().with_values({"name": "mine", "image.plane": 4}).to_dict()
@@ -286,7 +286,7 @@ class Panel(QWidget):
 
 @pytest.fixture
 def viewer(make_napari_viewer_proxy, monkeypatch):
-    monkeypatch.setattr("napari_graysam._napari.panel.SegmentPanel", Panel)
+    monkeypatch.setattr("napari_graysam._napari.panel.widget.SegmentPanel", Panel)
     return make_napari_viewer_proxy()
 
 

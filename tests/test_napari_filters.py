@@ -4,11 +4,11 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_graysam._napari import filters
+from napari_graysam._napari.io import filters
 from napari_graysam.errors import ImageError
 from napari_graysam.filtering import filter_steps
-from napari_graysam.part import run
 from napari_graysam.preprocess import STEPS
+from napari_graysam.progress import run
 from napari_graysam.recipe.reference import title_of
 
 PLUGIN = "napari-graysam"

@@ -9,11 +9,17 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QLabel, QScrollArea
 
-from napari_graysam._napari.fields import NumberField, OptionalField, TextField
-from napari_graysam._napari.form import KindField, PartForm, RecipeForm, field_widget, has_widget
-from napari_graysam._napari.state import PanelState
-from napari_graysam._napari.wording import MODEL_SYMBOL, tooltip
-from napari_graysam.part import Part
+from napari_graysam._napari.forms.fields import NumberField, OptionalField, TextField
+from napari_graysam._napari.forms.form import (
+    KindField,
+    PartForm,
+    RecipeForm,
+    field_widget,
+    has_widget,
+)
+from napari_graysam._napari.forms.wording import MODEL_SYMBOL, tooltip
+from napari_graysam._napari.panel.state import PanelState
+from napari_graysam.parameters import Part
 from napari_graysam.preprocess.registry import STEPS
 from napari_graysam.recipe import (
     DtypeRange,

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from fake_results import SHAPE, placement, result, square
 
-from napari_graysam._napari.inspect import Inspector
-from napari_graysam._napari.state import PanelState
-from napari_graysam._napari.worker import floors
+from napari_graysam._napari.inspect.tool import Inspector
+from napari_graysam._napari.panel.state import PanelState
+from napari_graysam._napari.results.run import floors
 from napari_graysam.recipe import KeptMask, Recipe, presets
 from napari_graysam.select.verdicts import Verdict
 

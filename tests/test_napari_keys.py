@@ -2,7 +2,7 @@ import pytest
 from app_model.types import KeyBinding
 from napari.utils.shortcuts import default_shortcuts
 
-from napari_graysam._napari.keys import SHORTCUTS, KeyHelp, Keys, with_key
+from napari_graysam._napari.panel.keys import SHORTCUTS, KeyHelp, Keys, with_key
 
 
 @pytest.fixture

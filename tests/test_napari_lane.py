@@ -14,9 +14,9 @@ import pytest
 from pytestqt.exceptions import capture_exceptions
 from qtpy.QtCore import QTimer
 
-from napari_graysam._napari.lane import PATIENCE, Lane
-from napari_graysam._napari.smooth import NICENESS, give_way, short_holds
-from napari_graysam._napari.turns import Turns
+from napari_graysam._napari.threads.gui_queue import Turns
+from napari_graysam._napari.threads.latest_request import PATIENCE, Lane
+from napari_graysam._napari.threads.responsive import NICENESS, give_way, short_holds
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, ValueError])

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QApplication
 
-from napari_graysam._napari.colors import colormap, object_colors
-from napari_graysam._napari.layers import ResultLayers
-from napari_graysam._napari.source import read_source
-from napari_graysam.image import to_gray
-from napari_graysam.part import run
+from napari_graysam._napari.canvas.source import read_source
+from napari_graysam._napari.results.colors import colormap, object_colors
+from napari_graysam._napari.results.layers import ResultLayers
 from napari_graysam.pipeline import Floors
+from napari_graysam.progress import run
 from napari_graysam.recipe import ImageOptions, Recipe
+from napari_graysam.source.gray import to_gray
 
 RAW = Recipe().with_values({"generator.pred_iou_thresh": 0.5})
 

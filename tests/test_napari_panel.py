@@ -10,9 +10,9 @@ from app_model.types import KeyBinding
 from fake_results import placement, result, square
 from npe2 import PluginManifest
 
-from napari_graysam._napari import settings
-from napari_graysam._napari.keys import SHORTCUTS
-from napari_graysam._napari.panel import MINIMUM_WIDTH, WIDTH, SegmentPanel
+from napari_graysam._napari.panel import settings
+from napari_graysam._napari.panel.keys import SHORTCUTS
+from napari_graysam._napari.panel.widget import MINIMUM_WIDTH, WIDTH, SegmentPanel
 from napari_graysam.recipe import Recipe
 
 FAKES = {
@@ -206,7 +206,7 @@ def test_the_panel_opens_from_the_manifest(make_napari_viewer_proxy, npe2pm):
 def test_importing_the_panel_loads_no_torch():
     code = """
         import sys
-        import napari_graysam._napari.panel
+        import napari_graysam._napari.panel.widget
         heavy = {"torch", "sam2", "skimage"} & set(sys.modules)
         sys.exit(", ".join(heavy) or None)
     """

@@ -3,13 +3,14 @@ import threading
 import numpy as np
 import pytest
 
-from napari_graysam._napari import lane, preview_worker
-from napari_graysam._napari.preview import MARGIN, Preview, is_preview
-from napari_graysam._napari.preview_worker import Chain
-from napari_graysam._napari.state import PanelState
-from napari_graysam.image import to_gray
+from napari_graysam._napari.panel.state import PanelState
+from napari_graysam._napari.preview import compute as preview_worker
+from napari_graysam._napari.preview.compute import Chain
+from napari_graysam._napari.preview.controller import MARGIN, Preview, is_preview
+from napari_graysam._napari.threads import latest_request as lane
 from napari_graysam.preprocess import STEPS, BaseStep, Channels, Colormap, apply, to_rgb
 from napari_graysam.recipe import ImageOptions
+from napari_graysam.source.gray import to_gray
 
 CHAIN = (STEPS["clahe"](), STEPS["unsharp"]())
 IMAGE = np.random.default_rng(0).integers(0, 4000, (60, 80), dtype=np.uint16)
@@ -282,7 +283,7 @@ def test_layers_may_go_during_the_computation(state, preview, settle, qtbot, whi
 
 
 def test_the_viewer_may_be_closed_during_the_computation(make_napari_viewer, qtbot):
-    from napari_graysam._napari.sections.preprocess import PreprocessSection
+    from napari_graysam._napari.panel.sections.preprocess import PreprocessSection
 
     viewer = make_napari_viewer()
     state = PanelState(viewer)
@@ -300,7 +301,7 @@ def test_the_viewer_may_be_closed_during_the_computation(make_napari_viewer, qtb
 
 
 def test_a_section_that_is_shut_leaves_no_preview(state, qtbot):
-    from napari_graysam._napari.sections.preprocess import PreprocessSection
+    from napari_graysam._napari.panel.sections.preprocess import PreprocessSection
 
     section = PreprocessSection(state)
     qtbot.addWidget(section.native)

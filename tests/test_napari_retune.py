@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
 
-from napari_graysam._napari.retune import changed_titles
-from napari_graysam._napari.sections.run import RunSection
-from napari_graysam._napari.state import PanelState
+from napari_graysam._napari.panel.sections.run import RunSection
+from napari_graysam._napari.panel.state import PanelState
+from napari_graysam._napari.results.live_update import changed_titles
 from napari_graysam.recipe import Recipe
 
 START = Recipe().with_values(
@@ -232,7 +232,7 @@ def test_a_run_stops_what_measures_in_the_background(section, qtbot, monkeypatch
             time.sleep(0.01)
             yield None
 
-    monkeypatch.setattr("napari_graysam._napari.retune._settle", endless)
+    monkeypatch.setattr("napari_graysam._napari.results.live_update._settle", endless)
     section.retuner._settled.start()
     qtbot.waitUntil(began.is_set, timeout=5_000)
     assert measuring.busy

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
 
-from napari_graysam._napari.sections.run import RunSection
-from napari_graysam._napari.sections.run_view import in_words
-from napari_graysam._napari.source import read_source
-from napari_graysam._napari.state import PanelState
-from napari_graysam._napari.worker import ArmDone, Failed, RunProgress, floors, run_arms
+from napari_graysam._napari.canvas.source import read_source
+from napari_graysam._napari.panel.sections.run import RunSection
+from napari_graysam._napari.panel.sections.run_view import in_words
+from napari_graysam._napari.panel.state import PanelState
+from napari_graysam._napari.results.run import ArmDone, Failed, RunProgress, floors, run_arms
 from napari_graysam.errors import DeviceError, ImageError, ModelError
 from napari_graysam.recipe import Recipe
 
@@ -276,7 +276,7 @@ def test_a_worker_yields_errors_instead_of_raising(fake, viewer):
 
 
 def test_the_next_arm_begins_when_the_last_one_is_shown(fake, viewer, monkeypatch):
-    monkeypatch.setattr("napari_graysam._napari.worker.PATIENCE", 20.0)
+    monkeypatch.setattr("napari_graysam._napari.results.run.PATIENCE", 20.0)
     source = read_source(viewer, viewer.add_image(fake_run.squares(1, 1)), Recipe().image)
     steps = run_arms(source, ENHANCED, ["raw", "preprocessed"])
     done = next(event for event in steps if isinstance(event, ArmDone))

@@ -14,21 +14,25 @@ from qtpy.QtGui import QFocusEvent
 from qtpy.QtWidgets import QApplication
 
 import napari_graysam
-from napari_graysam._napari import download
-from napari_graysam._napari.sections import model as model_section
-from napari_graysam._napari.sections.generator import EVERYWHERE, PointsSection, ThresholdsSection
-from napari_graysam._napari.sections.image import ImageSection
-from napari_graysam._napari.sections.labels import LabelsSection
-from napari_graysam._napari.sections.model import OWN, ModelSection
-from napari_graysam._napari.sections.recipe import RecipeSection
-from napari_graysam._napari.snippets import command_line, python_code
-from napari_graysam._napari.state import PanelState
+from napari_graysam._napari.panel import download
+from napari_graysam._napari.panel.sections import model as model_section
+from napari_graysam._napari.panel.sections.generator import (
+    EVERYWHERE,
+    PointsSection,
+    ThresholdsSection,
+)
+from napari_graysam._napari.panel.sections.image import ImageSection
+from napari_graysam._napari.panel.sections.labels import LabelsSection
+from napari_graysam._napari.panel.sections.model import OWN, ModelSection
+from napari_graysam._napari.panel.sections.recipe import RecipeSection
+from napari_graysam._napari.panel.snippets import command_line, python_code
+from napari_graysam._napari.panel.state import PanelState
 from napari_graysam.cli.options import make_recipe
 from napari_graysam.errors import DownloadError
-from napari_graysam.image import to_gray
-from napari_graysam.part import Progress
+from napari_graysam.progress import Progress
 from napari_graysam.propose.grid import crops
 from napari_graysam.recipe import Explicit, GeneratorOptions, Recipe, parameters
+from napari_graysam.source.gray import to_gray
 
 SECTIONS = (
     ImageSection,

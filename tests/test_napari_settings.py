@@ -3,7 +3,7 @@ import os
 import pytest
 from npe2 import PluginManifest
 
-from napari_graysam._napari import settings
+from napari_graysam._napari.panel import settings
 from napari_graysam.model.catalog import CATALOG
 from napari_graysam.model.weights import FOLDERS_VARIABLE, model_folders
 from napari_graysam.recipe import Recipe

@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_graysam._napari.region import region_mask
-from napari_graysam._napari.source import read_source
+from napari_graysam._napari.canvas.region import region_mask
+from napari_graysam._napari.canvas.source import read_source
 from napari_graysam.errors import ImageError
-from napari_graysam.image import to_gray
 from napari_graysam.recipe import ContrastLimits, ImageOptions
+from napari_graysam.source.gray import to_gray
 
 OPTIONS = ImageOptions()
 

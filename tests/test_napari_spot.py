@@ -3,8 +3,8 @@ import pint
 import pytest
 from fake_results import placement
 
-from napari_graysam._napari.source import read_source
-from napari_graysam._napari.spot import part, pixel_at, world_at
+from napari_graysam._napari.canvas.position import part, pixel_at, world_at
+from napari_graysam._napari.canvas.source import read_source
 from napari_graysam.recipe import ImageOptions
 
 

@@ -2,10 +2,10 @@ import pytest
 from qtpy.QtCore import QModelIndex, Qt
 from qtpy.QtTest import QTest
 
-from napari_graysam._napari.rgb_editor import RgbEditor
-from napari_graysam._napari.sections.preprocess import OWN, PreprocessSection
-from napari_graysam._napari.state import PanelState
-from napari_graysam._napari.steps import StepsEditor
+from napari_graysam._napari.forms.rgb_editor import RgbEditor
+from napari_graysam._napari.forms.steps import StepsEditor
+from napari_graysam._napari.panel.sections.preprocess import OWN, PreprocessSection
+from napari_graysam._napari.panel.state import PanelState
 from napari_graysam.preprocess import STEPS, Channels, Colormap, Replicate
 from napari_graysam.recipe import Recipe, presets
 from napari_graysam.recipe.reference import description_of, title_of

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_graysam.select.masks import Mask
-from napari_graysam.select.nesting import at_level, keep, nest, shared_pixels
+from napari_graysam.masks.hierarchy import at_level, keep, nest, shared_pixels
+from napari_graysam.masks.mask import Mask
 
 
 def square(x: int, y: int, size: int) -> Mask:

@@ -8,8 +8,8 @@ from collections.abc import Generator
 import numpy as np
 import psutil
 
-from napari_graysam.part import Progress, run
 from napari_graysam.profile import Profile
+from napari_graysam.progress import Progress, run
 
 
 def test_time_and_memory_belong_to_the_stage_that_was_reported() -> None:

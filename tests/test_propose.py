@@ -9,7 +9,7 @@ import torch
 from stub_decoder import StubModel, differences, loaded, noise, small_sam2
 
 from napari_graysam.errors import DeviceError, ImageError, OutputError, ProposalsError
-from napari_graysam.part import run
+from napari_graysam.progress import run
 from napari_graysam.propose import Proposals, propose, rescore
 from napari_graysam.propose.decode import Decoder
 from napari_graysam.propose.encode import encode

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
+from napari_graysam.masks.mask import Mask
 from napari_graysam.recipe import LabelOptions
-from napari_graysam.select.masks import Mask
 from napari_graysam.select.regions import (
     clean,
     fill_holes,

@@ -11,7 +11,7 @@ from test_geojson import HOLES, HOOK, LABELS, STAIRS, pixels, whole
 from napari_graysam.errors import ImageError, OutputError
 from napari_graysam.files import read_rois, write_rois
 from napari_graysam.files.objects import label_masks, paint_objects
-from napari_graysam.select.masks import Mask
+from napari_graysam.masks.mask import Mask
 
 
 def imagej_fill(roi, shape):
@@ -70,7 +70,7 @@ def test_what_the_file_holds(tmp_path):
 def _on_large_canvas(path):
     """Read a file whose image is larger than segmentation allows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("napari_graysam.image.LARGEST_SIDE", 10**6)
+        patch.setattr("napari_graysam.source.gray.LARGEST_SIDE", 10**6)
         return read_rois(path)
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from napari_graysam.masks.hierarchy import nest
+from napari_graysam.masks.mask import Mask
 from napari_graysam.recipe import LabelOptions
 from napari_graysam.select.labels import paint
-from napari_graysam.select.masks import Mask
-from napari_graysam.select.nesting import nest
 from napari_graysam.select.table import COLUMNS, object_table
 
 SHAPE = (60, 80)

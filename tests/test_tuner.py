@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from synthetic import blobs
 
 from napari_graysam.errors import ProposalsError
-from napari_graysam.part import run
+from napari_graysam.masks.mask import Mask
+from napari_graysam.progress import run
 from napari_graysam.propose import Proposals
 from napari_graysam.recipe import GeneratorOptions, KeptMask, LabelOptions
 from napari_graysam.select import paint, select
-from napari_graysam.select.masks import Mask
 from napari_graysam.select.store import Store
 from napari_graysam.select.tuner import Tuner
 

@@ -27,7 +27,7 @@ from napari_graysam.model import (
 )
 from napari_graysam.model.catalog import config_path
 from napari_graysam.model.download import download
-from napari_graysam.part import run
+from napari_graysam.progress import run
 
 CONTENT = bytes(range(256)) * 8000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stub_decoder import loaded, noise, small_sam2
 
-from napari_graysam.part import run
+from napari_graysam.progress import run
 from napari_graysam.propose import Proposals, propose
 from napari_graysam.propose.workers import Workers
 from napari_graysam.recipe import GeneratorOptions

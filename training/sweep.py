@@ -16,7 +16,7 @@ import numpy as np
 from evaluate import SETS, images_of, read_recipe
 
 from napari_graysam import load_model, read_image, read_labels, run, score
-from napari_graysam.part import Part
+from napari_graysam.parameters import Part
 from napari_graysam.preprocess import apply
 from napari_graysam.preprocess.rgb import to_rgb
 from napari_graysam.propose import propose

@@ -23,7 +23,7 @@ from evaluate import SETS, images_of
 
 from napari_graysam import Recipe, Segmentation, read_image, read_labels, score, segment
 from napari_graysam.files import write_overlay
-from napari_graysam.image import to_gray
+from napari_graysam.source.gray import to_gray
 
 HERE = Path(__file__).parent
 SCORES = HERE / "scores.json"

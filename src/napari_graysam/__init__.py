@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_graysam.comparison import score
     from napari_graysam.errors import GraysamError
-    from napari_graysam.files import read_coco, read_image, read_labels
+    from napari_graysam.files import read_coco, read_labels
     from napari_graysam.model import load_model
     from napari_graysam.outputs import write_comparison, write_segmentation
-    from napari_graysam.part import Progress, run
     from napari_graysam.pipeline import compare, compare_steps, segment, segment_steps
+    from napari_graysam.progress import Progress, run
     from napari_graysam.recipe import Recipe, presets
     from napari_graysam.results import Arms, Segmentation
     from napari_graysam.select import generate
+    from napari_graysam.source.reading import read_image
 
 _HOMES = {
     "Arms": "results",
     "GraysamError": "errors",
-    "Progress": "part",
+    "Progress": "progress",
     "Recipe": "recipe",
     "Segmentation": "results",
     "compare": "pipeline",
@@ -32,9 +33,9 @@ _HOMES = {
     "load_model": "model",
     "presets": "recipe",
     "read_coco": "files",
-    "read_image": "files",
+    "read_image": "source.reading",
     "read_labels": "files",
-    "run": "part",
+    "run": "progress",
     "score": "comparison",
     "segment": "pipeline",
     "segment_steps": "pipeline",

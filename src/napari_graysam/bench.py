@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.errors import GraysamError
-from napari_graysam.part import Progress
+from napari_graysam.progress import Progress
 from napari_graysam.recipe import GeneratorOptions, Recipe
 
 if TYPE_CHECKING:

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam import pipeline
+from napari_graysam.atomic import atomic_path
 from napari_graysam.batch import check_folder
 from napari_graysam.errors import GraysamError, UsageError
-from napari_graysam.files import atomic_path, overlay_rgb
+from napari_graysam.files import overlay_rgb
 from napari_graysam.files.overlay import outlines
 from napari_graysam.model import load_steps
 from napari_graysam.outputs import write_comparison
-from napari_graysam.part import Progress
+from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
 from napari_graysam.samples import Sample, samples
 

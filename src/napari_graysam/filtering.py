@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam.axes import resolve, take
 from napari_graysam.errors import ImageError
-from napari_graysam.image import to_gray
-from napari_graysam.part import Progress
 from napari_graysam.preprocess import BaseStep, apply
+from napari_graysam.progress import Progress
 from napari_graysam.recipe import ImageOptions
 from napari_graysam.recipe.options import Explicit
+from napari_graysam.source.axes import resolve, take
+from napari_graysam.source.gray import to_gray
 
 NOWHERE = (math.inf, -math.inf)
 """Range of a plane without finite values."""

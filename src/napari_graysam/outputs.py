@@ -6,15 +6,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from napari_graysam.atomic import atomic_path
 from napari_graysam.comparison import comparison_csv, comparison_figure, comparison_json
 from napari_graysam.errors import RecipeError
-from napari_graysam.files import (
-    atomic_path,
-    write_coco,
-    write_labels,
-    write_overlay,
-    write_table,
-)
+from napari_graysam.files import write_coco, write_labels, write_overlay, write_table
 from napari_graysam.recipe import Recipe
 from napari_graysam.results import Arms, Segmentation
 

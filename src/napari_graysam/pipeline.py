@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.errors import ImageError, ProposalsError, TruthError
-from napari_graysam.image import GrayImage, to_gray
-from napari_graysam.part import Progress, run
+from napari_graysam.masks.mask import Mask
 from napari_graysam.preprocess import apply
 from napari_graysam.preprocess.rgb import to_rgb
+from napari_graysam.progress import Progress, run
 from napari_graysam.recipe import Recipe
 from napari_graysam.results import Arm, Arms, Segmentation
-from napari_graysam.select.masks import Mask
+from napari_graysam.source.gray import GrayImage, to_gray
 
 if TYPE_CHECKING:
     from napari_graysam.comparison import Scores

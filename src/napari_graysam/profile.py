@@ -8,7 +8,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from napari_graysam.part import Progress
+from napari_graysam.progress import Progress
 
 Result = TypeVar("Result")
 INTERVAL = 0.01

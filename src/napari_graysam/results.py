@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam.masks.mask import Mask
 from napari_graysam.recipe import Recipe
-from napari_graysam.select.masks import Mask
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from napari_graysam.errors import GraysamError
-from napari_graysam.part import Part
+from napari_graysam.parameters import Part
 
 INDEX = "samples.yaml"
 

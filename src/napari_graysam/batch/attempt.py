@@ -10,11 +10,11 @@ from time import perf_counter
 
 from napari_graysam.batch.jobs import Job, Outcome
 from napari_graysam.errors import GraysamError, ImageError
-from napari_graysam.files import read_image
-from napari_graysam.image import GrayImage
 from napari_graysam.model import load_steps
-from napari_graysam.part import Progress
+from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
+from napari_graysam.source.gray import GrayImage
+from napari_graysam.source.reading import read_image
 
 Event = tuple[Path, Progress | Outcome]
 

@@ -13,7 +13,7 @@ from napari_graysam.batch.attempt import Event, attempt, failed
 from napari_graysam.batch.jobs import Job, Outcome
 from napari_graysam.errors import GraysamError, SchedulerError
 from napari_graysam.model import fetch
-from napari_graysam.part import run
+from napari_graysam.progress import run
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -9,9 +9,9 @@ from typing import Any, Literal, Protocol
 
 from napari_graysam import outputs, pipeline
 from napari_graysam.files import read_labels
-from napari_graysam.image import GrayImage
-from napari_graysam.part import Progress
+from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
+from napari_graysam.source.gray import GrayImage
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from napari_graysam.batch.attempt import Event, attempt
 from napari_graysam.batch.cluster import on_dask
 from napari_graysam.batch.jobs import Job, Outcome, Report
 from napari_graysam.errors import OutputError, UsageError
-from napari_graysam.part import Progress
+from napari_graysam.progress import Progress
 
 
 def batch_steps(

@@ -37,7 +37,7 @@ def demo(
     """
     with Terminal(as_json, quiet, debug) as terminal:
         from napari_graysam.demo import demo_steps
-        from napari_graysam.part import Progress, run
+        from napari_graysam.progress import Progress, run
 
         with terminal.bars() as bars, closing(demo_steps(out)) as steps:
 
@@ -97,10 +97,10 @@ def bench(
     with Terminal(as_json, quiet, debug) as terminal:
         wanted = make_recipe(recipe, model, settings)
         from napari_graysam.bench import bench_steps, measurable
-        from napari_graysam.files import read_image
-        from napari_graysam.part import run
         from napari_graysam.preprocess import apply
         from napari_graysam.preprocess.rgb import to_rgb
+        from napari_graysam.progress import run
+        from napari_graysam.source.reading import read_image
 
         pixels = read_image(image, wanted.image).pixels
         view = to_rgb(apply(pixels, wanted.preprocess), wanted.rgb)

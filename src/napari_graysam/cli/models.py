@@ -153,7 +153,7 @@ def verify(
 
 def yield_from(steps: Any, bars: Any, name: str) -> Path:
     """Exhaust a download and show its bytes."""
-    from napari_graysam.part import run
+    from napari_graysam.progress import run
 
     found: Path = run(steps, lambda progress: bars.step(progress, f"{name}: "))
     return found

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
     from rich.table import Table
 
-    from napari_graysam.part import Progress
+    from napari_graysam.progress import Progress
 
 PIPE_WIDTH = 200
 BYTES = ("download", "verify")

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         Rules,
         find_changes,
     )
-    from napari_graysam.comparison.matching import Overlaps, label_overlaps, mask_overlaps, match
     from napari_graysam.comparison.metrics import IOU_THRESHOLDS, Scores, mean_scores, score
     from napari_graysam.comparison.plots import Look, draw_areas, draw_ious, draw_scores
     from napari_graysam.comparison.report import (
@@ -39,7 +38,6 @@ __all__ = [
     "Comparison",
     "Event",
     "Look",
-    "Overlaps",
     "Rules",
     "Scores",
     "compare_labels",
@@ -52,9 +50,6 @@ __all__ = [
     "draw_scores",
     "event_box",
     "find_changes",
-    "label_overlaps",
-    "mask_overlaps",
-    "match",
     "matched_pairs",
     "mean_scores",
     "score",
@@ -74,7 +69,6 @@ _HOMES = {
         "Rules",
         "find_changes",
     ),
-    "matching": ("Overlaps", "label_overlaps", "mask_overlaps", "match"),
     "metrics": ("IOU_THRESHOLDS", "Scores", "mean_scores", "score"),
     "plots": ("Look", "draw_areas", "draw_ious", "draw_scores"),
     "report": ("comparison_csv", "comparison_figure", "comparison_json"),

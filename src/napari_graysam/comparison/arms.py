@@ -22,8 +22,8 @@ from napari_graysam.comparison.changes import (
     find_changes,
 )
 from napari_graysam.errors import ImageError
-from napari_graysam.select.masks import Mask
-from napari_graysam.select.nesting import shared_pixels
+from napari_graysam.masks.hierarchy import shared_pixels
+from napari_graysam.masks.mask import Mask
 
 if TYPE_CHECKING:
     import pandas as pd

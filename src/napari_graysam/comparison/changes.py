@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from napari_graysam.comparison.matching import Overlaps, mask_overlaps, match
-from napari_graysam.part import Part
-from napari_graysam.select.masks import Mask
+from napari_graysam.masks.mask import Mask
+from napari_graysam.masks.matching import Overlaps, mask_overlaps, match
+from napari_graysam.parameters import Part
 from napari_graysam.select.regions import reframe
 
 Change = Literal["kept", "changed", "gained", "lost", "split", "merged"]

@@ -1,20 +1,16 @@
 """Read images and labels; write label images, tables, outlines, COCO files and overlays."""
 
-from napari_graysam.files.atomic import atomic_path
 from napari_graysam.files.coco import read_coco, write_coco
 from napari_graysam.files.geojson import read_geojson, write_geojson
-from napari_graysam.files.images import read_image
 from napari_graysam.files.labels import read_labels, read_recipe_text, write_labels
 from napari_graysam.files.overlay import overlay_rgb, write_overlay
 from napari_graysam.files.rois import read_rois, write_rois
 from napari_graysam.files.tables import write_table
 
 __all__ = [
-    "atomic_path",
     "overlay_rgb",
     "read_coco",
     "read_geojson",
-    "read_image",
     "read_labels",
     "read_recipe_text",
     "read_rois",

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam.atomic import atomic_path
 from napari_graysam.errors import ImageError
-from napari_graysam.files.atomic import atomic_path
 from napari_graysam.files.objects import Objects
-from napari_graysam.select.masks import Mask
+from napari_graysam.masks.mask import Mask
 
 CATEGORY = {"id": 1, "name": "object", "supercategory": ""}
 

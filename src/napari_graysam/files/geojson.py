@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import NAMESPACE_OID, uuid5
 
+from napari_graysam.atomic import atomic_path
 from napari_graysam.errors import ImageError
-from napari_graysam.files.atomic import atomic_path
 from napari_graysam.files.objects import (
     PROGRAM,
     Found,
@@ -27,7 +27,7 @@ from napari_graysam.files.objects import (
     numbers_by_label,
 )
 from napari_graysam.files.polygons import Ring, fill, outlines
-from napari_graysam.select.masks import Mask
+from napari_graysam.masks.mask import Mask
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam.atomic import atomic_path
 from napari_graysam.errors import ImageError
-from napari_graysam.files.atomic import atomic_path
-from napari_graysam.files.images import load, named
+from napari_graysam.source.reading import load, named
 
 UINT16_MAX = 65535
 IMAGEJ_UNITS = {"µm": "um", "μm": "um"}

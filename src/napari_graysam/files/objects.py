@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.errors import ImageError
-from napari_graysam.image import check_size
-from napari_graysam.select.masks import Mask
+from napari_graysam.masks.mask import Mask
+from napari_graysam.source.gray import check_size
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam.files.atomic import atomic_path
+from napari_graysam.atomic import atomic_path
 
 FILL = 0.3
 """Opacity of the colour inside an object."""

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.errors import ImageError
-from napari_graysam.image import check_size
-from napari_graysam.select.masks import Mask
+from napari_graysam.masks.mask import Mask
+from napari_graysam.source.gray import check_size
 
 Ring = NDArray[np.int64]
 """(n, 2) corners (x, y) in order, the first not repeated; foreground lies to the right."""

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam.atomic import atomic_path
 from napari_graysam.errors import ImageError, OutputError
-from napari_graysam.files.atomic import atomic_path
 from napari_graysam.files.objects import (
     PROGRAM,
     Found,
@@ -28,7 +28,7 @@ from napari_graysam.files.objects import (
     numbers_by_label,
 )
 from napari_graysam.files.polygons import Ring, fill, outlines
-from napari_graysam.select.masks import Mask
+from napari_graysam.masks.mask import Mask
 
 if TYPE_CHECKING:
     import pandas as pd

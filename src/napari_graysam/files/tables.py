@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from napari_graysam.files.atomic import atomic_path
+from napari_graysam.atomic import atomic_path
 
 if TYPE_CHECKING:
     import pandas as pd

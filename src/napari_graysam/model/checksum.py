@@ -7,7 +7,7 @@ from collections.abc import Generator
 from functools import lru_cache
 from pathlib import Path
 
-from napari_graysam.part import Progress, run
+from napari_graysam.progress import Progress, run
 
 _BLOCK = 1 << 22
 

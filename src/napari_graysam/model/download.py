@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from napari_graysam.errors import DownloadError
 from napari_graysam.model.checksum import sha256_steps
-from napari_graysam.part import Progress
+from napari_graysam.progress import Progress
 
 _BLOCK = 1 << 18
 _SPARE_BYTES = 64_000_000

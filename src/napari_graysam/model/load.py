@@ -21,7 +21,7 @@ from napari_graysam.model.checkpoint import read_weights
 from napari_graysam.model.checksum import sha256_of
 from napari_graysam.model.device import choose_device, choose_dtype
 from napari_graysam.model.weights import fetch, verify
-from napari_graysam.part import Progress, run
+from napari_graysam.progress import Progress, run
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ from napari_graysam.errors import ModelError
 from napari_graysam.model.catalog import ModelEntry, bundled_path, find_entry
 from napari_graysam.model.checksum import sha256_of
 from napari_graysam.model.download import download
-from napari_graysam.part import Progress
+from napari_graysam.progress import Progress
 
 FOLDERS_VARIABLE = "GRAYSAM_MODELS"
 

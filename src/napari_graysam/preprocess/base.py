@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from napari_graysam.errors import ImageError
-from napari_graysam.part import Part
+from napari_graysam.parameters import Part
 
 Image: TypeAlias = npt.NDArray[np.float32]
 """A grayscale image: float32, (H, W), values in [0, 1]."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator
 
-from napari_graysam.part import Part
+from napari_graysam.parameters import Part
 from napari_graysam.preprocess.base import Image, apply, check
 from napari_graysam.preprocess.registry import Step
 

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from napari_graysam.errors import DeviceError, ImageError
 from napari_graysam.model import LoadedModel
-from napari_graysam.part import Progress
+from napari_graysam.progress import Progress
 from napari_graysam.propose.adaptive import Search
 from napari_graysam.propose.cache import Cache, proposals_key
 from napari_graysam.propose.candidates import Candidates, gather

@@ -11,7 +11,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError
 
 from napari_graysam.errors import RecipeError
-from napari_graysam.part import Part
+from napari_graysam.parameters import Part
 from napari_graysam.preprocess.registry import Step
 from napari_graysam.preprocess.rgb import Replicate, Rgb
 from napari_graysam.recipe.generator import GeneratorOptions

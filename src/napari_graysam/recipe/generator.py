@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from napari_graysam.part import Part
+from napari_graysam.parameters import Part
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Grid = Annotated[tuple[tuple[Fraction, Fraction], ...], Field(min_length=1)]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from napari_graysam.part import Part
+from napari_graysam.parameters import Part
 
 
 def _check_below(low: float, high: float) -> None:

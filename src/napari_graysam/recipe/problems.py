@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from napari_graysam.errors import RecipeError
-from napari_graysam.part import Part
+from napari_graysam.parameters import Part
 from napari_graysam.recipe.reference import (
     allowed,
     as_text,

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from napari_graysam.part import Part
+from napari_graysam.parameters import Part
 
 _NONE: Any = object()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias, get_args
 
-from napari_graysam.part import Part
+from napari_graysam.parameters import Part
 from napari_graysam.recipe.reference import extra
 
 Stage: TypeAlias = Literal["encode", "decode", "logits", "scores", "nms", "labels"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from napari_graysam.errors import RecipeError
-from napari_graysam.part import Part
+from napari_graysam.parameters import Part
 from napari_graysam.recipe.problems import did_you_mean
 from napari_graysam.recipe.syntax import load_yaml
 

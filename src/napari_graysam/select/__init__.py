@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_graysam.select.labels import paint
-    from napari_graysam.select.masks import Mask
     from napari_graysam.select.records import generate
     from napari_graysam.select.selection import select, survivors
     from napari_graysam.select.table import object_table
 
-__all__ = ["Mask", "generate", "object_table", "paint", "select", "survivors"]
+__all__ = ["generate", "object_table", "paint", "select", "survivors"]
 
 _HOMES = {
-    "Mask": "masks",
     "generate": "records",
     "object_table": "table",
     "paint": "labels",

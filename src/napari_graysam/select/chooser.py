@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable
 import numpy as np
 import torch
 
+from napari_graysam.masks.hierarchy import at_level, keep, of_level, place
+from napari_graysam.masks.mask import Mask
 from napari_graysam.propose import Proposals, rescore
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
 from napari_graysam.select.choice import Choice, Flags, threshold_of
@@ -19,8 +21,6 @@ from napari_graysam.select.filters import (
 from napari_graysam.select.hierarchy import Hierarchy
 from napari_graysam.select.kept import forced
 from napari_graysam.select.labels import divide
-from napari_graysam.select.masks import Mask
-from napari_graysam.select.nesting import at_level, keep, of_level, place
 from napari_graysam.select.pairs import Pairs, suppress_known
 from napari_graysam.select.regions import fill_holes, remove_islands, remove_small_regions, stays
 from napari_graysam.select.selection import Scores, by_crop

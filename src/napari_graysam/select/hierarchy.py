@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_graysam.select.nesting import CONTAINED
+from napari_graysam.masks.hierarchy import CONTAINED
 from napari_graysam.select.shapes import Indices, Shapes
 
 

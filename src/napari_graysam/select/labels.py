@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam.masks.hierarchy import keep
+from napari_graysam.masks.mask import Mask
 from napari_graysam.recipe import LabelOptions
-from napari_graysam.select.masks import Mask
-from napari_graysam.select.nesting import keep
 
 DISJOINT_SHARE = 0.5
 # Pixels that are painted together.

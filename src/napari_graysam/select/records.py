@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from napari_graysam.masks.mask import Mask
 from napari_graysam.recipe import GeneratorOptions
-from napari_graysam.select.masks import Mask
 
 if TYPE_CHECKING:
     from napari_graysam.model import LoadedModel
@@ -44,7 +44,7 @@ def generate(
     DeviceError
         If the device's memory does not suffice.
     """
-    from napari_graysam.part import run
+    from napari_graysam.progress import run
     from napari_graysam.propose import propose
     from napari_graysam.select.selection import survivors
 

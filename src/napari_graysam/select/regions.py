@@ -12,8 +12,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam.masks.mask import Mask
 from napari_graysam.recipe import LabelOptions
-from napari_graysam.select.masks import Mask
 
 Box = tuple[int, int, int, int]
 

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_graysam.masks.hierarchy import at_level, nest
+from napari_graysam.masks.mask import Mask
 from napari_graysam.propose import Proposals, rescore
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
 from napari_graysam.select.filters import check_covers, near_crop_edge, passes_thresholds
 from napari_graysam.select.kept import forced
 from napari_graysam.select.labels import separate
-from napari_graysam.select.masks import Mask
-from napari_graysam.select.nesting import at_level, nest
 from napari_graysam.select.regions import clean, remove_small_regions
 from napari_graysam.select.suppression import (
     Indices,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Hashable, Iterable
 import numpy as np
 import numpy.typing as npt
 
+from napari_graysam.masks.mask import Mask
 from napari_graysam.propose import Proposals
-from napari_graysam.select.masks import Mask
 from napari_graysam.select.store import Store
 
 Box = tuple[int, int, int, int]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_graysam.select.masks import Mask
+from napari_graysam.masks.mask import Mask
 from napari_graysam.select.regions import touches_border
 
 COLUMNS = {

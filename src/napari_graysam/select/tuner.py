@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from napari_graysam.part import Progress
+from napari_graysam.masks.mask import Mask
+from napari_graysam.progress import Progress
 from napari_graysam.propose import Proposals
 from napari_graysam.recipe import GeneratorOptions, KeptMask, LabelOptions
 from napari_graysam.select.choice import Choice
 from napari_graysam.select.chooser import Chooser
 from napari_graysam.select.kept import name_of, unknown
-from napari_graysam.select.masks import Mask
 from napari_graysam.select.verdicts import Verdict, loosening, verdicts_at
 
 BUDGET = 2**30

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_graysam.masks.mask import Mask
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
 from napari_graysam.select.choice import Choice
 from napari_graysam.select.labels import top_down
-from napari_graysam.select.masks import Mask
 from napari_graysam.select.reasons import Filter, Reasons
 from napari_graysam.select.shapes import Shapes
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
-from napari_graysam._napari.elide import elide
+from napari_graysam._napari.forms.elide import elide
 
 if TYPE_CHECKING:
     from napari.layers import Layer

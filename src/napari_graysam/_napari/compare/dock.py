@@ -20,16 +20,16 @@ from napari_graysam._napari.compare.compute import (
     compare,
 )
 from napari_graysam._napari.compare.difference import DifferenceLayer
-from napari_graysam._napari.compare.face import Face
 from napari_graysam._napari.compare.grid import SideBySide
-from napari_graysam._napari.compare.link import Link
+from napari_graysam._napari.compare.linking import Link
 from napari_graysam._napari.compare.listeners import Listeners
 from napari_graysam._napari.compare.pairing import plane_of
 from napari_graysam._napari.compare.selection import Selection
 from napari_graysam._napari.compare.table import ObjectRow
-from napari_graysam._napari.docking import join_soon
-from napari_graysam._napari.lane import Lane
-from napari_graysam._napari.shown import result_of
+from napari_graysam._napari.compare.view import Face
+from napari_graysam._napari.panel.docking import join_soon
+from napari_graysam._napari.results.registry import result_of
+from napari_graysam._napari.threads.latest_request import Lane
 from napari_graysam.comparison import Arm
 from napari_graysam.errors import OutputError
 

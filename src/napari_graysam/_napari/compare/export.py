@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.compare.compute import Outcome
 from napari_graysam._napari.compare.pairing import about, source_of
-from napari_graysam._napari.source import read_source
 from napari_graysam.comparison import ARMS, Arm
 from napari_graysam.errors import GraysamError
 from napari_graysam.recipe import ImageOptions
@@ -57,8 +57,8 @@ def write(
     OutputError
         If the file cannot be written.
     """
+    from napari_graysam.atomic import atomic_path
     from napari_graysam.comparison import comparison_csv, comparison_figure, comparison_json
-    from napari_graysam.files import atomic_path
 
     names = {arm: layers[arm].name for arm in ARMS}
     with atomic_path(path) as temporary:
@@ -87,7 +87,7 @@ def write(
 
 def backdrop(viewer: Viewer, labels: Labels, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Return the image that a Labels layer lies on as uint8 (H, W); black if there is none."""
-    from napari_graysam.image import to_gray
+    from napari_graysam.source.gray import to_gray
 
     image = source_of(viewer.layers, labels)
     if image is not None and about(image).get("kind") != "second cell":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam._napari.units import factors, unit_text
+from napari_graysam._napari.canvas.units import factors, unit_text
 from napari_graysam.comparison import ARMS, Arm
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_graysam._napari.folds import Column
+from napari_graysam._napari.forms.folds import Column
 from napari_graysam.comparison import Arm, Comparison
 
 if TYPE_CHECKING:

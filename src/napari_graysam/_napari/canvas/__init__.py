@@ -1,0 +1,1 @@
+"""What lies on the canvas: the image, its region, its points and single masks."""

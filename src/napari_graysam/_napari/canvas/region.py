@@ -1,0 +1,185 @@
+"""A Shapes or Labels layer that limits the points, in the pixels of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam.errors import ImageError
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+    from napari_graysam._napari.canvas.source import Placement, Source
+
+Mask = NDArray[np.bool_]
+_AREAS = ("rectangle", "ellipse", "polygon")
+
+
+def region_mask(layer: Layer | None, source: Source) -> Mask | None:
+    """Return the pixels of the image that a layer covers, wherever both lie in the world.
+
+    Parameters
+    ----------
+    layer
+        Shapes, of which rectangles, ellipses and polygons count, or Labels, of which every
+        label counts. None limits nothing.
+    source
+        The image; of a layer with more dimensions only what lies at its plane counts.
+
+    Returns
+    -------
+    ndarray or None
+        bool (H, W).
+
+    Raises
+    ------
+    ImageError
+        If the layer is of another type, or covers no pixel of the image.
+    """
+    region = read_region(layer, source)
+    return None if region is None else region()
+
+
+def read_region(layer: Layer | None, source: Source) -> Callable[[], Mask] | None:
+    """Do as `region_mask`, in two steps: the second needs no layer and may run in a thread.
+
+    Raises
+    ------
+    ImageError
+        Now, if the layer is of another type; later, if it covers no pixel.
+    """
+    from napari.layers import Labels, Shapes
+
+    if layer is None:
+        return None
+    name = f"“{layer.name}” limits the points, but"
+    if isinstance(layer, Shapes):
+        outlines = [
+            _ellipse(vertices) if kind == "ellipse" else np.array(vertices, float)
+            for vertices, kind in zip(layer.data, layer.shape_type, strict=True)
+            if kind in _AREAS
+        ]
+        draw = partial(_of_shapes, outlines, _matrix(layer), source.placement)
+        return partial(_checked, draw, f"{name} no area drawn", source.layer_name)
+    if isinstance(layer, Labels):
+        data = layer.data[0] if layer.multiscale else layer.data
+        draw = partial(_of_labels, data, _matrix(layer), source.placement)
+        return partial(_checked, draw, f"{name} no label painted", source.layer_name)
+    raise ImageError(
+        f"“{layer.name}” is a {type(layer).__name__} layer and cannot limit the points: choose a "
+        "Shapes or a Labels layer."
+    )
+
+
+def _checked(draw: Callable[[], Mask], problem: str, image: str) -> Mask:
+    mask = draw()
+    if not mask.any():
+        raise ImageError(
+            f"{problem} in it lies on “{image}”: mark at least one pixel of the image, or choose "
+            "no region."
+        )
+    return mask
+
+
+def _of_shapes(
+    outlines: list[NDArray[np.floating]], matrix: NDArray[np.floating], placement: Placement
+) -> Mask:
+    from skimage.draw import polygon
+
+    mask = np.zeros(placement.plane_shape, bool)
+    for outline in outlines:
+        pixels = _to_image(matrix, placement, outline)
+        rest = np.delete(pixels, placement.axes, axis=1)
+        if np.all(np.abs(rest) <= 0.5):
+            rows, columns = pixels[:, list(placement.axes)].T
+            mask[polygon(rows, columns, mask.shape)] = True
+    return mask
+
+
+def _ellipse(corners: NDArray[Any], points: int = 128) -> NDArray[np.floating]:
+    """Return an outline of the ellipse that touches the middles of a box's sides."""
+    centre = np.mean(corners, axis=0)
+    one, other = (corners[1] - corners[0]) / 2, (corners[2] - corners[1]) / 2
+    angle = np.linspace(0, 2 * np.pi, points, endpoint=False)[:, None]
+    outline: NDArray[np.floating] = centre + np.cos(angle) * one + np.sin(angle) * other
+    return outline
+
+
+def _of_labels(data: Any, matrix: NDArray[np.floating], placement: Placement) -> Mask:
+    """Look up the label under the centre of every pixel of the image."""
+    ndim = data.ndim
+    rows, columns = np.indices(placement.plane_shape, sparse=True)
+    to_labels = np.linalg.inv(matrix) @ _fitted(_placement_matrix(placement), ndim)
+    y, x = (axis - len(placement.shape) + ndim for axis in placement.axes)
+    if min(y, x) < 0:
+        return np.zeros(placement.plane_shape, bool)
+    at = [
+        np.rint(to_labels[axis, y] * rows + to_labels[axis, x] * columns + to_labels[axis, -1])
+        for axis in range(ndim)
+    ]
+    inside = np.logical_and.reduce(
+        [(some >= 0) & (some < size) for some, size in zip(at, data.shape, strict=True)]
+    )
+    index = tuple(np.where(inside, some, 0).astype(np.intp) for some in at)
+    return inside & (_looked_up(data, index) != 0)
+
+
+def _looked_up(data: Any, index: tuple[NDArray[np.intp], ...]) -> NDArray[Any]:
+    """Read pixels, loading no more planes of a lazy array than they lie in."""
+    leading = [np.unique(some) for some in index[:-2]]
+    if all(some.size == 1 for some in leading):
+        plane = np.asarray(data[tuple(int(some[0]) for some in leading)])
+        return plane[index[-2:]]
+    return np.asarray(data)[index]
+
+
+def _matrix(layer: Layer) -> NDArray[np.floating]:
+    """Return the homogeneous matrix from a layer's pixels to the world."""
+    return _joined(
+        scale=layer.scale,
+        translate=layer.translate,
+        rotate=layer.rotate,
+        shear=layer.shear,
+        affine=layer.affine.affine_matrix,
+    )
+
+
+def _placement_matrix(placement: Placement) -> NDArray[np.floating]:
+    names = ("scale", "translate", "rotate", "shear", "affine")
+    return _joined(**{name: placement.options[name] for name in names})
+
+
+def _joined(*, affine: NDArray[Any], **parts: Any) -> NDArray[np.floating]:
+    from napari.utils.transforms import CompositeAffine
+
+    matrix: NDArray[np.floating] = affine @ CompositeAffine(**parts).affine_matrix
+    return matrix
+
+
+def _fitted(matrix: NDArray[np.floating], ndim: int) -> NDArray[np.floating]:
+    """Add or drop leading dimensions, as napari lines up layers by their last ones."""
+    more = ndim - (len(matrix) - 1)
+    if more <= 0:
+        return matrix[-more:, -more:]
+    fitted = np.eye(ndim + 1)
+    fitted[more:, more:] = matrix
+    return fitted
+
+
+def _to_image(
+    matrix: NDArray[np.floating], placement: Placement, vertices: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Move vertices to the image's pixels; those of fewer dimensions lie at every plane."""
+    ndim = len(placement.shape)
+    world = vertices @ matrix[:-1, :-1].T + matrix[:-1, -1]
+    missing = max(0, ndim - world.shape[1])
+    origin = _placement_matrix(placement)[:missing, -1]
+    world = np.hstack([np.broadcast_to(origin, (len(world), missing)), world[:, -ndim:]])
+    to_image = np.linalg.inv(_placement_matrix(placement))
+    pixels: NDArray[np.floating] = world @ to_image[:-1, :-1].T + to_image[:-1, -1]
+    return pixels

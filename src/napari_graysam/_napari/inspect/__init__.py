@@ -1,0 +1,1 @@
+"""Why a pixel has no mask: what became of every candidate there."""

@@ -1,0 +1,285 @@
+"""The tool that answers "Why is this unmasked?": what became of every candidate at a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_graysam._napari.canvas.outline import CandidateLayer
+from napari_graysam._napari.canvas.position import pixel_at
+from napari_graysam._napari.inspect.stored_note import StoredNote, floors_of
+from napari_graysam._napari.inspect.table import VerdictTable
+from napari_graysam._napari.panel.state import PanelState
+from napari_graysam.comparison import ARMS
+from napari_graysam.errors import GraysamError
+from napari_graysam.recipe import Recipe
+
+if TYPE_CHECKING:
+    from napari_graysam._napari.canvas.source import Placement
+    from napari_graysam.results import Arm
+    from napari_graysam.select.verdicts import Verdict
+
+CLICK = "Click a place in the image to see every candidate mask that covers it."
+RUN_FIRST = "There is no result to ask yet: segment the image first, then click a place in it."
+
+KEEP = "Add this mask to the result whatever the thresholds say; the recipe remembers it."
+NOT_STORED = "This run has not stored every mask, so none can be kept by itself."
+JITTER = 3
+"""Canvas pixels that the mouse may move between press and release of a click."""
+
+
+class Inspector(QWidget):
+    """Lists the candidates under a clicked pixel, while it is active.
+
+    Parameters
+    ----------
+    state
+        Its results are asked, its recipe is changed.
+    placement
+        Returns where the result of an arm lies; None where there is none.
+    """
+
+    def __init__(self, state: PanelState, placement: Callable[[Arm], Placement | None]) -> None:
+        super().__init__()
+        self._state = state
+        self._placement = placement
+        self._candidate = CandidateLayer(state.viewer)
+        self._active = False
+        self._pixel: tuple[int, int] | None = None
+        self._picked = ""
+        self.arm = QComboBox()
+        self.arm.setToolTip("Whose candidates are listed")
+        self.text = QLabel(wordWrap=True)
+        self.table = VerdictTable()
+        self.stored = StoredNote()
+        self.keep = QPushButton("Keep this one")
+        self.loosen = QPushButton("Loosen the threshold")
+        self._lay_out()
+        self._connect()
+        self._list_arms()
+        self._show_buttons(None)
+        self.hide()
+
+    def _lay_out(self) -> None:
+        bottom = QHBoxLayout()
+        for widget in (self.arm, self.keep, self.loosen):
+            bottom.addWidget(widget)
+        column = QVBoxLayout(self, spacing=4)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.text)
+        column.addWidget(self.table)
+        column.addWidget(self.stored)
+        column.addLayout(bottom)
+
+    def _connect(self) -> None:
+        self.arm.activated.connect(self._on_arm)
+        self.table.looked_at.connect(self._draw)
+        self.table.chosen.connect(self._show_buttons)
+        self.keep.clicked.connect(self._keep)
+        self.loosen.clicked.connect(self._loosen)
+        self.stored.points_wanted.connect(self._use_points)
+        self._state.result_changed.connect(self._on_result)
+        self._state.recipe_changed.connect(self._note)
+
+    @property
+    def active(self) -> bool:
+        """Whether clicks in the image are answered; switching it off removes what was drawn."""
+        return self._active
+
+    @active.setter
+    def active(self, active: bool) -> None:
+        if active == self._active:
+            return
+        self._active = active
+        callbacks = self._state.viewer.mouse_drag_callbacks
+        if active:
+            callbacks.append(self._on_press)
+            self._list_arms()
+            self._clear(CLICK if self._state.results else RUN_FIRST)
+        else:
+            callbacks.remove(self._on_press)
+            self._pixel = None
+            self.table.show_verdicts(())
+            self._candidate.remove()
+        self.setVisible(active)
+
+    def close_tool(self) -> None:
+        """Stop for good."""
+        self.active = False
+        self._state.result_changed.disconnect(self._on_result)
+        self._state.recipe_changed.disconnect(self._note)
+
+    def _on_press(self, viewer: Any, event: Any) -> Iterator[None]:
+        """Answer a click; a drag moves the image as ever."""
+        position, start = event.position, np.asarray(event.pos)
+        yield
+        while event.type == "mouse_move":
+            if np.abs(np.asarray(event.pos) - start).max() > JITTER:
+                return
+            yield
+        if event.button == 1 and not event.modifiers:
+            self.ask(position)
+
+    def ask(self, position: Sequence[float]) -> None:
+        """List the candidates under a place in the world."""
+        arm = self._chosen_arm()
+        placement = None if arm is None else self._placement(arm)
+        if placement is None:
+            self._clear(RUN_FIRST)
+            return
+        pixel = pixel_at(placement, position, self._state.viewer.layers.units)
+        if pixel is None:
+            self._clear("This place is outside of the segmented image.")
+            return
+        self._pixel = pixel
+        self._ask_again()
+
+    def _ask_again(self) -> None:
+        arm = self._chosen_arm()
+        if arm is None or self._pixel is None:
+            return
+        result = self._state.results[arm]
+        if result.tuner is None:
+            self._clear("This result kept no candidates: segment again, then click.")
+            return
+        x, y = self._pixel
+        try:
+            verdicts = result.tuner.candidates_at(
+                x, y, result.recipe.generator, result.recipe.labels
+            )
+        except GraysamError as error:
+            self._clear(str(error))
+            return
+        self._candidate.hide()
+        self.text.setText(_summary(x, y, verdicts))
+        self.table.show_verdicts(verdicts)
+        self._note()
+
+    def _clear(self, text: str) -> None:
+        """Say something in place of candidates."""
+        self._pixel = None
+        self._candidate.hide()
+        self.table.show_verdicts(())
+        self.text.setText(text)
+        self._note()
+
+    def _note(self, *_: object) -> None:
+        """Say what the asked result has not stored, while its candidates are listed."""
+        arm = None if self._pixel is None else self._chosen_arm()
+        result = None if arm is None else self._state.results.get(arm)
+        self.stored.show_result(result, self._state.recipe)
+
+    def _use_points(self, points: int) -> None:
+        self._state.change({"generator.points_per_side": points})
+
+    def _chosen_arm(self) -> Arm | None:
+        return next((arm for arm in ARMS if arm == self.arm.currentText()), None)
+
+    def _on_arm(self) -> None:
+        self._picked = self.arm.currentText()
+        self._ask_again()
+
+    def _list_arms(self) -> None:
+        """Offer the arms that have results; the preprocessed one unless the user picked."""
+        arms = [arm for arm in ARMS if arm in self._state.results]
+        self.arm.clear()
+        self.arm.addItems(arms[::-1])
+        self.arm.setCurrentText(self._picked)
+        self.arm.setVisible(len(arms) > 1)
+
+    def _on_result(self, arm: str) -> None:
+        first = self.arm.count() == 0
+        self._list_arms()
+        if not self._active:
+            return
+        if self._chosen_arm() is None:
+            self._clear(RUN_FIRST)
+        elif first:
+            self._clear(CLICK)
+        elif arm == self._chosen_arm():
+            self._ask_again()
+
+    def _draw(self, verdict: Verdict | None) -> None:
+        arm = self._chosen_arm()
+        placement = None if arm is None else self._placement(arm)
+        if verdict is None or placement is None:
+            self._candidate.hide()
+        else:
+            self._candidate.show(verdict.mask, placement)
+
+    def _show_buttons(self, verdict: Verdict | None) -> None:
+        kept = verdict is not None and verdict.kept
+        self.keep.setText("Keep no longer" if kept else "Keep this one")
+        possible = verdict is not None and (kept or verdict.label is None)
+        self.keep.setEnabled(possible and self._all_stored)
+        self.keep.setToolTip(KEEP if self._all_stored else NOT_STORED)
+        self.loosen.setEnabled(verdict is not None and verdict.parameter is not None)
+        self.loosen.setToolTip(_loosening(verdict))
+
+    @property
+    def _all_stored(self) -> bool:
+        """Whether the asked result holds every candidate, so that any can be named."""
+        result = self._state.results.get(self._chosen_arm() or ARMS[0])
+        return result is not None and not any(floors_of(result))
+
+    def _keep(self) -> None:
+        """Name the chosen candidate in the recipe, so that no filter drops it; or no longer."""
+        found = self._chosen()
+        if found is None:
+            return
+        verdict, result = found
+        name = result.tuner.name_of(verdict.candidate)
+        recipe = self._state.recipe
+        kept = tuple(one for one in recipe.labels.keep if one != name)
+        if not verdict.kept:
+            kept = (*kept, name)
+        self._state.recipe = recipe.replace(labels=recipe.labels.replace(keep=kept))
+
+    def _loosen(self) -> None:
+        """Change what dropped the chosen candidate, or its piece here, by as little as needed."""
+        found = self._chosen()
+        if found is None:
+            return
+        verdict, result = found
+        recipe = self._state.recipe
+        values: dict[str, Any] | None = {str(verdict.parameter): verdict.loosened}
+        if verdict.label is None:
+            values = result.tuner.loosening(verdict.candidate, recipe.generator, recipe.labels)
+        if values is None:
+            way_out = ": use “Keep this one”" if self._all_stored else ""
+            self._state.problem.emit(f"No value of a threshold lets this mask pass{way_out}.")
+        else:
+            self._state.change(values)
+
+    def _chosen(self) -> tuple[Verdict, Any] | None:
+        """Return the chosen candidate and the result that it belongs to."""
+        arm, verdict = self._chosen_arm(), self.table.verdict
+        if arm is None or verdict is None:
+            return None
+        return verdict, self._state.results[arm]
+
+
+def _loosening(verdict: Verdict | None) -> str:
+    """Say what loosening would change."""
+    text = "Change the parameter that dropped this mask, by as little as needed"
+    if verdict is None or verdict.parameter is None:
+        return text
+    part, name = verdict.parameter.split(".")
+    title = type(getattr(Recipe(), part)).model_fields[name].title
+    return f"{text}:\n{title} becomes {verdict.loosened}"
+
+
+def _summary(x: int, y: int, verdicts: Sequence[Verdict]) -> str:
+    """Say what was found at a pixel."""
+    if not verdicts:
+        return (
+            f"Pixel x {x}, y {y}: no candidate covers it. More points, or preprocessing that makes "
+            "the object stand out, may find one."
+        )
+    shown = [verdict for verdict in verdicts if verdict.label is not None]
+    objects = f"{len(shown)} in the result" if shown else "none in the result"
+    count = "1 candidate" if len(verdicts) == 1 else f"{len(verdicts)} candidates"
+    return f"Pixel x {x}, y {y}: {count}, {objects}."

@@ -1,0 +1,1 @@
+"""Readers, writers, sample data and filters for napari's menus."""

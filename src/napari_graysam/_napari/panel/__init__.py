@@ -1,0 +1,1 @@
+"""The panel: one dock with every parameter, the run and its results."""

@@ -1,0 +1,144 @@
+"""Bringing a checkpoint to this machine while the panel stays usable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import Container, Label, ProgressBar, PushButton
+from qtpy.QtWidgets import QSizePolicy
+
+from napari_graysam.model.weights import fetch, locate
+
+if TYPE_CHECKING:
+    from napari_graysam.model.catalog import ModelEntry
+    from napari_graysam.progress import Progress
+
+
+class Download(Container):
+    """Brings an official checkpoint to this machine, with a bar and a way to stop.
+
+    Parameters
+    ----------
+    arrived
+        Called when a checkpoint has come.
+    """
+
+    def __init__(self, arrived: Callable[[], None]) -> None:
+        self._arrived = arrived
+        self._entry: ModelEntry | None = None
+        self._worker: Any = None
+        self.button = PushButton(text="Download")
+        self.bar = ProgressBar(min=0, max=1000, visible=False)
+        self.cancel = PushButton(text="Cancel", visible=False)
+        self.cancel.tooltip = (
+            "<qt>What has come is kept; the next download goes on from there.</qt>"
+        )
+        self.message = wrapped()
+        row = Container(widgets=[self.bar, self.cancel], layout="horizontal", labels=False)
+        row.margins = (0, 0, 0, 0)
+        super().__init__(widgets=[self.button, row, self.message], labels=False)
+        self.margins = (0, 0, 0, 0)
+        self.button.changed.connect(self.start)
+        self.cancel.changed.connect(self.stop)
+        self.native.destroyed.connect(self.stop)
+
+    @property
+    def running(self) -> bool:
+        """Whether a download is going on."""
+        return self._worker is not None
+
+    def offer(self, entry: ModelEntry | None) -> None:
+        """Offer a model's checkpoint, if it is not here yet."""
+        if self.running:
+            return
+        if entry is not self._entry:
+            say(self.message, "")
+        self._entry = entry
+        absent = entry is not None and entry.url is not None and locate(entry) is None
+        if entry is not None and absent:
+            self.button.text = f"Download {entry.title} ({megabytes(entry.bytes)})"
+        self.button.native.setVisible(absent)
+        self.native.setVisible(absent or bool(self.message.value))
+
+    def start(self) -> None:
+        """Download the offered checkpoint in a thread."""
+        from napari.qt.threading import create_worker
+
+        if self._entry is None or self.running:
+            return
+        self._show(True)
+        say(self.message, f"Downloading {self._entry.title} …")
+        self._worker = create_worker(
+            _steps,
+            self._entry,
+            _start_thread=False,
+            _connect={
+                "yielded": self._on_progress,
+                "returned": self._on_returned,
+                "aborted": self._on_aborted,
+            },
+        )
+        self._worker.start()
+
+    def stop(self, *_: object) -> None:
+        """Stop after the current block."""
+        if self.running:
+            self._worker.quit()
+
+    def _show(self, running: bool) -> None:
+        self.button.native.setVisible(not running)
+        self.bar.native.setVisible(running)
+        self.cancel.native.setVisible(running)
+        self.bar.value = 0
+
+    def _on_progress(self, progress: Progress) -> None:
+        if progress.total:
+            self.bar.value = min(1000, progress.done * 1000 // progress.total)
+        verb = "Checking" if progress.stage == "verify" else "Downloading"
+        say(self.message, f"{verb}: {megabytes(progress.done)} of {megabytes(progress.total)}")
+
+    def _on_returned(self, outcome: Path | str) -> None:
+        done = isinstance(outcome, Path)
+        self._end(f"{outcome.name} is on disk." if isinstance(outcome, Path) else f"⚠ {outcome}")
+        if done:
+            self._arrived()
+
+    def _on_aborted(self) -> None:
+        self._end("Stopped; the next download goes on from there.")
+
+    def _end(self, message: str) -> None:
+        self._worker = None
+        self._show(False)
+        say(self.message, message)
+        self.offer(self._entry)
+
+
+def _steps(entry: ModelEntry) -> Any:
+    """Download; an expected failure is returned as its message."""
+    from napari_graysam.errors import GraysamError
+
+    try:
+        return (yield from fetch(entry))
+    except GraysamError as error:
+        return str(error)
+
+
+def megabytes(count: int | None) -> str:
+    """Write a number of bytes in millions."""
+    return "?" if count is None else f"{count / 1e6:.0f} MB"
+
+
+def wrapped() -> Label:
+    """Return an empty label that wraps and is out of sight."""
+    label = Label(value="", visible=False)
+    label.native.setWordWrap(True)
+    label.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label
+
+
+def say(label: Label, text: str) -> None:
+    """Show a text, or hide the label where there is none."""
+    label.value = text
+    label.native.setVisible(bool(text))

@@ -1,0 +1,69 @@
+"""The section Labels: how masks become objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from magicgui.widgets import Container, Label, PushButton
+from qtpy.QtWidgets import QSizePolicy
+
+from napari_graysam._napari.forms.controls import align_label, more
+from napari_graysam._napari.forms.form import RecipeForm
+from napari_graysam._napari.forms.wording import tooltip
+from napari_graysam.recipe import LabelOptions
+
+if TYPE_CHECKING:
+    from magicgui.widgets.bases import Widget
+
+    from napari_graysam._napari.panel.state import PanelState
+
+COMMON = ("min_area", "max_area", "exclude_border", "overlap", "level")
+
+
+class LabelsSection(Container):
+    """Edits ``recipe.labels``; every change shows at once after a run.
+
+    Parameters
+    ----------
+    state
+        Whose recipe is shown and changed.
+
+    Attributes
+    ----------
+    fields
+        Widget of each of the recipe's parameters, by its dotted path.
+    """
+
+    title = "Labels"
+
+    def __init__(self, state: PanelState) -> None:
+        self._state = state
+        self.common = RecipeForm(state, "labels", COMMON)
+        self.more = RecipeForm(state, "labels", exclude=COMMON)
+        self.kept = Label(label=LabelOptions.model_fields["keep"].title, value="")
+        self.kept.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.kept.tooltip = tooltip(LabelOptions, "keep")
+        self.forget = PushButton(text="Forget kept masks")
+        self.forget.tooltip = "<qt>Filters decide about these masks again.</qt>"
+        self._keeping = Container(widgets=[self.kept, self.forget], labels=True)
+        self._keeping.margins = (0, 0, 0, 0)
+        self.fields: dict[str, Widget] = {
+            **{f"labels.{name}": widget for name, widget in self.common.fields.items()},
+            **{f"labels.{name}": widget for name, widget in self.more.fields.items()},
+            "labels.keep": self.kept,
+        }
+        super().__init__(labels=False)
+        align_label(self.kept)
+        column = self.native.layout()
+        column.addWidget(self.common.native)
+        column.addWidget(self._keeping.native)
+        column.addWidget(more(self.more.native))
+        self.forget.changed.connect(lambda: state.change({"labels.keep": []}))
+        state.recipe_changed.connect(self._follow)
+        self._follow()
+
+    def _follow(self) -> None:
+        labels = self._state.recipe.labels
+        self.kept.value = str(len(labels.keep))
+        self._keeping.native.setVisible(bool(labels.keep))
+        self.fields["labels.suppression_thresh"].enabled = labels.suppression != "box"

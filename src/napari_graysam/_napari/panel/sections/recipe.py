@@ -1,0 +1,203 @@
+"""The section Recipe: presets, files, and the recipe as a snippet for Python or the shell."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from magicgui.widgets import ComboBox, Container, Label, PushButton
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QFileDialog, QSizePolicy
+
+from napari_graysam._napari.forms.controls import align_label
+from napari_graysam._napari.forms.fields import guard_wheel
+from napari_graysam._napari.forms.form import PartForm
+from napari_graysam._napari.panel.settings import default_recipe, read_preferences
+from napari_graysam._napari.panel.snippets import command_line, python_code
+from napari_graysam.errors import GraysamError
+from napari_graysam.recipe import Recipe, presets
+
+if TYPE_CHECKING:
+    from magicgui.widgets.bases import Widget
+
+    from napari_graysam._napari.panel.state import PanelState
+    from napari_graysam.parameters import Part
+
+FILES = "Recipes (*.yaml *.yml *.json)"
+
+
+class RecipeSection(Container):
+    """Loads, saves, resets and copies the panel's recipe.
+
+    Parameters
+    ----------
+    state
+        Whose recipe it is.
+
+    Attributes
+    ----------
+    fields
+        Widget of each of the recipe's parameters, by its dotted path.
+    """
+
+    title = "Recipe"
+
+    def __init__(self, state: PanelState) -> None:
+        self._state = state
+        self._before: Recipe | None = None
+        self._descriptions = presets()
+        named = state.recipe.name
+        self.preset = ComboBox(
+            label="Preset",
+            choices=list(self._descriptions),
+            value=named if named in self._descriptions else "raw",
+        )
+        self.apply = _button("Apply preset", "Takes everything but the image and the model.")
+        self.about = _text()
+        self.form = PartForm(state.recipe, ("name", "description"))
+        self.fields: dict[str, Widget] = self.form.fields
+        self.load_button = _button("Load…", "Take the recipe of a file.")
+        self.save_button = _button("Save…", "Write the recipe into a file.")
+        self.reset_button = _button("Reset", "Back to the recipe of a first start.")
+        self.undo_button = _button("Undo", "Back to the recipe before it was replaced as a whole.")
+        self.python_button = _button("Copy as Python", "Code that segments the image like this.")
+        self.shell_button = _button("Copy as command", "A command line of `graysam segment`.")
+        self.message = _text()
+        super().__init__(widgets=[self.preset], labels=True)
+        self._lay_out()
+        self._connect()
+        self._follow(state.recipe)
+        self._describe(self.preset.value)
+
+    def _lay_out(self) -> None:
+        align_label(self.preset)
+        guard_wheel(self.preset.native)
+        for row, text in enumerate(self._descriptions.values()):
+            shown = f"<qt>{escape(text)}</qt>"
+            self.preset.native.setItemData(row, shown, Qt.ItemDataRole.ToolTipRole)
+        self._rows = [
+            _row(self.load_button, self.save_button, self.reset_button, self.undo_button),
+            _row(self.python_button, self.shell_button),
+        ]
+        for widget in (self.about, self.apply, self.form, *self._rows, self.message):
+            self.native.layout().addWidget(widget.native)
+
+    def _connect(self) -> None:
+        self.preset.changed.connect(self._describe)
+        self.apply.changed.connect(self.apply_preset)
+        self.form.part_changed.connect(self._rename)
+        self.load_button.changed.connect(self._ask_load)
+        self.save_button.changed.connect(self._ask_save)
+        self.reset_button.changed.connect(self.reset)
+        self.undo_button.changed.connect(self.undo)
+        self.python_button.changed.connect(self.copy_python)
+        self.shell_button.changed.connect(self.copy_command)
+        self._state.recipe_changed.connect(self._follow)
+
+    def _follow(self, recipe: Recipe) -> None:
+        self.form.part = recipe
+        self.undo_button.enabled = self._before is not None
+
+    def _rename(self, part: Part) -> None:
+        assert isinstance(part, Recipe)
+        self._state.recipe = part
+
+    def _describe(self, name: str) -> None:
+        self.about.value = self._descriptions[name]
+
+    def _replace(self, recipe: Recipe, message: str) -> None:
+        self._before = self._state.recipe
+        self._state.recipe = recipe
+        self._follow(self._state.recipe)
+        self.say(message)
+
+    def say(self, text: str) -> None:
+        """Show what was done."""
+        self.message.value = text
+        self.message.native.setVisible(bool(text))
+
+    def apply_preset(self) -> None:
+        """Take the chosen preset; image, model and kept masks stay as they are."""
+        now, name = self._state.recipe, self.preset.value
+        preset = Recipe.preset(name, model=now.model.name)
+        batch = now.generator.points_per_batch
+        recipe = preset.replace(
+            image=now.image,
+            model=now.model,
+            generator=preset.generator.replace(points_per_batch=batch),
+            labels=preset.labels.replace(keep=now.labels.keep),
+        )
+        self._replace(recipe, f"The preset {name} is applied.")
+
+    def reset(self) -> None:
+        """Take the recipe of a first start."""
+        self._replace(default_recipe(read_preferences()), "The recipe is as at a first start.")
+
+    def undo(self) -> None:
+        """Swap the recipe with the one before it was replaced as a whole."""
+        if self._before is not None:
+            self._replace(self._before, "The recipe from before is back.")
+
+    def load(self, path: str) -> None:
+        """Take the recipe of a file; one that cannot be read changes nothing."""
+        try:
+            recipe = Recipe.from_file(path)
+        except GraysamError as error:
+            self._refuse(error)
+            return
+        self._replace(recipe, f"Loaded {path}.")
+
+    def save(self, path: str) -> None:
+        """Write the recipe into a file."""
+        try:
+            self._state.recipe.to_file(path)
+        except GraysamError as error:
+            self._refuse(error)
+            return
+        self.say(f"Saved {path}.")
+
+    def _refuse(self, error: GraysamError) -> None:
+        self.say("")
+        self._state.problem.emit(str(error))
+
+    def _ask_load(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self.native, "Load a recipe", "", FILES)
+        if path:
+            self.load(path)
+
+    def _ask_save(self) -> None:
+        start = f"{self._state.recipe.name or 'recipe'}.yaml"
+        path, _ = QFileDialog.getSaveFileName(self.native, "Save the recipe", start, FILES)
+        if path:
+            self.save(path)
+
+    def copy_python(self) -> None:
+        """Put Python code into the clipboard."""
+        self._copy(python_code(self._state), "Python code is in the clipboard.")
+
+    def copy_command(self) -> None:
+        """Put a command line into the clipboard."""
+        self._copy(command_line(self._state), "The command line is in the clipboard.")
+
+    def _copy(self, text: str, message: str) -> None:
+        clipboard = QApplication.clipboard()
+        assert clipboard is not None
+        clipboard.setText(text)
+        self.say(message)
+
+
+def _button(text: str, about: str) -> PushButton:
+    return PushButton(text=text, tooltip=f"<qt>{escape(about)}</qt>")
+
+
+def _row(*buttons: PushButton) -> Container:
+    row = Container(widgets=buttons, layout="horizontal", labels=False)
+    row.margins = (0, 0, 0, 0)
+    return row
+
+
+def _text() -> Label:
+    label = Label(value="")
+    label.native.setWordWrap(True)
+    label.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label

@@ -1,0 +1,300 @@
+"""Starting, watching and cancelling a run, and what came out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari_graysam._napari.canvas.region import Mask, read_region
+from napari_graysam._napari.canvas.source import Source, pixels_of, read_source
+from napari_graysam._napari.panel.sections.run_view import ResultLine, RunView
+from napari_graysam._napari.results.layers import ResultLayers
+from napari_graysam._napari.results.live_update import Basis, Retuner
+from napari_graysam._napari.results.run import (
+    ArmDone,
+    Failed,
+    Memory,
+    RunEvent,
+    RunProgress,
+    run_arms,
+)
+from napari_graysam.comparison import ARMS
+from napari_graysam.errors import GraysamError
+from napari_graysam.recipe import Recipe
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+    from napari_graysam._napari.panel.state import PanelState
+    from napari_graysam.results import Arm, Segmentation
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What a run was started with."""
+
+    recipe: Recipe
+    source: Source
+    layer: Layer
+    pixels: Any
+
+    def what_happened(self, state: PanelState) -> str:
+        """Say if the image is not what it was at the start."""
+        if self.layer not in state.viewer.layers:
+            change = "was removed"
+        elif pixels_of(self.layer) is not self.pixels:
+            change = "has changed"
+        else:
+            return ""
+        return (
+            f"“{self.source.layer_name}” {change} during the run; the result is of the image as "
+            "it was, and lies where that was."
+        )
+
+
+class RunSection:
+    """Runs one arm or both in a thread and shows the results as layers.
+
+    Parameters
+    ----------
+    state
+        The panel's.
+
+    Attributes
+    ----------
+    native
+        The widget.
+    layers
+        The result layers.
+    retuner
+        Follows the recipe after a run.
+    """
+
+    title = "Run"
+
+    def __init__(self, state: PanelState) -> None:
+        self.state = state
+        self.layers = ResultLayers(state.viewer)
+        self.retuner = Retuner(state, self.layers)
+        self.seconds: dict[Arm, float] = {}
+        self._memory = Memory()
+        self._worker: Any = None
+        self._job: _Job | None = None
+        self._told: set[str] = set()
+        self._closed = False
+        self.native = RunView()
+        self._connect()
+        self._show_state()
+
+    def _connect(self) -> None:
+        view = self.native
+        view.both.clicked.connect(lambda: self.run(ARMS))
+        view.raw.clicked.connect(lambda: self.run(("raw",)))
+        view.preprocessed.clicked.connect(lambda: self.run(("preprocessed",)))
+        view.cancel.clicked.connect(lambda: self.cancel())
+        view.destroyed.connect(self._close)
+        for signal, slot in self._listening():
+            signal.connect(slot)
+
+    def _listening(self) -> Sequence[tuple[Any, Callable[..., None]]]:
+        state, retuner = self.state, self.retuner
+        return (
+            (state.running_changed, self._show_state),
+            (state.layer_changed, self._show_state),
+            (state.recipe_changed, self._show_state),
+            (state.result_changed, self._show_results),
+            (retuner.changed, self._show_results),
+            (retuner.message, _inform),
+        )
+
+    def run(self, arms: Sequence[Arm] = ARMS) -> None:
+        """Start a run; say why where that is not possible.
+
+        Parameters
+        ----------
+        arms
+            What to segment, in this order.
+        """
+        if self.state.running:
+            return
+        recipe, layer = self.state.recipe, self.state.layer
+        try:
+            source = read_source(self.state.viewer, layer, recipe.image)
+            region = read_region(self.state.region, source)
+        except GraysamError as error:
+            _warn(str(error))
+            return
+        assert layer is not None
+        self._forget_other_images(source)
+        self._job = _Job(recipe, source, layer, pixels_of(layer))
+        self._told.clear()
+        self._start(arms, region)
+
+    def _start(self, arms: Sequence[Arm], region: Callable[[], Mask] | None) -> None:
+        from napari.qt.threading import create_worker
+
+        assert self._job is not None
+        others = {arm: result for arm, result in self.state.results.items() if arm not in arms}
+        self._worker = create_worker(
+            run_arms,
+            self._job.source,
+            self._job.recipe,
+            arms,
+            region,
+            others,
+            self._memory,
+            _start_thread=False,
+        )
+        self._worker.yielded.connect(self._receive)
+        self._worker.finished.connect(self._finish)
+        self.state.running = True
+        self.native.show_status("Starting…")
+        self._worker.start()
+
+    def cancel(self) -> None:
+        """Stop the run within one batch of points; results that are there stay."""
+        if self._worker is not None:
+            self._worker.quit()
+            self.native.show_status("Cancelling after this batch…")
+            self.native.cancel.setEnabled(False)
+
+    def toggle_arms(self) -> None:
+        """Show the other arm's layer instead of the visible one."""
+        if self.layers.toggle() is None:
+            _inform("There are no two results to switch between: run both arms first.")
+
+    def _forget_other_images(self, source: Source) -> None:
+        """Let go of results of another image or plane; their layers stay."""
+        for arm in tuple(self.state.results):
+            basis = self.retuner.basis(arm)
+            if basis is None or basis.source.title != source.title:
+                self.retuner.forget(arm)
+                self.seconds.pop(arm, None)
+                self.state.set_result(arm, None)
+
+    def _receive(self, event: RunEvent) -> None:
+        if self._closed or self._job is None:
+            return
+        if isinstance(event, RunProgress):
+            if not self._worker.abort_requested:
+                self.native.show_progress(event)
+        elif isinstance(event, ArmDone):
+            self._arm_done(event, self._job)
+        elif isinstance(event, Failed):
+            _report(event.error)
+
+    def _arm_done(self, event: ArmDone, job: _Job) -> None:
+        """Show an arm's result, in pieces between which the window answers."""
+        self.seconds[event.arm] = event.seconds
+        message = self.layers.show(
+            event.arm,
+            event.result,
+            job.source,
+            event.colors[event.arm],
+            new=self.native.new_layers.isChecked(),
+        )
+        self.layers.turns.add(
+            partial(self._recolor_others, event),
+            partial(self._adopt, event, job),
+            partial(self._tell, message, job),
+            event.shown.set,
+        )
+
+    def _recolor_others(self, event: ArmDone) -> None:
+        for arm, colors in event.colors.items():
+            if arm != event.arm:
+                self.layers.recolor(arm, colors)
+
+    def _adopt(self, event: ArmDone, job: _Job) -> None:
+        if self._closed:
+            return
+        self.state.set_result(event.arm, event.result)
+        self.retuner.adopt(event.arm, Basis(job.recipe, job.source, event.result, job.layer))
+
+    def _tell(self, message: str, job: _Job) -> None:
+        """Say what the user should know, each thing once a run."""
+        for text in (message, job.what_happened(self.state)):
+            if text and text not in self._told and not self._closed:
+                self._told.add(text)
+                _inform(text)
+
+    def _finish(self) -> None:
+        self._worker = self._job = None
+        self.layers.turns.add(self._end)
+
+    def _end(self) -> None:
+        if not self._closed:
+            self.state.running = False
+
+    def _close(self, *_: object) -> None:
+        """Stop everything when the panel or the viewer goes."""
+        self._closed = True
+        self.retuner.close()
+        with suppress(RuntimeError):  # Qt may have deleted the window at the program's end.
+            self.layers.turns.finish()  # Or layers would stay hidden.
+        for signal, slot in self._listening():
+            signal.disconnect(slot, missing_ok=True)
+        if self._worker is not None:
+            self._worker.quit()
+
+    def _show_state(self, *_: object) -> None:
+        self.native.show_running(self.state.running, possible=self.state.layer is not None)
+        self._show_hint()
+
+    def _show_results(self, *_: object) -> None:
+        for arm in ARMS:
+            result = self.state.results.get(arm)
+            self.native.show_result(arm, None if result is None else self._line(arm, result))
+        self._show_hint()
+
+    def _show_hint(self) -> None:
+        recipe, hint = self.state.recipe, self._outdated_together
+        if self.state.running:
+            hint = ""
+        elif self.state.layer is None:
+            hint = "Choose an image to segment."
+        elif not hint and recipe.changed_stage(recipe.raw_arm()) is None:
+            hint = "No preprocessing is on: raw and preprocessed will be the same."
+        self.native.show_hint(hint)
+
+    @property
+    def _outdated_together(self) -> str:
+        """Why both results are outdated, where it is for the same reason."""
+        reasons = [self.retuner.outdated.get(arm, "") for arm in ARMS]
+        return reasons[0] if reasons[0] == reasons[1] else ""
+
+    def _line(self, arm: Arm, result: Segmentation) -> ResultLine:
+        return ResultLine(
+            objects=len(result.masks),
+            unmasked=result.unmasked,
+            seconds=self.seconds.get(arm),
+            outdated="" if self._outdated_together else self.retuner.outdated.get(arm, ""),
+            notes=result.notes,
+        )
+
+
+def _report(error: Exception) -> None:
+    """Show what ended a run: expected problems as a sentence, others as napari shows errors."""
+    from napari.utils.notifications import notification_manager
+
+    if isinstance(error, GraysamError):
+        _warn(str(error))
+    elif isinstance(error, MemoryError):
+        _warn("The memory does not suffice: close other programs, or segment a smaller image.")
+    else:
+        notification_manager.receive_error(type(error), error, error.__traceback__)
+
+
+def _warn(text: str) -> None:
+    from napari.utils.notifications import show_warning
+
+    show_warning(text[:1].upper() + text[1:])
+
+
+def _inform(text: str) -> None:
+    from napari.utils.notifications import show_info
+
+    show_info(text)

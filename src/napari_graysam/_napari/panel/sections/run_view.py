@@ -1,0 +1,175 @@
+"""What the Run section shows: buttons, progress and a line for each result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_graysam._napari.results.run import RunProgress
+from napari_graysam.comparison import ARMS
+
+if TYPE_CHECKING:
+    from napari_graysam.results import Arm
+
+STAGES = {
+    "image": "reading the image",
+    "preprocess": "preprocessing",
+    "libraries": "loading PyTorch",
+    "download": "downloading the model",
+    "verify": "checking the model file",
+    "load": "loading the model",
+    "encode": "encoding the image",
+    "decode": "finding masks",
+    "select": "selecting masks",
+    "measure": "measuring objects",
+}
+_MEGABYTE = 1e6
+
+
+class ResultLine(NamedTuple):
+    """What is said about an arm's result; ``outdated`` and ``notes`` may be empty."""
+
+    objects: int
+    unmasked: float
+    seconds: float | None
+    outdated: str
+    notes: tuple[str, ...]
+
+
+class RunView(QWidget):
+    """The widgets of the Run section, without what they do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = _button("Both", "Segment the image without and with preprocessing")
+        self.raw = _button("Raw", "Segment the image without preprocessing")
+        self.preprocessed = _button("Preprocessed", "Segment the preprocessed image")
+        self.cancel = _button(
+            "Cancel", "Stop after the current batch of points; finished results stay"
+        )
+        font = self.both.font()
+        font.setBold(True)
+        self.both.setFont(font)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(8)
+        self.status = _text()
+        self.results: dict[Arm, QLabel] = {arm: _text() for arm in ARMS}
+        self.hint = _text()
+        self.new_layers = QCheckBox("Add new layers for each run")
+        self.new_layers.setToolTip(
+            "On: earlier results stay, and new ones get a number.\n"
+            "Off: a run updates its own layer, unless you have edited it."
+        )
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        buttons.setSpacing(4)
+        for button in (self.both, self.raw, self.preprocessed, self.cancel):
+            buttons.addWidget(button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(buttons)
+        for widget in (self.bar, self.status, *self.results.values(), self.hint, self.new_layers):
+            layout.addWidget(widget)
+
+    def show_running(self, running: bool, possible: bool) -> None:
+        """Enable what can be pressed, and show progress only during a run."""
+        for button in (self.both, self.raw, self.preprocessed):
+            button.setEnabled(possible and not running)
+        self.cancel.setEnabled(running)
+        self.bar.setVisible(running)
+        if running:
+            self.bar.setRange(0, 0)
+        else:
+            self.status.clear()
+            self.status.hide()
+
+    def show_status(self, text: str) -> None:
+        """Show a sentence below the progress bar."""
+        self.status.setText(text)
+        self.status.show()
+
+    def show_progress(self, progress: RunProgress) -> None:
+        """Show stage, count and the time that is left."""
+        counted = progress.total > 1
+        self.bar.setRange(0, progress.total if counted else 0)
+        if counted:
+            self.bar.setValue(progress.done)
+        self.show_status(in_words(progress))
+
+    def show_result(self, arm: Arm, line: ResultLine | None) -> None:
+        """Show what came out for an arm; None for nothing."""
+        label = self.results[arm]
+        label.setVisible(line is not None)
+        if line is None:
+            label.clear()
+            return
+        count = f"{line.objects:,} object{'s' * (line.objects != 1)}"
+        text = f"<b>{arm.capitalize()}</b>: {count}, {line.unmasked:.1%} unmasked"
+        if line.seconds is not None:
+            text += f", {_duration(line.seconds)}"
+        for more in filter(None, (line.outdated, *line.notes)):
+            text += f"<br><i>{more}</i>"
+        label.setText(text)
+
+    def show_hint(self, text: str) -> None:
+        """Show a sentence about what a run would do; hide the line if empty."""
+        self.hint.setText(text)
+        self.hint.setVisible(bool(text))
+
+
+def in_words(progress: RunProgress) -> str:
+    """Return stage, count and remaining time as one line."""
+    text = STAGES.get(progress.stage, progress.stage)
+    if progress.stage in ("download", "verify"):
+        done, total = progress.done / _MEGABYTE, progress.total / _MEGABYTE
+        text += f", {done:.0f} of {total:.0f} MB"
+    elif progress.stage == "decode":
+        text += f", {progress.done:,} of {progress.total:,} points"
+    elif progress.total > 1:
+        text += f", {progress.done + 1} of {progress.total}"
+    if progress.left is not None:
+        text += f", {_duration(progress.left)} left"
+    return f"{progress.arm.capitalize()}: {text}"
+
+
+def _duration(seconds: float) -> str:
+    """Return a time whose numbers stay beside their units where lines break."""
+    whole = max(1, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    if minutes == 0:
+        text = f"{whole} s"
+    elif minutes < 60:
+        text = f"{minutes} min {rest:02} s"
+    else:
+        text = f"{minutes // 60} h {minutes % 60} min"
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _button(text: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return button
+
+
+def _text() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.hide()
+    return label

@@ -1,0 +1,257 @@
+"""The panel: its sections, what they say, and what comes back at the next start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+from qtpy.QtCore import QEvent, QSize, QTimer
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_graysam._napari.canvas.position import look_at
+from napari_graysam._napari.compare.navigator import Walk
+from napari_graysam._napari.forms.folds import Column, Fold, Message
+from napari_graysam._napari.inspect.tool import Inspector
+from napari_graysam._napari.panel import settings
+from napari_graysam._napari.panel.docking import join_soon
+from napari_graysam._napari.panel.keys import KeyHelp, Keys, with_key
+from napari_graysam._napari.panel.state import PanelState
+from napari_graysam.errors import OutputError
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from napari_graysam._napari.canvas.source import Placement
+    from napari_graysam.recipe import Recipe
+    from napari_graysam.results import Arm
+
+SECTIONS = (
+    "image:ImageSection",
+    "preprocess:PreprocessSection",
+    "model:ModelSection",
+    "generator:PointsSection",
+    "generator:ThresholdsSection",
+    "labels:LabelsSection",
+    "recipe:RecipeSection",
+)
+RUN = "run:RunSection"
+UNFOLDED = ("Image", "Preprocessing")
+MINIMUM_WIDTH = 340
+WIDTH = 396
+"""Pixels at which all controls and the title show whole."""
+SAVE_AFTER = 1000
+"""Milliseconds without a change after which the session is saved."""
+
+
+class Section(Protocol):
+    """A part of the panel that edits or runs the recipe."""
+
+    title: str
+    native: QWidget
+
+    def __init__(self, state: PanelState) -> None: ...
+
+
+class SegmentPanel(QWidget):
+    """Everything from a gray image to compared mask layers.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose layers are segmented.
+    sections
+        The sections that fold, from top to bottom; the program's own if omitted.
+    run
+        The section that stays in sight; the program's own if omitted.
+    """
+
+    def __init__(
+        self,
+        napari_viewer: napari.viewer.Viewer,
+        *,
+        sections: Sequence[type[Section]] | None = None,
+        run: type[Section] | None = None,
+    ) -> None:
+        super().__init__()
+        session = settings.restore()
+        self.state = PanelState(napari_viewer, session.recipe)
+        self._preferences = settings.PreferencesFollower(self.state, session.panel.preferences)
+        types = tuple(_own_sections()) if sections is None else sections
+        self.sections: tuple[Any, ...] = tuple(kind(self.state) for kind in types)
+        run_type: Any = _load(RUN) if run is None else run
+        self.run = run_type(self.state)
+        self.run.native.new_layers.setChecked(session.panel.new_layers)
+        self.folds = {one.title: Fold(one.title, one.native) for one in self.sections}
+        self.inspector = Inspector(self.state, self._placement)
+        self.walk = Walk(self.state)
+        self.keys = Keys(napari_viewer, self._actions())
+        self.message = Message()
+        self._lay_out()
+        self._timer = QTimer(self, singleShot=True, interval=SAVE_AFTER)
+        self._timer.timeout.connect(self.save)
+        self._refused = self._joined = False
+        self._unfold(session.panel.unfolded)
+        self._connect()
+        self.keys.bind()
+        self.message.say("\n".join(session.messages))
+
+    def _lay_out(self) -> None:
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(0, 0, 4, 0)
+        column.setSpacing(2)
+        for fold in self.folds.values():
+            column.addWidget(fold)
+        column.addStretch(1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 4, 6, 4)
+        layout.setSpacing(4)
+        layout.addLayout(self._tools())
+        layout.addWidget(Column(content), 1)
+        for widget in (self.inspector, self.message, self.run.native):
+            layout.addWidget(widget)
+        self.setMinimumWidth(MINIMUM_WIDTH)
+
+    def _tools(self) -> QHBoxLayout:
+        self.why = QPushButton("Why is this unmasked?", checkable=True)
+        self.why.setToolTip(
+            with_key("Click a place in the image to see what became of every mask there", "why")
+        )
+        self.help = QPushButton("?", toolTip="Keys of this panel")
+        self.help.setFixedWidth(28)
+        row = QHBoxLayout()
+        row.addWidget(self.why)
+        row.addStretch(1)
+        row.addWidget(self.help)
+        return row
+
+    def _actions(self) -> dict[str, Callable[[], Any]]:
+        """Return what the keys do, by the names of the shortcuts; tell the tooltips."""
+        actions = {
+            "run": self.run.run,
+            "cancel": self.run.cancel,
+            "arms": self.run.toggle_arms,
+            "next": lambda: self.go(1),
+            "previous": lambda: self.go(-1),
+            "why": lambda: self.why.toggle(),
+        }
+        keyed = {"run": self.run.native.both, "cancel": self.run.native.cancel}
+        for section in self.sections:
+            if hasattr(section, "preview_box"):
+                actions["preview"] = section.toggle
+                keyed["preview"] = section.preview_box
+        for name, widget in keyed.items():
+            widget.setToolTip(with_key(widget.toolTip().rstrip("."), name))
+        return actions
+
+    def _unfold(self, titles: Sequence[str] | None) -> None:
+        for title in UNFOLDED if titles is None else titles:
+            if title in self.folds:
+                self.folds[title].expand(animate=False)
+
+    def _connect(self) -> None:
+        self.why.toggled.connect(lambda on: setattr(self.inspector, "active", on))
+        self.help.clicked.connect(lambda: KeyHelp(self).show())
+        self.run.native.new_layers.toggled.connect(self._save_soon)
+        self.state.problem.connect(self._on_problem)
+        self.state.recipe_changed.connect(self._on_recipe)
+        for fold in self.folds.values():
+            fold.toggled.connect(self._save_soon)
+        self.destroyed.connect(self._preferences.close)
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Tell every section that layers have come or gone."""
+        for section in (*self.sections, self.run):
+            if hasattr(section, "reset_choices"):
+                section.reset_choices(event)
+
+    def go(self, by: int) -> None:
+        """Centre the view on the next (1) or the previous (-1) object that differs."""
+        found = self.walk.step(by)
+        arm: Arm = "preprocessed"
+        placement = self._placement(arm)
+        if found is None or placement is None:
+            both = len(self.state.results) > 1
+            text = "Both results agree." if both else "Segment both first, then go through them."
+            self.message.say(f"There is no object that differs to go to. {text}", warning=False)
+            return
+        words, box = found
+        look_at(self.state.viewer, placement, box)
+        self.message.say(words, warning=False)
+
+    def _placement(self, arm: Arm) -> Placement | None:
+        basis = self.run.retuner.basis(arm)
+        return None if basis is None else basis.source.placement
+
+    def _on_problem(self, text: str) -> None:
+        self._refused = True
+        self.message.say(text)
+
+    def _on_recipe(self, recipe: Recipe, stage: object) -> None:
+        if self._refused:
+            self._refused = False
+            self.message.clear()
+        self._save_soon()
+
+    def _save_soon(self, *_: object) -> None:
+        self._timer.start()
+
+    def save(self) -> None:
+        """Keep the recipe and the open sections for the next start."""
+        self._timer.stop()
+        unfolded = tuple(title for title, fold in self.folds.items() if fold.isExpanded())
+        panel = settings.PanelOptions(
+            unfolded=unfolded,
+            new_layers=self.run.native.new_layers.isChecked(),
+            preferences=self._preferences.applied,
+        )
+        try:
+            settings.save(self.state.recipe, panel)
+        except OutputError as error:
+            self.message.say(str(error))
+
+    def sizeHint(self) -> QSize:
+        """Ask for enough width to show everything whole."""
+        return super().sizeHint().expandedTo(QSize(WIDTH, 0))
+
+    def event(self, event: QEvent) -> bool:
+        """Close for good when the dock is closed, which napari does by taking the panel out."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._shut()
+        return bool(super().event(event))
+
+    def _shut(self) -> None:
+        """Leave nothing in the viewer but what the user asked for."""
+        self.save()
+        self.inspector.close_tool()
+        for section in self.sections:
+            getattr(section, "shut", lambda: None)()
+        self.keys.release()
+        self._preferences.close()
+        self.deleteLater()
+
+    def showEvent(self, event: QEvent) -> None:
+        """Share the room with the plugin's other docks."""
+        super().showEvent(event)
+        if not self._joined:
+            self._joined = True
+            join_soon(self)
+
+    def hideEvent(self, event: QEvent) -> None:
+        """Save what is still waiting, for the window may be closing."""
+        super().hideEvent(event)
+        if self._timer.isActive():
+            self.save()
+
+
+def _own_sections() -> Iterator[type[Section]]:
+    for name in SECTIONS:
+        yield _load(name)
+
+
+def _load(name: str) -> type[Section]:
+    module, _, attribute = name.partition(":")
+    home = import_module(f"napari_graysam._napari.panel.sections.{module}")
+    loaded: type[Section] = getattr(home, attribute)
+    return loaded

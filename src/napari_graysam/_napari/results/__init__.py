@@ -1,0 +1,1 @@
+"""Runs and the layers that show their results."""

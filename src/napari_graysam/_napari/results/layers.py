@@ -1,0 +1,289 @@
+"""Results as Labels layers, which are updated as long as nobody has painted in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam._napari.canvas.source import Source
+from napari_graysam._napari.results.colors import Positions, colormap
+from napari_graysam._napari.results.registry import remember
+from napari_graysam._napari.threads.gui_queue import Turns
+
+if TYPE_CHECKING:
+    from napari.components import LayerList
+    from napari.layers import Labels, Layer
+    from napari.viewer import Viewer
+
+    from napari_graysam.results import Arm, Segmentation
+
+MARK = "napari-graysam"
+"""Key of a layer's metadata under which we say how it was made."""
+
+
+@dataclass(eq=False)
+class _Shown:
+    """A layer, what was written to it, and whether anybody has painted in it since.
+
+    The source has no pixels: this stays as long as the layer, also after the panel.
+    """
+
+    layer: Labels
+    source: Source
+    written: NDArray[np.uint32]
+    painted: bool = False
+
+    @property
+    def edited(self) -> bool:
+        data = self.layer.data
+        return self.painted or not np.array_equal(data, self.source.placement.arrange(self.written))
+
+
+_SHOWN: WeakValueDictionary[Hashable, _Shown] = WeakValueDictionary()
+"""By the layer's unique id, of all panels; the layer itself keeps its entry alive."""
+
+
+class ResultLayers:
+    """The Labels layers of one viewer that show results, named ``IMAGE [ARM]``.
+
+    Parameters
+    ----------
+    viewer
+        Where layers are added.
+
+    Attributes
+    ----------
+    turns
+        What is left to do until new layers are visible.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self.turns = Turns()
+        self._current: dict[Arm, _Shown] = {}
+        self._known: dict[tuple[Arm, str], _Shown] = {}
+
+    def layer(self, arm: Arm) -> Labels | None:
+        """Return the layer of an arm's latest result; None where it was removed."""
+        shown = self._current.get(arm)
+        return shown.layer if shown is not None and shown.layer in self._viewer.layers else None
+
+    def show(
+        self, arm: Arm, result: Segmentation, source: Source, colors: Positions, *, new: bool
+    ) -> str:
+        """Show the result of a run in the arm's own layer, or in another one.
+
+        Parameters
+        ----------
+        arm, result, source
+            What was run, and on what.
+        colors
+            Places of its objects in the palette.
+        new
+            Add a numbered layer even where the arm has one for this image.
+
+        Returns
+        -------
+        str
+            What the user should know: that an edited layer was left alone. Else empty.
+        """
+        self.turns.finish()
+        source = replace(source, array=None)
+        known = None if new else self._own(arm, source)
+        message = ""
+        if known is not None:
+            if known.source.placement.shape == source.placement.shape and not known.edited:
+                self._current[arm] = self._known[arm, source.title] = known
+                known.source = source
+                for name, value in source.placement.options.items():
+                    setattr(known.layer, name, value)
+                self._write(known, arm, result, colors)
+                return message
+            message = _left_alone(known.layer)
+        self._add(arm, result, source, colors)
+        return message
+
+    def _own(self, arm: Arm, source: Source) -> _Shown | None:
+        """Return the arm's latest layer of an image, or one that an earlier panel left behind."""
+        known = self._known.get((arm, source.title))
+        if known is not None and known.layer in self._viewer.layers:
+            return known
+        found = [
+            _SHOWN[layer.unique_id]
+            for layer in reversed(self._viewer.layers)
+            if layer.unique_id in _SHOWN and _is_of(layer, arm, source)
+        ]
+        return next((shown for shown in found if not shown.edited), found[0] if found else None)
+
+    def update(self, arm: Arm, result: Segmentation, colors: Positions) -> str:
+        """Show another selection of the arm's latest result.
+
+        A layer that was edited is left alone and the arm gets a new one; one that was removed
+        comes back.
+
+        Returns
+        -------
+        str
+            As `show`.
+        """
+        self.turns.finish()
+        shown = self._current[arm]
+        present = shown.layer in self._viewer.layers
+        if present and not shown.edited:
+            self._write(shown, arm, result, colors)
+            return ""
+        self._add(arm, result, shown.source, colors)
+        return _left_alone(shown.layer) if present else ""
+
+    def recolor(self, arm: Arm, colors: Positions) -> None:
+        """Give the objects of an arm other colours."""
+        layer = self.layer(arm)
+        if layer is not None and not self._current[arm].edited:
+            layer.colormap = colormap(colors)
+
+    def set_table(self, arm: Arm, result: Segmentation) -> None:
+        """Give the arm's layer the measured table of its result, where it still shows that."""
+        shown, layer = self._current.get(arm), self.layer(arm)
+        if shown is not None and layer is not None and shown.written is result.labels:
+            layer.features = result.table
+
+    def toggle(self) -> Arm | None:
+        """Show the other arm's layer instead of the visible one; return the arm now visible."""
+        raw, other = self.layer("raw"), self.layer("preprocessed")
+        if raw is None or other is None:
+            return None
+        raw.visible, other.visible = not raw.visible, raw.visible
+        return "raw" if raw.visible else "preprocessed"
+
+    def _add(self, arm: Arm, result: Segmentation, source: Source, colors: Positions) -> None:
+        from napari.layers import Labels
+
+        layer = Labels(
+            source.placement.arrange(result.labels).copy(),
+            name=self._free_name(f"{source.title} [{arm}]"),
+            colormap=colormap(colors),
+            metadata={MARK: describe(arm, result, source)},
+            visible=False,
+            **source.placement.options,
+        )
+        remember(layer, result)
+        shown = _Shown(layer, source, result.labels)
+        self._current[arm] = self._known[arm, source.title] = shown
+        _SHOWN[layer.unique_id] = shown
+        layer.events.paint.connect(lambda event: setattr(shown, "painted", True))
+        tools = list(_put_off(layer))
+        self.turns.add(
+            partial(self._insert, layer),
+            partial(self._select, layer),
+            *tools,
+            partial(self._reveal, arm, shown),
+            partial(self._features, shown, result),
+        )
+
+    def _insert(self, layer: Labels) -> None:
+        with _same_selection(self._viewer.layers):
+            self._viewer.add_layer(layer)
+
+    def _select(self, layer: Labels) -> None:
+        if layer in self._viewer.layers:
+            self._viewer.layers.selection.active = layer
+
+    def _reveal(self, arm: Arm, shown: _Shown) -> None:
+        """Show a new layer in place of the other arm's."""
+        if shown.layer not in self._viewer.layers:
+            return
+        other = self.layer("preprocessed" if arm == "raw" else "raw")
+        if other is not None:
+            other.visible = False
+        shown.layer.visible = True
+
+    def _write(self, shown: _Shown, arm: Arm, result: Segmentation, colors: Positions) -> None:
+        shown.written = result.labels
+        remember(shown.layer, result)
+        data = shown.source.placement.arrange(result.labels).copy()
+        with _drawn_once(shown.layer):
+            shown.layer.data = data
+        shown.layer.colormap = colormap(colors)
+        shown.layer.metadata = {
+            **shown.layer.metadata,
+            MARK: describe(arm, result, shown.source),
+        }
+        self._features(shown, result)
+
+    def _features(self, shown: _Shown, result: Segmentation) -> None:
+        """Show the table if it has been measured; else none, as the old one no longer holds."""
+        if shown.written is not result.labels:
+            return
+        if "table" in vars(result):
+            shown.layer.features = result.table
+        elif len(shown.layer.features):
+            shown.layer.features = {}
+
+    def _free_name(self, name: str) -> str:
+        taken = {layer.name for layer in self._viewer.layers}
+        names = (name if number == 1 else f"{name} {number}" for number in range(1, len(taken) + 2))
+        return next(some for some in names if some not in taken)
+
+
+def describe(arm: Arm, result: Segmentation, source: Source) -> dict[str, Any]:
+    """Return how a layer was made, in JSON's types.
+
+    Keys: ``arm``, ``source_layer``, ``plane``, ``recipe`` (as a recipe file holds it) and
+    ``provenance`` (versions, model with its checksum, image, proposals, seconds).
+    """
+    return {
+        "arm": arm,
+        "source_layer": source.layer_name,
+        "plane": source.plane,
+        "recipe": result.recipe.to_dict(),
+        "provenance": result.provenance,
+    }
+
+
+def _is_of(layer: Layer, arm: Arm, source: Source) -> bool:
+    """Whether a layer says that it shows this arm of this image."""
+    about = layer.metadata.get(MARK)
+    if not isinstance(about, dict):
+        return False
+    says = [about.get(key) for key in ("arm", "source_layer", "plane")]
+    return says == [arm, source.layer_name, source.plane]
+
+
+@contextmanager
+def _same_selection(layers: LayerList) -> Iterator[None]:
+    """Keep the selection when a layer is added; changing it takes a third of that time."""
+    selection = layers.selection
+    before = set(selection)
+    with selection.events.blocker_all():
+        yield
+        selection.clear()
+        selection.update(before)
+
+
+def _put_off(layer: Labels) -> Iterator[Callable[[], None]]:
+    """Keep napari from drawing a layer's tools when it is added; return what draws them.
+
+    They take half of the time that adding takes, and none is in use yet.
+    """
+    for overlay in getattr(layer, "_overlays", {}).values():
+        if overlay.visible:
+            overlay.visible = False
+            yield partial(setattr, overlay, "visible", True)
+
+
+def _drawn_once(layer: Labels) -> AbstractContextManager[None]:
+    """Keep napari from drawing a layer that changes once more at once."""
+    block = getattr(layer, "_block_refresh", nullcontext)
+    drawn: AbstractContextManager[None] = block()
+    return drawn
+
+
+def _left_alone(layer: Labels) -> str:
+    return f"“{layer.name}” was edited and stays as it is; the new result is in a layer of its own."

@@ -1,0 +1,260 @@
+"""Results follow the recipe: without the model where that suffices, else they say so."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
+from typing import TYPE_CHECKING, NamedTuple
+
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from napari_graysam._napari.canvas.source import limits_of
+from napari_graysam._napari.results.colors import Positions, object_colors
+from napari_graysam._napari.threads.latest_request import Lane
+from napari_graysam._napari.threads.responsive import give_way, short_holds
+from napari_graysam.parameters import Part
+from napari_graysam.recipe import Recipe
+from napari_graysam.recipe.reference import extra
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+    from napari_graysam._napari.canvas.source import Source
+    from napari_graysam._napari.panel.state import PanelState
+    from napari_graysam._napari.results.layers import ResultLayers
+    from napari_graysam.results import Arm, Segmentation
+
+SETTLED = 250
+"""Milliseconds without a change after which objects are measured."""
+_AGAIN = {
+    "encode": "a run starts with the image encoder",
+    "decode": "a run asks the points again; the encoded image is kept",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """A run: what was asked for, of which image, the result with all candidates, and its layer."""
+
+    asked: Recipe
+    source: Source
+    result: Segmentation
+    layer: Layer
+
+    def has_other_limits(self, recipe: Recipe) -> bool:
+        """Whether the layer's contrast limits count for a recipe and have changed since."""
+        if recipe.image.window.kind != "limits":
+            return False
+        return limits_of(self.layer) != self.source.contrast_limits
+
+
+class _Retuned(NamedTuple):
+    """Newly selected results, for which recipe and of which runs, and why some failed."""
+
+    recipe: Recipe
+    bases: dict[Arm, Basis]
+    results: dict[Arm, Segmentation]
+    colors: dict[Arm, Positions]
+    problems: dict[Arm, str]
+
+
+class _Measured(NamedTuple):
+    """Results whose tables are there now."""
+
+    results: dict[Arm, Segmentation]
+
+
+class Retuner:
+    """Selects the arms' objects again whenever the recipe changes; the latest change wins.
+
+    Parameters
+    ----------
+    state
+        Whose recipe is followed, and where the results go.
+    layers
+        Where they are shown.
+
+    Attributes
+    ----------
+    changed
+        Emitted when results were updated, or became outdated.
+    message
+        Emitted with what the user should know.
+    """
+
+    changed = Signal()
+    message = Signal(str)
+
+    def __init__(self, state: PanelState, layers: ResultLayers) -> None:
+        self._state = state
+        self._layers = layers
+        self._bases: dict[Arm, Basis] = {}
+        self._watched: Layer | None = None
+        self.outdated: dict[Arm, str] = {}
+        self._lane = Lane(self._receive, lambda: None)
+        self._measuring = Lane(self._receive, lambda: None)
+        self._settled = QTimer(singleShot=True, interval=SETTLED)
+        self._settled.timeout.connect(self._measure)
+        state.recipe_changed.connect(self._follow)
+        state.region_changed.connect(self._on_region)
+        state.running_changed.connect(self._on_running)
+
+    def close(self) -> None:
+        """Follow nothing more."""
+        self._state.recipe_changed.disconnect(self._follow, missing_ok=True)
+        self._state.region_changed.disconnect(self._on_region, missing_ok=True)
+        self._state.running_changed.disconnect(self._on_running, missing_ok=True)
+        self._watch(None)
+        with suppress(RuntimeError):  # Qt may have deleted the timer at the program's end.
+            self._settled.stop()
+        self._lane.cancel()
+        self._measuring.cancel()
+
+    def adopt(self, arm: Arm, basis: Basis) -> None:
+        """Follow the recipe with the result of a run, and catch up with changes since."""
+        self._bases[arm] = basis
+        self._watch(basis.layer)
+        self.outdated.pop(arm, None)
+        self._follow(self._state.recipe, None)
+
+    def forget(self, arm: Arm) -> None:
+        """Follow with this arm no more."""
+        self._bases.pop(arm, None)
+        self.outdated.pop(arm, None)
+
+    def basis(self, arm: Arm) -> Basis | None:
+        """Return the run that an arm's result comes from."""
+        return self._bases.get(arm)
+
+    def _watch(self, layer: Layer | None) -> None:
+        """Follow the contrast limits of the image that was segmented."""
+        if layer is self._watched:
+            return
+        if self._watched is not None:
+            self._watched.events.contrast_limits.disconnect(self._on_limits)
+        if layer is not None:
+            layer.events.contrast_limits.connect(self._on_limits)
+        self._watched = layer
+
+    def _on_limits(self, event: object = None) -> None:
+        if self._state.recipe.image.window.kind == "limits":
+            self._follow(self._state.recipe, None)
+
+    def _on_region(self, region: object) -> None:
+        for arm in self._bases:
+            self.outdated[arm] = "The region has changed: run again."
+        self.changed.emit()
+
+    def _on_running(self, running: bool) -> None:
+        if running:
+            self._settled.stop()
+            self._measuring.cancel()
+        elif self._bases:
+            self._settled.start()
+
+    def _follow(self, recipe: Recipe, stage: object) -> None:
+        wanted: dict[Arm, tuple[Basis, Segmentation, Recipe]] = {}
+        for arm, basis in self._bases.items():
+            asked, now = (one.raw_arm() if arm == "raw" else one for one in (basis.asked, recipe))
+            first = asked.changed_stage(now)
+            names = list(changed_titles(asked, now))
+            if basis.has_other_limits(now):
+                first = "encode"
+                names.append(f"Contrast limits of “{basis.layer.name}”")
+            self.outdated.pop(arm, None)
+            if first in _AGAIN:
+                titles = ", ".join(dict.fromkeys(names))
+                self.outdated[arm] = f"Changed since: {titles}. Run again; {_AGAIN[first]}."
+                continue
+            current = self._state.results.get(arm)
+            now = now.replace(image=basis.result.recipe.image)
+            if current is not None and current.recipe.changed_stage(now) is not None:
+                wanted[arm] = (basis, current, now)
+        if wanted:
+            self._measuring.cancel()  # It would slow down what the slider waits for.
+            self._lane.submit(partial(_select, recipe, wanted, dict(self._state.results)))
+        self.changed.emit()
+
+    def _receive(self, event: _Retuned | _Measured) -> None:
+        if isinstance(event, _Measured):
+            for arm, result in event.results.items():
+                self._layers.set_table(arm, result)
+            return
+        stale = {arm for arm, basis in event.bases.items() if self._bases.get(arm) is not basis}
+        for arm, problem in event.problems.items():
+            if arm not in stale:
+                self.outdated[arm] = f"{problem[:1].upper()}{problem[1:]}. Run again."
+        for arm, result in event.results.items():
+            if arm in stale:
+                continue
+            if text := self._layers.update(arm, result, event.colors[arm]):
+                self.message.emit(text)
+            self._state.set_result(arm, result)
+        self._settled.start()
+        self.changed.emit()
+        if event.recipe != self._state.recipe:
+            self._follow(self._state.recipe, None)
+
+    def _measure(self) -> None:
+        if self._lane.busy:
+            self._settled.start()
+            return
+        results = {arm: one for arm, one in self._state.results.items() if arm in self._bases}
+        self._measuring.submit(partial(_settle, results, prepare=not self._state.running))
+
+
+def _select(
+    recipe: Recipe,
+    wanted: Mapping[Arm, tuple[Basis, Segmentation, Recipe]],
+    shown: dict[Arm, Segmentation],
+) -> Generator[_Retuned, None, None]:
+    """Select each arm's objects again, in a thread.
+
+    Every error is reported: a worker thread that raises a RuntimeError never says it has ended.
+    """
+    from napari_graysam.pipeline import retune
+
+    results: dict[Arm, Segmentation] = {}
+    problems: dict[Arm, str] = {}
+    with short_holds():
+        for arm, (_, current, of_arm) in wanted.items():
+            try:
+                results[arm] = retune(current, of_arm)
+            except Exception as error:
+                problems[arm] = str(error) or type(error).__name__
+        colors = object_colors({**shown, **results})
+    bases = {arm: basis for arm, (basis, _, _) in wanted.items()}
+    yield _Retuned(recipe, bases, results, colors, problems)
+
+
+def _settle(
+    results: dict[Arm, Segmentation], *, prepare: bool
+) -> Generator[_Measured | None, None, None]:
+    """Measure each arm's objects, then prepare for other thresholds; a newer request stops it."""
+    give_way()
+    for result in results.values():
+        _ = result.table
+        yield None
+    yield _Measured(results)
+    if prepare:
+        tuned = [(one.tuner, one.recipe) for one in results.values() if one.tuner is not None]
+        ahead = [tuner.prepare(recipe.generator, recipe.labels) for tuner, recipe in tuned]
+        for _ in zip_longest(*ahead):
+            yield None
+
+
+def changed_titles(before: Part, after: Part) -> Iterator[str]:
+    """Yield the labels of the parameters in which two recipes differ and that need the model."""
+    for name, field in type(before).model_fields.items():
+        old, new = getattr(before, name), getattr(after, name)
+        if old == new:
+            continue
+        stage = extra(field, "stage")
+        if stage is None and isinstance(old, Part):
+            yield from changed_titles(old, new)
+        elif stage in _AGAIN:
+            yield field.title or name

@@ -1,0 +1,227 @@
+"""The run itself, for a worker thread: plain events come out, and nothing of the viewer goes in."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
+from threading import Event
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from napari_graysam._napari.canvas.region import Mask
+from napari_graysam._napari.canvas.source import Source
+from napari_graysam._napari.results.colors import Positions, object_colors
+from napari_graysam._napari.threads.responsive import give_way, prepare_layers, short_holds
+from napari_graysam.errors import ModelError
+from napari_graysam.model.catalog import find_entry
+
+if TYPE_CHECKING:
+    from napari_graysam.pipeline import Floors
+    from napari_graysam.propose.cache import Cache
+    from napari_graysam.recipe import Recipe
+    from napari_graysam.results import Arm, Segmentation
+
+LARGEST_STORE = 2**30
+"""Bytes of low-resolution masks up to which all candidates are kept."""
+LARGEST_FRAME = 1024
+"""Side in pixels of what SAM 2's models see, taken where the catalogue does not say."""
+PATIENCE = 0.5
+"""Seconds after which the next arm begins though the window has not shown the last one."""
+
+
+class RunProgress(NamedTuple):
+    """Where a run is: ``done`` of ``total`` of a stage of an arm.
+
+    ``left`` is the number of seconds that the whole run will still take; None while unknown.
+    """
+
+    arm: Arm
+    stage: str
+    done: int
+    total: int
+    left: float | None
+
+
+class ArmDone(NamedTuple):
+    """The result of an arm, measured, the seconds that it took, and the colours of all arms.
+
+    The next arm begins when it is ``shown``.
+    """
+
+    arm: Arm
+    result: Segmentation
+    seconds: float
+    colors: dict[Arm, Positions]
+    shown: Event
+
+
+class Failed(NamedTuple):
+    """What ended a run. Worker threads swallow some exceptions, so it travels as an event."""
+
+    error: Exception
+
+
+RunEvent = RunProgress | ArmDone | Failed
+
+
+class Memory:
+    """What the runs of a panel share, made by the first of them: it needs PyTorch."""
+
+    def __init__(self) -> None:
+        self._cache: Cache | None = None
+
+    def cache(self) -> Cache:
+        """Return the features and proposals of earlier runs; called in the run's thread."""
+        if self._cache is None:
+            from napari_graysam.propose.cache import Cache
+
+            self._cache = Cache()
+        return self._cache
+
+
+def run_arms(
+    source: Source,
+    recipe: Recipe,
+    arms: Sequence[Arm],
+    region: Callable[[], Mask] | None = None,
+    others: Mapping[Arm, Segmentation] | None = None,
+    memory: Memory | None = None,
+) -> Generator[RunEvent, None, None]:
+    """Segment one arm after the other, keeping candidates for later changes of thresholds.
+
+    Closing the generator cancels; it yields after every batch of points.
+
+    Parameters
+    ----------
+    source
+        The image.
+    recipe
+        Of the preprocessed arm; its image options are the source's.
+    arms
+        Which, in this order.
+    region
+        Gives bool (H, W), where points are allowed, as `read_region`; None everywhere.
+    others
+        Earlier results of the same image, with which colours are to correspond.
+    memory
+        What earlier runs left behind; None starts from nothing.
+    """
+    # The worker restores the filters; what matters to the user is in the results' notes.
+    warnings.simplefilter("ignore")
+    give_way()
+    try:
+        with short_holds():
+            asked = recipe.replace(image=source.options)
+            yield from _run(source, asked, arms, region, others, memory)
+    except Exception as error:
+        yield Failed(error)
+
+
+def _run(
+    source: Source,
+    recipe: Recipe,
+    arms: Sequence[Arm],
+    region: Callable[[], Mask] | None,
+    others: Mapping[Arm, Segmentation] | None,
+    memory: Memory | None,
+) -> Generator[RunEvent, None, None]:
+    from napari_graysam import pipeline
+    from napari_graysam._napari.threads.libraries import load_torch
+    from napari_graysam.source.gray import to_gray
+
+    yield RunProgress(arms[0], "image", 0, 1, None)
+    gray = to_gray(source.array, source.options, contrast_limits=source.contrast_limits)
+    mask = None if region is None else region()
+    yield RunProgress(arms[0], "libraries", 0, 1, None)
+    load_torch()
+    prepare_layers()
+    cache = None if memory is None else memory.cache()
+    clock = _Clock(len(arms))
+    results = dict(others or {})
+    for arm in arms:
+        started = time.perf_counter()
+        of_arm = recipe.raw_arm() if arm == "raw" else recipe
+        steps = pipeline.segment_steps(
+            gray, of_arm, region=mask, source=arm, floors=floors(recipe), cache=cache
+        )
+        result = yield from _reported(arm, steps, clock)
+        yield RunProgress(arm, "measure", 0, 1, None)
+        _ = result.table
+        results[arm] = result
+        clock.arm_done()
+        seconds = time.perf_counter() - started
+        done = ArmDone(arm, result, seconds, object_colors(results), Event())
+        yield done
+        if arm != arms[-1]:
+            # Making a layer takes the window longest, and longer beside a computing arm.
+            done.shown.wait(PATIENCE)
+
+
+def _reported(
+    arm: Arm, steps: Generator[Any, None, Segmentation], clock: _Clock
+) -> Generator[RunProgress, None, Segmentation]:
+    """Pass progress on, with the time that is left."""
+    try:
+        while True:
+            stage, done, total = next(steps)
+            yield RunProgress(arm, stage, done, total, clock.left(stage, done, total))
+    except StopIteration as stop:
+        result: Segmentation = stop.value
+        return result
+    finally:
+        steps.close()
+
+
+def floors(recipe: Recipe) -> Floors:
+    """Return the scores down to which a run keeps candidates, so that thresholds can be lowered.
+
+    All candidates: then any threshold can change, and any mask can be kept by name. Where so
+    many could need more than `LARGEST_STORE`, down to half the recipe's own thresholds, unless
+    it keeps masks by name already.
+    """
+    from napari_graysam.pipeline import Floors
+    from napari_graysam.propose.grid import layer_grids
+
+    generator = recipe.generator
+    points = sum(len(grid) * 4**layer for layer, grid in enumerate(layer_grids(generator)))
+    candidates = points * (3 if generator.multimask_output else 1)
+    if candidates * _bytes_of_a_mask(recipe.model.name) <= LARGEST_STORE or recipe.labels.keep:
+        return Floors(0.0, 0.0)
+    return Floors(generator.pred_iou_thresh / 2, generator.stability_score_thresh / 2)
+
+
+def _bytes_of_a_mask(model: str) -> int:
+    """Return the size of a low-resolution mask, a quarter of the model's frame a side."""
+    frame = LARGEST_FRAME
+    with suppress(ModelError):
+        frame = find_entry(model).image_size
+    return (frame // 4) ** 2 * 4
+
+
+class _Clock:
+    """Estimates the time that a run will still take from the points decoded so far."""
+
+    def __init__(self, arms: int) -> None:
+        self._arms_left = arms
+        self._first: tuple[float, int] | None = None
+        self._each: float | None = None
+
+    def left(self, stage: str, done: int, total: int) -> float | None:
+        """Return seconds until all arms are done; None before anything can be said."""
+        now = time.perf_counter()
+        if stage != "decode":
+            self._first = None
+            return None
+        if self._first is None:
+            self._first = (now, done)
+        since, first = self._first
+        if done > first:
+            self._each = (now - since) / (done - first)
+        if self._each is None:
+            return None
+        return self._each * (total - done + total * (self._arms_left - 1))
+
+    def arm_done(self) -> None:
+        """Count an arm as done."""
+        self._arms_left -= 1

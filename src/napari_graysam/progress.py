@@ -1,0 +1,41 @@
+"""Progress of a running pipeline, and how it is run to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import NamedTuple, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Progress(NamedTuple):
+    """One report of a running pipeline: ``done`` of ``total`` units of ``stage``."""
+
+    stage: str
+    done: int
+    total: int
+
+
+def run(
+    steps: Generator[Progress, None, Result],
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Exhaust a progress generator and return its result.
+
+    Parameters
+    ----------
+    steps
+        A pipeline that yields `Progress` and returns its result.
+    on_progress
+        Called with every report.
+    """
+    try:
+        while True:
+            progress = next(steps)
+            if on_progress is not None:
+                on_progress(progress)
+    except StopIteration as stop:
+        result: Result = stop.value
+        return result
+    finally:
+        steps.close()

@@ -1,0 +1,1 @@
+"""Images: which axis is which, reading files, and gray values in [0, 1]."""
