@@ -5,7 +5,18 @@ Every message names what came, what was expected and what to do next.
 
 
 class GraysamError(Exception):
-    """Base of every error that napari-graysam raises on purpose."""
+    """Base of every error that napari-graysam raises on purpose.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import GraysamError, segment
+    >>> try:
+    ...     segment(np.zeros((3, 64, 64)))
+    ... except GraysamError as error:
+    ...     print(type(error).__name__)
+    ImageError
+    """
 
 
 class RecipeError(GraysamError, ValueError):

@@ -69,8 +69,20 @@ def segment(
 
     Examples
     --------
-    >>> result = segment(image, Recipe.preset("low-contrast"))  # doctest: +SKIP
-    >>> result.labels.max(), result.unmasked  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, segment
+    >>> image = np.zeros((64, 64), np.uint8)
+    >>> image[16:40, 20:44] = 200
+    >>> recipe = Recipe.preset("raw")
+    >>> few_points = recipe.generator.replace(points_per_side=4)
+    >>> result = segment(image, recipe.replace(generator=few_points))
+    >>> result.labels.shape, int(result.labels.max()) == len(result.masks)
+    ((64, 64), True)
+
+    See Also
+    --------
+    compare : Without and with preprocessing.
+    segment_steps : With progress, to be cancelled.
     """
     steps = segment_steps(
         image, recipe, region=region, contrast_limits=contrast_limits, cache=cache
@@ -101,6 +113,22 @@ def compare(
     ------
     GraysamError
         As for `segment`; TruthError where the ground truth is of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, compare
+    >>> truth = np.zeros((64, 64), int)
+    >>> truth[16:40, 20:44] = 1
+    >>> recipe = Recipe.preset("low-contrast")
+    >>> few_points = recipe.generator.replace(points_per_side=4)
+    >>> arms = compare(truth * 200, recipe.replace(generator=few_points), truth=truth)
+    >>> sorted(arms.scores), arms.raw.labels.shape
+    (['preprocessed', 'raw'], (64, 64))
+
+    See Also
+    --------
+    segment : One arm only.
     """
     steps = compare_steps(
         image, recipe, truth=truth, region=region, contrast_limits=contrast_limits, cache=cache
@@ -130,6 +158,22 @@ def segment_steps(
         Keep the candidates above these scores, and let `retune` choose among them.
     cache
         Features and proposals of earlier runs, so that this one starts from what has changed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, segment_steps
+    >>> recipe = Recipe.preset("raw")
+    >>> few_points = recipe.generator.replace(points_per_side=4)
+    >>> image = np.eye(64)
+    >>> steps = segment_steps(image, recipe.replace(generator=few_points))
+    >>> next(steps)
+    Progress(stage='image', done=0, total=1)
+    >>> steps.close()  # cancels
+
+    See Also
+    --------
+    run : Exhausts such a generator.
     """
     recipe = Recipe.preset() if recipe is None else recipe
     clock = _Clock()
@@ -227,7 +271,17 @@ def compare_steps(
     contrast_limits: tuple[float, float] | None = None,
     cache: Cache | None = None,
 ) -> Generator[Progress, None, Arms]:
-    """Do as `compare`, yielding `Progress`, whose stages name the arm."""
+    """Do as `compare`, yielding `Progress`, whose stages name the arm.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, compare_steps
+    >>> steps = compare_steps(np.eye(64), Recipe.preset("low-contrast"))
+    >>> next(steps).stage
+    'raw: image'
+    >>> steps.close()  # cancels
+    """
     gray = _gray(image, recipe, contrast_limits)
     if truth is not None and np.shape(truth) != gray.pixels.shape:
         raise TruthError(

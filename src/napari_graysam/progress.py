@@ -9,7 +9,15 @@ Result = TypeVar("Result")
 
 
 class Progress(NamedTuple):
-    """One report of a running pipeline: ``done`` of ``total`` units of ``stage``."""
+    """One report of a running pipeline: ``done`` of ``total`` units of ``stage``.
+
+    Examples
+    --------
+    >>> from napari_graysam import Progress
+    >>> report = Progress("decode", 64, 256)
+    >>> f"{report.stage}: {report.done / report.total:.0%}"
+    'decode: 25%'
+    """
 
     stage: str
     done: int
@@ -28,6 +36,18 @@ def run(
         A pipeline that yields `Progress` and returns its result.
     on_progress
         Called with every report.
+
+    Examples
+    --------
+    >>> from napari_graysam import Progress, run
+    >>> def steps():
+    ...     yield Progress("count", 1, 2)
+    ...     yield Progress("count", 2, 2)
+    ...     return "done"
+    >>> run(steps(), on_progress=lambda report: print(*report))
+    count 1 2
+    count 2 2
+    'done'
     """
     try:
         while True:

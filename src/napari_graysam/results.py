@@ -45,6 +45,16 @@ class Segmentation:
         (H, W), the original gray values, for measurements.
     tuner
         Selects again among all candidates, for `retune`; None unless asked for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, segment
+    >>> recipe = Recipe.preset("raw")
+    >>> few_points = recipe.generator.replace(points_per_side=4)
+    >>> result = segment(np.eye(64), recipe.replace(generator=few_points))
+    >>> result.table["index"].tolist() == list(range(1, len(result.masks) + 1))
+    True
     """
 
     labels: NDArray[np.uint32]
@@ -96,6 +106,16 @@ class Arms:
         Objects kept, changed, gained, lost, split and merged.
     scores
         Each arm against the ground truth, by arm; None without one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, compare
+    >>> recipe = Recipe.preset("low-contrast")
+    >>> few_points = recipe.generator.replace(points_per_side=4)
+    >>> arms = compare(np.eye(64), recipe.replace(generator=few_points))
+    >>> arms.raw.recipe.preprocess, arms.preprocessed.recipe.preprocess == recipe.preprocess
+    ((), True)
     """
 
     raw: Segmentation
