@@ -123,7 +123,7 @@ def run(panel: Any) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "objects": {arm: len(result.masks) for arm, result in panel.state.results.items()},
         "candidates": {
-            arm: len(result.tuner.proposals) for arm, result in panel.state.results.items()
+            arm: len(result.selector.proposals) for arm, result in panel.state.results.items()
         },
     }
 

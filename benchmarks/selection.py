@@ -25,7 +25,7 @@ from preprocess import processor
 from napari_graysam.progress import run
 from napari_graysam.recipe import Recipe
 from napari_graysam.select import paint, select
-from napari_graysam.select.tuner import Tuner
+from napari_graysam.select.selector import Selector
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from synthetic import blobs
@@ -75,10 +75,10 @@ def recipes(setting: str) -> Iterator[Recipe]:
 def measure(count: int, size: int, plainly: int) -> dict[str, Any]:
     """Measure one number of candidates at one size."""
     proposals = blobs(count, (size, size), side=256, background=60)
-    tuner = Tuner(proposals)
+    selector = Selector(proposals)
 
     def again(recipe: Recipe) -> int:
-        masks = tuner.select(recipe.generator, recipe.labels)
+        masks = selector.select(recipe.generator, recipe.labels)
         paint(masks, proposals.image_size, recipe.labels)
         return len(masks)
 
@@ -89,12 +89,12 @@ def measure(count: int, size: int, plainly: int) -> dict[str, Any]:
     base = Recipe().with_values(LOOSE)
     result: dict[str, Any] = {
         "first": milliseconds(lambda: again(base)),
-        "prepare": milliseconds(lambda: run(tuner.prepare(base.generator, base.labels))),
+        "prepare": milliseconds(lambda: run(selector.prepare(base.generator, base.labels))),
         "settings": {},
     }
     for name in SETTINGS:
         first, *moved = recipes(name)
-        run(tuner.prepare(first.generator, first.labels))
+        run(selector.prepare(first.generator, first.labels))
         begun = milliseconds(lambda recipe=first: again(recipe))
         times = sorted(milliseconds(lambda recipe=recipe: again(recipe)) for recipe in moved)
         result["settings"][name] = {
@@ -104,13 +104,13 @@ def measure(count: int, size: int, plainly: int) -> dict[str, Any]:
             "objects": again(moved[-1]),
         }
     x = y = size // 2
-    find = milliseconds(lambda: tuner.candidates_at(x, y, base.generator, base.labels))
+    find = milliseconds(lambda: selector.explain(x, y, base.generator, base.labels))
     again(base)
     result["why is this unmasked"] = [
         find,
-        milliseconds(lambda: tuner.candidates_at(x, y, base.generator, base.labels)),
+        milliseconds(lambda: selector.explain(x, y, base.generator, base.labels)),
     ]
-    result["remembered_mb"] = round(tuner.remembered / 1e6, 1)
+    result["remembered_mb"] = round(selector.remembered / 1e6, 1)
     if count * size**2 <= plainly:
         result["without memory"] = milliseconds(lambda: plain(base))
         result["times faster"] = round(

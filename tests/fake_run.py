@@ -7,7 +7,7 @@ import numpy as np
 
 from napari_graysam.comparison.arms import label_masks
 from napari_graysam.errors import ProposalsError
-from napari_graysam.pipeline import Floors, _select
+from napari_graysam.pipeline import ScoreFloors, _select
 from napari_graysam.preprocess import apply, to_rgb
 from napari_graysam.progress import Progress
 from napari_graysam.results import Segmentation
@@ -24,7 +24,7 @@ def squares(*brightness, size=64):
     return image
 
 
-class Tuner:
+class Selector:
     """Selects squares that are brighter than the threshold of predicted IoU."""
 
     def __init__(self, pixels, floor):
@@ -45,7 +45,7 @@ class Tuner:
         chosen = [mask for mask in self.masks if mask.predicted_iou > generator.pred_iou_thresh]
         return tuple(mask.replace(source=source) for mask in chosen)
 
-    def unknown(self, labels):
+    def missing_pinned(self, labels):
         return ()
 
     def prepare(self, generator, labels):
@@ -66,10 +66,10 @@ class FakeRun:
         self.notes = []
 
     def segment_steps(
-        self, gray, recipe, *, region=None, source="preprocessed", floors=None, cache=None
+        self, gray, recipe, *, region=None, source="preprocessed", score_floors=None, cache=None
     ):
         self.caches.append(cache)
-        self.calls.append((source, region, floors))
+        self.calls.append((source, region, score_floors))
         self.threads.add(threading.current_thread())
         if self.error is not None:
             raise self.error
@@ -80,8 +80,8 @@ class FakeRun:
             self.batches += 1
             yield Progress("decode", 16 * (batch + 1), 16 * BATCHES)
         pixels = apply(gray.pixels, recipe.preprocess)
-        tuner = Tuner(pixels, floors.predicted_iou)
-        masks, labels = _select(tuner, recipe, source)
+        selector = Selector(pixels, score_floors.predicted_iou)
+        masks, labels = _select(selector, recipe, source)
         yield Progress("select", 1, 1)
         return Segmentation(
             labels=labels,
@@ -96,7 +96,7 @@ class FakeRun:
             unmasked=float(np.mean(labels == 0)),
             view=to_rgb(pixels, recipe.rgb),
             raw=gray.raw,
-            tuner=tuner,
+            selector=selector,
         )
 
 
@@ -104,6 +104,8 @@ def install(monkeypatch):
     """Put a fake run in the place of the real one."""
     fake = FakeRun()
     monkeypatch.setattr("napari_graysam.pipeline.segment_steps", fake.segment_steps)
-    monkeypatch.setattr("napari_graysam._napari.results.run.floors", lambda recipe: Floors(0.25, 0))
+    monkeypatch.setattr(
+        "napari_graysam._napari.results.run.score_floors", lambda recipe: ScoreFloors(0.25, 0)
+    )
     monkeypatch.setattr("napari_graysam._napari.threads.libraries.load_torch", lambda: None)
     return fake

@@ -7,16 +7,16 @@ from fake_results import SHAPE, placement, result, square
 
 from napari_graysam._napari.inspect.tool import Inspector
 from napari_graysam._napari.panel.state import PanelState
-from napari_graysam._napari.results.run import floors
-from napari_graysam.recipe import KeptMask, Recipe, presets
-from napari_graysam.select.verdicts import Verdict
+from napari_graysam._napari.results.run import score_floors
+from napari_graysam.recipe import PinnedMask, Recipe, presets
+from napari_graysam.select.explanation import Explanation
 
 SCALE, SHIFT = np.array((2.0, 0.5)), np.array((10.0, -5.0))
 OBJECT, DIM, TWIN = square(4, 6, 12), square(6, 8, 6), square(5, 6, 12)
 
 
-def verdict(candidate, mask, **said):
-    return Verdict(
+def explanation(candidate, mask, **said):
+    return Explanation(
         candidate=candidate,
         predicted_iou=0.91 - candidate / 10,
         stability=0.95,
@@ -28,40 +28,40 @@ def verdict(candidate, mask, **said):
     )
 
 
-VERDICTS = (
-    verdict(0, OBJECT, reason="object", text="object 1", label=1),
-    verdict(
+EXPLANATIONS = (
+    explanation(0, OBJECT, reason="object", text="object 1", label=1),
+    explanation(
         1,
         DIM,
         reason="predicted_iou",
         text="predicted IoU 0.74 < 0.80",
         parameter="generator.pred_iou_thresh",
-        loosened=0.73,
+        relaxed=0.73,
     ),
-    verdict(2, TWIN, reason="cut_off", text="cut off at the edge of its crop"),
+    explanation(2, TWIN, reason="cut_off", text="cut off at the edge of its crop"),
 )
 
 
-class Tuner:
-    """Knows the candidates of `VERDICTS`, which lie where their masks are."""
+class Selector:
+    """Knows the candidates of `EXPLANATIONS`, which lie where their masks are."""
 
     def __init__(self, floor=0.0):
         record = {"iou_floor": floor, "stability_floor": floor}
         self.proposals = SimpleNamespace(record=record)
 
-    def candidates_at(self, x, y, generator, labels):
+    def explain(self, x, y, generator, labels):
         def covers(mask):
             x0, y0, x1, y1 = mask.box
             return x0 <= x < x1 and y0 <= y < y1
 
-        return [one for one in VERDICTS if covers(one.mask)]
+        return [one for one in EXPLANATIONS if covers(one.mask)]
 
-    def loosening(self, candidate, generator, labels):
-        parameter = VERDICTS[candidate].parameter
-        return None if parameter is None else {parameter: VERDICTS[candidate].loosened}
+    def relax(self, candidate, generator, labels):
+        parameter = EXPLANATIONS[candidate].parameter
+        return None if parameter is None else {parameter: EXPLANATIONS[candidate].relaxed}
 
-    def name_of(self, candidate):
-        return KeptMask(point=(candidate, 0))
+    def pinned_mask(self, candidate):
+        return PinnedMask(point=(candidate, 0))
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def inspector(state, qtbot):
     place = placement(scale=SCALE, translate=SHIFT)
     inspector = Inspector(state, lambda arm: place)
     qtbot.addWidget(inspector)
-    state.set_result("preprocessed", result((OBJECT,), tuner=Tuner()))
+    state.set_result("preprocessed", result((OBJECT,), selector=Selector()))
     inspector.active = True
     return inspector
 
@@ -164,7 +164,7 @@ def test_a_chosen_candidate_is_drawn_where_it_lies(inspector, state):
     click(inspector, 9, 7)
     selected = list(state.viewer.layers.selection)
     assert drawn(state) is None
-    for row, one in enumerate(VERDICTS):
+    for row, one in enumerate(EXPLANATIONS):
         inspector.table.selectRow(row)
         assert drawn(state) == world(one.mask)
     assert list(state.viewer.layers.selection) == selected
@@ -204,7 +204,7 @@ def test_keep_records_the_candidate_in_the_recipe(inspector, state):
     assert not inspector.keep.isEnabled()
     inspector.table.selectRow(1)
     inspector.keep.click()
-    assert state.recipe.labels.keep == (KeptMask(point=(1, 0)),)
+    assert state.recipe.labels.keep == (PinnedMask(point=(1, 0)),)
     inspector.table.selectRow(0)
     assert not inspector.keep.isEnabled()
 
@@ -213,8 +213,8 @@ def test_a_kept_candidate_can_be_given_up(inspector, state):
     click(inspector, 9, 7)
     inspector.table.selectRow(1)
     inspector.keep.click()
-    kept = replace(VERDICTS[1], kept=True, label=2)
-    inspector.table.show_verdicts((kept,))
+    kept = replace(EXPLANATIONS[1], pinned=True, label=2)
+    inspector.table.show_explanations((kept,))
     inspector.table.selectRow(0)
     assert inspector.keep.text() == "Keep no longer"
     inspector.keep.click()
@@ -223,22 +223,25 @@ def test_a_kept_candidate_can_be_given_up(inspector, state):
 
 def test_where_not_every_mask_is_stored_the_way_out_is_one_press(inspector, state):
     assert state.change({"generator.points_per_side": 64, "generator.crop_n_layers": 1})
-    state.set_result("preprocessed", result((OBJECT,), tuner=Tuner(floor=0.4)))
+    state.set_result("preprocessed", result((OBJECT,), selector=Selector(floor=0.4)))
     click(inspector, 9, 7)
     inspector.table.selectRow(1)
     assert not inspector.keep.isEnabled()
-    assert inspector.loosen.isEnabled()
+    assert inspector.relax.isEnabled()
     assert not inspector.stored.isHidden()
     said = inspector.stored.text.text()
     assert "predicted IoU 0.40" in said
     assert "run again" in said
     inspector.stored.button.click()
     points = state.recipe.generator.points_per_side
-    assert floors(state.recipe) == (0, 0)
-    assert floors(state.recipe.with_values({"generator.points_per_side": points + 1})) != (0, 0)
+    assert score_floors(state.recipe) == (0, 0)
+    assert score_floors(state.recipe.with_values({"generator.points_per_side": points + 1})) != (
+        0,
+        0,
+    )
     assert inspector.stored.button.isHidden()
     assert "Run again" in inspector.stored.text.text()
-    state.set_result("preprocessed", result((OBJECT,), tuner=Tuner()))
+    state.set_result("preprocessed", result((OBJECT,), selector=Selector()))
     assert inspector.stored.isHidden()
     assert inspector.keep.isEnabled()
 
@@ -246,27 +249,27 @@ def test_where_not_every_mask_is_stored_the_way_out_is_one_press(inspector, stat
 def test_without_a_regular_grid_only_words_help(inspector, state):
     grids = [[[x / 100, y / 100] for x in range(100) for y in range(100)]]
     assert state.change({"generator.points_per_side": None, "generator.point_grids": grids})
-    state.set_result("preprocessed", result((OBJECT,), tuner=Tuner(floor=0.4)))
+    state.set_result("preprocessed", result((OBJECT,), selector=Selector(floor=0.4)))
     click(inspector, 9, 7)
     assert inspector.stored.button.isHidden()
     assert "fewer points" in inspector.stored.text.text()
 
 
-def test_loosen_changes_the_parameter_that_dropped_it(inspector, state):
+def test_relax_changes_the_parameter_that_dropped_it(inspector, state):
     click(inspector, 9, 7)
     inspector.table.selectRow(2)
-    assert not inspector.loosen.isEnabled()
+    assert not inspector.relax.isEnabled()
     inspector.table.selectRow(1)
-    assert "becomes 0.73" in inspector.loosen.toolTip()
-    inspector.loosen.click()
+    assert "becomes 0.73" in inspector.relax.toolTip()
+    inspector.relax.click()
     assert state.recipe.generator.pred_iou_thresh == 0.73
 
 
 def test_a_new_result_is_asked_again_and_the_choice_stays(inspector, state):
     click(inspector, 9, 7)
     inspector.table.selectRow(1)
-    state.set_result("preprocessed", result((OBJECT, DIM), tuner=Tuner()))
-    assert inspector.table.verdict is VERDICTS[1]
+    state.set_result("preprocessed", result((OBJECT, DIM), selector=Selector()))
+    assert inspector.table.explanation is EXPLANATIONS[1]
     state.set_result("preprocessed", None)
     assert rows(inspector) == []
 
@@ -280,7 +283,7 @@ def test_either_arm_can_be_asked(inspector, state):
     inspector.arm.setCurrentText("raw")
     inspector.arm.activated.emit(1)
     assert "kept no candidates" in inspector.text.text()
-    state.set_result("raw", result((OBJECT,), tuner=Tuner()))
+    state.set_result("raw", result((OBJECT,), selector=Selector()))
     assert inspector.arm.currentText() == "raw"
     assert len(rows(inspector)) == 0
 
@@ -289,17 +292,17 @@ def test_the_preprocessed_arm_is_asked_unless_the_user_picks(state, qtbot):
     inspector = Inspector(state, lambda arm: placement(scale=SCALE, translate=SHIFT))
     qtbot.addWidget(inspector)
     for arm in ("raw", "preprocessed"):
-        state.set_result(arm, result((OBJECT,), tuner=Tuner()))
+        state.set_result(arm, result((OBJECT,), selector=Selector()))
     assert inspector.arm.currentText() == "preprocessed"
 
 
 def test_a_run_with_kept_masks_stores_every_candidate():
     dense = Recipe().with_values({"generator.crop_n_layers": 2})
-    assert floors(dense).predicted_iou > 0
+    assert score_floors(dense).predicted_iou > 0
     keeping = dense.with_values({"labels.keep": [{"point": [3.0, 4.0]}]})
-    assert floors(keeping) == (0, 0)
+    assert score_floors(keeping) == (0, 0)
 
 
 @pytest.mark.parametrize("name", presets())
 def test_presets_keep_every_candidate(name):
-    assert floors(Recipe.preset(name)) == (0, 0)
+    assert score_floors(Recipe.preset(name)) == (0, 0)

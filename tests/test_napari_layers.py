@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.results.colors import colormap, object_colors
 from napari_graysam._napari.results.layers import ResultLayers
-from napari_graysam.pipeline import Floors
+from napari_graysam.pipeline import ScoreFloors
 from napari_graysam.progress import run
 from napari_graysam.recipe import ImageOptions, Recipe
 from napari_graysam.source.gray import to_gray
@@ -43,7 +43,7 @@ def source(viewer):
 def result(source, threshold=0.5, arm="raw"):
     recipe = RAW.with_values({"generator.pred_iou_thresh": threshold})
     gray = to_gray(source.array, source.options)
-    steps = fake_run.FakeRun().segment_steps(gray, recipe, source=arm, floors=Floors())
+    steps = fake_run.FakeRun().segment_steps(gray, recipe, source=arm, score_floors=ScoreFloors())
     return run(steps)
 
 

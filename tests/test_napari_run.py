@@ -9,7 +9,7 @@ from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.panel.sections.run import RunSection
 from napari_graysam._napari.panel.sections.run_view import in_words
 from napari_graysam._napari.panel.state import PanelState
-from napari_graysam._napari.results.run import ArmDone, Failed, RunProgress, floors, run_arms
+from napari_graysam._napari.results.run import ArmDone, Failed, RunProgress, run_arms, score_floors
 from napari_graysam.errors import DeviceError, ImageError, ModelError
 from napari_graysam.recipe import Recipe
 
@@ -263,9 +263,9 @@ def test_floors_leave_room_below_the_thresholds():
     recipe = Recipe().with_values(
         {"generator.pred_iou_thresh": 0.6, "generator.stability_score_thresh": 0.9}
     )
-    assert floors(recipe) == (0, 0)
+    assert score_floors(recipe) == (0, 0)
     dense = recipe.with_values({"generator.crop_n_layers": 2})
-    assert floors(dense) == (0.3, 0.45)
+    assert score_floors(dense) == (0.3, 0.45)
 
 
 def test_a_worker_yields_errors_instead_of_raising(fake, viewer):

@@ -434,10 +434,10 @@ MUTATIONS = [
     ("select.filters", "scores > threshold", "scores >= threshold"),
     ("select.filters", ">= generator.stability", "> generator.stability"),
     ("select.filters", "crop_box) <= tolerance", "crop_box) < tolerance"),
-    ("select.suppression", "waiting) > threshold", "waiting) >= threshold"),
-    ("select.suppression", "corners[:, 2] - corners[:, 0]", "corners[:, 2] + 1 - corners[:, 0]"),
-    ("select.suppression", "np.argsort(-scores, kind", "np.argsort(scores, kind"),
-    ("select.suppression", "np.float32(1) / np.prod(", "np.float32(1) * np.prod("),
+    ("select.nms", "waiting) > threshold", "waiting) >= threshold"),
+    ("select.nms", "corners[:, 2] - corners[:, 0]", "corners[:, 2] + 1 - corners[:, 0]"),
+    ("select.nms", "np.argsort(-scores, kind", "np.argsort(scores, kind"),
+    ("select.nms", "np.float32(1) / np.prod(", "np.float32(1) * np.prod("),
 ]
 
 

@@ -20,10 +20,10 @@ from napari_graysam.recipe import (
     Explicit,
     GeneratorOptions,
     ImageOptions,
-    KeptMask,
     LabelOptions,
     ModelOptions,
     Percentiles,
+    PinnedMask,
     Recipe,
     parameters,
     presets,
@@ -113,7 +113,7 @@ labels = st.builds(
     exclude_border=st.booleans(),
     keep=st.lists(
         st.builds(
-            KeptMask,
+            PinnedMask,
             point=st.tuples(st.floats(0, 4096), st.floats(0, 4096)),
             crop=st.integers(0, 20),
             mask=st.integers(0, 2),
@@ -559,7 +559,7 @@ def test_reference_of_a_recipe_shows_its_values() -> None:
 
 def test_kept_masks_are_read_written_and_listed() -> None:
     recipe = Recipe.from_yaml("labels: {keep: [{point: [3.5, 4], mask: 1}, {point: [1, 2]}]}")
-    assert recipe.labels.keep == (KeptMask(point=(3.5, 4), mask=1), KeptMask(point=(1, 2)))
+    assert recipe.labels.keep == (PinnedMask(point=(3.5, 4), mask=1), PinnedMask(point=(1, 2)))
     assert Recipe.from_yaml(recipe.to_yaml()) == recipe
     assert recipe.to_dict()["labels"]["keep"][1] == {"point": [1, 2]}
     table = {entry.path: entry for entry in parameters(recipe)}

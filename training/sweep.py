@@ -21,7 +21,7 @@ from napari_graysam.preprocess import apply
 from napari_graysam.preprocess.rgb import to_rgb
 from napari_graysam.propose import propose
 from napari_graysam.select import paint
-from napari_graysam.select.tuner import Tuner
+from napari_graysam.select.selector import Selector
 
 GRID: dict[str, tuple[object, ...]] = {
     "generator.pred_iou_thresh": (0.3, 0.4, 0.5, 0.6, 0.7),
@@ -52,9 +52,9 @@ def main() -> None:
             gray = read_image(path, recipe.image)
             view = to_rgb(apply(gray.pixels, recipe.preprocess), recipe.rgb)
             steps = propose(view, model, recipe.generator, iou_floor=0.15, stability_floor=0.0)
-            tuner = Tuner(run(steps))
+            selector = Selector(run(steps))
             for index, one in enumerate(recipes):
-                masks = tuner.select(one.generator, one.labels)
+                masks = selector.select(one.generator, one.labels)
                 labels = paint(masks, truth.shape, one.labels)
                 totals[name][index] += score(labels, truth).average_precision[0] / len(paths)
     mean = np.mean(list(totals.values()), axis=0)

@@ -24,12 +24,12 @@ from napari_graysam.source.gray import GrayImage, to_gray
 if TYPE_CHECKING:
     from napari_graysam.comparison import Scores
     from napari_graysam.propose.cache import Cache
-    from napari_graysam.select.tuner import Tuner
+    from napari_graysam.select.selector import Selector
 
 OnProgress = Callable[[Progress], None]
 
 
-class Floors(NamedTuple):
+class ScoreFloors(NamedTuple):
     """Scores down to which candidates are kept, so that thresholds can be lowered later."""
 
     predicted_iou: float = 0.0
@@ -143,7 +143,7 @@ def segment_steps(
     region: NDArray[np.bool_] | None = None,
     contrast_limits: tuple[float, float] | None = None,
     source: Arm = "preprocessed",
-    floors: Floors | None = None,
+    score_floors: ScoreFloors | None = None,
     cache: Cache | None = None,
 ) -> Generator[Progress, None, Segmentation]:
     """Do as `segment`, yielding `Progress`; closing the generator cancels.
@@ -154,7 +154,7 @@ def segment_steps(
         As for `segment`.
     source
         The arm that the masks name.
-    floors
+    score_floors
         Keep the candidates above these scores, and let `retune` choose among them.
     cache
         Features and proposals of earlier runs, so that this one starts from what has changed.
@@ -189,11 +189,11 @@ def segment_steps(
 
     from napari_graysam.model import load_steps
     from napari_graysam.propose import propose
-    from napari_graysam.select.tuner import Tuner
+    from napari_graysam.select.selector import Selector
 
     model = yield from load_steps(recipe.model)
     clock.lap("model")
-    iou_floor, stability_floor = _floors(recipe, floors)
+    iou_floor, stability_floor = _floors(recipe, score_floors)
     proposals = yield from propose(
         view,
         model,
@@ -205,8 +205,8 @@ def segment_steps(
     )
     clock.lap("propose")
     yield Progress("select", 0, 1)
-    tuner = Tuner(proposals)
-    masks, labels = _select(tuner, recipe, source)
+    selector = Selector(proposals)
+    masks, labels = _select(selector, recipe, source)
     clock.lap("select")
     yield Progress("select", 1, 1)
     provenance = {
@@ -214,7 +214,7 @@ def segment_steps(
         "model": model.record,
         "image": gray.record,
         "proposals": {"kept": len(proposals.predicted_iou), **proposals.record},
-        "selection": {"notes": _unknown(tuner, recipe)},
+        "selection": {"notes": _unknown(selector, recipe)},
         "seconds": clock.seconds,
         "source": source,
     }
@@ -226,7 +226,7 @@ def segment_steps(
         unmasked=float(np.mean(labels == 0)),
         view=view,
         raw=gray.raw,
-        tuner=None if floors is None else tuner,
+        selector=None if score_floors is None else selector,
     )
 
 
@@ -236,7 +236,7 @@ def retune(result: Segmentation, recipe: Recipe) -> Segmentation:
     Parameters
     ----------
     result
-        Of `segment_steps` with ``floors``.
+        Of `segment_steps` with ``score_floors``.
     recipe
         May differ from ``result.recipe`` from the stage "logits" on.
 
@@ -245,13 +245,13 @@ def retune(result: Segmentation, recipe: Recipe) -> Segmentation:
     ProposalsError
         If the recipe asks for candidates that the result does not hold.
     """
-    if result.tuner is None:
+    if result.selector is None:
         raise ProposalsError(
-            "this result kept no candidates to choose from: segment with floors=Floors()"
+            "this result kept no candidates to choose from: segment with score_floors=ScoreFloors()"
         )
     source = result.provenance["source"]
-    masks, labels = _select(result.tuner, recipe, source)
-    selection = {"notes": _unknown(result.tuner, recipe)}
+    masks, labels = _select(result.selector, recipe, source)
+    selection = {"notes": _unknown(result.selector, recipe)}
     return replace(
         result,
         provenance={**result.provenance, "selection": selection},
@@ -321,34 +321,34 @@ def _named(
         steps.close()
 
 
-def _floors(recipe: Recipe, floors: Floors | None) -> Floors:
+def _floors(recipe: Recipe, score_floors: ScoreFloors | None) -> ScoreFloors:
     """Return the recipe's own thresholds, or lower ones where asked for or masks are kept."""
     if recipe.labels.keep:
-        return Floors()
+        return ScoreFloors()
     generator = recipe.generator
-    own = Floors(generator.pred_iou_thresh, generator.stability_score_thresh)
-    if floors is None:
+    own = ScoreFloors(generator.pred_iou_thresh, generator.stability_score_thresh)
+    if score_floors is None:
         return own
-    return Floors(*(min(pair) for pair in zip(own, floors, strict=True)))
+    return ScoreFloors(*(min(pair) for pair in zip(own, score_floors, strict=True)))
 
 
 def _select(
-    tuner: Tuner, recipe: Recipe, source: str
+    selector: Selector, recipe: Recipe, source: str
 ) -> tuple[tuple[Mask, ...], NDArray[np.uint32]]:
     """Return the masks that a recipe selects, and their label image."""
     from napari_graysam.select import paint
 
-    masks = tuner.select(recipe.generator, recipe.labels, source)
-    return masks, paint(masks, tuner.proposals.image_size, recipe.labels)
+    masks = selector.select(recipe.generator, recipe.labels, source)
+    return masks, paint(masks, selector.proposals.image_size, recipe.labels)
 
 
-def _unknown(tuner: Tuner, recipe: Recipe) -> list[str]:
+def _unknown(selector: Selector, recipe: Recipe) -> list[str]:
     """Say which masks to keep are not there."""
     return [
         f"labels.keep names mask {kept.mask} of the point {kept.point[0]:g}, {kept.point[1]:g} "
         f"in crop {kept.crop}, but this run has no such mask: it was kept in another image, "
         "with another grid or by another model"
-        for kept in tuner.unknown(recipe.labels)
+        for kept in selector.missing_pinned(recipe.labels)
     ]
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from napari_graysam.comparison import Comparison, Scores
-    from napari_graysam.select.tuner import Tuner
+    from napari_graysam.select.selector import Selector
 
 Arm = Literal["raw", "preprocessed"]
 OutputMode = Literal["binary_mask", "uncompressed_rle", "coco_rle"]
@@ -43,7 +43,7 @@ class Segmentation:
         uint8 (H, W, 3): what the model saw.
     raw
         (H, W), the original gray values, for measurements.
-    tuner
+    selector
         Selects again among all candidates, for `retune`; None unless asked for.
 
     Examples
@@ -64,7 +64,7 @@ class Segmentation:
     unmasked: float
     view: NDArray[np.uint8]
     raw: NDArray[Any]
-    tuner: Tuner | None = None
+    selector: Selector | None = None
 
     @cached_property
     def table(self) -> pd.DataFrame:

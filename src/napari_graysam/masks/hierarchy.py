@@ -123,7 +123,7 @@ def of_level(masks: Sequence[Mask], level: Literal["all", "whole", "parts"]) -> 
         index
         for index, mask in enumerate(masks)
         if level == "all"
-        or mask.kept
+        or mask.pinned
         or (mask.parent < 0 if level == "whole" else index not in containers)
     ]
 

@@ -48,7 +48,7 @@ class Mask:
     parent: int = -1
     depth: int = 0
     source: str = "raw"
-    kept: bool = False
+    pinned: bool = False
 
     def __post_init__(self) -> None:
         """Check that bits and box agree, and freeze the bits."""

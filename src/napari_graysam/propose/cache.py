@@ -98,7 +98,7 @@ class Cache:
         self,
         key: str,
         options: GeneratorOptions,
-        floors: tuple[float, float],
+        score_floors: tuple[float, float],
     ) -> Proposals | None:
         """Return proposals that hold all candidates above some floors, or None.
 
@@ -108,13 +108,13 @@ class Cache:
             Of `proposals_key`.
         options
             Uses what stability is measured with.
-        floors
+        score_floors
             Of predicted IoU and stability.
         """
         found: Proposals | None = self._get(key)
         if found is None and self.folder is not None:
             found = self._load(key)
-        return found if found is not None and _covers(found, options, floors) else None
+        return found if found is not None and _covers(found, options, score_floors) else None
 
     def keep(self, key: str, proposals: Proposals) -> None:
         """Remember proposals under a key of `proposals_key`.
@@ -189,14 +189,14 @@ def proposals_key(
     return _key("proposals 2", _digest(view), _identity(model), run, where)
 
 
-def _covers(found: Proposals, options: GeneratorOptions, floors: tuple[float, float]) -> bool:
+def _covers(found: Proposals, options: GeneratorOptions, score_floors: tuple[float, float]) -> bool:
     """Tell whether proposals hold all candidates above the floors."""
     record = found.record
     measured = ("mask_threshold", "stability_score_offset")
     same = all(record["generator"][name] == getattr(options, name) for name in measured)
     return bool(
-        record["iou_floor"] <= floors[0]
-        and record["stability_floor"] <= floors[1]
+        record["iou_floor"] <= score_floors[0]
+        and record["stability_floor"] <= score_floors[1]
         and (same or record["stability_floor"] == 0)
     )
 

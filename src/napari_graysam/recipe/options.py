@@ -198,7 +198,7 @@ class ModelOptions(Part):
     )
 
 
-class KeptMask(Part):
+class PinnedMask(Part):
     """One mask that stays in the result whatever the filters say.
 
     Named by the point that the model was asked at, so that it is found again in every later run
@@ -302,7 +302,7 @@ class LabelOptions(Part):
         "piece always stays. Raise it when objects have stray specks; 0 leaves every piece.",
         json_schema_extra={"stage": "labels", "unit": "px²"},
     )
-    keep: tuple[KeptMask, ...] = Field(
+    keep: tuple[PinnedMask, ...] = Field(
         (),
         title="Kept masks",
         description="Masks that become objects although a filter would drop them: chosen one by "

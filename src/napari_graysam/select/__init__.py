@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_graysam.select.labels import paint
+    from napari_graysam.select.plain import select, survivors
     from napari_graysam.select.records import generate
-    from napari_graysam.select.selection import select, survivors
     from napari_graysam.select.table import object_table
 
 __all__ = ["generate", "object_table", "paint", "select", "survivors"]
@@ -17,8 +17,8 @@ _HOMES = {
     "generate": "records",
     "object_table": "table",
     "paint": "labels",
-    "select": "selection",
-    "survivors": "selection",
+    "select": "plain",
+    "survivors": "plain",
 }
 
 

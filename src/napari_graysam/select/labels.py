@@ -131,7 +131,7 @@ def divide(masks: Sequence[Mask]) -> tuple[list[Mask], list[int]]:
         mask = masks[index]
         free = mask.bits & ~taken[mask.slices]
         left = int(np.count_nonzero(free))
-        if left and (mask.kept or left >= DISJOINT_SHARE * mask.area):
+        if left and (mask.pinned or left >= DISJOINT_SHARE * mask.area):
             taken[mask.slices] |= free
             trimmed[index] = mask.with_bits(free)
             stay.append(index)
@@ -145,5 +145,5 @@ def top_down(masks: Sequence[Mask], overlap: str) -> list[int]:
         return sorted(range(len(masks)), key=lambda i: sign * masks[i].area)
     return sorted(
         range(len(masks)),
-        key=lambda i: (not masks[i].kept, -masks[i].predicted_iou, -masks[i].stability),
+        key=lambda i: (not masks[i].pinned, -masks[i].predicted_iou, -masks[i].stability),
     )

@@ -46,7 +46,7 @@ def generate(
     """
     from napari_graysam.progress import run
     from napari_graysam.propose import propose
-    from napari_graysam.select.selection import survivors
+    from napari_graysam.select.plain import survivors
 
     proposals = run(propose(view, model, options))
     masks = survivors(proposals, options)

@@ -59,7 +59,7 @@ def clean(
 
 def stays(mask: Mask, shape: tuple[int, int], options: LabelOptions) -> bool:
     """Tell whether `clean` keeps a cleaned mask."""
-    if mask.kept:
+    if mask.pinned:
         return mask.area > 0
     return within_area(mask, options.min_area, options.max_area) and not (
         options.exclude_border and touches_border(mask, shape)

@@ -102,15 +102,15 @@ class Shapes:
             return False
         return bool(packed[y - y0, x // 8 - x0 // 8] >> (x % 8) & 1)
 
-    def mask(self, index: int, stability: float, source: str, kept: bool) -> Mask:
+    def mask(self, index: int, stability: float, source: str, pinned: bool) -> Mask:
         """Return a candidate as a mask without parent."""
         key = (self.key, "mask", index)
         mask: Mask | None = self._store.get(key)
         if mask is None:
-            mask = self._new_mask(index, stability, source, kept)
+            mask = self._new_mask(index, stability, source, pinned)
             self._store.put(key, mask, mask.bits.nbytes + 2 * _OVERHEAD)
-        if (mask.stability, mask.source, mask.kept) != (stability, source, kept):
-            mask = mask.marked(stability=stability, source=source, kept=kept)
+        if (mask.stability, mask.source, mask.pinned) != (stability, source, pinned):
+            mask = mask.marked(stability=stability, source=source, pinned=pinned)
             self._store.put(key, mask, mask.bits.nbytes + 2 * _OVERHEAD)
         return mask
 
@@ -120,7 +120,7 @@ class Shapes:
         x0, y0, x1, y1 = self.box[index].tolist()
         return Mask(bits=bits, box=(x0, y0, x1, y1))
 
-    def _new_mask(self, index: int, stability: float, source: str, kept: bool) -> Mask:
+    def _new_mask(self, index: int, stability: float, source: str, pinned: bool) -> Mask:
         bits = self.bits(index)
         x0, y0, x1, y1 = self.box[index].tolist()
         x, y = self.proposals.point[index].tolist()
@@ -133,7 +133,7 @@ class Shapes:
             point=(x, y),
             crop_box=(left, top, right, bottom),
             source=source,
-            kept=kept,
+            pinned=pinned,
         )
         return mask.marked(area=int(self.area[index]))
 

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
-from napari_graysam._napari.results.run import LARGEST_STORE, floors
+from napari_graysam._napari.results.run import LARGEST_STORE, score_floors
 
 if TYPE_CHECKING:
-    from napari_graysam.pipeline import Floors
+    from napari_graysam.pipeline import ScoreFloors
     from napari_graysam.recipe import Recipe
     from napari_graysam.results import Segmentation
 
 
-def floors_of(result: Segmentation) -> Floors:
+def floors_of(result: Segmentation) -> ScoreFloors:
     """Return the scores below which a result holds no candidates; 0 where it holds all."""
-    from napari_graysam.pipeline import Floors
+    from napari_graysam.pipeline import ScoreFloors
 
-    if result.tuner is None:
-        return Floors()
-    record = result.tuner.proposals.record
-    return Floors(record["iou_floor"], record["stability_floor"])
+    if result.selector is None:
+        return ScoreFloors()
+    record = result.selector.proposals.record
+    return ScoreFloors(record["iou_floor"], record["stability_floor"])
 
 
 def fewer_points(recipe: Recipe) -> int | None:
@@ -32,12 +32,12 @@ def fewer_points(recipe: Recipe) -> int | None:
     of them is not what the recipe has, or the crops alone are too many.
     """
     generator = recipe.generator
-    if generator.points_per_side is None or not any(floors(recipe)):
+    if generator.points_per_side is None or not any(score_floors(recipe)):
         return None
     fewest = generator.crop_n_points_downscale_factor**generator.crop_n_layers
     for points in range(generator.points_per_side - 1, fewest - 1, -1):
         fewer = recipe.replace(generator=generator.replace(points_per_side=points))
-        if not any(floors(fewer)):
+        if not any(score_floors(fewer)):
             return points
     return None
 
@@ -73,7 +73,7 @@ class StoredNote(QWidget):
             self.hide()
             return
         self._points = fewer_points(recipe)
-        again = not any(floors(recipe))
+        again = not any(score_floors(recipe))
         self.text.setText(_sentence(least, self._points, again=again))
         self.button.setVisible(self._points is not None)
         self.button.setText(f"Use {self._points} points")
@@ -84,7 +84,7 @@ class StoredNote(QWidget):
             self.points_wanted.emit(self._points)
 
 
-def _sentence(least: Floors, points: int | None, *, again: bool) -> str:
+def _sentence(least: ScoreFloors, points: int | None, *, again: bool) -> str:
     """Say what is missing, why, and what to do."""
     text = (
         f"Masks below predicted IoU {least.predicted_iou:.2f} or stability "
@@ -94,4 +94,4 @@ def _sentence(least: Floors, points: int | None, *, again: bool) -> str:
     if again:
         return f"{text}Run again: with the recipe as it is now, all are stored."
     fewer = "fewer points or crops" if points is None else f"at most {points} points per side"
-    return f"{text}Loosen a threshold, or run again with {fewer}."
+    return f"{text}Relax a threshold, or run again with {fewer}."

@@ -10,7 +10,7 @@ from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 if TYPE_CHECKING:
-    from napari_graysam.select.verdicts import Verdict
+    from napari_graysam.select.explanation import Explanation
 
 COLUMNS = {
     "Object": "The label of the object that this mask became",
@@ -26,15 +26,15 @@ _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 
-class VerdictTable(QTableWidget):
-    """Shows verdicts, a row each, in their order.
+class ExplanationTable(QTableWidget):
+    """Shows explanations, a row each, in their order.
 
     Attributes
     ----------
     looked_at
-        Emitted with the verdict under the mouse, or else the chosen one, or None.
+        Emitted with the explanation under the mouse, or else the chosen one, or None.
     chosen
-        Emitted with the verdict of the chosen row, or None.
+        Emitted with the explanation of the chosen row, or None.
     """
 
     looked_at = Signal(object)
@@ -42,7 +42,7 @@ class VerdictTable(QTableWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, len(COLUMNS), parent)
-        self._verdicts: tuple[Verdict, ...] = ()
+        self._explanations: tuple[Explanation, ...] = ()
         self.setHorizontalHeaderLabels(list(COLUMNS))
         for column, text in enumerate(COLUMNS.values()):
             self.horizontalHeaderItem(column).setToolTip(text)
@@ -57,29 +57,29 @@ class VerdictTable(QTableWidget):
         self.setFixedHeight(HEIGHT)
         self.setMouseTracking(True)
         self.viewport().installEventFilter(self)
-        self.cellEntered.connect(lambda row, _: self.looked_at.emit(self._verdicts[row]))
+        self.cellEntered.connect(lambda row, _: self.looked_at.emit(self._explanations[row]))
         self.itemSelectionChanged.connect(self._on_choice)
 
     @property
-    def verdict(self) -> Verdict | None:
-        """The verdict of the chosen row."""
+    def explanation(self) -> Explanation | None:
+        """The explanation of the chosen row."""
         rows = self.selectionModel().selectedRows()
-        return self._verdicts[rows[0].row()] if rows else None
+        return self._explanations[rows[0].row()] if rows else None
 
-    def show_verdicts(self, verdicts: Sequence[Verdict]) -> None:
+    def show_explanations(self, explanations: Sequence[Explanation]) -> None:
         """Fill the table; what was chosen before stays chosen where it is listed again."""
-        before = self.verdict
+        before = self.explanation
         with QSignalBlocker(self):
-            self.setRowCount(len(verdicts))
-            self._verdicts = tuple(verdicts)
-            for row, verdict in enumerate(verdicts):
-                for column, text in enumerate(_cells(verdict)):
+            self.setRowCount(len(explanations))
+            self._explanations = tuple(explanations)
+            for row, explanation in enumerate(explanations):
+                for column, text in enumerate(_cells(explanation)):
                     item = QTableWidgetItem(text)
-                    item.setToolTip(_sentence(verdict.text))
+                    item.setToolTip(_sentence(explanation.text))
                     item.setTextAlignment(_RIGHT if column in NUMBERS else _LEFT)
                     self.setItem(row, column, item)
             self.clearSelection()
-            candidates = [verdict.candidate for verdict in verdicts]
+            candidates = [explanation.candidate for explanation in explanations]
             if before is not None and before.candidate in candidates:
                 self.selectRow(candidates.index(before.candidate))
         self._on_choice()
@@ -87,18 +87,18 @@ class VerdictTable(QTableWidget):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Notice that the mouse has left the rows."""
         if event.type() == QEvent.Type.Leave:
-            self.looked_at.emit(self.verdict)
+            self.looked_at.emit(self.explanation)
         return bool(super().eventFilter(watched, event))
 
     def _on_choice(self) -> None:
-        self.chosen.emit(self.verdict)
-        self.looked_at.emit(self.verdict)
+        self.chosen.emit(self.explanation)
+        self.looked_at.emit(self.explanation)
 
 
-def _cells(verdict: Verdict) -> tuple[str, ...]:
-    label = "–" if verdict.label is None else str(verdict.label)
-    scores = f"{verdict.predicted_iou:.2f}", f"{verdict.stability:.2f}"
-    return label, *scores, f"{verdict.area:,}", _sentence(verdict.text)
+def _cells(explanation: Explanation) -> tuple[str, ...]:
+    label = "–" if explanation.label is None else str(explanation.label)
+    scores = f"{explanation.predicted_iou:.2f}", f"{explanation.stability:.2f}"
+    return label, *scores, f"{explanation.area:,}", _sentence(explanation.text)
 
 
 def _sentence(text: str) -> str:

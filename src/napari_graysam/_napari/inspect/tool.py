@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 from napari_graysam._napari.canvas.outline import CandidateLayer
 from napari_graysam._napari.canvas.position import pixel_at
 from napari_graysam._napari.inspect.stored_note import StoredNote, floors_of
-from napari_graysam._napari.inspect.table import VerdictTable
+from napari_graysam._napari.inspect.table import ExplanationTable
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam.comparison import ARMS
 from napari_graysam.errors import GraysamError
@@ -20,7 +20,7 @@ from napari_graysam.recipe import Recipe
 if TYPE_CHECKING:
     from napari_graysam._napari.canvas.source import Placement
     from napari_graysam.results import Arm
-    from napari_graysam.select.verdicts import Verdict
+    from napari_graysam.select.explanation import Explanation
 
 CLICK = "Click a place in the image to see every candidate mask that covers it."
 RUN_FIRST = "There is no result to ask yet: segment the image first, then click a place in it."
@@ -53,10 +53,10 @@ class Inspector(QWidget):
         self.arm = QComboBox()
         self.arm.setToolTip("Whose candidates are listed")
         self.text = QLabel(wordWrap=True)
-        self.table = VerdictTable()
+        self.table = ExplanationTable()
         self.stored = StoredNote()
         self.keep = QPushButton("Keep this one")
-        self.loosen = QPushButton("Loosen the threshold")
+        self.relax = QPushButton("Relax the threshold")
         self._lay_out()
         self._connect()
         self._list_arms()
@@ -65,7 +65,7 @@ class Inspector(QWidget):
 
     def _lay_out(self) -> None:
         bottom = QHBoxLayout()
-        for widget in (self.arm, self.keep, self.loosen):
+        for widget in (self.arm, self.keep, self.relax):
             bottom.addWidget(widget)
         column = QVBoxLayout(self, spacing=4)
         column.setContentsMargins(0, 0, 0, 0)
@@ -79,7 +79,7 @@ class Inspector(QWidget):
         self.table.looked_at.connect(self._draw)
         self.table.chosen.connect(self._show_buttons)
         self.keep.clicked.connect(self._keep)
-        self.loosen.clicked.connect(self._loosen)
+        self.relax.clicked.connect(self._relax)
         self.stored.points_wanted.connect(self._use_points)
         self._state.result_changed.connect(self._on_result)
         self._state.recipe_changed.connect(self._note)
@@ -102,7 +102,7 @@ class Inspector(QWidget):
         else:
             callbacks.remove(self._on_press)
             self._pixel = None
-            self.table.show_verdicts(())
+            self.table.show_explanations(())
             self._candidate.remove()
         self.setVisible(active)
 
@@ -142,27 +142,27 @@ class Inspector(QWidget):
         if arm is None or self._pixel is None:
             return
         result = self._state.results[arm]
-        if result.tuner is None:
+        if result.selector is None:
             self._clear("This result kept no candidates: segment again, then click.")
             return
         x, y = self._pixel
         try:
-            verdicts = result.tuner.candidates_at(
+            explanations = result.selector.explain(
                 x, y, result.recipe.generator, result.recipe.labels
             )
         except GraysamError as error:
             self._clear(str(error))
             return
         self._candidate.hide()
-        self.text.setText(_summary(x, y, verdicts))
-        self.table.show_verdicts(verdicts)
+        self.text.setText(_summary(x, y, explanations))
+        self.table.show_explanations(explanations)
         self._note()
 
     def _clear(self, text: str) -> None:
         """Say something in place of candidates."""
         self._pixel = None
         self._candidate.hide()
-        self.table.show_verdicts(())
+        self.table.show_explanations(())
         self.text.setText(text)
         self._note()
 
@@ -202,22 +202,22 @@ class Inspector(QWidget):
         elif arm == self._chosen_arm():
             self._ask_again()
 
-    def _draw(self, verdict: Verdict | None) -> None:
+    def _draw(self, explanation: Explanation | None) -> None:
         arm = self._chosen_arm()
         placement = None if arm is None else self._placement(arm)
-        if verdict is None or placement is None:
+        if explanation is None or placement is None:
             self._candidate.hide()
         else:
-            self._candidate.show(verdict.mask, placement)
+            self._candidate.show(explanation.mask, placement)
 
-    def _show_buttons(self, verdict: Verdict | None) -> None:
-        kept = verdict is not None and verdict.kept
+    def _show_buttons(self, explanation: Explanation | None) -> None:
+        kept = explanation is not None and explanation.pinned
         self.keep.setText("Keep no longer" if kept else "Keep this one")
-        possible = verdict is not None and (kept or verdict.label is None)
+        possible = explanation is not None and (kept or explanation.label is None)
         self.keep.setEnabled(possible and self._all_stored)
         self.keep.setToolTip(KEEP if self._all_stored else NOT_STORED)
-        self.loosen.setEnabled(verdict is not None and verdict.parameter is not None)
-        self.loosen.setToolTip(_loosening(verdict))
+        self.relax.setEnabled(explanation is not None and explanation.parameter is not None)
+        self.relax.setToolTip(_relax_tip(explanation))
 
     @property
     def _all_stored(self) -> bool:
@@ -230,56 +230,56 @@ class Inspector(QWidget):
         found = self._chosen()
         if found is None:
             return
-        verdict, result = found
-        name = result.tuner.name_of(verdict.candidate)
+        explanation, result = found
+        name = result.selector.pinned_mask(explanation.candidate)
         recipe = self._state.recipe
         kept = tuple(one for one in recipe.labels.keep if one != name)
-        if not verdict.kept:
+        if not explanation.pinned:
             kept = (*kept, name)
         self._state.recipe = recipe.replace(labels=recipe.labels.replace(keep=kept))
 
-    def _loosen(self) -> None:
+    def _relax(self) -> None:
         """Change what dropped the chosen candidate, or its piece here, by as little as needed."""
         found = self._chosen()
         if found is None:
             return
-        verdict, result = found
+        explanation, result = found
         recipe = self._state.recipe
-        values: dict[str, Any] | None = {str(verdict.parameter): verdict.loosened}
-        if verdict.label is None:
-            values = result.tuner.loosening(verdict.candidate, recipe.generator, recipe.labels)
+        values: dict[str, Any] | None = {str(explanation.parameter): explanation.relaxed}
+        if explanation.label is None:
+            values = result.selector.relax(explanation.candidate, recipe.generator, recipe.labels)
         if values is None:
             way_out = ": use “Keep this one”" if self._all_stored else ""
             self._state.problem.emit(f"No value of a threshold lets this mask pass{way_out}.")
         else:
             self._state.change(values)
 
-    def _chosen(self) -> tuple[Verdict, Any] | None:
+    def _chosen(self) -> tuple[Explanation, Any] | None:
         """Return the chosen candidate and the result that it belongs to."""
-        arm, verdict = self._chosen_arm(), self.table.verdict
-        if arm is None or verdict is None:
+        arm, explanation = self._chosen_arm(), self.table.explanation
+        if arm is None or explanation is None:
             return None
-        return verdict, self._state.results[arm]
+        return explanation, self._state.results[arm]
 
 
-def _loosening(verdict: Verdict | None) -> str:
-    """Say what loosening would change."""
+def _relax_tip(explanation: Explanation | None) -> str:
+    """Say what relaxing would change."""
     text = "Change the parameter that dropped this mask, by as little as needed"
-    if verdict is None or verdict.parameter is None:
+    if explanation is None or explanation.parameter is None:
         return text
-    part, name = verdict.parameter.split(".")
+    part, name = explanation.parameter.split(".")
     title = type(getattr(Recipe(), part)).model_fields[name].title
-    return f"{text}:\n{title} becomes {verdict.loosened}"
+    return f"{text}:\n{title} becomes {explanation.relaxed}"
 
 
-def _summary(x: int, y: int, verdicts: Sequence[Verdict]) -> str:
+def _summary(x: int, y: int, explanations: Sequence[Explanation]) -> str:
     """Say what was found at a pixel."""
-    if not verdicts:
+    if not explanations:
         return (
             f"Pixel x {x}, y {y}: no candidate covers it. More points, or preprocessing that makes "
             "the object stand out, may find one."
         )
-    shown = [verdict for verdict in verdicts if verdict.label is not None]
+    shown = [explanation for explanation in explanations if explanation.label is not None]
     objects = f"{len(shown)} in the result" if shown else "none in the result"
-    count = "1 candidate" if len(verdicts) == 1 else f"{len(verdicts)} candidates"
+    count = "1 candidate" if len(explanations) == 1 else f"{len(explanations)} candidates"
     return f"Pixel x {x}, y {y}: {count}, {objects}."

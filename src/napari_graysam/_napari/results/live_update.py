@@ -241,8 +241,8 @@ def _settle(
         yield None
     yield _Measured(results)
     if prepare:
-        tuned = [(one.tuner, one.recipe) for one in results.values() if one.tuner is not None]
-        ahead = [tuner.prepare(recipe.generator, recipe.labels) for tuner, recipe in tuned]
+        tuned = [(one.selector, one.recipe) for one in results.values() if one.selector is not None]
+        ahead = [selector.prepare(recipe.generator, recipe.labels) for selector, recipe in tuned]
         for _ in zip_longest(*ahead):
             yield None
 

@@ -17,7 +17,7 @@ from napari_graysam.errors import ModelError
 from napari_graysam.model.catalog import find_entry
 
 if TYPE_CHECKING:
-    from napari_graysam.pipeline import Floors
+    from napari_graysam.pipeline import ScoreFloors
     from napari_graysam.propose.cache import Cache
     from napari_graysam.recipe import Recipe
     from napari_graysam.results import Arm, Segmentation
@@ -143,7 +143,7 @@ def _run(
         started = time.perf_counter()
         of_arm = recipe.raw_arm() if arm == "raw" else recipe
         steps = pipeline.segment_steps(
-            gray, of_arm, region=mask, source=arm, floors=floors(recipe), cache=cache
+            gray, of_arm, region=mask, source=arm, score_floors=score_floors(recipe), cache=cache
         )
         result = yield from _reported(arm, steps, clock)
         yield RunProgress(arm, "measure", 0, 1, None)
@@ -173,22 +173,22 @@ def _reported(
         steps.close()
 
 
-def floors(recipe: Recipe) -> Floors:
+def score_floors(recipe: Recipe) -> ScoreFloors:
     """Return the scores down to which a run keeps candidates, so that thresholds can be lowered.
 
     All candidates: then any threshold can change, and any mask can be kept by name. Where so
     many could need more than `LARGEST_STORE`, down to half the recipe's own thresholds, unless
     it keeps masks by name already.
     """
-    from napari_graysam.pipeline import Floors
+    from napari_graysam.pipeline import ScoreFloors
     from napari_graysam.propose.grid import layer_grids
 
     generator = recipe.generator
     points = sum(len(grid) * 4**layer for layer, grid in enumerate(layer_grids(generator)))
     candidates = points * (3 if generator.multimask_output else 1)
     if candidates * _bytes_of_a_mask(recipe.model.name) <= LARGEST_STORE or recipe.labels.keep:
-        return Floors(0.0, 0.0)
-    return Floors(generator.pred_iou_thresh / 2, generator.stability_score_thresh / 2)
+        return ScoreFloors(0.0, 0.0)
+    return ScoreFloors(generator.pred_iou_thresh / 2, generator.stability_score_thresh / 2)
 
 
 def _bytes_of_a_mask(model: str) -> int:

@@ -40,7 +40,7 @@ def load_torch() -> None:
 
 
 def _import() -> None:
-    for name in ("model", "propose", "select.tuner"):
+    for name in ("model", "propose", "select.selector"):
         import_module(f"napari_graysam.{name}")
 
 

@@ -15,10 +15,10 @@ from napari_graysam.errors import ProposalsError
 from napari_graysam.masks.mask import Mask
 from napari_graysam.progress import run
 from napari_graysam.propose import Proposals
-from napari_graysam.recipe import GeneratorOptions, KeptMask, LabelOptions
+from napari_graysam.recipe import GeneratorOptions, LabelOptions, PinnedMask
 from napari_graysam.select import paint, select
+from napari_graysam.select.selector import Selector
 from napari_graysam.select.store import Store
-from napari_graysam.select.tuner import Tuner
 
 FIELDS = ("box", "area", "predicted_iou", "stability", "point", "crop_box", "parent", "depth")
 CROPPED, PLAIN, TIED = range(3)
@@ -32,7 +32,7 @@ PROPOSALS = [
     blobs(90, (128, 128), seed=2),
     blobs(60, (90, 110), steps=0.5, seed=3),
 ]
-TUNERS = [Tuner(PROPOSALS[0]), Tuner(PROPOSALS[1]), Tuner(PROPOSALS[2], budget=20_000)]
+SELECTORS = [Selector(PROPOSALS[0]), Selector(PROPOSALS[1]), Selector(PROPOSALS[2], budget=20_000)]
 
 generators = st.builds(
     GeneratorOptions,
@@ -62,7 +62,7 @@ def same(ours: tuple[Mask, ...], plain: tuple[Mask, ...]) -> None:
     assert len(ours) == len(plain)
     for one, other in zip(ours, plain, strict=True):
         assert [getattr(one, name) for name in FIELDS] == [getattr(other, name) for name in FIELDS]
-        assert (one.source, one.kept) == (other.source, other.kept)
+        assert (one.source, one.pinned) == (other.source, other.pinned)
         assert one.area == np.count_nonzero(one.bits)
         np.testing.assert_array_equal(one.bits, other.bits)
 
@@ -77,35 +77,35 @@ def same(ours: tuple[Mask, ...], plain: tuple[Mask, ...]) -> None:
 def test_remembering_changes_nothing(
     which: int, generator: GeneratorOptions, labels: LabelOptions, keep: list[int]
 ) -> None:
-    proposals, tuner = PROPOSALS[which], TUNERS[which]
+    proposals, selector = PROPOSALS[which], SELECTORS[which]
     generator = generator.replace(crop_n_layers=int(which == CROPPED))
-    labels = labels.replace(keep=tuple(tuner.name_of(candidate) for candidate in keep))
+    labels = labels.replace(keep=tuple(selector.pinned_mask(candidate) for candidate in keep))
     same(
-        tuner.select(generator, labels, "preprocessed"),
+        selector.select(generator, labels, "preprocessed"),
         select(proposals, generator, labels, "preprocessed"),
     )
-    assert tuner.remembered <= 2**30
+    assert selector.remembered <= 2**30
 
 
 def test_the_floor_is_respected() -> None:
     record = {**PROPOSALS[PLAIN].record, "stability_floor": 0.5}
-    tuner = Tuner(_with_record(PROPOSALS[PLAIN], record))
+    selector = Selector(_with_record(PROPOSALS[PLAIN], record))
     with pytest.raises(ProposalsError, match="floor"):
-        tuner.select(GeneratorOptions(stability_score_thresh=0.4), LabelOptions())
+        selector.select(GeneratorOptions(stability_score_thresh=0.4), LabelOptions())
     with pytest.raises(ProposalsError, match="stability_floor=0"):
-        tuner.select(GeneratorOptions(mask_threshold=1), LabelOptions())
+        selector.select(GeneratorOptions(mask_threshold=1), LabelOptions())
 
 
 def test_preparing_changes_nothing_and_can_be_cancelled() -> None:
     proposals = blobs(70, (80, 96), seed=5)
-    tuner = Tuner(proposals)
+    selector = Selector(proposals)
     generator, labels = GeneratorOptions(pred_iou_thresh=0.5), LabelOptions(suppression="mask_iou")
-    steps = tuner.prepare(generator, labels)
+    steps = selector.prepare(generator, labels)
     assert next(steps) == ("prepare", 0, 70)
     steps.close()
-    run(tuner.prepare(generator, labels))
-    assert tuner.remembered > 0
-    same(tuner.select(generator, labels), select(proposals, generator, labels))
+    run(selector.prepare(generator, labels))
+    assert selector.remembered > 0
+    same(selector.select(generator, labels), select(proposals, generator, labels))
 
 
 def test_the_store_forgets_what_was_used_longest_ago() -> None:
@@ -130,48 +130,48 @@ def suppressed(proposals: Proposals, generator: GeneratorOptions) -> int:
 
 @pytest.mark.parametrize("suppression", ["box", "mask_iou", "containment"])
 def test_a_kept_mask_passes_every_filter(suppression: Any) -> None:
-    proposals, tuner = PROPOSALS[PLAIN], TUNERS[PLAIN]
+    proposals, selector = PROPOSALS[PLAIN], SELECTORS[PLAIN]
     generator = GeneratorOptions(pred_iou_thresh=0.95, stability_score_thresh=1)
     candidate = suppressed(proposals, generator)
     labels = LabelOptions(
-        keep=(tuner.name_of(candidate),),
+        keep=(selector.pinned_mask(candidate),),
         suppression=suppression,
         min_area=10**5,
         exclude_border=True,
         level="whole",
     )
     (mask,) = select(proposals, generator, labels)
-    assert mask.kept
+    assert mask.pinned
     assert mask.point == tuple(proposals.point[candidate].tolist())
     assert mask.area == proposals.area[candidate]
 
 
 def test_a_kept_mask_drives_out_its_duplicates() -> None:
-    proposals, tuner = PROPOSALS[PLAIN], TUNERS[PLAIN]
+    proposals, selector = PROPOSALS[PLAIN], SELECTORS[PLAIN]
     generator = GeneratorOptions(pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=0.3)
-    verdicts = [
-        verdict
+    explanations = [
+        explanation
         for y in range(0, 128, 8)
         for x in range(0, 128, 8)
-        for verdict in tuner.candidates_at(x, y, generator, LabelOptions())
+        for explanation in selector.explain(x, y, generator, LabelOptions())
     ]
-    dropped = next(v for v in verdicts if v.reason == "duplicate" and v.by)
+    dropped = next(v for v in explanations if v.reason == "duplicate" and v.by)
     assert dropped.by_candidate is not None
-    labels = LabelOptions(keep=(tuner.name_of(dropped.candidate),))
-    points = [tuple(mask.point) for mask in tuner.select(generator, labels)]
-    assert tuner.select(generator, labels)[0].predicted_iou == dropped.predicted_iou
+    labels = LabelOptions(keep=(selector.pinned_mask(dropped.candidate),))
+    points = [tuple(mask.point) for mask in selector.select(generator, labels)]
+    assert selector.select(generator, labels)[0].predicted_iou == dropped.predicted_iou
     assert tuple(proposals.point[dropped.by_candidate].tolist()) not in points
-    assert tuner.name_of(dropped.by_candidate) not in labels.keep
+    assert selector.pinned_mask(dropped.by_candidate) not in labels.keep
 
 
 def test_masks_that_are_not_there_are_listed_and_change_nothing() -> None:
-    proposals, tuner = PROPOSALS[PLAIN], TUNERS[PLAIN]
+    proposals, selector = PROPOSALS[PLAIN], SELECTORS[PLAIN]
     generator = GeneratorOptions(pred_iou_thresh=0.5)
-    elsewhere = KeptMask(point=(1.5, 2.5))
-    labels = LabelOptions(keep=(elsewhere, tuner.name_of(4)))
-    assert tuner.unknown(labels) == (elsewhere,)
+    elsewhere = PinnedMask(point=(1.5, 2.5))
+    labels = LabelOptions(keep=(elsewhere, selector.pinned_mask(4)))
+    assert selector.missing_pinned(labels) == (elsewhere,)
     same(
-        tuner.select(generator, labels),
+        selector.select(generator, labels),
         select(proposals, generator, labels.replace(keep=labels.keep[1:])),
     )
 
@@ -180,11 +180,11 @@ def test_kept_masks_need_every_candidate() -> None:
     record = {**PROPOSALS[PLAIN].record, "iou_floor": 0.5}
     proposals = _with_record(PROPOSALS[PLAIN], record)
     with pytest.raises(ProposalsError, match=r"floors of 0"):
-        select(proposals, GeneratorOptions(), LabelOptions(keep=(KeptMask(point=(1, 2)),)))
+        select(proposals, GeneratorOptions(), LabelOptions(keep=(PinnedMask(point=(1, 2)),)))
 
 
 def test_names_tell_all_candidates_apart() -> None:
-    names = [TUNERS[CROPPED].name_of(index) for index in range(90)]
+    names = [SELECTORS[CROPPED].pinned_mask(index) for index in range(90)]
     assert len(set(names)) == 90
     assert {name.mask for name in names} == {0, 1, 2}
 
@@ -198,14 +198,14 @@ def _with_record(proposals: Proposals, record: dict[str, Any]) -> Proposals:
 @pytest.mark.slow
 def test_three_thousand_candidates_are_chosen_again_at_once() -> None:
     proposals = blobs(3000, (1024, 1024), radius=(0.005, 0.03))
-    tuner = Tuner(proposals)
+    selector = Selector(proposals)
     base = GeneratorOptions(pred_iou_thresh=0.5, stability_score_thresh=0.5)
     labels = LabelOptions()
-    run(tuner.prepare(base, labels))
+    run(selector.prepare(base, labels))
     times = []
     for threshold in (0.9, 0.8, 0.85, 0.75, 0.7, 0.65):
         start = time.process_time()
-        masks = tuner.select(base.replace(pred_iou_thresh=threshold), labels)
+        masks = selector.select(base.replace(pred_iou_thresh=threshold), labels)
         paint(masks, proposals.image_size, labels)
         times.append(time.process_time() - start)
     assert sorted(times)[2] < 0.1
@@ -213,12 +213,12 @@ def test_three_thousand_candidates_are_chosen_again_at_once() -> None:
 
 def test_the_surest_candidates_are_prepared_first(monkeypatch: pytest.MonkeyPatch) -> None:
     proposals = blobs(100, (64, 64), side=32, seed=2)
-    tuner = Tuner(proposals)
+    selector = Selector(proposals)
     prepared: list[int] = []
     monkeypatch.setattr(
-        tuner._chooser, "prepare", lambda candidates, *_: prepared.extend(candidates.tolist())
+        selector._engine, "prepare", lambda candidates, *_: prepared.extend(candidates.tolist())
     )
     generator, labels = GeneratorOptions(), LabelOptions()
-    list(tuner.prepare(generator, labels))
+    list(selector.prepare(generator, labels))
     assert sorted(prepared) == list(range(len(proposals)))
     assert (np.diff(proposals.predicted_iou[prepared]) <= 0).all()

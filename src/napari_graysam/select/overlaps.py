@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from napari_graysam.select.nms import Indices, box_iou
 from napari_graysam.select.shapes import Shapes
 from napari_graysam.select.store import Store
-from napari_graysam.select.suppression import Indices, box_iou
 
 Overlap = npt.NDArray[np.float64]
 Suppression = Literal["box", "mask_iou", "containment"]
@@ -48,7 +48,7 @@ class _Row:
         return sum(array.nbytes for array in arrays) + 900
 
 
-class Pairs:
+class OverlapTable:
     """Overlaps of candidates, by one kind of comparison, row by row as they are needed.
 
     Parameters
@@ -151,7 +151,7 @@ class Pairs:
 def suppress_known(
     candidates: Indices,
     scores: npt.NDArray[np.float32],
-    pairs: Pairs,
+    pairs: OverlapTable,
     threshold: float,
     by: Indices,
 ) -> Indices:

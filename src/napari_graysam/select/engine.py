@@ -11,7 +11,6 @@ from napari_graysam.masks.hierarchy import at_level, keep, of_level, place
 from napari_graysam.masks.mask import Mask
 from napari_graysam.propose import Proposals, rescore
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
-from napari_graysam.select.choice import Choice, Flags, threshold_of
 from napari_graysam.select.filters import (
     check_covers,
     near_crop_edge,
@@ -19,17 +18,18 @@ from napari_graysam.select.filters import (
     passes_stability,
 )
 from napari_graysam.select.hierarchy import Hierarchy
-from napari_graysam.select.kept import forced
 from napari_graysam.select.labels import divide
-from napari_graysam.select.pairs import Pairs, suppress_known
+from napari_graysam.select.nms import in_upstreams_order
+from napari_graysam.select.overlaps import OverlapTable, suppress_known
+from napari_graysam.select.pinned import pinned
+from napari_graysam.select.plain import Scores, by_crop
 from napari_graysam.select.regions import fill_holes, remove_islands, remove_small_regions, stays
-from napari_graysam.select.selection import Scores, by_crop
+from napari_graysam.select.selection import Flags, Selection, threshold_of
 from napari_graysam.select.shapes import Bits, Box, Indices, Shapes
 from napari_graysam.select.store import Store
-from napari_graysam.select.suppression import in_upstreams_order
 
 
-class Chooser:
+class Engine:
     """Makes choices, and remembers what the next one can use.
 
     Parameters
@@ -49,13 +49,13 @@ class Chooser:
         """Bytes in use."""
         return self._store.used
 
-    def choose(self, generator: GeneratorOptions, labels: LabelOptions, source: str) -> Choice:
+    def choose(self, generator: GeneratorOptions, labels: LabelOptions, source: str) -> Selection:
         """Choose as `select` does; parameters and errors are the same."""
         check_covers(self.proposals, generator)
         scored = self._scored(generator)
         cut = self._cut(scored, generator)
         compared = self._compared(cut, generator)
-        stay = forced(scored, labels.keep)
+        stay = pinned(scored, labels.keep)
         passed_iou, passed_stability = (
             passes_iou(scored, generator),
             passes_stability(scored, generator),
@@ -78,14 +78,14 @@ class Chooser:
         if labels.overlap == "disjoint":
             trimmed, left = divide(masks)
             selected, masks = selected[left], keep(trimmed, left)
-        return Choice(
+        return Selection(
             generator=generator,
             labels=labels,
             scored=scored,
             cut=cut,
             compared=compared,
             cleaned=cleaned,
-            forced=stay,
+            pinned=stay,
             passed_iou=passed_iou,
             passed_stability=passed_stability,
             cut_off=cut_off,
@@ -158,12 +158,12 @@ class Chooser:
             lambda mask: remove_islands(fill_holes(mask, size, hole), island),
         )
 
-    def _pairs(self, shapes: Shapes, labels: LabelOptions) -> Pairs:
+    def _pairs(self, shapes: Shapes, labels: LabelOptions) -> OverlapTable:
         """Return the overlaps of all candidates."""
         key = (*shapes.key, "pairs", labels.suppression)
-        pairs: Pairs | None = self._store.get(key)
+        pairs: OverlapTable | None = self._store.get(key)
         if pairs is None or pairs.shapes is not shapes:
-            pairs = Pairs(shapes, labels.suppression, self._store)
+            pairs = OverlapTable(shapes, labels.suppression, self._store)
             self._store.put(key, pairs, 32 * len(self.proposals))
         return pairs
 
@@ -211,7 +211,7 @@ class Chooser:
         chosen: Indices,
         scored: Proposals,
         stay: Flags,
-        pairs: Pairs,
+        pairs: OverlapTable,
         generator: GeneratorOptions,
         labels: LabelOptions,
         duplicate_of: Indices,

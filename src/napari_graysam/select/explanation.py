@@ -10,19 +10,19 @@ import numpy as np
 
 from napari_graysam.masks.mask import Mask
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
-from napari_graysam.select.choice import Choice
+from napari_graysam.select.exclusion import Exclusions, Filter
 from napari_graysam.select.labels import top_down
-from napari_graysam.select.reasons import Filter, Reasons
+from napari_graysam.select.selection import Selection
 from napari_graysam.select.shapes import Shapes
 
 Reason = Literal["object", "covered", "island"] | Filter
-Draw = Callable[[Choice, int], Mask]
+Draw = Callable[[Selection, int], Mask]
 # Filters that one change can follow another at; more would go round in circles.
 _MOST_CHANGES = 12
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Explanation:
     """What became of one candidate, and why.
 
     Attributes
@@ -56,7 +56,7 @@ class Verdict:
         The same, as an index among the proposals.
     parameter
         Dotted path of the parameter that decides, in a recipe; None where none does.
-    loosened
+    relaxed
         The nearest value of the parameter at which this filter lets it pass.
     """
 
@@ -69,13 +69,13 @@ class Verdict:
     reason: Reason
     text: str
     label: int | None = None
-    kept: bool = False
+    pinned: bool = False
     value: float | None = None
     limit: float | None = None
     by: int | None = None
     by_candidate: int | None = None
     parameter: str | None = None
-    loosened: Any = None
+    relaxed: Any = None
     draw: Callable[[], Mask] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -85,12 +85,12 @@ class Verdict:
         return self.draw()
 
 
-def verdicts_at(choice: Choice, x: int, y: int, draw: Draw) -> list[Verdict]:
+def explain_at(selection: Selection, x: int, y: int, draw: Draw) -> list[Explanation]:
     """Explain every candidate that covers a pixel.
 
     Parameters
     ----------
-    choice
+    selection
         The selection, with all its steps.
     x, y
         Column and row of the pixel.
@@ -99,40 +99,40 @@ def verdicts_at(choice: Choice, x: int, y: int, draw: Draw) -> list[Verdict]:
 
     Returns
     -------
-    list of Verdict
+    list of Explanation
         The object seen at the pixel first, then other objects, then what was dropped; each by
         predicted IoU.
     """
-    reasons = Reasons(choice)
-    here = [label for label, mask in enumerate(choice.masks, start=1) if _inside(mask, x, y)]
-    masks = [choice.masks[label - 1] for label in here]
-    seen = here[top_down(masks, choice.labels.overlap)[0]] if here else None
+    exclusions = Exclusions(selection)
+    here = [label for label, mask in enumerate(selection.masks, start=1) if _inside(mask, x, y)]
+    masks = [selection.masks[label - 1] for label in here]
+    seen = here[top_down(masks, selection.labels.overlap)[0]] if here else None
     found = []
-    for candidate in _covering(choice, x, y, reasons):
-        label = reasons.labels.get(candidate)
+    for candidate in _covering(selection, x, y, exclusions):
+        label = exclusions.labels.get(candidate)
         said = (
-            _dropped(reasons, candidate)
+            _dropped(exclusions, candidate)
             if label is None
-            else _object(label, label in here, seen, choice)
+            else _object(label, label in here, seen, selection)
         )
-        found.append(_verdict(choice, candidate, draw, label=label, **said))
+        found.append(_explanation(selection, candidate, draw, label=label, **said))
     rank = {"object": 0, "covered": 1, "island": 2}
     found.sort(key=lambda v: (rank.get(v.reason, 3), -v.predicted_iou, -v.stability))
     return found
 
 
-def loosening(
-    choose: Callable[[GeneratorOptions, LabelOptions], Choice],
+def relax(
+    choose: Callable[[GeneratorOptions, LabelOptions], Selection],
     candidate: int,
     generator: GeneratorOptions,
     labels: LabelOptions,
 ) -> dict[str, Any] | None:
-    """Loosen one filter after the other until a candidate is an object.
+    """Relax one filter after the other until a candidate is an object.
 
     Parameters
     ----------
     choose
-        Makes a choice.
+        Makes a selection.
     candidate
         Index among the proposals.
     generator, labels
@@ -146,28 +146,28 @@ def loosening(
     changes: dict[str, Any] = {}
     parts: dict[str, Any] = {"generator": generator, "labels": labels}
     for _ in range(_MOST_CHANGES):
-        drop = Reasons(choose(parts["generator"], parts["labels"])).of(candidate)
+        drop = Exclusions(choose(parts["generator"], parts["labels"])).of(candidate)
         if drop is None:
             return changes
-        if drop.parameter is None or changes.get(drop.parameter) == drop.loosened:
+        if drop.parameter is None or changes.get(drop.parameter) == drop.relaxed:
             return None
-        changes[drop.parameter] = drop.loosened
+        changes[drop.parameter] = drop.relaxed
         part, name = drop.parameter.split(".")
-        parts[part] = parts[part].replace(**{name: drop.loosened})
+        parts[part] = parts[part].replace(**{name: drop.relaxed})
     return None
 
 
-def _covering(choice: Choice, x: int, y: int, reasons: Reasons) -> list[int]:
+def _covering(selection: Selection, x: int, y: int, exclusions: Exclusions) -> list[int]:
     """List the candidates that cover a pixel as cut, and the objects that do when cleaned."""
 
     def boxed(shapes: Shapes) -> set[int]:
         low, high = shapes.box[:, :2], shapes.box[:, 2:]
         return set(np.flatnonzero(((low <= (x, y)) & ((x, y) < high)).all(axis=1)).tolist())
 
-    covering = {index for index in boxed(choice.cut) if choice.cut.covers(index, x, y)}
-    if choice.cleaned is not choice.cut:
-        possible = boxed(choice.cleaned).intersection(choice.survivors.tolist())
-        covering |= {index for index in possible if choice.cleaned.covers(index, x, y)}
+    covering = {index for index in boxed(selection.cut) if selection.cut.covers(index, x, y)}
+    if selection.cleaned is not selection.cut:
+        possible = boxed(selection.cleaned).intersection(selection.survivors.tolist())
+        covering |= {index for index in possible if selection.cleaned.covers(index, x, y)}
     return sorted(covering)
 
 
@@ -177,52 +177,52 @@ def _inside(mask: Mask, x: int, y: int) -> bool:
     return x0 <= x < x1 and y0 <= y < y1 and bool(mask.bits[y - y0, x - x0])
 
 
-def _object(label: int, here: bool, seen: int | None, choice: Choice) -> dict[str, Any]:
+def _object(label: int, here: bool, seen: int | None, selection: Selection) -> dict[str, Any]:
     """Say how an object shows at the pixel."""
-    mask = choice.masks[label - 1]
-    name = f"object {label}" + (", kept by the recipe" if mask.kept else "")
+    mask = selection.masks[label - 1]
+    name = f"object {label}" + (", kept by the recipe" if mask.pinned else "")
     if label == seen:
         return {"reason": "object", "text": name}
-    if here or (choice.labels.overlap == "disjoint" and seen is not None):
+    if here or (selection.labels.overlap == "disjoint" and seen is not None):
         return {
             "reason": "covered",
             "text": f"{name}, but object {seen} lies on top of it here",
             "by": seen,
-            "by_candidate": int(choice.selected[(seen or 1) - 1]),
+            "by_candidate": int(selection.selected[(seen or 1) - 1]),
         }
-    island = max(choice.labels.min_island, choice.generator.min_mask_region_area)
-    of_labels = choice.labels.min_island == island
+    island = max(selection.labels.min_island, selection.generator.min_mask_region_area)
+    of_labels = selection.labels.min_island == island
     return {
         "reason": "island",
         "text": f"{name}, but its separate piece here, smaller than {island} px², was removed",
         "limit": island,
         "parameter": "labels.min_island" if of_labels else "generator.min_mask_region_area",
-        "loosened": 0,
+        "relaxed": 0,
     }
 
 
-def _dropped(reasons: Reasons, candidate: int) -> dict[str, Any]:
+def _dropped(exclusions: Exclusions, candidate: int) -> dict[str, Any]:
     """Say which filter dropped a candidate."""
-    drop = reasons.of(candidate)
+    drop = exclusions.of(candidate)
     assert drop is not None
     return dict(vars(drop))
 
 
-def _verdict(choice: Choice, candidate: int, draw: Draw, **said: Any) -> Verdict:
+def _explanation(selection: Selection, candidate: int, draw: Draw, **said: Any) -> Explanation:
     """Join what was measured and what was decided."""
-    scored = choice.scored
-    cleaned = candidate in choice.survivors
-    shapes = choice.cleaned if cleaned else choice.cut
+    scored = selection.scored
+    cleaned = candidate in selection.survivors
+    shapes = selection.cleaned if cleaned else selection.cut
     x0, y0, x1, y1 = shapes.box[candidate].tolist()
     x, y = scored.point[candidate].tolist()
-    return Verdict(
+    return Explanation(
         candidate=candidate,
         predicted_iou=float(scored.predicted_iou[candidate]),
         stability=float(scored.stability[candidate]),
         area=int(shapes.area[candidate]),
         box=(x0, y0, x1, y1),
         point=(x, y),
-        kept=bool(choice.forced[candidate]),
-        draw=lambda: draw(choice, candidate),
+        pinned=bool(selection.pinned[candidate]),
+        draw=lambda: draw(selection, candidate),
         **said,
     )

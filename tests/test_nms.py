@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_graysam.masks.mask import Mask
-from napari_graysam.select.suppression import (
+from napari_graysam.select.nms import (
     crop_scores,
     mask_overlap,
     suppress,

@@ -11,18 +11,18 @@ import numpy as np
 from napari_graysam.masks.mask import Mask
 from napari_graysam.progress import Progress
 from napari_graysam.propose import Proposals
-from napari_graysam.recipe import GeneratorOptions, KeptMask, LabelOptions
-from napari_graysam.select.choice import Choice
-from napari_graysam.select.chooser import Chooser
-from napari_graysam.select.kept import name_of, unknown
-from napari_graysam.select.verdicts import Verdict, loosening, verdicts_at
+from napari_graysam.recipe import GeneratorOptions, LabelOptions, PinnedMask
+from napari_graysam.select.engine import Engine
+from napari_graysam.select.explanation import Explanation, explain_at, relax
+from napari_graysam.select.pinned import missing_pinned, pinned_mask
+from napari_graysam.select.selection import Selection
 
 BUDGET = 2**30
 _AT_ONCE = 8
 _Asked = tuple[GeneratorOptions, LabelOptions, str]
 
 
-class Tuner:
+class Selector:
     """Selects masks among proposals again and again, remembering what does not change.
 
     Threads may share it: one call at a time works, the others wait.
@@ -37,9 +37,9 @@ class Tuner:
 
     def __init__(self, proposals: Proposals, budget: int = BUDGET) -> None:
         self.proposals = proposals
-        self._chooser = Chooser(proposals, budget)
+        self._engine = Engine(proposals, budget)
         self._lock = RLock()
-        self._last: tuple[_Asked, Choice] | None = None
+        self._last: tuple[_Asked, Selection] | None = None
 
     def select(
         self, generator: GeneratorOptions, labels: LabelOptions, source: str = "raw"
@@ -74,12 +74,12 @@ class Tuner:
         for start in range(0, count, _AT_ONCE):
             yield Progress("prepare", start, count)
             with self._lock:
-                self._chooser.prepare(order[start : start + _AT_ONCE], generator, labels)
+                self._engine.prepare(order[start : start + _AT_ONCE], generator, labels)
         yield Progress("prepare", count, count)
 
-    def candidates_at(
+    def explain(
         self, x: int, y: int, generator: GeneratorOptions, labels: LabelOptions
-    ) -> list[Verdict]:
+    ) -> list[Explanation]:
         """Tell what became of every candidate that covers a pixel.
 
         Parameters
@@ -91,15 +91,15 @@ class Tuner:
 
         Returns
         -------
-        list of Verdict
+        list of Explanation
             The object seen there first, then other objects, then what was dropped; each by
             predicted IoU. Empty outside the image and where no candidate lies.
         """
         with self._lock:
-            choice = self._choose(generator, labels, self._source)
-            return verdicts_at(choice, x, y, self._mask_of)
+            selection = self._choose(generator, labels, self._source)
+            return explain_at(selection, x, y, self._mask_of)
 
-    def loosening(
+    def relax(
         self, candidate: int, generator: GeneratorOptions, labels: LabelOptions
     ) -> dict[str, Any] | None:
         """Find the values that make a candidate an object, filter after filter.
@@ -111,13 +111,13 @@ class Tuner:
             no value of a filter would do.
         """
 
-        def choose(generator: GeneratorOptions, labels: LabelOptions) -> Choice:
-            return self._chooser.choose(generator, labels, self._source)
+        def choose(generator: GeneratorOptions, labels: LabelOptions) -> Selection:
+            return self._engine.choose(generator, labels, self._source)
 
         with self._lock:
-            return loosening(choose, candidate, generator, labels)
+            return relax(choose, candidate, generator, labels)
 
-    def name_of(self, candidate: int) -> KeptMask:
+    def pinned_mask(self, candidate: int) -> PinnedMask:
         """Return the entry of ``labels.keep`` that keeps a candidate.
 
         Raises
@@ -125,32 +125,34 @@ class Tuner:
         ProposalsError
             If the proposals were made with floors.
         """
-        return name_of(self.proposals, candidate)
+        return pinned_mask(self.proposals, candidate)
 
-    def unknown(self, labels: LabelOptions) -> tuple[KeptMask, ...]:
+    def missing_pinned(self, labels: LabelOptions) -> tuple[PinnedMask, ...]:
         """List the entries of ``labels.keep`` that are not among the candidates."""
-        return unknown(self.proposals, labels.keep)
+        return missing_pinned(self.proposals, labels.keep)
 
     @property
     def remembered(self) -> int:
         """Bytes in use, besides the proposals."""
-        return self._chooser.remembered
+        return self._engine.remembered
 
     @property
     def _source(self) -> str:
         """The arm that the last selection named."""
         return "raw" if self._last is None else self._last[0][2]
 
-    def _choose(self, generator: GeneratorOptions, labels: LabelOptions, source: str) -> Choice:
+    def _choose(self, generator: GeneratorOptions, labels: LabelOptions, source: str) -> Selection:
         key = (generator, labels, source)
         with self._lock:
             if self._last is None or self._last[0] != key:
-                self._last = key, self._chooser.choose(generator, labels, source)
+                self._last = key, self._engine.choose(generator, labels, source)
             return self._last[1]
 
-    def _mask_of(self, choice: Choice, candidate: int) -> Mask:
+    def _mask_of(self, selection: Selection, candidate: int) -> Mask:
         """Return a candidate as an object would show it."""
         with self._lock:
-            stability = float(choice.scored.stability[candidate])
-            shapes = choice.cleaned if candidate in choice.survivors else choice.cut
-            return shapes.mask(candidate, stability, self._source, bool(choice.forced[candidate]))
+            stability = float(selection.scored.stability[candidate])
+            shapes = selection.cleaned if candidate in selection.survivors else selection.cut
+            return shapes.mask(
+                candidate, stability, self._source, bool(selection.pinned[candidate])
+            )

@@ -12,8 +12,8 @@ from napari_graysam.propose import Proposals
 from napari_graysam.propose.proposals import remeasure
 from napari_graysam.recipe import GeneratorOptions, LabelOptions, Recipe
 from napari_graysam.select import paint
-from napari_graysam.select.tuner import Tuner
-from napari_graysam.select.verdicts import Verdict
+from napari_graysam.select.explanation import Explanation
+from napari_graysam.select.selector import Selector
 
 SIZE = 100
 LOOSE = GeneratorOptions(pred_iou_thresh=0.5, stability_score_thresh=0.5)
@@ -22,7 +22,7 @@ LOOSE = GeneratorOptions(pred_iou_thresh=0.5, stability_score_thresh=0.5)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def squares(*masks: tuple[int, int, int, int, float, float]) -> Tuner:
+def squares(*masks: tuple[int, int, int, int, float, float]) -> Selector:
     """Candidates of one pixel a logit: x0, y0, x1, y1, predicted IoU, steepness."""
     count = len(masks)
     logits = np.full((count, SIZE, SIZE), -8, np.float32)
@@ -49,31 +49,35 @@ def squares(*masks: tuple[int, int, int, int, float, float]) -> Tuner:
         image_size=(SIZE, SIZE),
         record=record,
     )
-    return Tuner(remeasure(proposals, 0.0, 1.0))
+    return Selector(remeasure(proposals, 0.0, 1.0))
 
 
-def at(tuner: Tuner, x: int, y: int, **changes: Any) -> list[Verdict]:
+def at(selector: Selector, x: int, y: int, **changes: Any) -> list[Explanation]:
     recipe = Recipe(generator=LOOSE).with_values(
         {name.replace("__", "."): value for name, value in changes.items()}
     )
-    return tuner.candidates_at(x, y, recipe.generator, recipe.labels)
+    return selector.explain(x, y, recipe.generator, recipe.labels)
 
 
 ALONE = (20, 20, 40, 40, 0.74, 8)
 
 
 def test_an_object_is_named_by_its_label() -> None:
-    tuner = squares((60, 60, 80, 80, 0.9, 8), ALONE)
-    (verdict,) = at(tuner, 30, 30)
-    assert (verdict.reason, verdict.label, verdict.candidate) == ("object", 2, 1)
-    assert verdict.text == "object 2"
-    assert (verdict.area, verdict.box, verdict.point) == (400, (20, 20, 40, 40), (20.125, 20))
-    np.testing.assert_array_equal(verdict.mask.bits, np.ones((20, 20), bool))
-    assert at(tuner, 50, 50) == at(tuner, -1, 30) == at(tuner, 30, 1000) == []
+    selector = squares((60, 60, 80, 80, 0.9, 8), ALONE)
+    (explanation,) = at(selector, 30, 30)
+    assert (explanation.reason, explanation.label, explanation.candidate) == ("object", 2, 1)
+    assert explanation.text == "object 2"
+    assert (explanation.area, explanation.box, explanation.point) == (
+        400,
+        (20, 20, 40, 40),
+        (20.125, 20),
+    )
+    np.testing.assert_array_equal(explanation.mask.bits, np.ones((20, 20), bool))
+    assert at(selector, 50, 50) == at(selector, -1, 30) == at(selector, 30, 1000) == []
 
 
 @pytest.mark.parametrize(
-    ("masks", "changes", "reason", "text", "parameter", "loosened"),
+    ("masks", "changes", "reason", "text", "parameter", "relaxed"),
     [
         (
             [ALONE],
@@ -166,96 +170,99 @@ def test_an_object_is_named_by_its_label() -> None:
     ],
 )
 def test_the_first_filter_that_dropped_it_is_told(
-    masks: Any, changes: Any, reason: str, text: str, parameter: str, loosened: Any
+    masks: Any, changes: Any, reason: str, text: str, parameter: str, relaxed: Any
 ) -> None:
-    tuner = squares(*masks)
-    verdict = next(v for v in at(tuner, 25, 25, **changes) if v.candidate == 0)
-    assert (verdict.reason, verdict.text) == (reason, text)
-    assert (verdict.parameter, verdict.loosened) == (parameter, loosened)
-    assert verdict.label is None
-    changed = {**changes, parameter.replace(".", "__"): loosened}
-    again = next(v for v in at(tuner, 25, 25, **changed) if v.candidate == 0)
+    selector = squares(*masks)
+    explanation = next(v for v in at(selector, 25, 25, **changes) if v.candidate == 0)
+    assert (explanation.reason, explanation.text) == (reason, text)
+    assert (explanation.parameter, explanation.relaxed) == (parameter, relaxed)
+    assert explanation.label is None
+    changed = {**changes, parameter.replace(".", "__"): relaxed}
+    again = next(v for v in at(selector, 25, 25, **changed) if v.candidate == 0)
     assert again.label is not None
     recipe = Recipe(generator=LOOSE).with_values(
         {name.replace("__", "."): value for name, value in changes.items()}
     )
-    assert tuner.loosening(0, recipe.generator, recipe.labels) == {parameter: loosened}
+    assert selector.relax(0, recipe.generator, recipe.labels) == {parameter: relaxed}
 
 
 def test_a_covered_object_names_what_lies_on_it() -> None:
-    tuner = squares((10, 10, 90, 90, 0.9, 8), ALONE)
-    seen, covered = at(tuner, 30, 30)
+    selector = squares((10, 10, 90, 90, 0.9, 8), ALONE)
+    seen, covered = at(selector, 30, 30)
     assert (seen.reason, seen.label) == ("object", 2)
     assert (covered.reason, covered.label, covered.by) == ("covered", 1, 2)
     assert covered.text == "object 1, but object 2 lies on top of it here"
 
 
 def test_a_removed_piece_is_told() -> None:
-    tuner = squares((20, 20, 60, 40, 0.9, 8))
-    logits = tuner.proposals.logits.copy()
+    selector = squares((20, 20, 60, 40, 0.9, 8))
+    logits = selector.proposals.logits.copy()
     logits[0, :, 50:53] = -8
-    proposals = tuner.proposals
+    proposals = selector.proposals
     changed = Proposals(**{**vars(proposals), "logits": logits})
-    tuner = Tuner(remeasure(changed, 0.0, 1.0))
-    assert at(tuner, 57, 30)[0].reason == "object"
-    (verdict,) = at(tuner, 57, 30, labels__min_island=200)
-    assert (verdict.reason, verdict.label, verdict.limit) == ("island", 1, 200)
-    assert (verdict.parameter, verdict.loosened) == ("labels.min_island", 0)
+    selector = Selector(remeasure(changed, 0.0, 1.0))
+    assert at(selector, 57, 30)[0].reason == "object"
+    (explanation,) = at(selector, 57, 30, labels__min_island=200)
+    assert (explanation.reason, explanation.label, explanation.limit) == ("island", 1, 200)
+    assert (explanation.parameter, explanation.relaxed) == ("labels.min_island", 0)
 
 
 def test_nearly_equal_numbers_are_told_apart() -> None:
-    tuner = squares((20, 20, 40, 40, 0.7996, 8))
-    assert at(tuner, 30, 30, generator__pred_iou_thresh=0.8)[0].text == (
+    selector = squares((20, 20, 40, 40, 0.7996, 8))
+    assert at(selector, 30, 30, generator__pred_iou_thresh=0.8)[0].text == (
         "predicted IoU 0.7996 not above 0.8000"
     )
 
 
-def test_several_filters_are_loosened_one_after_the_other() -> None:
-    tuner = squares(ALONE, (20, 20, 40, 36, 0.9, 8))
+def test_several_filters_are_relaxed_one_after_the_other() -> None:
+    selector = squares(ALONE, (20, 20, 40, 36, 0.9, 8))
     generator = LOOSE.replace(pred_iou_thresh=0.8)
     labels = LabelOptions(min_area=390)
-    changes = tuner.loosening(0, generator, labels)
+    changes = selector.relax(0, generator, labels)
     assert changes == {"generator.pred_iou_thresh": 0.73, "generator.box_nms_thresh": 0.79} or (
         changes == {"generator.pred_iou_thresh": 0.73}
     )
     recipe = Recipe(generator=generator, labels=labels).with_values(changes)
-    assert tuner.loosening(0, recipe.generator, recipe.labels) == {}
+    assert selector.relax(0, recipe.generator, recipe.labels) == {}
 
 
 def test_kept_candidates_say_so() -> None:
-    tuner = squares(ALONE)
-    generator, labels = LOOSE.replace(pred_iou_thresh=0.9), LabelOptions(keep=(tuner.name_of(0),))
-    (verdict,) = tuner.candidates_at(30, 30, generator, labels)
-    assert verdict.kept
-    assert verdict.text == "object 1, kept by the recipe"
+    selector = squares(ALONE)
+    generator, labels = (
+        LOOSE.replace(pred_iou_thresh=0.9),
+        LabelOptions(keep=(selector.pinned_mask(0),)),
+    )
+    (explanation,) = selector.explain(30, 30, generator, labels)
+    assert explanation.pinned
+    assert explanation.text == "object 1, kept by the recipe"
 
 
 @pytest.mark.parametrize("overlap", ["smaller_on_top", "larger_on_top", "disjoint"])
 @pytest.mark.parametrize("crops", [False, True])
-def test_verdicts_agree_with_the_label_image(overlap: Any, crops: bool) -> None:
-    tuner = Tuner(blobs(120, (SIZE, SIZE), crops=crops, seed=4))
+def test_explanations_agree_with_the_label_image(overlap: Any, crops: bool) -> None:
+    selector = Selector(blobs(120, (SIZE, SIZE), crops=crops, seed=4))
     generator = LOOSE.replace(crop_n_layers=int(crops))
     labels = LabelOptions(overlap=overlap, fill_holes=20, min_island=10, level="parts")
-    masks = tuner.select(generator, labels)
+    masks = selector.select(generator, labels)
     painted = paint(masks, (SIZE, SIZE), labels)
     rng = np.random.default_rng(0)
     for x, y in rng.integers(0, SIZE, (60, 2)).tolist():
-        found = tuner.candidates_at(x, y, generator, labels)
-        objects = [verdict.label for verdict in found if verdict.reason == "object"]
+        found = selector.explain(x, y, generator, labels)
+        objects = [explanation.label for explanation in found if explanation.reason == "object"]
         assert objects == ([painted[y, x]] if painted[y, x] else [])
-        for verdict in found:
-            if verdict.label is not None:
-                assert masks[verdict.label - 1].predicted_iou == verdict.predicted_iou
-            assert verdict.mask.box == verdict.box
+        for explanation in found:
+            if explanation.label is not None:
+                assert masks[explanation.label - 1].predicted_iou == explanation.predicted_iou
+            assert explanation.mask.box == explanation.box
         ranks = [-v.predicted_iou for v in found if v.label is None]
         assert ranks == sorted(ranks)
 
 
 def test_every_candidate_that_covers_the_pixel_is_listed() -> None:
     proposals = blobs(120, (SIZE, SIZE), seed=4)
-    tuner = Tuner(proposals)
+    selector = Selector(proposals)
     whole = [proposals.bits(index, 0.0, (0, 0, SIZE, SIZE)) for index in range(120)]
     for x, y in [(30, 40), (50, 50), (71, 22)]:
         expected = {index for index, image in enumerate(whole) if image[y, x]}
-        found = tuner.candidates_at(x, y, LOOSE, LabelOptions())
-        assert {verdict.candidate for verdict in found} == expected
+        found = selector.explain(x, y, LOOSE, LabelOptions())
+        assert {explanation.candidate for explanation in found} == expected

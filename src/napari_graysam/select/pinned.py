@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from napari_graysam.errors import ProposalsError
 from napari_graysam.propose import Proposals
-from napari_graysam.recipe import KeptMask
+from napari_graysam.recipe import PinnedMask
 
 # Points are stored in float32 and written to recipes in decimals.
 _POINT_TOLERANCE = 0.01
 
 
-def name_of(proposals: Proposals, candidate: int) -> KeptMask:
+def pinned_mask(proposals: Proposals, candidate: int) -> PinnedMask:
     """Return the entry of ``labels.keep`` that names a candidate.
 
     Raises
@@ -25,14 +25,14 @@ def name_of(proposals: Proposals, candidate: int) -> KeptMask:
     """
     _check_complete(proposals)
     x, y = proposals.point[candidate].tolist()
-    return KeptMask(
+    return PinnedMask(
         point=(round(x, 3), round(y, 3)),
         crop=int(proposals.crop[candidate]),
         mask=int(_mask_numbers(proposals)[candidate]),
     )
 
 
-def forced(proposals: Proposals, keep: Sequence[KeptMask]) -> npt.NDArray[np.bool_]:
+def pinned(proposals: Proposals, keep: Sequence[PinnedMask]) -> npt.NDArray[np.bool_]:
     """Tell which candidates a recipe keeps; entries that name none are skipped.
 
     Parameters
@@ -56,13 +56,13 @@ def forced(proposals: Proposals, keep: Sequence[KeptMask]) -> npt.NDArray[np.boo
     return stays
 
 
-def unknown(proposals: Proposals, keep: Sequence[KeptMask]) -> tuple[KeptMask, ...]:
+def missing_pinned(proposals: Proposals, keep: Sequence[PinnedMask]) -> tuple[PinnedMask, ...]:
     """List the entries of ``labels.keep`` that name no candidate: of other points or crops."""
     found = _candidates(proposals, keep)
     return tuple(entry for entry, candidate in zip(keep, found, strict=True) if candidate is None)
 
 
-def _candidates(proposals: Proposals, keep: Sequence[KeptMask]) -> list[int | None]:
+def _candidates(proposals: Proposals, keep: Sequence[PinnedMask]) -> list[int | None]:
     """Return the candidate that each entry names."""
     if not keep:
         return []

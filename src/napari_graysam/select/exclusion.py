@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_graysam.select.choice import Choice, threshold_of
 from napari_graysam.select.filters import exceeds
+from napari_graysam.select.selection import Selection, threshold_of
 
 Filter = Literal[
     "predicted_iou",
@@ -27,8 +27,8 @@ _OVERLAP_NAMES = {"box": "box IoU", "mask_iou": "mask IoU", "containment": "cont
 
 
 @dataclass(frozen=True)
-class Drop:
-    """Why a candidate is no object; attributes as of `Verdict`."""
+class Exclusion:
+    """Why a candidate is no object; attributes as of `Explanation`."""
 
     reason: Filter
     text: str
@@ -37,40 +37,40 @@ class Drop:
     by: int | None = None
     by_candidate: int | None = None
     parameter: str | None = None
-    loosened: Any = None
+    relaxed: Any = None
 
 
-class Reasons:
-    """Explains one choice.
+class Exclusions:
+    """Explains one selection.
 
     Parameters
     ----------
-    choice
+    selection
         The selection, with all its steps.
     """
 
-    def __init__(self, choice: Choice) -> None:
-        self.choice = choice
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
         self.labels = {
-            candidate: label for label, candidate in enumerate(choice.selected.tolist(), start=1)
+            candidate: label for label, candidate in enumerate(selection.selected.tolist(), start=1)
         }
-        self._sized = {candidate: place for place, candidate in enumerate(choice.sized.tolist())}
-        self._level = set(choice.level)
+        self._sized = {candidate: place for place, candidate in enumerate(selection.sized.tolist())}
+        self._level = set(selection.level)
 
-    def of(self, candidate: int) -> Drop | None:
+    def of(self, candidate: int) -> Exclusion | None:
         """Return the first filter in the pipeline's order that dropped a candidate."""
         if candidate in self.labels:
             return None
-        choice = self.choice
-        if not choice.forced[candidate]:
-            if not choice.passed_iou[candidate]:
+        selection = self.selection
+        if not selection.pinned[candidate]:
+            if not selection.passed_iou[candidate]:
                 return self._predicted_iou(candidate)
-            if not choice.passed_stability[candidate]:
+            if not selection.passed_stability[candidate]:
                 return self._stability(candidate)
-            if choice.cut_off[candidate]:
-                return Drop("crop_edge", "cut off by its crop's edge")
+            if selection.cut_off[candidate]:
+                return Exclusion("crop_edge", "cut off by its crop's edge")
         for between in (False, True):
-            better = int(choice.duplicate_of[int(between), candidate])
+            better = int(selection.duplicate_of[int(between), candidate])
             if better >= 0:
                 return self._duplicate(candidate, better, between)
         if candidate not in self._sized:
@@ -78,52 +78,52 @@ class Reasons:
         place = self._sized[candidate]
         return self._disjoint() if place in self._level else self._nesting(place)
 
-    def _predicted_iou(self, candidate: int) -> Drop:
-        scored, limit = self.choice.scored, self.choice.generator.pred_iou_thresh
+    def _predicted_iou(self, candidate: int) -> Exclusion:
+        scored, limit = self.selection.scored, self.selection.generator.pred_iou_thresh
         value, precision = float(scored.predicted_iou[candidate]), scored.record["precision"]
         one = scored.predicted_iou[[candidate]]
-        return Drop(
+        return Exclusion(
             "predicted_iou",
-            "predicted IoU {} not above {}".format(*told_apart(value, limit)),
+            "predicted IoU {} not above {}".format(*distinct_decimals(value, limit)),
             value=value,
             limit=limit,
             parameter="generator.pred_iou_thresh",
-            loosened=_below(
+            relaxed=_below(
                 value,
                 scored.record["iou_floor"],
                 lambda threshold: bool(exceeds(one, threshold, precision)[0]),
             ),
         )
 
-    def _stability(self, candidate: int) -> Drop:
-        scored, limit = self.choice.scored, self.choice.generator.stability_score_thresh
+    def _stability(self, candidate: int) -> Exclusion:
+        scored, limit = self.selection.scored, self.selection.generator.stability_score_thresh
         score = scored.stability[candidate]
-        return Drop(
+        return Exclusion(
             "stability",
-            "stability {} below {}".format(*told_apart(float(score), limit)),
+            "stability {} below {}".format(*distinct_decimals(float(score), limit)),
             value=float(score),
             limit=limit,
             parameter="generator.stability_score_thresh",
-            loosened=_below(
+            relaxed=_below(
                 float(score),
                 scored.record["stability_floor"],
                 lambda threshold: bool(score >= np.float32(threshold)),
             ),
         )
 
-    def _duplicate(self, candidate: int, better: int, between: bool) -> Drop:
-        choice = self.choice
-        limit = threshold_of(choice.generator, choice.labels, between)
-        overlap = choice.pairs.overlap(better, candidate)
-        kind, label = choice.labels.suppression, self.labels.get(better)
+    def _duplicate(self, candidate: int, better: int, between: bool) -> Exclusion:
+        selection = self.selection
+        limit = threshold_of(selection.generator, selection.labels, between)
+        overlap = selection.pairs.overlap(better, candidate)
+        kind, label = selection.labels.suppression, self.labels.get(better)
         whom = f"object {label}" if label else "a better mask, itself removed later"
         where = " in a smaller crop" if between else ""
-        numbers = "{} > {}".format(*told_apart(overlap, limit))
+        numbers = "{} > {}".format(*distinct_decimals(overlap, limit))
         if kind != "box":
             parameter = "labels.suppression_thresh"
         else:
             parameter = f"generator.{'crop' if between else 'box'}_nms_thresh"
-        return Drop(
+        return Exclusion(
             "duplicate",
             f"duplicate of {whom}{where} ({_OVERLAP_NAMES[kind]} {numbers})",
             value=overlap,
@@ -131,64 +131,67 @@ class Reasons:
             by=label,
             by_candidate=better,
             parameter=parameter,
-            loosened=min(1.0, math.ceil(round(overlap * 100, 6)) / 100),
+            relaxed=min(1.0, math.ceil(round(overlap * 100, 6)) / 100),
         )
 
-    def _size_or_border(self, candidate: int) -> Drop:
-        labels, area = self.choice.labels, int(self.choice.cleaned.area[candidate])
+    def _size_or_border(self, candidate: int) -> Exclusion:
+        labels, area = self.selection.labels, int(self.selection.cleaned.area[candidate])
         if area < max(1, labels.min_area):
-            return Drop(
+            return Exclusion(
                 "min_area",
                 f"{area} px², smaller than {labels.min_area} px²",
                 value=area,
                 limit=labels.min_area,
                 parameter="labels.min_area",
-                loosened=area,
+                relaxed=area,
             )
         if labels.max_area is not None and area > labels.max_area:
-            return Drop(
+            return Exclusion(
                 "max_area",
                 f"{area} px², larger than {labels.max_area} px²",
                 value=area,
                 limit=labels.max_area,
                 parameter="labels.max_area",
-                loosened=area,
+                relaxed=area,
             )
-        return Drop(
+        return Exclusion(
             "border",
             "touches the border of the image",
             parameter="labels.exclude_border",
-            loosened=False,
+            relaxed=False,
         )
 
-    def _nesting(self, place: int) -> Drop:
-        choice = self.choice
-        if choice.labels.level == "whole":
-            relative, text = choice.nested[place].parent, "lies within {}, and only wholes are kept"
+    def _nesting(self, place: int) -> Exclusion:
+        selection = self.selection
+        if selection.labels.level == "whole":
+            relative, text = (
+                selection.nested[place].parent,
+                "lies within {}, and only wholes are kept",
+            )
         else:
-            relative = next(i for i, mask in enumerate(choice.nested) if mask.parent == place)
+            relative = next(i for i, mask in enumerate(selection.nested) if mask.parent == place)
             text = "holds {}, and only parts are kept"
-        other = int(choice.sized[relative])
+        other = int(selection.sized[relative])
         label = self.labels.get(other)
-        return Drop(
+        return Exclusion(
             "level",
             text.format(f"object {label}" if label else "another mask"),
             by=label,
             by_candidate=other,
             parameter="labels.level",
-            loosened="all",
+            relaxed="all",
         )
 
-    def _disjoint(self) -> Drop:
-        return Drop(
+    def _disjoint(self) -> Exclusion:
+        return Exclusion(
             "disjoint",
             "more than half of it belongs to better objects",
             parameter="labels.overlap",
-            loosened="higher_score_on_top",
+            relaxed="higher_score_on_top",
         )
 
 
-def told_apart(value: float, limit: float) -> tuple[str, str]:
+def distinct_decimals(value: float, limit: float) -> tuple[str, str]:
     """Write two numbers with as many decimals, two or more, as they need to differ."""
     for decimals in range(2, 7):
         texts = f"{value:.{decimals}f}", f"{limit:.{decimals}f}"
