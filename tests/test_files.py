@@ -27,7 +27,8 @@ from napari_graysam.files import (
 )
 from napari_graysam.files.overlay import outlines
 from napari_graysam.masks.mask import Mask
-from napari_graysam.recipe import ImageOptions
+from napari_graysam.propose import Proposals
+from napari_graysam.recipe import ImageOptions, Recipe
 from napari_graysam.source.reading import load, read_image
 
 GRAY = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30) * 100
@@ -35,6 +36,23 @@ GRAY = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30) * 100
 
 def names(path):
     return [entry.name for entry in path.iterdir()]
+
+
+@pytest.fixture
+def proposals():
+    one = np.ones(1, np.float32)
+    corners = np.array([[0, 0, 3, 3]], np.int32)
+    return Proposals(
+        predicted_iou=one,
+        stability=one,
+        area=np.array([4]),
+        box=np.array([[0, 0, 1, 1]], np.int32),
+        point=np.zeros((1, 2), np.float32),
+        crop_box=corners,
+        crop=np.zeros(1, np.int32),
+        logits=np.zeros((1, 4, 4), np.float32),
+        image_size=(3, 3),
+    )
 
 
 # Writing whole or not at all
@@ -76,6 +94,20 @@ def test_full_disk_is_one_clear_error(tmp_path):
     with pytest.raises(OutputError, match=r"a\.tif: No space left.*free some space"):
         fail()
     assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files are POSIX's")
+def test_whoever_may_read_other_new_files_may_read_ours(tmp_path, proposals):
+    """What `tempfile` makes is its owner's alone (0600)."""
+    before = os.umask(0o027)
+    try:
+        write_labels(tmp_path / "a.tif", np.zeros((2, 2), np.uint32))
+        write_table(tmp_path / "a.csv", pd.DataFrame({"index": [1]}))
+        Recipe().to_file(tmp_path / "a.yaml")
+        proposals.save(tmp_path / "a.npz")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
 
 
 def test_places_that_cannot_be_written(tmp_path):

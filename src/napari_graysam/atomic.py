@@ -14,9 +14,11 @@ from napari_graysam.errors import GraysamError, OutputError
 ADVICE = {
     errno.ENOSPC: "The disk is full; free some space or choose another folder.",
     errno.EDQUOT: "The disk quota is used up; free some space or choose another folder.",
+    errno.EFBIG: "Files may not become that large there; choose another folder.",
     errno.EROFS: "The place is read-only; choose another folder.",
     errno.EACCES: "You may not write there; choose another folder.",
     errno.EPERM: "You may not write there; choose another folder.",
+    errno.ENOENT: "Choose an existing folder that you may write to.",
     errno.ENOTDIR: "A part of the path is a file, not a folder; choose another folder.",
     errno.EEXIST: "A part of the path is a file, not a folder; choose another folder.",
     errno.ENAMETOOLONG: "The name is too long; choose a shorter one.",
@@ -24,13 +26,17 @@ ADVICE = {
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Generator[Path, None, None]:
+def atomic_path(
+    path: str | os.PathLike[str], *, make_folder: bool = True
+) -> Generator[Path, None, None]:
     """Give a temporary path beside `path`, renamed to it when the block succeeds.
 
     Parameters
     ----------
     path
-        Where the file shall be. Its folder is made if missing; an existing file is replaced.
+        Where the file shall be; an existing file is replaced.
+    make_folder
+        Make its folder if missing.
 
     Yields
     ------
@@ -42,13 +48,26 @@ def atomic_path(path: str | os.PathLike[str]) -> Generator[Path, None, None]:
     ------
     OutputError
         The folder cannot be made, or the file cannot be written or renamed.
+
+    See Also
+    --------
+    write_text : The same for a text that is at hand.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> with atomic_path("results/areas.csv") as temporary:
+    ...     _ = temporary.write_text("label,area")
+    >>> [path.name for path in Path("results").iterdir()]
+    ['areas.csv']
     """
     target = Path(path)
     temporary = target.with_name(f".{target.stem[:40]}-{uuid4().hex[:12]}{target.suffix}")
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, target)
     except GraysamError:
@@ -60,3 +79,17 @@ def atomic_path(path: str | os.PathLike[str]) -> Generator[Path, None, None]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def write_text(path: str | os.PathLike[str], text: str, *, make_folder: bool = True) -> None:
+    """Write a text as UTF-8, as `atomic_path` writes.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> write_text("areas.csv", "label,area")
+    >>> Path("areas.csv").read_text()
+    'label,area'
+    """
+    with atomic_path(path, make_folder=make_folder) as temporary:
+        temporary.write_bytes(text.encode())

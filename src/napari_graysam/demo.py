@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam import pipeline
-from napari_graysam.atomic import atomic_path
+from napari_graysam.atomic import atomic_path, write_text
 from napari_graysam.batch import check_folder
 from napari_graysam.errors import GraysamError, UsageError
 from napari_graysam.files import overlay_rgb
@@ -290,6 +290,5 @@ def _write_summary(out: Path, rows: Sequence[Row], errors: Sequence[str]) -> dic
     }
     files = {kind: out / f"summary.{kind}" for kind in texts}
     for kind, text in texts.items():
-        with atomic_path(files[kind]) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(files[kind], text)
     return files

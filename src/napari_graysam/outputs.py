@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from napari_graysam.atomic import atomic_path
+from napari_graysam.atomic import atomic_path, write_text
 from napari_graysam.comparison import comparison_csv, comparison_figure, comparison_json
 from napari_graysam.errors import RecipeError
 from napari_graysam.files import write_coco, write_labels, write_overlay, write_table
@@ -110,8 +110,7 @@ def write_comparison(arms: Arms, folder: Folder, stem: str) -> dict[str, Path]:
     }
     for kind, text in texts.items():
         paths[kind] = Path(folder) / f"{stem}.comparison.{kind}"
-        with atomic_path(paths[kind]) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(paths[kind], text)
     paths["png"] = Path(folder) / f"{stem}.comparison.png"
     figure = comparison_figure(
         arms.changes,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam.atomic import atomic_path
+from napari_graysam.atomic import write_text
 from napari_graysam.errors import ImageError
 from napari_graysam.files.objects import Objects
 from napari_graysam.masks.mask import Mask
@@ -71,8 +71,7 @@ def write_coco(
             for number, mask in zip(numbers, masks, strict=True)
         ],
     }
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content), encoding="utf-8")
+    write_text(path, json.dumps(content))
 
 
 def read_coco(path: str | os.PathLike[str]) -> list[Mask]:

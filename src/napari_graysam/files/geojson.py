@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import NAMESPACE_OID, uuid5
 
-from napari_graysam.atomic import atomic_path
+from napari_graysam.atomic import write_text
 from napari_graysam.errors import ImageError
 from napari_graysam.files.objects import (
     PROGRAM,
@@ -88,8 +88,7 @@ def write_geojson(
             if mask.area
         ],
     }
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+    write_text(path, json.dumps(content, allow_nan=False))
 
 
 def read_geojson(path: str | os.PathLike[str], shape: tuple[int, int] | None = None) -> Objects:

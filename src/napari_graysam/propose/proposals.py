@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_graysam.errors import OutputError, ProposalsError
+from napari_graysam.atomic import atomic_path
+from napari_graysam.errors import ProposalsError
 from napari_graysam.propose.enlarge import enlarge, enlargement_of
 from napari_graysam.propose.pixels import Bits, Box, Pixels
 from napari_graysam.propose.statistics import measure
@@ -144,25 +144,10 @@ class Proposals:
         OutputError
             If the file cannot be written.
         """
-        target = Path(path)
         text = {"format": _FORMAT, "image_size": self.image_size, "record": self.record}
         arrays = {name: getattr(self, name) for name, _, _ in _ARRAYS}
-        part = None
-        try:
-            with tempfile.NamedTemporaryFile(
-                dir=target.parent, prefix=f".{target.name}.", delete=False
-            ) as file:
-                part = Path(file.name)
-                np.savez(file, about=np.array(json.dumps(text)), **arrays)
-            part.replace(target)
-        except OSError as error:
-            if part is not None:
-                part.unlink(missing_ok=True)
-            raise OutputError(
-                f"cannot write the proposals to {target}: {error.strerror or error}. "
-                "Choose a folder that exists, is writable and has "
-                f"{self.logits.nbytes / 1e6:.0f} MB free"
-            ) from error
+        with atomic_path(path, make_folder=False) as temporary, temporary.open("wb") as file:
+            np.savez(file, about=np.array(json.dumps(text)), **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

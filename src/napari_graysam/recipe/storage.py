@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import codecs
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from napari_graysam.atomic import write_text
 from napari_graysam.errors import OutputError, RecipeError
 from napari_graysam.recipe.syntax import dump_json, dump_yaml, load_json, load_yaml
 
@@ -38,19 +37,7 @@ def write_document(path: Path, data: Any) -> None:
         If the suffix is another, or the file cannot be written.
     """
     dump = dump_json if _format(path, OutputError) == "json" else dump_yaml
-    content = dump(data).encode()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write the recipe {path}: {error.strerror or error}; choose an existing "
-            "folder that you may write to"
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+    write_text(path, dump(data), make_folder=False)
 
 
 def _format(path: Path, error: type[RecipeError | OutputError]) -> str:

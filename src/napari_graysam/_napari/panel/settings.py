@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
-from napari_graysam.atomic import atomic_path
+from napari_graysam.atomic import write_text
 from napari_graysam.errors import GraysamError, RecipeError
 from napari_graysam.parameters import Part
 from napari_graysam.recipe import Recipe
@@ -196,8 +196,7 @@ def save(recipe: Recipe, panel: PanelOptions) -> None:
 
 
 def _write(name: str, text: str) -> None:
-    with atomic_path(config_folder() / name) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(config_folder() / name, text)
 
 
 def _panel(text: str, source: str) -> PanelOptions:
