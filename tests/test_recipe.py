@@ -434,7 +434,7 @@ def test_preset_differs_from_raw_in_preprocessing_crops_and_thresholds_only(name
     recipe, raw = Recipe.preset(name), Recipe.preset("raw")
     assert recipe.name == name
     assert bool(recipe.preprocess) == (name != "raw")
-    assert recipe.changed_stage(raw) == (None if name == "raw" else "encode")
+    assert recipe.changed_stage(raw) == (None if name == "raw" else "view")
     assert recipe.generator.crop_n_layers <= 1
     whole = {"generator.crop_n_layers": 0, "generator.crop_n_points_downscale_factor": 1}
     uncropped = recipe.raw_arm().with_values(whole)
@@ -466,9 +466,9 @@ def test_preset_differs_from_raw_in_preprocessing_crops_and_thresholds_only(name
         ({"generator.crop_n_points_downscale_factor": 2}, "decode"),
         ({"generator.use_m2m": True}, "decode"),
         ({"generator.multimask_output": False}, "decode"),
-        ({"image.window.low": 1}, "encode"),
-        ({"preprocess": [{"kind": "clahe"}]}, "encode"),
-        ({"rgb.kind": "colormap"}, "encode"),
+        ({"image.window.low": 1}, "image"),
+        ({"preprocess": [{"kind": "clahe"}]}, "view"),
+        ({"rgb.kind": "colormap"}, "view"),
         ({"model.name": "sam2.1_hiera_tiny"}, "encode"),
         ({"generator.crop_n_layers": 1}, "encode"),
         ({"generator.crop_overlap_ratio": 0.5}, "encode"),

@@ -15,9 +15,10 @@ from napari_graysam.recipe.options import (
 )
 from napari_graysam.recipe.problems import recipe_error
 from napari_graysam.recipe.reference import Parameter, parameters
-from napari_graysam.recipe.stages import STAGES, Stage
+from napari_graysam.recipe.stages import MODEL_STAGES, STAGES, Stage, by_stage
 
 __all__ = [
+    "MODEL_STAGES",
     "SCHEMA_VERSION",
     "STAGES",
     "ContrastLimits",
@@ -33,6 +34,7 @@ __all__ = [
     "Recipe",
     "Stage",
     "Window",
+    "by_stage",
     "parameters",
     "presets",
     "recipe_error",

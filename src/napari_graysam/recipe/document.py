@@ -50,21 +50,20 @@ class Recipe(Part):
         ImageOptions(),
         title="Image",
         description="How any image becomes one grayscale picture.",
-        json_schema_extra={"stage": "encode"},
     )
     preprocess: tuple[Step, ...] = Field(
         (),
         title="Preprocessing",
         description="Steps that enhance contrast and edges, applied in this order before the "
         "model sees the image. None: the raw image.",
-        json_schema_extra={"stage": "encode"},
+        json_schema_extra={"stage": "view"},
     )
     rgb: Rgb = Field(
         Replicate(),
         title="Colours",
         description="How the gray image becomes the colour image that SAM 2 expects. Different "
         "processing in red, green and blue can separate what gray does not.",
-        json_schema_extra={"stage": "encode"},
+        json_schema_extra={"stage": "view"},
     )
     model: ModelOptions = Field(
         ModelOptions(),
@@ -236,8 +235,16 @@ class Recipe(Part):
         Returns
         -------
         str or None
-            "encode", "decode", "logits", "scores", "nms" or "labels"; None where nothing
-            that decides the result differs.
+            One of `STAGES`, from "image" to "labels"; None where nothing that decides the
+            result differs. From "logits" on, `retune` selects again without the model.
+
+        Examples
+        --------
+        >>> recipe = Recipe.preset("low-contrast")
+        >>> recipe.changed_stage(recipe.raw_arm())
+        'view'
+        >>> recipe.changed_stage(recipe.with_values({"labels.min_area": 50}))
+        'labels'
         """
         return changed_stage(self, other)
 

@@ -43,8 +43,8 @@ class GeneratorOptions(Part):
             "from the answers and the image where others pay, and leaves out background and "
             "objects already found: a quarter to two thirds less time, most with large models, "
             "and fewer candidates in memory; now and then an object is missed or comes out "
-            "differently. It takes the IoU and stability thresholds of the run; lowering them "
-            "later chooses only among the masks asked for. Own points are always asked in full."
+            "differently. The thresholds of IoU, stability and mask decide where it asks, so "
+            "changing one of them needs a new run. Own points are always asked in full."
         ),
         json_schema_extra={"stage": "decode"},
     )
@@ -75,7 +75,7 @@ class GeneratorOptions(Part):
             "needs no new run of the model. The bundled model estimates lower than the "
             "official ones and needs about 0.3 to 0.5."
         ),
-        json_schema_extra={"stage": "scores"},
+        json_schema_extra={"stage": "scores", "stage_if_adaptive": "decode"},
     )
     stability_score_thresh: float = Field(
         0.95,
@@ -89,7 +89,7 @@ class GeneratorOptions(Part):
             "objects. 0 keeps all. Lowering it costs a little time and memory for the "
             "additional masks; a change needs no new run of the model."
         ),
-        json_schema_extra={"stage": "scores"},
+        json_schema_extra={"stage": "scores", "stage_if_adaptive": "decode"},
     )
     stability_score_offset: float = Field(
         1.0,
@@ -103,7 +103,7 @@ class GeneratorOptions(Part):
             "Time and memory stay the same; a change measures every candidate again, without "
             "the model."
         ),
-        json_schema_extra={"stage": "logits"},
+        json_schema_extra={"stage": "logits", "stage_if_adaptive": "decode"},
     )
     mask_threshold: float = Field(
         0.0,
@@ -116,7 +116,7 @@ class GeneratorOptions(Part):
             "for wider masks that take in faint rims. Time and memory stay the same; a change "
             "cuts every candidate again, without the model."
         ),
-        json_schema_extra={"stage": "logits"},
+        json_schema_extra={"stage": "logits", "stage_if_adaptive": "decode"},
     )
     box_nms_thresh: float = Field(
         0.7,
@@ -248,6 +248,11 @@ class GeneratorOptions(Part):
         ),
         json_schema_extra={"stage": "decode"},
     )
+
+    @property
+    def searches(self) -> bool:
+        """Whether the answers to some points decide which others are asked."""
+        return self.grid == "adaptive" and self.point_grids is None
 
     @model_validator(mode="after")
     def _check_points(self) -> Self:

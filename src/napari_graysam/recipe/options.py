@@ -97,6 +97,7 @@ class ImageOptions(Part):
         title="Window",
         description="Which gray values become black and white before anything else is done. The "
         "raw and the preprocessed result use the same window.",
+        json_schema_extra={"stage": "image"},
     )
     axes: str | None = Field(
         None,
@@ -105,6 +106,7 @@ class ImageOptions(Part):
         "slice, T time, S colour (red, green, blue). For example YX, YXS, ZYX or TCYX. Null "
         "decides by the file and the shape, where they leave no doubt.",
         json_schema_extra={
+            "stage": "image",
             "allowed": "different letters of TZCYXS, among them Y and X, or null",
             "none": "by file and shape",
         },
@@ -115,7 +117,7 @@ class ImageOptions(Part):
         title="Channel",
         description="Which channel or colour of the image is segmented, counted from 0. Null "
         "mixes the colours of an RGB image into gray.",
-        json_schema_extra={"none": "colours mixed"},
+        json_schema_extra={"stage": "image", "none": "colours mixed"},
     )
     gray: Literal["luminance", "mean", "max"] = Field(
         "luminance",
@@ -123,6 +125,7 @@ class ImageOptions(Part):
         description="How an RGB image becomes gray: as bright as the eye sees it, the mean of "
         "the colours, or the brightest colour (for stains of a single colour). Not used where "
         "a channel is chosen.",
+        json_schema_extra={"stage": "image"},
     )
     plane: int | None = Field(
         None,
@@ -130,7 +133,7 @@ class ImageOptions(Part):
         title="Plane",
         description="Which plane of a stack is segmented, counted from 0 along all dimensions "
         "before Y and X together. Null for an image that is a single plane.",
-        json_schema_extra={"none": "single plane"},
+        json_schema_extra={"stage": "image", "none": "single plane"},
     )
 
     @field_validator("axes")

@@ -17,8 +17,11 @@ from napari_graysam.recipe.reference import allowed, extra, parts_in
 MODEL_SYMBOL = "↻"
 """Behind the label of a parameter whose change needs the model again."""
 
+_FROM_START = "Needs the model again, from its start (encoder and decoder)."
 _MODEL_STAGES = {
-    "encode": "Needs the model again, from its start (encoder and decoder).",
+    "image": _FROM_START,
+    "view": _FROM_START,
+    "encode": _FROM_START,
     "decode": "Needs the model again (decoder).",
 }
 _WRITTEN = {"iou": "IoU", "coco": "COCO", "rle": "RLE"}

@@ -18,7 +18,7 @@ from napari_graysam._napari.threads.latest_request import Lane
 from napari_graysam._napari.threads.responsive import give_way, short_holds
 from napari_graysam.parameters import Part
 from napari_graysam.recipe import Recipe
-from napari_graysam.recipe.reference import extra
+from napari_graysam.recipe.stages import stage_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 
 SETTLED = 250
 """Milliseconds without a change after which objects are measured."""
+_FROM_START = "a run starts with the image encoder"
 _AGAIN = {
-    "encode": "a run starts with the image encoder",
+    "image": _FROM_START,
+    "view": _FROM_START,
+    "encode": _FROM_START,
     "decode": "a run asks the points again; the encoded image is kept",
 }
 
@@ -163,7 +166,7 @@ class Retuner:
             first = asked.changed_stage(now)
             names = list(changed_titles(asked, now))
             if basis.has_other_limits(now):
-                first = "encode"
+                first = "image"
                 names.append(f"Contrast limits of “{basis.layer.name}”")
             self.outdated.pop(arm, None)
             if first in _AGAIN:
@@ -253,7 +256,7 @@ def changed_titles(before: Part, after: Part) -> Iterator[str]:
         old, new = getattr(before, name), getattr(after, name)
         if old == new:
             continue
-        stage = extra(field, "stage")
+        stage = stage_of(after, field)
         if stage is None and isinstance(old, Part):
             yield from changed_titles(old, new)
         elif stage in _AGAIN:
