@@ -119,6 +119,10 @@ class Fingerprint(Part):
             stages[stage] = digest
         return cls(inputs=inputs, stages=stages)
 
+    def with_recipe(self, recipe: Recipe) -> Self:
+        """Return the fingerprint of a run with another recipe and the same inputs."""
+        return self.of(recipe, self.inputs)
+
     def __getitem__(self, stage: Stage) -> str:
         """Return the digest of a stage."""
         return self.stages[stage]
@@ -201,5 +205,5 @@ def versions() -> dict[str, str]:
     """Return the versions of this package and of the libraries that compute, by name."""
     import cv2
 
-    names = (name for names in _VERSIONS.values() for name in names if name != "opencv")
-    return {name: version(name) for name in names} | {"opencv": cv2.__version__}
+    packages = {package for some in _VERSIONS.values() for package in some} - {"opencv"}
+    return {name: version(name) for name in sorted(packages)} | {"opencv": cv2.__version__}

@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
-from functools import cache
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.errors import ImageError, ProposalsError, TruthError
+from napari_graysam.fingerprint import Fingerprint, Inputs
 from napari_graysam.masks.mask import Mask
 from napari_graysam.preprocess import apply
 from napari_graysam.preprocess.rgb import to_rgb
 from napari_graysam.progress import Progress, run
-from napari_graysam.recipe import Recipe
+from napari_graysam.recipe import MODEL_STAGES, Recipe
 from napari_graysam.results import Arm, Arms, Segmentation
 from napari_graysam.source.gray import GrayImage, to_gray
 
@@ -188,9 +187,11 @@ def segment_steps(
     yield Progress("preprocess", 1, 1)
 
     from napari_graysam.model import load_steps
+    from napari_graysam.model.identity import identify
     from napari_graysam.propose import propose
     from napari_graysam.select.selector import Selector
 
+    inputs = Inputs.of(gray, identify(recipe.model), region)
     model = yield from load_steps(recipe.model)
     clock.lap("model")
     iou_floor, stability_floor = _floors(recipe, score_floors)
@@ -210,7 +211,8 @@ def segment_steps(
     clock.lap("select")
     yield Progress("select", 1, 1)
     provenance = {
-        "versions": _versions(),
+        "fingerprint": Fingerprint.of(recipe, inputs).model_dump(),
+        "versions": inputs.versions,
         "model": model.record,
         "image": gray.record,
         "proposals": {"kept": len(proposals.predicted_iou), **proposals.record},
@@ -243,18 +245,28 @@ def retune(result: Segmentation, recipe: Recipe) -> Segmentation:
     Raises
     ------
     ProposalsError
-        If the recipe asks for candidates that the result does not hold.
+        If the recipe differs before that, or asks for candidates that the result does not hold.
     """
+    changed = result.recipe.changed_stage(recipe)
+    if changed in MODEL_STAGES:
+        raise ProposalsError(
+            f"the recipe differs from the result's in the stage {changed!r}, which needs the "
+            "model: segment again"
+        )
     if result.selector is None:
         raise ProposalsError(
             "this result kept no candidates to choose from: segment with score_floors=ScoreFloors()"
         )
     source = result.provenance["source"]
     masks, labels = _select(result.selector, recipe, source)
-    selection = {"notes": _unknown(result.selector, recipe)}
+    provenance = {
+        **result.provenance,
+        "selection": {"notes": _unknown(result.selector, recipe)},
+        "fingerprint": result.fingerprint.with_recipe(recipe).model_dump(),
+    }
     return replace(
         result,
-        provenance={**result.provenance, "selection": selection},
+        provenance=provenance,
         labels=labels,
         masks=masks,
         recipe=recipe,
@@ -381,11 +393,3 @@ class _Clock:
         now = time.perf_counter()
         self.seconds[stage] = round(now - self._last, 4)
         self._last = now
-
-
-@cache
-def _versions() -> dict[str, str]:
-    import cv2
-
-    names = ("napari-graysam", "sam2", "torch", "numpy", "scikit-image")
-    return {name: version(name) for name in names} | {"opencv": cv2.__version__}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam.fingerprint import Fingerprint
 from napari_graysam.masks.mask import Mask
 from napari_graysam.recipe import Recipe
 
@@ -35,8 +36,8 @@ class Segmentation:
     recipe
         What was asked for.
     provenance
-        What was done, in JSON's types: versions, model, device, image record, proposals and
-        seconds by stage.
+        What was done, in JSON's types: fingerprint, versions, model, device, image record,
+        proposals and seconds by stage.
     unmasked
         Fraction of the image's pixels without a label.
     view
@@ -72,6 +73,11 @@ class Segmentation:
         from napari_graysam.select import object_table
 
         return object_table(self.masks, self.labels, self.raw)
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """What decides this result, stage by stage."""
+        return Fingerprint.model_validate(self.provenance["fingerprint"])
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def identify(options: ModelOptions) -> dict[str, str]:
     ('cpu', 'float32', 64)
     """
     entry = find_entry(options.name)
-    config = entry.config if options.config is None else options.config
+    config: str | None = entry.config if options.config is None else options.config
     if options.checkpoint is not None:
         weights = _hashed(Path(options.checkpoint).expanduser())
         if entry is BUNDLED and options.config is None:

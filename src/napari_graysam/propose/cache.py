@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import OrderedDict
+import os
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
@@ -14,23 +14,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from cachetools import LRUCache
 
 from napari_graysam.errors import OutputError, ProposalsError
+from napari_graysam.fingerprint import array_digest, digest_of, versions
 from napari_graysam.model import LoadedModel
+from napari_graysam.model.identity import identity_of
 from napari_graysam.propose.encode import Features
 from napari_graysam.propose.proposals import Proposals
-from napari_graysam.recipe import GeneratorOptions
-from napari_graysam.recipe.reference import extra
-
-_OF_ANSWERS = (
-    "pred_iou_thresh",
-    "stability_score_thresh",
-    "stability_score_offset",
-    "mask_threshold",
-)
+from napari_graysam.recipe import MODEL_STAGES, GeneratorOptions, by_stage
 
 BUDGET = 2 * 2**30
 """Bytes that a cache holds in memory unless told otherwise."""
+FOLDER_BUDGET = 10 * 2**30
+"""Bytes that a cache's folder holds unless told otherwise."""
+_ABANDONED = 3600
+"""Seconds after which a file that is not whole yet counts as left behind."""
 
 
 class Cache:
@@ -45,6 +44,8 @@ class Cache:
     folder
         Where proposals are kept between sessions; None keeps them in memory only. Files there
         are written whole or not at all; damaged ones are made again.
+    folder_budget
+        Bytes in the folder, at most: what was used longest ago is removed.
 
     Raises
     ------
@@ -52,18 +53,23 @@ class Cache:
         If the folder cannot be made or written to, before any work is done.
     """
 
-    def __init__(self, budget: int = BUDGET, folder: Path | None = None) -> None:
-        self.budget = budget
+    def __init__(
+        self,
+        budget: int = BUDGET,
+        folder: Path | None = None,
+        folder_budget: int = FOLDER_BUDGET,
+    ) -> None:
         self.folder = folder
+        self.folder_budget = folder_budget
         if folder is not None:
             _prepare(folder)
-        self._entries: OrderedDict[str, tuple[Any, int]] = OrderedDict()
+        self._entries: LRUCache[str, tuple[Any, int]] = LRUCache(budget, lambda entry: entry[1])
         self._lock = Lock()
 
     @property
     def used(self) -> int:
         """Bytes in memory now."""
-        return sum(size for _, size in self._entries.values())
+        return int(self._entries.currsize)
 
     def clear(self) -> None:
         """Forget what is in memory."""
@@ -87,7 +93,7 @@ class Cache:
         compute
             Called with both.
         """
-        key = _key("features", _digest(pixels), _identity(model))
+        key = digest_of("features", array_digest(pixels), identity_of(model), str(model.device))
         found: Features | None = self._get(key)
         if found is None:
             found = compute(pixels, model)
@@ -125,8 +131,9 @@ class Cache:
             If they cannot be written to the folder.
         """
         self._put(key, proposals, proposals.nbytes)
-        if self.folder is not None:
+        if self.folder is not None and proposals.nbytes <= self.folder_budget:
             proposals.save(self.folder / f"{key}.npz")
+            _trim(self.folder, self.folder_budget)
 
     def _load(self, key: str) -> Proposals | None:
         path = self.folder / f"{key}.npz" if self.folder is not None else None
@@ -136,24 +143,20 @@ class Cache:
             found = Proposals.load(path)
         except ProposalsError:
             return None
+        with suppress(OSError):
+            os.utime(path)  # The time of last use, by which the folder is trimmed.
         self._put(key, found, found.nbytes)
         return found
 
     def _get(self, key: str) -> Any:
         with self._lock:
-            if key not in self._entries:
-                return None
-            self._entries.move_to_end(key)
-            return self._entries[key][0]
+            return self._entries.get(key, (None, 0))[0]
 
     def _put(self, key: str, value: Any, size: int) -> None:
         with self._lock:
             self._entries.pop(key, None)
-            if size > self.budget:
-                return
-            self._entries[key] = (value, size)
-            while self.used > self.budget:
-                self._entries.popitem(last=False)
+            if size <= self._entries.maxsize:
+                self._entries[key] = (value, size)
 
 
 def proposals_key(
@@ -175,18 +178,11 @@ def proposals_key(
     region
         As in `propose`.
     """
-    fields = type(options).model_fields
-    values = options.model_dump(mode="json")
-    run = {
-        name: values[name]
-        for name, field in fields.items()
-        if extra(field, "stage") in ("encode", "decode")
-    }
-    if options.grid == "adaptive":
-        # What was sure enough decided where else to ask.
-        run |= {name: values[name] for name in _OF_ANSWERS}
-    where = None if region is None else _digest(region)
-    return _key("proposals 2", _digest(view), _identity(model), run, where)
+    values = by_stage(options)
+    asked = [values[stage] for stage in MODEL_STAGES]
+    where = None if region is None else array_digest(region)
+    view_digest = array_digest(view)
+    return digest_of("proposals", view_digest, identity_of(model), asked, where, versions())
 
 
 def _covers(found: Proposals, options: GeneratorOptions, score_floors: tuple[float, float]) -> bool:
@@ -199,12 +195,6 @@ def _covers(found: Proposals, options: GeneratorOptions, score_floors: tuple[flo
         and record["stability_floor"] <= score_floors[1]
         and (same or record["stability_floor"] == 0)
     )
-
-
-def _identity(model: LoadedModel) -> list[str]:
-    """Name the weights and how they are computed with; weights of no file by their object."""
-    weights = model.sha256 or f"object {id(model.model)}"
-    return [weights, str(model.device), str(model.dtype), model.arithmetic]
 
 
 def _prepare(folder: Path) -> None:
@@ -220,13 +210,21 @@ def _prepare(folder: Path) -> None:
         ) from error
 
 
-def _digest(array: npt.NDArray[Any]) -> list[Any]:
-    data = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-    return [data, list(array.shape)]
-
-
-def _key(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+def _trim(folder: Path, budget: int) -> None:
+    """Remove what was used longest ago; other processes may do the same at the same time."""
+    found: list[tuple[float, int, Path]] = []
+    for path in folder.glob("*.npz*"):
+        with suppress(OSError):
+            state = path.stat()
+            found.append((state.st_mtime, state.st_size, path))
+    found.sort(reverse=True)
+    now, used = time.time(), 0
+    for modified, size, path in found:
+        used += size
+        unfinished = path.name.startswith(".") and now - modified < _ABANDONED
+        if used > budget and not unfinished:
+            with suppress(OSError):
+                path.unlink()
 
 
 def _tensor_bytes(features: Features) -> int:

@@ -23,9 +23,7 @@ from pydantic.fields import FieldInfo
 from napari_graysam.parameters import Part
 from napari_graysam.recipe.reference import extra
 
-Stage: TypeAlias = Literal[
-    "image", "view", "encode", "decode", "logits", "scores", "nms", "labels"
-]
+Stage: TypeAlias = Literal["image", "view", "encode", "decode", "logits", "scores", "nms", "labels"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """From the first and most costly to the last and cheapest."""
 MODEL_STAGES = STAGES[: STAGES.index("decode") + 1]
