@@ -9,6 +9,8 @@ import numpy as np
 
 from napari_graysam.comparison import compare_masks, score
 from napari_graysam.comparison.arms import label_masks
+from napari_graysam.fingerprint import Fingerprint, Inputs
+from napari_graysam.model.identity import identify
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
 from napari_graysam.results import Arms, Segmentation
@@ -35,7 +37,12 @@ def segment_steps(
         labels=labels,
         masks=masks,
         recipe=recipe,
-        provenance={"image": image.record},
+        provenance={
+            "image": image.record,
+            "fingerprint": Fingerprint.of(
+                recipe, Inputs.of(image, identify(recipe.model))
+            ).model_dump(),
+        },
         unmasked=float(np.mean(labels == 0)),
         view=view,
         raw=image.raw,

@@ -7,6 +7,7 @@ import numpy as np
 
 from napari_graysam.comparison.arms import label_masks
 from napari_graysam.errors import ProposalsError
+from napari_graysam.fingerprint import Fingerprint, Inputs
 from napari_graysam.pipeline import ScoreFloors, _select
 from napari_graysam.preprocess import apply, to_rgb
 from napari_graysam.progress import Progress
@@ -88,6 +89,9 @@ class FakeRun:
             masks=masks,
             recipe=recipe,
             provenance={
+                "fingerprint": Fingerprint.of(
+                    recipe, Inputs.of(gray, {"weights": "0" * 64}, region)
+                ).model_dump(),
                 "image": gray.record,
                 "proposals": {"notes": self.notes},
                 "model": {"sha256": "0" * 64},
