@@ -178,7 +178,7 @@ def work(task: str, arguments: argparse.Namespace) -> None:
     import torch
 
     from napari_graysam.bench import upstream
-    from napari_graysam.model.architecture import drop_positions
+    from napari_graysam.model.build import drop_positions
     from napari_graysam.model.strips import understand_strips
     from napari_graysam.recipe import GeneratorOptions
     from napari_graysam.select import generate

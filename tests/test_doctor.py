@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from napari_graysam import doctor
 from napari_graysam.doctor import Check, diagnose
 from napari_graysam.model import BUNDLED, find_entry
-from napari_graysam.model.architecture import build_image_model
+from napari_graysam.model.build import build_image_model
 
 
 @pytest.fixture

@@ -15,12 +15,8 @@ from safetensors.torch import save_file
 
 from napari_graysam.errors import DeviceError, ModelError
 from napari_graysam.model import BUNDLED, CATALOG, load_model, load_steps
-from napari_graysam.model.architecture import (
-    VIDEO_ONLY,
-    build_image_model,
-    image_weights,
-    recognise,
-)
+from napari_graysam.model.architecture import VIDEO_ONLY, image_weights, recognise
+from napari_graysam.model.build import build_image_model
 from napari_graysam.model.catalog import config_path
 from napari_graysam.model.device import choose_device, choose_dtype, device_names
 from napari_graysam.progress import run

@@ -23,7 +23,7 @@ from stub_decoder import (
 )
 
 from napari_graysam.model import strips
-from napari_graysam.model.architecture import build_image_model
+from napari_graysam.model.build import build_image_model
 from napari_graysam.model.strips import understand_strips
 from napari_graysam.progress import run
 from napari_graysam.propose import propose

@@ -178,8 +178,8 @@ def config_path(config: str) -> Path:
     Parameters
     ----------
     config
-        A config name of the ``sam2`` package (``configs/sam2.1/sam2.1_hiera_t.yaml``), the
-        bundled model's, or the path of a YAML file.
+        The config of a catalogue entry (``configs/sam2.1/sam2.1_hiera_t.yaml``), which is that
+        of the installed package wherever one stands; else the path of a YAML file.
 
     Raises
     ------
@@ -188,11 +188,15 @@ def config_path(config: str) -> Path:
     """
     from importlib.util import find_spec
 
-    spec = find_spec("sam2")
-    roots = [Path(), _PACKAGE, *map(Path, (spec and spec.submodule_search_locations) or ())]
-    for root in roots:
-        if (path := root / Path(config).expanduser()).is_file():
-            return path
+    if config == BUNDLED.config:
+        return _PACKAGE / config
+    path = Path(config).expanduser()
+    if config in {entry.config for entry in CATALOG}:
+        spec = find_spec("sam2")
+        folders = (spec and spec.submodule_search_locations) or ["sam2"]
+        path = Path(folders[0]) / config
+    if path.suffix.lower() in (".yaml", ".yml") and path.is_file():
+        return path
     raise ModelError(
         f"There is no model config {config!r}: give the path of a YAML file, or one of "
         f"{', '.join(entry.config for entry in CATALOG if entry is not BUNDLED)}."

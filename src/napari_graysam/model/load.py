@@ -10,12 +10,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_graysam.errors import DeviceError, ModelError
-from napari_graysam.model.architecture import (
-    build_image_model,
-    describe,
-    fill,
-    recognise,
-)
+from napari_graysam.model.architecture import describe, fill, recognise
+from napari_graysam.model.build import build_image_model, read_config
 from napari_graysam.model.catalog import BUNDLED, CATALOG, ModelEntry, config_path, find_entry
 from napari_graysam.model.checkpoint import read_weights
 from napari_graysam.model.checksum import sha256_of
@@ -172,7 +168,8 @@ def _state(source: _Source) -> tuple[int, ...]:
 
 def _load(source: _Source, device: torch.device, dtype: torch.dtype) -> LoadedModel:
     weights = read_weights(source.path)
-    config, expected = _architecture(source, weights)
+    name, expected = _architecture(source, weights)
+    config = read_config(name)
     model = build_image_model(config)
     fill(model, weights, path=source.path, expected=expected)
     if source.published and source.entry is not None:
@@ -192,6 +189,8 @@ def _load(source: _Source, device: torch.device, dtype: torch.dtype) -> LoadedMo
         record={
             "name": name,
             "architecture": expected,
+            "config": config.name,
+            "config_sha256": config.sha256,
             "file": source.path.name,
             "sha256": digest,
             "parameters": parameters,

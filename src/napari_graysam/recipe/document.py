@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError
 
+from napari_graysam.documents import dump_yaml, load_yaml
 from napari_graysam.errors import RecipeError
 from napari_graysam.parameters import Part
 from napari_graysam.preprocess.registry import Step
@@ -19,7 +20,6 @@ from napari_graysam.recipe.options import ImageOptions, LabelOptions, ModelOptio
 from napari_graysam.recipe.problems import did_you_mean, recipe_error
 from napari_graysam.recipe.stages import Stage, changed_stage
 from napari_graysam.recipe.storage import read_document, write_document
-from napari_graysam.recipe.syntax import dump_yaml, load_yaml
 from napari_graysam.recipe.values import set_values
 
 SCORES = ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset")

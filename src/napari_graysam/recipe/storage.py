@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_graysam.atomic import write_text
+from napari_graysam.documents import dump_json, dump_yaml, load_json, load_yaml
 from napari_graysam.errors import OutputError, RecipeError
-from napari_graysam.recipe.syntax import dump_json, dump_yaml, load_json, load_yaml
 
 LARGEST = 16 * 2**20
 """Bytes beyond which a file is taken for something other than a recipe."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from napari_graysam.documents import load_yaml
 from napari_graysam.errors import RecipeError
 from napari_graysam.parameters import Part
 from napari_graysam.recipe.problems import did_you_mean
-from napari_graysam.recipe.syntax import load_yaml
 
 
 def set_values(part: Part, values: Mapping[str, Any]) -> dict[str, Any]:

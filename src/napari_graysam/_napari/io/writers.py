@@ -80,8 +80,8 @@ def write_label_tiff(path: str, data: Any, attributes: Attributes) -> list[str]:
     data, attributes, Returns, Raises
         As for `write_coco_json`.
     """
+    from napari_graysam.documents import dump_yaml
     from napari_graysam.files import write_labels
-    from napari_graysam.recipe.syntax import dump_yaml
 
     path = ending(path, (".labels.tif", ".tif", ".tiff"), "label image")
     saved = read_layer(data, attributes)

@@ -189,7 +189,7 @@ def save(recipe: Recipe, panel: PanelOptions) -> None:
     OutputError
         If the folder or a file cannot be written.
     """
-    from napari_graysam.recipe.syntax import dump_yaml
+    from napari_graysam.documents import dump_yaml
 
     _write(RECIPE_FILE, recipe.to_yaml())
     _write(PANEL_FILE, dump_yaml(panel.model_dump(mode="json")))
@@ -200,7 +200,7 @@ def _write(name: str, text: str) -> None:
 
 
 def _panel(text: str, source: str) -> PanelOptions:
-    from napari_graysam.recipe.syntax import load_yaml
+    from napari_graysam.documents import load_yaml
 
     try:
         return PanelOptions.model_validate(load_yaml(text, source))
