@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import save_file
 
+from napari_graysam.documents import dump_yaml, load_yaml
 from napari_graysam.errors import DeviceError, ModelError
 from napari_graysam.model import BUNDLED, CATALOG, load_model, load_steps
 from napari_graysam.model.architecture import VIDEO_ONLY, image_weights, recognise
@@ -53,14 +53,14 @@ def checkpoint(upstream: torch.nn.Module, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module")
 def small_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a config like the bundled one, but minute."""
-    content = yaml.safe_load(config_path(BUNDLED.config).read_text())
+    content = load_yaml(config_path(BUNDLED.config).read_text(), "bundled")
     encoder = content["model"]["image_encoder"]
     encoder["trunk"] |= {"widths": [16, 16, 16, 16], "depths": [1, 1, 1, 1]}
     encoder["neck"] |= {"d_model": 32, "backbone_channel_list": [16, 16, 16, 16]}
     encoder["neck"]["position_encoding"]["num_pos_feats"] = 32
     content["model"]["image_size"] = 64
     path = tmp_path_factory.mktemp("configs") / "small.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(dump_yaml(content))
     return path
 
 
@@ -326,10 +326,10 @@ def test_building_leaves_the_random_state_alone(small_config):
     "target", ["os.system", "sam2.modeling.sam2_base.torch.load", "sam2.modeling.absent.Thing"]
 )
 def test_configs_build_no_foreign_classes(tmp_path, small_config, target):
-    content = yaml.safe_load(small_config.read_text())
+    content = load_yaml(small_config.read_text(), "small")
     content["model"]["image_encoder"]["trunk"] = {"_target_": target, "f": "x"}
     path = tmp_path / "evil.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(dump_yaml(content))
     with pytest.raises(ModelError, match=rf"names {target}"):
         build_image_model(str(path))
 
@@ -346,10 +346,10 @@ def test_broken_configs_are_refused(tmp_path, text, message):
 
 
 def test_misspelt_settings_and_absent_configs_are_refused(tmp_path, small_config):
-    content = yaml.safe_load(small_config.read_text())
+    content = load_yaml(small_config.read_text(), "small")
     content["model"]["imagesize"] = 3
     path = tmp_path / "typo.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(dump_yaml(content))
     with pytest.raises(ModelError, match=r"cannot be built.*imagesize"):
         build_image_model(str(path))
     with pytest.raises(ModelError, match="There is no model config"):

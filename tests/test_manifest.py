@@ -5,8 +5,8 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-import yaml
 
+from napari_graysam.documents import load_yaml
 from napari_graysam.samples import samples
 
 ROOT = Path(__file__).parents[1]
@@ -22,8 +22,11 @@ def manifest():
 
 def test_the_manifest_at_the_top_is_the_packaged_one(manifest):
     assert manifest.name == "napari-graysam"
-    packaged = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
-    assert packaged == yaml.safe_load((ROOT / "napari.yaml").read_text(encoding="utf-8"))
+    packaged, top = (
+        load_yaml(path.read_text(encoding="utf-8"), path.name)
+        for path in (MANIFEST, ROOT / "napari.yaml")
+    )
+    assert packaged == top
 
 
 def test_every_command_can_be_imported(manifest):

@@ -581,7 +581,7 @@ def test_documented_recipe_is_valid() -> None:
 IMPORT = """
 import sys, time
 start = time.process_time()
-import numpy.typing, pydantic.json_schema, pydantic.types, yaml
+import numpy.typing, pydantic.json_schema, pydantic.types, ruamel.yaml
 third_party = time.process_time()
 import napari_graysam.recipe
 own = time.process_time() - third_party

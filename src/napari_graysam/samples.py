@@ -11,10 +11,10 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import model_validator
 
+from napari_graysam.documents import load_yaml
 from napari_graysam.errors import GraysamError
 from napari_graysam.parameters import Part
 
@@ -82,7 +82,7 @@ def samples() -> Mapping[str, Sample]:
     GraysamError
         If the installation lacks the sample files.
     """
-    entries = yaml.safe_load(_resource(INDEX).read_text(encoding="utf-8"))
+    entries = load_yaml(_resource(INDEX).read_text(encoding="utf-8"), INDEX, GraysamError)
     return MappingProxyType({name: Sample(name=name, **entry) for name, entry in entries.items()})
 
 
