@@ -122,9 +122,7 @@ def run(panel: Any) -> dict[str, Any]:
         "longest_block": heart.stop(),
         "seconds": round(seconds, 1),
         "objects": {arm: len(result.masks) for arm, result in panel.state.results.items()},
-        "candidates": {
-            arm: len(result.selector.proposals) for arm, result in panel.state.results.items()
-        },
+        "candidates": {arm: len(one.proposals) for arm, one in panel.state.selectors.items()},
     }
 
 

@@ -20,7 +20,7 @@ def square(y: int, x: int, side: int = 4, **scores: float) -> Mask:
     return Mask(np.ones((side, side), bool), (x, y, x + side, y + side), **scores)
 
 
-def result(masks: tuple[Mask, ...], recipe: Recipe | None = None, selector: Any = None) -> Any:
+def result(masks: tuple[Mask, ...], recipe: Recipe | None = None) -> Segmentation:
     """Segmentation of an image of `SHAPE`."""
     recipe = Recipe.preset() if recipe is None else recipe
     labels = paint(masks, SHAPE, recipe.labels)
@@ -32,7 +32,6 @@ def result(masks: tuple[Mask, ...], recipe: Recipe | None = None, selector: Any 
         unmasked=float(np.mean(labels == 0)),
         view=np.zeros((*SHAPE, 3), np.uint8),
         raw=np.zeros(SHAPE),
-        selector=selector,
     )
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from napari_graysam.comparison.arms import label_masks
 from napari_graysam.errors import ProposalsError
 from napari_graysam.fingerprint import Fingerprint, Inputs
-from napari_graysam.pipeline import ScoreFloors, _select
+from napari_graysam.pipeline import ScoreFloors, select
 from napari_graysam.preprocess import apply, to_rgb
 from napari_graysam.progress import Progress
-from napari_graysam.results import Segmentation
+from napari_graysam.results import LiveSegmentation, Segmentation
 
 BATCHES = 4
 
@@ -54,7 +54,7 @@ class Selector:
 
 
 class FakeRun:
-    """Stands in for `segment_steps`; ``gate`` holds it before its third batch of each arm."""
+    """Stands in for `live_steps`; ``gate`` holds it before its third batch of each arm."""
 
     def __init__(self):
         self.gate = threading.Event()
@@ -66,7 +66,7 @@ class FakeRun:
         self.threads = set()
         self.notes = []
 
-    def segment_steps(
+    def live_steps(
         self, gray, recipe, *, region=None, source="preprocessed", score_floors=None, cache=None
     ):
         self.caches.append(cache)
@@ -82,9 +82,9 @@ class FakeRun:
             yield Progress("decode", 16 * (batch + 1), 16 * BATCHES)
         pixels = apply(gray.pixels, recipe.preprocess)
         selector = Selector(pixels, score_floors.predicted_iou)
-        masks, labels = _select(selector, recipe, source)
+        masks, labels, _ = select(selector, recipe, source=source)
         yield Progress("select", 1, 1)
-        return Segmentation(
+        result = Segmentation(
             labels=labels,
             masks=masks,
             recipe=recipe,
@@ -100,14 +100,14 @@ class FakeRun:
             unmasked=float(np.mean(labels == 0)),
             view=to_rgb(pixels, recipe.rgb),
             raw=gray.raw,
-            selector=selector,
         )
+        return LiveSegmentation(result, selector)
 
 
 def install(monkeypatch):
     """Put a fake run in the place of the real one."""
     fake = FakeRun()
-    monkeypatch.setattr("napari_graysam.pipeline.segment_steps", fake.segment_steps)
+    monkeypatch.setattr("napari_graysam.pipeline.live_steps", fake.live_steps)
     monkeypatch.setattr(
         "napari_graysam._napari.results.run.score_floors", lambda recipe: ScoreFloors(0.25, 0)
     )

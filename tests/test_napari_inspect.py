@@ -77,7 +77,7 @@ def inspector(state, qtbot):
     place = placement(scale=SCALE, translate=SHIFT)
     inspector = Inspector(state, lambda arm: place)
     qtbot.addWidget(inspector)
-    state.set_result("preprocessed", result((OBJECT,), selector=Selector()))
+    state.set_result("preprocessed", result((OBJECT,)), Selector())
     inspector.active = True
     return inspector
 
@@ -223,7 +223,7 @@ def test_a_kept_candidate_can_be_given_up(inspector, state):
 
 def test_where_not_every_mask_is_stored_the_way_out_is_one_press(inspector, state):
     assert state.change({"generator.points_per_side": 64, "generator.crop_n_layers": 1})
-    state.set_result("preprocessed", result((OBJECT,), selector=Selector(floor=0.4)))
+    state.set_result("preprocessed", result((OBJECT,)), Selector(floor=0.4))
     click(inspector, 9, 7)
     inspector.table.selectRow(1)
     assert not inspector.keep.isEnabled()
@@ -241,7 +241,7 @@ def test_where_not_every_mask_is_stored_the_way_out_is_one_press(inspector, stat
     )
     assert inspector.stored.button.isHidden()
     assert "Run again" in inspector.stored.text.text()
-    state.set_result("preprocessed", result((OBJECT,), selector=Selector()))
+    state.set_result("preprocessed", result((OBJECT,)), Selector())
     assert inspector.stored.isHidden()
     assert inspector.keep.isEnabled()
 
@@ -249,7 +249,7 @@ def test_where_not_every_mask_is_stored_the_way_out_is_one_press(inspector, stat
 def test_without_a_regular_grid_only_words_help(inspector, state):
     grids = [[[x / 100, y / 100] for x in range(100) for y in range(100)]]
     assert state.change({"generator.points_per_side": None, "generator.point_grids": grids})
-    state.set_result("preprocessed", result((OBJECT,), selector=Selector(floor=0.4)))
+    state.set_result("preprocessed", result((OBJECT,)), Selector(floor=0.4))
     click(inspector, 9, 7)
     assert inspector.stored.button.isHidden()
     assert "fewer points" in inspector.stored.text.text()
@@ -268,7 +268,7 @@ def test_relax_changes_the_parameter_that_dropped_it(inspector, state):
 def test_a_new_result_is_asked_again_and_the_choice_stays(inspector, state):
     click(inspector, 9, 7)
     inspector.table.selectRow(1)
-    state.set_result("preprocessed", result((OBJECT, DIM), selector=Selector()))
+    state.set_result("preprocessed", result((OBJECT, DIM)), Selector())
     assert inspector.table.explanation is EXPLANATIONS[1]
     state.set_result("preprocessed", None)
     assert rows(inspector) == []
@@ -283,7 +283,7 @@ def test_either_arm_can_be_asked(inspector, state):
     inspector.arm.setCurrentText("raw")
     inspector.arm.activated.emit(1)
     assert "kept no candidates" in inspector.text.text()
-    state.set_result("raw", result((OBJECT,), selector=Selector()))
+    state.set_result("raw", result((OBJECT,)), Selector())
     assert inspector.arm.currentText() == "raw"
     assert len(rows(inspector)) == 0
 
@@ -292,7 +292,7 @@ def test_the_preprocessed_arm_is_asked_unless_the_user_picks(state, qtbot):
     inspector = Inspector(state, lambda arm: placement(scale=SCALE, translate=SHIFT))
     qtbot.addWidget(inspector)
     for arm in ("raw", "preprocessed"):
-        state.set_result(arm, result((OBJECT,), selector=Selector()))
+        state.set_result(arm, result((OBJECT,)), Selector())
     assert inspector.arm.currentText() == "preprocessed"
 
 

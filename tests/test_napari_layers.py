@@ -43,8 +43,8 @@ def source(viewer):
 def result(source, threshold=0.5, arm="raw"):
     recipe = RAW.with_values({"generator.pred_iou_thresh": threshold})
     gray = to_gray(source.array, source.options)
-    steps = fake_run.FakeRun().segment_steps(gray, recipe, source=arm, score_floors=ScoreFloors())
-    return run(steps)
+    steps = fake_run.FakeRun().live_steps(gray, recipe, source=arm, score_floors=ScoreFloors())
+    return run(steps).result
 
 
 def show(layers, source, segmentation, arm="raw", new=False):

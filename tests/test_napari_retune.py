@@ -226,7 +226,7 @@ def test_a_run_stops_what_measures_in_the_background(section, qtbot, monkeypatch
     settle(qtbot, section)
     measuring, began = section.retuner._measuring, threading.Event()
 
-    def endless(results, *, prepare):
+    def endless(results, selectors):
         while True:
             began.set()
             time.sleep(0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -21,7 +22,15 @@ from napari_graysam import (
 from napari_graysam.errors import ImageError, OutputError, TruthError
 from napari_graysam.files import read_recipe_text
 from napari_graysam.outputs import is_complete
-from napari_graysam.pipeline import compare_steps
+from napari_graysam.pipeline import (
+    compare_steps,
+    live_steps,
+    make_view,
+    propose,
+    read_gray,
+    retune,
+    select,
+)
 
 SHAPE = (120, 150)
 CENTRES = ((30, 30), (30, 110), (85, 60), (90, 120))
@@ -98,6 +107,33 @@ def test_records_honour_the_output_mode(result):
     for rle, mask, record in zip(decoded, binary, result.records(), strict=True):
         np.testing.assert_array_equal(rle.astype(bool), mask)
         assert record["area"] == mask.sum()
+
+
+def test_the_stages_in_a_row_are_the_whole(arms):
+    gray = read_gray(discs(), CLAHE)
+    view = make_view(gray, CLAHE)
+    masks, labels, notes = select(run(propose(view, CLAHE)), CLAHE)
+    np.testing.assert_array_equal(view, arms.preprocessed.view)
+    np.testing.assert_array_equal(labels, arms.preprocessed.labels)
+    assert [m.predicted_iou for m in masks] == [m.predicted_iou for m in arms.preprocessed.masks]
+    assert notes == ()
+
+
+def test_a_result_travels_between_processes(result):
+    again = pickle.loads(pickle.dumps(result))
+    np.testing.assert_array_equal(again.labels, result.labels)
+    assert again.recipe == result.recipe
+    assert again.table.equals(result.table)
+
+
+def test_selecting_again_is_running_again(result):
+    strict = RECIPE.with_values({"generator.pred_iou_thresh": 0.9})
+    live = run(live_steps(discs(), strict))
+    np.testing.assert_array_equal(live.result.labels, segment(discs(), strict).labels)
+    again = retune(live, RECIPE)
+    np.testing.assert_array_equal(again.labels, result.labels)
+    assert again.recipe == RECIPE
+    assert live.result.recipe == strict
 
 
 def test_raw_arm_is_the_recipe_without_preprocessing(result, arms):

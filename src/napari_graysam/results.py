@@ -44,16 +44,12 @@ class Segmentation:
         uint8 (H, W, 3): what the model saw.
     raw
         (H, W), the original gray values, for measurements.
-    selector
-        Selects again among all candidates, for `retune`; None unless asked for.
 
     Examples
     --------
     >>> import numpy as np
     >>> from napari_graysam import Recipe, segment
-    >>> recipe = Recipe.preset("raw")
-    >>> few_points = recipe.generator.replace(points_per_side=4)
-    >>> result = segment(np.eye(64), recipe.replace(generator=few_points))
+    >>> result = segment(np.eye(64), Recipe().with_values({"generator.points_per_side": 4}))
     >>> result.table["index"].tolist() == list(range(1, len(result.masks) + 1))
     True
     """
@@ -65,7 +61,6 @@ class Segmentation:
     unmasked: float
     view: NDArray[np.uint8]
     raw: NDArray[Any]
-    selector: Selector | None = None
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -101,6 +96,22 @@ class Segmentation:
 
 
 @dataclass(frozen=True, eq=False)
+class LiveSegmentation:
+    """A segmentation and all its candidates, to select again without the model.
+
+    Attributes
+    ----------
+    result
+        As the run's recipe selects.
+    selector
+        Holds the candidates, and what selections from them have in common.
+    """
+
+    result: Segmentation
+    selector: Selector
+
+
+@dataclass(frozen=True, eq=False)
 class Arms:
     """The same image without and with preprocessing, and what differs.
 
@@ -117,9 +128,8 @@ class Arms:
     --------
     >>> import numpy as np
     >>> from napari_graysam import Recipe, compare
-    >>> recipe = Recipe.preset("low-contrast")
-    >>> few_points = recipe.generator.replace(points_per_side=4)
-    >>> arms = compare(np.eye(64), recipe.replace(generator=few_points))
+    >>> recipe = Recipe.preset("low-contrast").with_values({"generator.points_per_side": 4})
+    >>> arms = compare(np.eye(64), recipe)
     >>> arms.raw.recipe.preprocess, arms.preprocessed.recipe.preprocess == recipe.preprocess
     ((), True)
     """

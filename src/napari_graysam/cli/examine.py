@@ -97,13 +97,11 @@ def bench(
     with Terminal(as_json, quiet, debug) as terminal:
         wanted = make_recipe(recipe, model, settings)
         from napari_graysam.bench import bench_steps, measurable
-        from napari_graysam.preprocess import apply
-        from napari_graysam.preprocess.rgb import to_rgb
+        from napari_graysam.pipeline import make_view
         from napari_graysam.progress import run
         from napari_graysam.source.reading import read_image
 
-        pixels = read_image(image, wanted.image).pixels
-        view = to_rgb(apply(pixels, wanted.preprocess), wanted.rgb)
+        view = make_view(read_image(image, wanted.image), wanted)
         ways = measurable()
         if "upstream" not in ways:
             terminal.note("torchvision is not installed: SAM 2's own generator is left out.")

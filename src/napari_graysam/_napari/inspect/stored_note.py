@@ -12,16 +12,14 @@ from napari_graysam._napari.results.run import LARGEST_STORE, score_floors
 if TYPE_CHECKING:
     from napari_graysam.pipeline import ScoreFloors
     from napari_graysam.recipe import Recipe
-    from napari_graysam.results import Segmentation
+    from napari_graysam.select.selector import Selector
 
 
-def floors_of(result: Segmentation) -> ScoreFloors:
-    """Return the scores below which a result holds no candidates; 0 where it holds all."""
+def floors_of(selector: Selector) -> ScoreFloors:
+    """Return the scores below which no candidates were kept; 0 where all were."""
     from napari_graysam.pipeline import ScoreFloors
 
-    if result.selector is None:
-        return ScoreFloors()
-    record = result.selector.proposals.record
+    record = selector.proposals.record
     return ScoreFloors(record["iou_floor"], record["stability_floor"])
 
 
@@ -66,9 +64,9 @@ class StoredNote(QWidget):
         row.addWidget(self.button)
         self.hide()
 
-    def show_result(self, result: Segmentation | None, recipe: Recipe) -> None:
-        """Say what a result lacks, and what of the recipe would have to change."""
-        least = None if result is None else floors_of(result)
+    def show_result(self, selector: Selector | None, recipe: Recipe) -> None:
+        """Say which candidates were not kept, and what of the recipe would have to change."""
+        least = None if selector is None else floors_of(selector)
         if least is None or not any(least):
             self.hide()
             return

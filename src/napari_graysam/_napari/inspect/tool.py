@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_graysam._napari.canvas.source import Placement
     from napari_graysam.results import Arm
     from napari_graysam.select.explanation import Explanation
+    from napari_graysam.select.selector import Selector
 
 CLICK = "Click a place in the image to see every candidate mask that covers it."
 RUN_FIRST = "There is no result to ask yet: segment the image first, then click a place in it."
@@ -141,15 +142,13 @@ class Inspector(QWidget):
         arm = self._chosen_arm()
         if arm is None or self._pixel is None:
             return
-        result = self._state.results[arm]
-        if result.selector is None:
+        result, selector = self._state.results[arm], self._state.selectors.get(arm)
+        if selector is None:
             self._clear("This result kept no candidates: segment again, then click.")
             return
         x, y = self._pixel
         try:
-            explanations = result.selector.explain(
-                x, y, result.recipe.generator, result.recipe.labels
-            )
+            explanations = selector.explain(x, y, result.recipe.generator, result.recipe.labels)
         except GraysamError as error:
             self._clear(str(error))
             return
@@ -169,8 +168,8 @@ class Inspector(QWidget):
     def _note(self, *_: object) -> None:
         """Say what the asked result has not stored, while its candidates are listed."""
         arm = None if self._pixel is None else self._chosen_arm()
-        result = None if arm is None else self._state.results.get(arm)
-        self.stored.show_result(result, self._state.recipe)
+        selector = None if arm is None else self._state.selectors.get(arm)
+        self.stored.show_result(selector, self._state.recipe)
 
     def _use_points(self, points: int) -> None:
         self._state.change({"generator.points_per_side": points})
@@ -222,16 +221,16 @@ class Inspector(QWidget):
     @property
     def _all_stored(self) -> bool:
         """Whether the asked result holds every candidate, so that any can be named."""
-        result = self._state.results.get(self._chosen_arm() or ARMS[0])
-        return result is not None and not any(floors_of(result))
+        selector = self._state.selectors.get(self._chosen_arm() or ARMS[0])
+        return selector is not None and not any(floors_of(selector))
 
     def _keep(self) -> None:
         """Name the chosen candidate in the recipe, so that no filter drops it; or no longer."""
         found = self._chosen()
         if found is None:
             return
-        explanation, result = found
-        name = result.selector.pinned_mask(explanation.candidate)
+        explanation, selector = found
+        name = selector.pinned_mask(explanation.candidate)
         recipe = self._state.recipe
         kept = tuple(one for one in recipe.labels.keep if one != name)
         if not explanation.pinned:
@@ -243,23 +242,22 @@ class Inspector(QWidget):
         found = self._chosen()
         if found is None:
             return
-        explanation, result = found
+        explanation, selector = found
         recipe = self._state.recipe
         values: dict[str, Any] | None = {str(explanation.parameter): explanation.relaxed}
         if explanation.label is None:
-            values = result.selector.relax(explanation.candidate, recipe.generator, recipe.labels)
+            values = selector.relax(explanation.candidate, recipe.generator, recipe.labels)
         if values is None:
             way_out = ": use “Keep this one”" if self._all_stored else ""
             self._state.problem.emit(f"No value of a threshold lets this mask pass{way_out}.")
         else:
             self._state.change(values)
 
-    def _chosen(self) -> tuple[Explanation, Any] | None:
-        """Return the chosen candidate and the result that it belongs to."""
+    def _chosen(self) -> tuple[Explanation, Selector] | None:
+        """Return the chosen candidate and what knows it."""
         arm, explanation = self._chosen_arm(), self.table.explanation
-        if arm is None or explanation is None:
-            return None
-        return explanation, self._state.results[arm]
+        selector = None if arm is None else self._state.selectors.get(arm)
+        return None if explanation is None or selector is None else (explanation, selector)
 
 
 def _relax_tip(explanation: Explanation | None) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_graysam.results import Arm, Segmentation
+    from napari_graysam.select.selector import Selector
 
 
 class PanelState:
@@ -56,6 +57,7 @@ class PanelState:
         self._region: Layer | None = None
         self._running = False
         self._results: dict[Arm, Segmentation] = {}
+        self._selectors: dict[Arm, Selector] = {}
 
     @property
     def recipe(self) -> Recipe:
@@ -121,10 +123,19 @@ class PanelState:
         """The latest result of each arm."""
         return self._results
 
-    def set_result(self, arm: Arm, result: Segmentation | None) -> None:
-        """Store an arm's result, or forget it."""
-        if result is None:
-            self._results.pop(arm, None)
-        else:
+    @property
+    def selectors(self) -> Mapping[Arm, Selector]:
+        """What knows the candidates of each arm's result; of some, none were kept."""
+        return self._selectors
+
+    def set_result(
+        self, arm: Arm, result: Segmentation | None, selector: Selector | None = None
+    ) -> None:
+        """Store an arm's result and what knows its candidates, or forget both."""
+        self._results.pop(arm, None)
+        self._selectors.pop(arm, None)
+        if result is not None:
             self._results[arm] = result
+        if selector is not None:
+            self._selectors[arm] = selector
         self.result_changed.emit(arm)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from napari_graysam._napari.canvas.source import Source
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam._napari.results.layers import ResultLayers
-    from napari_graysam.results import Arm, Segmentation
+    from napari_graysam.results import Arm, LiveSegmentation, Segmentation
+    from napari_graysam.select.selector import Selector
 
 SETTLED = 250
 """Milliseconds without a change after which objects are measured."""
@@ -41,11 +42,11 @@ _AGAIN = {
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """A run: what was asked for, of which image, the result with all candidates, and its layer."""
+    """A run: what was asked for, of which image, what it gave, and the image's layer."""
 
     asked: Recipe
     source: Source
-    result: Segmentation
+    live: LiveSegmentation
     layer: Layer
 
     def has_other_limits(self, recipe: Recipe) -> bool:
@@ -160,7 +161,7 @@ class Retuner:
             self._settled.start()
 
     def _follow(self, recipe: Recipe, stage: object) -> None:
-        wanted: dict[Arm, tuple[Basis, Segmentation, Recipe]] = {}
+        wanted: dict[Arm, tuple[Basis, Recipe]] = {}
         for arm, basis in self._bases.items():
             asked, now = (one.raw_arm() if arm == "raw" else one for one in (basis.asked, recipe))
             first = asked.changed_stage(now)
@@ -174,9 +175,9 @@ class Retuner:
                 self.outdated[arm] = f"Changed since: {titles}. Run again; {_AGAIN[first]}."
                 continue
             current = self._state.results.get(arm)
-            now = now.replace(image=basis.result.recipe.image)
+            now = now.replace(image=basis.live.result.recipe.image)
             if current is not None and current.recipe.changed_stage(now) is not None:
-                wanted[arm] = (basis, current, now)
+                wanted[arm] = (basis, now)
         if wanted:
             self._measuring.cancel()  # It would slow down what the slider waits for.
             self._lane.submit(partial(_select, recipe, wanted, dict(self._state.results)))
@@ -196,7 +197,7 @@ class Retuner:
                 continue
             if text := self._layers.update(arm, result, event.colors[arm]):
                 self.message.emit(text)
-            self._state.set_result(arm, result)
+            self._state.set_result(arm, result, event.bases[arm].live.selector)
         self._settled.start()
         self.changed.emit()
         if event.recipe != self._state.recipe:
@@ -207,12 +208,13 @@ class Retuner:
             self._settled.start()
             return
         results = {arm: one for arm, one in self._state.results.items() if arm in self._bases}
-        self._measuring.submit(partial(_settle, results, prepare=not self._state.running))
+        ahead = {} if self._state.running else self._state.selectors
+        self._measuring.submit(partial(_settle, results, dict(ahead)))
 
 
 def _select(
     recipe: Recipe,
-    wanted: Mapping[Arm, tuple[Basis, Segmentation, Recipe]],
+    wanted: Mapping[Arm, tuple[Basis, Recipe]],
     shown: dict[Arm, Segmentation],
 ) -> Generator[_Retuned, None, None]:
     """Select each arm's objects again, in a thread.
@@ -224,18 +226,18 @@ def _select(
     results: dict[Arm, Segmentation] = {}
     problems: dict[Arm, str] = {}
     with short_holds():
-        for arm, (_, current, of_arm) in wanted.items():
+        for arm, (basis, of_arm) in wanted.items():
             try:
-                results[arm] = retune(current, of_arm)
+                results[arm] = retune(basis.live, of_arm)
             except Exception as error:
                 problems[arm] = str(error) or type(error).__name__
         colors = object_colors({**shown, **results})
-    bases = {arm: basis for arm, (basis, _, _) in wanted.items()}
+    bases = {arm: basis for arm, (basis, _) in wanted.items()}
     yield _Retuned(recipe, bases, results, colors, problems)
 
 
 def _settle(
-    results: dict[Arm, Segmentation], *, prepare: bool
+    results: dict[Arm, Segmentation], selectors: dict[Arm, Selector]
 ) -> Generator[_Measured | None, None, None]:
     """Measure each arm's objects, then prepare for other thresholds; a newer request stops it."""
     give_way()
@@ -243,11 +245,10 @@ def _settle(
         _ = result.table
         yield None
     yield _Measured(results)
-    if prepare:
-        tuned = [(one.selector, one.recipe) for one in results.values() if one.selector is not None]
-        ahead = [selector.prepare(recipe.generator, recipe.labels) for selector, recipe in tuned]
-        for _ in zip_longest(*ahead):
-            yield None
+    recipes = {arm: result.recipe for arm, result in results.items() if arm in selectors}
+    ahead = [selectors[arm].prepare(one.generator, one.labels) for arm, one in recipes.items()]
+    for _ in zip_longest(*ahead):
+        yield None
 
 
 def changed_titles(before: Part, after: Part) -> Iterator[str]:

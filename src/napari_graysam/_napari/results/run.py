@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_graysam.pipeline import ScoreFloors
     from napari_graysam.propose.cache import Cache
     from napari_graysam.recipe import Recipe
-    from napari_graysam.results import Arm, Segmentation
+    from napari_graysam.results import Arm, LiveSegmentation, Segmentation
 
 LARGEST_STORE = 2**30
 """Bytes of low-resolution masks up to which all candidates are kept."""
@@ -44,13 +44,13 @@ class RunProgress(NamedTuple):
 
 
 class ArmDone(NamedTuple):
-    """The result of an arm, measured, the seconds that it took, and the colours of all arms.
+    """An arm, measured, with its candidates, its seconds, and the colours of all arms.
 
     The next arm begins when it is ``shown``.
     """
 
     arm: Arm
-    result: Segmentation
+    live: LiveSegmentation
     seconds: float
     colors: dict[Arm, Positions]
     shown: Event
@@ -142,16 +142,16 @@ def _run(
     for arm in arms:
         started = time.perf_counter()
         of_arm = recipe.raw_arm() if arm == "raw" else recipe
-        steps = pipeline.segment_steps(
+        steps = pipeline.live_steps(
             gray, of_arm, region=mask, source=arm, score_floors=score_floors(recipe), cache=cache
         )
-        result = yield from _reported(arm, steps, clock)
+        live = yield from _reported(arm, steps, clock)
         yield RunProgress(arm, "measure", 0, 1, None)
-        _ = result.table
-        results[arm] = result
+        _ = live.result.table
+        results[arm] = live.result
         clock.arm_done()
         seconds = time.perf_counter() - started
-        done = ArmDone(arm, result, seconds, object_colors(results), Event())
+        done = ArmDone(arm, live, seconds, object_colors(results), Event())
         yield done
         if arm != arms[-1]:
             # Making a layer takes the window longest, and longer beside a computing arm.
@@ -159,16 +159,16 @@ def _run(
 
 
 def _reported(
-    arm: Arm, steps: Generator[Any, None, Segmentation], clock: _Clock
-) -> Generator[RunProgress, None, Segmentation]:
+    arm: Arm, steps: Generator[Any, None, LiveSegmentation], clock: _Clock
+) -> Generator[RunProgress, None, LiveSegmentation]:
     """Pass progress on, with the time that is left."""
     try:
         while True:
             stage, done, total = next(steps)
             yield RunProgress(arm, stage, done, total, clock.left(stage, done, total))
     except StopIteration as stop:
-        result: Segmentation = stop.value
-        return result
+        live: LiveSegmentation = stop.value
+        return live
     finally:
         steps.close()
 

@@ -191,7 +191,7 @@ class RunSection:
         self.seconds[event.arm] = event.seconds
         message = self.layers.show(
             event.arm,
-            event.result,
+            event.live.result,
             job.source,
             event.colors[event.arm],
             new=self.native.new_layers.isChecked(),
@@ -211,8 +211,8 @@ class RunSection:
     def _adopt(self, event: ArmDone, job: _Job) -> None:
         if self._closed:
             return
-        self.state.set_result(event.arm, event.result)
-        self.retuner.adopt(event.arm, Basis(job.recipe, job.source, event.result, job.layer))
+        self.state.set_result(event.arm, event.live.result, event.live.selector)
+        self.retuner.adopt(event.arm, Basis(job.recipe, job.source, event.live, job.layer))
 
     def _tell(self, message: str, job: _Job) -> None:
         """Say what the user should know, each thing once a run."""

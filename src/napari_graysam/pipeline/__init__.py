@@ -1,0 +1,27 @@
+"""The whole flow: four stages, one arm made of them, and both arms compared."""
+
+from napari_graysam.pipeline.arm import live_steps, retune, segment, segment_steps
+from napari_graysam.pipeline.arms import compare, compare_steps
+from napari_graysam.pipeline.stages import (
+    ScoreFloors,
+    Selected,
+    make_view,
+    propose,
+    read_gray,
+    select,
+)
+
+__all__ = [
+    "ScoreFloors",
+    "Selected",
+    "compare",
+    "compare_steps",
+    "live_steps",
+    "make_view",
+    "propose",
+    "read_gray",
+    "retune",
+    "segment",
+    "segment_steps",
+    "select",
+]

@@ -1,0 +1,270 @@
+"""One arm: the four stages in a row, and selecting again from their candidates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam.errors import ProposalsError
+from napari_graysam.fingerprint import Fingerprint, Inputs
+from napari_graysam.pipeline.stages import (
+    ScoreFloors,
+    check_region,
+    make_view,
+    propose,
+    read_gray,
+    select,
+)
+from napari_graysam.progress import Progress, run
+from napari_graysam.recipe import MODEL_STAGES, Recipe
+from napari_graysam.results import Arm, LiveSegmentation, Segmentation
+
+if TYPE_CHECKING:
+    from napari_graysam.propose.cache import Cache
+
+OnProgress = Callable[[Progress], None]
+
+
+def segment(
+    image: Any,
+    recipe: Recipe | None = None,
+    *,
+    region: NDArray[np.bool_] | None = None,
+    contrast_limits: tuple[float, float] | None = None,
+    cache: Cache | None = None,
+    on_progress: OnProgress | None = None,
+) -> Segmentation:
+    """Segment everything in a grayscale image.
+
+    Parameters
+    ----------
+    image
+        Any array that holds one image, as ``recipe.image`` says, or a `GrayImage`.
+    recipe
+        Every parameter; the preset ``raw`` if omitted.
+    region
+        bool (H, W); points are set only where it is True.
+    contrast_limits
+        ``(low, high)`` for a recipe whose window is ``limits``.
+    cache
+        Features and proposals of earlier runs, so that this one starts from what has changed.
+    on_progress
+        Called with each `Progress`.
+
+    Raises
+    ------
+    GraysamError
+        If the image, the model, the device or the recipe does not allow it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, segment
+    >>> image = np.zeros((64, 64), np.uint8)
+    >>> image[16:40, 20:44] = 200
+    >>> recipe = Recipe().with_values({"generator.points_per_side": 4})
+    >>> result = segment(image, recipe)
+    >>> result.labels.shape, int(result.labels.max()) == len(result.masks)
+    ((64, 64), True)
+
+    See Also
+    --------
+    napari_graysam.compare : Without and with preprocessing.
+    segment_steps : With progress, to be cancelled.
+    """
+    steps = segment_steps(
+        image, recipe, region=region, contrast_limits=contrast_limits, cache=cache
+    )
+    return run(steps, on_progress)
+
+
+def segment_steps(
+    image: Any,
+    recipe: Recipe | None = None,
+    *,
+    region: NDArray[np.bool_] | None = None,
+    contrast_limits: tuple[float, float] | None = None,
+    source: Arm = "preprocessed",
+    cache: Cache | None = None,
+) -> Generator[Progress, None, Segmentation]:
+    """Do as `segment`, yielding `Progress`; closing the generator cancels.
+
+    Parameters
+    ----------
+    image, recipe, region, contrast_limits
+        As for `segment`.
+    source
+        The arm that the masks name.
+    cache
+        Features and proposals of earlier runs, so that this one starts from what has changed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import segment_steps
+    >>> steps = segment_steps(np.eye(64))
+    >>> next(steps)
+    Progress(stage='image', done=0, total=1)
+    >>> steps.close()  # cancels
+
+    See Also
+    --------
+    napari_graysam.run : Exhausts such a generator.
+    live_steps : Keeps the candidates too.
+    """
+    live = yield from _stages(image, recipe, region, contrast_limits, source, None, cache)
+    return live.result
+
+
+def live_steps(
+    image: Any,
+    recipe: Recipe | None = None,
+    *,
+    region: NDArray[np.bool_] | None = None,
+    contrast_limits: tuple[float, float] | None = None,
+    source: Arm = "preprocessed",
+    score_floors: ScoreFloors | None = None,
+    cache: Cache | None = None,
+) -> Generator[Progress, None, LiveSegmentation]:
+    """Do as `segment_steps`, and keep the candidates, from which `retune` selects again.
+
+    Parameters
+    ----------
+    image, recipe, region, contrast_limits, source, cache
+        As for `segment_steps`.
+    score_floors
+        Candidates above these scores are kept; all if omitted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, run
+    >>> from napari_graysam.pipeline import live_steps, retune
+    >>> recipe = Recipe().with_values({"generator.points_per_side": 4})
+    >>> live = run(live_steps(np.eye(64), recipe))
+    >>> none = retune(live, recipe.with_values({"generator.pred_iou_thresh": 1}))
+    >>> len(none.masks), len(live.selector.proposals)
+    (0, 48)
+    """
+    floors = ScoreFloors() if score_floors is None else score_floors
+    return (yield from _stages(image, recipe, region, contrast_limits, source, floors, cache))
+
+
+def retune(live: LiveSegmentation, recipe: Recipe) -> Segmentation:
+    """Select and paint again, without the model.
+
+    Parameters
+    ----------
+    live
+        Of `live_steps`.
+    recipe
+        May differ from that of ``live.result`` from the stage "logits" on.
+
+    Raises
+    ------
+    ProposalsError
+        If the recipe differs before that, or asks for candidates that were not kept.
+
+    Examples
+    --------
+    See `live_steps`.
+    """
+    result = live.result
+    changed = result.recipe.changed_stage(recipe)
+    if changed in MODEL_STAGES:
+        raise ProposalsError(
+            f"the recipe differs from the result's in the stage {changed!r}, which needs the "
+            "model: segment again"
+        )
+    selected = select(live.selector, recipe, source=result.provenance["source"])
+    provenance = {
+        **result.provenance,
+        "selection": {"notes": list(selected.notes)},
+        "fingerprint": result.fingerprint.with_recipe(recipe).model_dump(),
+    }
+    return replace(
+        result,
+        labels=selected.labels,
+        masks=selected.masks,
+        recipe=recipe,
+        provenance=provenance,
+        unmasked=float(np.mean(selected.labels == 0)),
+    )
+
+
+def _stages(
+    image: Any,
+    recipe: Recipe | None,
+    region: NDArray[np.bool_] | None,
+    contrast_limits: tuple[float, float] | None,
+    source: Arm,
+    score_floors: ScoreFloors | None,
+    cache: Cache | None,
+) -> Generator[Progress, None, LiveSegmentation]:
+    """Call the four stages one after the other."""
+    recipe = Recipe.preset() if recipe is None else recipe
+    clock = _Clock()
+    yield Progress("image", 0, 1)
+    gray = read_gray(image, recipe, contrast_limits=contrast_limits)
+    check_region(region, gray.pixels.shape)
+    clock.lap("image")
+    yield Progress("image", 1, 1)
+    yield Progress("preprocess", 0, 1)
+    view = make_view(gray, recipe)
+    clock.lap("preprocess")
+    yield Progress("preprocess", 1, 1)
+
+    from napari_graysam.model import load_steps
+    from napari_graysam.model.identity import identify
+    from napari_graysam.select.selector import Selector
+
+    inputs = Inputs.of(gray, identify(recipe.model), region)
+    model = yield from load_steps(recipe.model)
+    clock.lap("model")
+    proposals = yield from propose(
+        view, recipe, model=model, region=region, score_floors=score_floors, cache=cache
+    )
+    clock.lap("propose")
+    yield Progress("select", 0, 1)
+    selector = Selector(proposals)
+    selected = select(selector, recipe, source=source)
+    clock.lap("select")
+    yield Progress("select", 1, 1)
+    provenance = {
+        "fingerprint": Fingerprint.of(recipe, inputs).model_dump(),
+        "versions": inputs.versions,
+        "model": model.record,
+        "image": gray.record,
+        "proposals": {"kept": len(proposals), **proposals.record},
+        "selection": {"notes": list(selected.notes)},
+        "seconds": clock.seconds,
+        "source": source,
+    }
+    result = Segmentation(
+        labels=selected.labels,
+        masks=selected.masks,
+        recipe=recipe,
+        provenance=provenance,
+        unmasked=float(np.mean(selected.labels == 0)),
+        view=view,
+        raw=gray.raw,
+    )
+    return LiveSegmentation(result, selector)
+
+
+class _Clock:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = round(now - self._last, 4)
+        self._last = now

@@ -1,0 +1,260 @@
+"""The four stages of the flow, each from plain data to plain data.
+
+image → `read_gray` → gray → `make_view` → view → `propose` → proposals → `select` → labels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam.errors import ImageError
+from napari_graysam.masks.mask import Mask
+from napari_graysam.preprocess import apply
+from napari_graysam.preprocess.rgb import to_rgb
+from napari_graysam.progress import Progress
+from napari_graysam.recipe import Recipe
+from napari_graysam.results import Arm
+from napari_graysam.source.gray import GrayImage, to_gray
+
+if TYPE_CHECKING:
+    from napari_graysam.model import LoadedModel
+    from napari_graysam.propose import Proposals
+    from napari_graysam.propose.cache import Cache
+    from napari_graysam.select.selector import Selector
+
+
+class ScoreFloors(NamedTuple):
+    """Scores down to which candidates are kept, so that thresholds can be lowered later."""
+
+    predicted_iou: float = 0.0
+    stability: float = 0.0
+
+
+class Selected(NamedTuple):
+    """What `select` gives.
+
+    Attributes
+    ----------
+    masks
+        Best first.
+    labels
+        uint32 (H, W); label ``i`` is ``masks[i - 1]``, 0 is background.
+    notes
+        What the user should know, in sentences.
+    """
+
+    masks: tuple[Mask, ...]
+    labels: NDArray[np.uint32]
+    notes: tuple[str, ...]
+
+
+def read_gray(
+    image: Any, recipe: Recipe, *, contrast_limits: tuple[float, float] | None = None
+) -> GrayImage:
+    """Take one plane of an image as gray values in [0, 1].
+
+    Parameters
+    ----------
+    image
+        Any array that holds one image, as ``recipe.image`` says, or a `GrayImage`, which is
+        returned as it is.
+    recipe
+        Uses ``image``.
+    contrast_limits
+        ``(low, high)`` for a recipe whose window is ``limits``.
+
+    Raises
+    ------
+    ImageError
+        If it is no image of real numbers, is ambiguous or too large.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe
+    >>> from napari_graysam.pipeline import read_gray
+    >>> gray = read_gray(np.array([[100, 150], [200, 300]], np.uint16), Recipe())
+    >>> gray.pixels.tolist(), gray.raw.dtype.name
+    ([[0.0, 0.25], [0.5, 1.0]], 'uint16')
+
+    See Also
+    --------
+    make_view : The next stage.
+    """
+    if isinstance(image, GrayImage):
+        return image
+    return to_gray(image, recipe.image, contrast_limits=contrast_limits)
+
+
+def make_view(gray: GrayImage, recipe: Recipe) -> NDArray[np.uint8]:
+    """Preprocess a gray image and colour it: what the model is to see.
+
+    Parameters
+    ----------
+    gray
+        Of `read_gray`.
+    recipe
+        Uses ``preprocess`` and ``rgb``.
+
+    Returns
+    -------
+    uint8 (H, W, 3)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe
+    >>> from napari_graysam.pipeline import make_view, read_gray
+    >>> recipe = Recipe().with_values({"preprocess": "[{kind: invert}]"})
+    >>> make_view(read_gray(np.array([[0, 255]]), recipe), recipe)[0].tolist()
+    [[255, 255, 255], [0, 0, 0]]
+
+    See Also
+    --------
+    propose : The next stage.
+    """
+    return to_rgb(apply(gray.pixels, recipe.preprocess), recipe.rgb)
+
+
+def propose(
+    view: NDArray[np.uint8],
+    recipe: Recipe,
+    *,
+    model: LoadedModel | None = None,
+    region: NDArray[np.bool_] | None = None,
+    score_floors: ScoreFloors | None = None,
+    cache: Cache | None = None,
+) -> Generator[Progress, None, Proposals]:
+    """Ask the model for candidate masks, yielding `Progress`; closing the generator cancels.
+
+    Parameters
+    ----------
+    view
+        Of `make_view`.
+    recipe
+        Uses ``generator``, ``model``, and whether ``labels`` keeps masks by name, which needs
+        all candidates.
+    model
+        Loaded from ``recipe.model`` if omitted.
+    region
+        bool (H, W); points are set only where it is True.
+    score_floors
+        Keep candidates above these scores even where the recipe's thresholds are higher.
+    cache
+        Features and proposals of earlier runs, so that this one starts from what has changed.
+
+    Raises
+    ------
+    GraysamError
+        If the view, the region, the model or the device does not allow it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, run
+    >>> from napari_graysam.pipeline import propose
+    >>> recipe = Recipe().with_values({"generator.points_per_side": 4})
+    >>> proposals = run(propose(np.zeros((64, 64, 3), np.uint8), recipe))
+    >>> proposals.image_size, proposals.record["points"]
+    ((64, 64), 16)
+
+    See Also
+    --------
+    select : The next stage.
+    """
+    from napari_graysam.model import load_steps
+    from napari_graysam.propose import propose as propose_with
+
+    check_region(region, view.shape[:2])
+    if model is None:
+        model = yield from load_steps(recipe.model)
+    floors = _floors(recipe, score_floors)
+    return (
+        yield from propose_with(
+            view,
+            model,
+            recipe.generator,
+            region=region,
+            iou_floor=floors.predicted_iou,
+            stability_floor=floors.stability,
+            cache=cache,
+        )
+    )
+
+
+def select(
+    candidates: Proposals | Selector, recipe: Recipe, *, source: Arm = "preprocessed"
+) -> Selected:
+    """Choose the masks that a recipe wants and paint them.
+
+    Parameters
+    ----------
+    candidates
+        Of `propose`; or a selector over them, which remembers what the next selection needs.
+    recipe
+        Uses ``generator`` and ``labels``.
+    source
+        The arm that the masks name.
+
+    Raises
+    ------
+    ProposalsError
+        If the recipe asks for candidates that are not there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, run
+    >>> from napari_graysam.pipeline import propose, select
+    >>> recipe = Recipe().with_values({"generator.points_per_side": 4})
+    >>> proposals = run(propose(np.zeros((64, 64, 3), np.uint8), recipe))
+    >>> selected = select(proposals, recipe)
+    >>> selected.labels.shape, len(selected.masks) <= len(proposals)
+    ((64, 64), True)
+
+    See Also
+    --------
+    napari_graysam.pipeline.retune : Selects again from a run that kept its candidates.
+    """
+    from napari_graysam.propose import Proposals
+    from napari_graysam.select import paint
+    from napari_graysam.select.selector import Selector
+
+    selector = Selector(candidates) if isinstance(candidates, Proposals) else candidates
+    masks = selector.select(recipe.generator, recipe.labels, source)
+    labels = paint(masks, selector.proposals.image_size, recipe.labels)
+    notes = tuple(
+        f"labels.keep names mask {kept.mask} of the point {kept.point[0]:g}, {kept.point[1]:g} "
+        f"in crop {kept.crop}, but this run has no such mask: it was kept in another image, "
+        "with another grid or by another model"
+        for kept in selector.missing_pinned(recipe.labels)
+    )
+    return Selected(masks, labels, notes)
+
+
+def check_region(region: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> None:
+    """Raise `ImageError` unless a region has the image's shape and at least one True pixel."""
+    if region is None:
+        return
+    if region.shape != shape:
+        raise ImageError(
+            f"the region has shape {region.shape}, the image {shape}: "
+            "give a region of the same height and width"
+        )
+    if not region.any():
+        raise ImageError("the region is empty: no point could be set; mark at least one pixel")
+
+
+def _floors(recipe: Recipe, asked: ScoreFloors | None) -> ScoreFloors:
+    """Return the recipe's own thresholds, or lower ones where asked for or masks are kept."""
+    if recipe.labels.keep:
+        return ScoreFloors()
+    generator = recipe.generator
+    own = ScoreFloors(generator.pred_iou_thresh, generator.stability_score_thresh)
+    if asked is None:
+        return own
+    return ScoreFloors(*(min(pair) for pair in zip(own, asked, strict=True)))
