@@ -65,10 +65,11 @@ def generators(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def crops(size: int) -> dict[str, Any]:
     """Generate and select masks of a large image with two layers of crops, in this process."""
+    from napari_graysam.masks import paint
     from napari_graysam.progress import run
     from napari_graysam.propose import propose
-    from napari_graysam.recipe import GeneratorOptions, LabelOptions
-    from napari_graysam.select import paint, select
+    from napari_graysam.recipe import GeneratorOptions
+    from napari_graysam.select import select
 
     view = tiled(size)
     model = load("graysam-small")
@@ -79,7 +80,7 @@ def crops(size: int) -> dict[str, Any]:
     seconds = {"propose": time.perf_counter() - start}
     proposed = peak() - before
     masks = select(proposals, options)
-    paint(masks, view.shape[:2], LabelOptions())
+    paint(masks, view.shape[:2])
     seconds["select and paint"] = time.perf_counter() - start - seconds["propose"]
     return {
         "seconds": seconds,

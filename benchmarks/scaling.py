@@ -70,8 +70,9 @@ def chosen(row: dict[str, int]) -> dict[str, Any]:
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     from synthetic import blobs
 
+    from napari_graysam.masks import paint
     from napari_graysam.recipe import Recipe
-    from napari_graysam.select import object_table, paint, select
+    from napari_graysam.select import object_table, select
 
     everything = {
         "generator.pred_iou_thresh": 0.0,
@@ -90,7 +91,7 @@ def chosen(row: dict[str, int]) -> dict[str, Any]:
     masks = select(proposals, recipe.generator, recipe.labels)
     timed("select", start)
     start = time.perf_counter()
-    labels = paint(masks, proposals.image_size, recipe.labels)
+    labels = paint(masks, proposals.image_size, recipe.labels.overlap)
     timed("paint", start)
     start = time.perf_counter()
     object_table(masks, labels, image(row["size"])[..., 0] / 255)

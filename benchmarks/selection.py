@@ -22,9 +22,10 @@ import cv2
 import torch
 from preprocess import processor
 
+from napari_graysam.masks import paint
 from napari_graysam.progress import run
 from napari_graysam.recipe import Recipe
-from napari_graysam.select import paint, select
+from napari_graysam.select import select
 from napari_graysam.select.selector import Selector
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -79,12 +80,12 @@ def measure(count: int, size: int, plainly: int) -> dict[str, Any]:
 
     def again(recipe: Recipe) -> int:
         masks = selector.select(recipe.generator, recipe.labels)
-        paint(masks, proposals.image_size, recipe.labels)
+        paint(masks, proposals.image_size, recipe.labels.overlap)
         return len(masks)
 
     def plain(recipe: Recipe) -> None:
         masks = select(proposals, recipe.generator, recipe.labels)
-        paint(masks, proposals.image_size, recipe.labels)
+        paint(masks, proposals.image_size, recipe.labels.overlap)
 
     base = Recipe().with_values(LOOSE)
     result: dict[str, Any] = {

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from napari_graysam.comparison import compare_masks, score
-from napari_graysam.comparison.arms import label_masks
 from napari_graysam.fingerprint import Fingerprint, Inputs
+from napari_graysam.masks import label_masks
 from napari_graysam.model.identity import identify
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
@@ -29,7 +29,7 @@ def segment_steps(
     threshold = 0.9 if source == "raw" else 0.4
     yield Progress("propose", 0, 1)
     labels = label(image.pixels > threshold).astype(np.uint32)
-    _, masks = label_masks(labels)
+    masks, _ = label_masks(labels)
     masks = tuple(mask.replace(predicted_iou=0.9, stability=0.9, source=source) for mask in masks)
     yield Progress("propose", 1, 1)
     view = np.repeat((image.pixels * 255).astype(np.uint8)[..., None], 3, axis=2)

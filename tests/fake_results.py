@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from napari_graysam._napari.canvas.source import Placement
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask, paint
 from napari_graysam.recipe import Recipe
 from napari_graysam.results import Segmentation
-from napari_graysam.select import paint
 
 SHAPE = (40, 60)
 
@@ -23,7 +22,7 @@ def square(y: int, x: int, side: int = 4, **scores: float) -> Mask:
 def result(masks: tuple[Mask, ...], recipe: Recipe | None = None) -> Segmentation:
     """Segmentation of an image of `SHAPE`."""
     recipe = Recipe.preset() if recipe is None else recipe
-    labels = paint(masks, SHAPE, recipe.labels)
+    labels = paint(masks, SHAPE, recipe.labels.overlap)
     return Segmentation(
         labels=labels,
         masks=masks,

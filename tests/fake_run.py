@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from napari_graysam.comparison.arms import label_masks
 from napari_graysam.errors import ProposalsError
 from napari_graysam.fingerprint import Fingerprint, Inputs
+from napari_graysam.masks import label_masks
 from napari_graysam.pipeline import ScoreFloors, select
 from napari_graysam.preprocess import apply, to_rgb
 from napari_graysam.progress import Progress
@@ -32,7 +32,7 @@ class Selector:
         from skimage.measure import label
 
         labels = label(pixels > 0.05)
-        _, masks = label_masks(labels)
+        masks, _ = label_masks(labels)
         scores = [float(pixels[mask.slices][mask.bits].mean()) for mask in masks]
         self.masks = [
             mask.replace(predicted_iou=score) for mask, score in zip(masks, scores, strict=True)

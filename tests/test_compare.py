@@ -35,8 +35,7 @@ from napari_graysam.comparison import (
     score_table,
 )
 from napari_graysam.errors import ImageError
-from napari_graysam.masks.mask import Mask
-from napari_graysam.masks.matching import mask_overlaps
+from napari_graysam.masks import Mask, mask_overlaps
 
 SHAPE = (20, 60)
 MIRROR = {"gained": "lost", "lost": "gained", "split": "merged", "merged": "split"}

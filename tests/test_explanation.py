@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from synthetic import blobs
 
+from napari_graysam.masks import paint
 from napari_graysam.propose import Proposals
 from napari_graysam.propose.proposals import remeasure
 from napari_graysam.recipe import GeneratorOptions, LabelOptions, Recipe
-from napari_graysam.select import paint
 from napari_graysam.select.explanation import Explanation
 from napari_graysam.select.selector import Selector
 
@@ -244,7 +244,7 @@ def test_explanations_agree_with_the_label_image(overlap: Any, crops: bool) -> N
     generator = LOOSE.replace(crop_n_layers=int(crops))
     labels = LabelOptions(overlap=overlap, fill_holes=20, min_island=10, level="parts")
     masks = selector.select(generator, labels)
-    painted = paint(masks, (SIZE, SIZE), labels)
+    painted = paint(masks, (SIZE, SIZE), overlap)
     rng = np.random.default_rng(0)
     for x, y in rng.integers(0, SIZE, (60, 2)).tolist():
         found = selector.explain(x, y, generator, labels)

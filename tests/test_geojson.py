@@ -10,9 +10,9 @@ from hypothesis.extra import numpy as hnp
 
 from napari_graysam.errors import ImageError, OutputError
 from napari_graysam.files import read_geojson, write_geojson
-from napari_graysam.files.objects import label_masks, paint_objects
+from napari_graysam.files.objects import paint_objects
 from napari_graysam.files.polygons import fill, outlines
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask, label_masks
 
 BITS = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9))
 LABELS = hnp.arrays(

@@ -5,10 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_graysam.masks.hierarchy import nest
-from napari_graysam.masks.mask import Mask
-from napari_graysam.recipe import LabelOptions
-from napari_graysam.select.labels import paint, separate
+from napari_graysam.masks import Mask, nest, paint, separate
 
 SHAPE = (30, 30)
 POLICIES = ("smaller_on_top", "larger_on_top", "higher_score_on_top", "disjoint")
@@ -33,7 +30,7 @@ MASKS = st.lists(
 
 
 def paint_as(policy, masks):
-    return paint(masks, SHAPE, LabelOptions(overlap=policy))
+    return paint(masks, SHAPE, policy)
 
 
 @pytest.mark.parametrize(
@@ -59,11 +56,10 @@ def test_a_large_image_painted_in_bands_by_threads_is_that_of_one(monkeypatch):
     rng = np.random.default_rng(3)
     boxes = rng.integers((0, 0, 1, 900), (1000, 1000, 1000, 1900), (60, 4)).tolist()
     masks = [rectangle(*box, float(rng.random())) for box in boxes]
-    options = LabelOptions(overlap="higher_score_on_top")
     monkeypatch.setattr("os.cpu_count", lambda: 3)
-    together = paint(masks, shape, options)
-    monkeypatch.setattr("napari_graysam.select.labels._BAND", shape[0] * shape[1])
-    assert np.array_equal(together, paint(masks, shape, options))
+    together = paint(masks, shape, "higher_score_on_top")
+    monkeypatch.setattr("napari_graysam.masks.painting._BAND", shape[0] * shape[1])
+    assert np.array_equal(together, paint(masks, shape, "higher_score_on_top"))
     assert together[1500, 900] == 1 + max(
         (
             i
@@ -77,7 +73,7 @@ def test_a_large_image_painted_in_bands_by_threads_is_that_of_one(monkeypatch):
 
 def test_labels_go_beyond_sixteen_bits():
     masks = [rectangle(i % 300, i // 300, 1, 1) for i in range(2**16 + 5)]
-    labels = paint(masks, (300, 300), LabelOptions())
+    labels = paint(masks, (300, 300))
     assert np.array_equal(labels.ravel()[: len(masks)], np.arange(1, len(masks) + 1))
 
 

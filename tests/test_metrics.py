@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from napari_graysam.comparison.metrics import IOU_THRESHOLDS, mean_scores, score
 from napari_graysam.errors import TruthError
-from napari_graysam.masks.matching import label_overlaps, match
+from napari_graysam.masks import label_overlaps, match
 
 LABELS = hnp.arrays(np.int32, (7, 8), elements=st.integers(0, 5))
 

@@ -25,7 +25,7 @@ from napari_graysam.files import (
     write_rois,
 )
 from napari_graysam.files.coco import read_coco_objects
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask
 from napari_graysam.recipe import Recipe
 
 PLUGIN = "napari-graysam"

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_graysam.masks.hierarchy import at_level, keep, nest, shared_pixels
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask, at_level, nest, shared_pixels, subset
 
 
 def square(x: int, y: int, size: int) -> Mask:
@@ -116,9 +115,9 @@ def test_wholes_and_parts_stand_alone(masks):
 
 def test_a_kept_mask_finds_its_nearest_kept_ancestor():
     nested = nest([disc(45, 50, 4), disc(45, 50, 12), disc(50, 50, 30)])
-    assert [mask.parent for mask in keep(nested, [0, 2])] == [1, -1]
-    assert [mask.parent for mask in keep(nested, [2, 0])] == [-1, 0]
-    assert [mask.parent for mask in keep(nested, [0, 1])] == [1, -1]
+    assert [mask.parent for mask in subset(nested, [0, 2])] == [1, -1]
+    assert [mask.parent for mask in subset(nested, [2, 0])] == [-1, 0]
+    assert [mask.parent for mask in subset(nested, [0, 1])] == [1, -1]
 
 
 def test_nothing_nests_nothing():

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask
 from napari_graysam.select.nms import (
     crop_scores,
     mask_overlap,

@@ -17,7 +17,7 @@ from napari_graysam.propose.grid import crops, layer_boxes, regular_grid
 from napari_graysam.propose.statistics import measure
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
 from napari_graysam.select import generate, select, survivors
-from napari_graysam.select.records import records, run_lengths
+from napari_graysam.select.records import records
 
 SHAPE = (90, 120)
 LOOSE = GeneratorOptions(points_per_side=6, pred_iou_thresh=0.3, stability_score_thresh=0.1)
@@ -316,13 +316,3 @@ def test_selection_nests_and_names_its_source(everything: Proposals) -> None:
     assert all(mask.area > 0 for mask in masks)
     parts = select(everything, LOOSE.replace(box_nms_thresh=1), LabelOptions(level="parts"))
     assert 0 < len(parts) < len(masks)
-
-
-def test_run_lengths_decode_to_the_mask() -> None:
-    inside = np.random.default_rng(0).random((7, 5)) > 0.5
-    inside[0, 0] = True
-    lengths = run_lengths(inside)
-    values = np.arange(len(lengths["counts"])) % 2 == 1
-    assert lengths["counts"][0] == 0
-    line = np.repeat(values, lengths["counts"])
-    assert np.array_equal(line.reshape(5, 7).T, inside)

@@ -7,16 +7,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from napari_graysam.masks.mask import Mask
-from napari_graysam.recipe import LabelOptions
-from napari_graysam.select.regions import (
-    clean,
+from napari_graysam.masks import (
+    Mask,
     fill_holes,
     remove_islands,
     remove_small_regions,
     touches_border,
-    within_area,
 )
+from napari_graysam.recipe import LabelOptions
+from napari_graysam.select.clean import cleaned, is_wanted
 
 IMAGES = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12)).filter(
     np.any
@@ -34,6 +33,13 @@ def ring(size: int = 9, hole: int = 3) -> np.ndarray:
     start = 2 + (size - hole) // 2
     image[start : start + hole, start : start + hole] = False
     return image
+
+
+def clean(masks, shape, options, small_region=0):
+    """Do as a selection does with masks that are no duplicates."""
+    whole = [remove_small_regions(mask, shape, small_region) for mask in masks]
+    found = [cleaned(mask, shape, options) for mask in whole]
+    return [mask for mask in found if is_wanted(mask, shape, options)]
 
 
 def on_whole_image(image: np.ndarray, area: int) -> np.ndarray:
@@ -110,7 +116,8 @@ def test_scores_survive_cleaning():
     ("low", "high", "inside"), [(0, None, True), (72, 72, True), (73, None, False), (0, 71, False)]
 )
 def test_the_area_range_includes_its_ends(low, high, inside):
-    assert within_area(mask_of(ring()), low, high) is inside
+    options = LabelOptions(min_area=low, max_area=high)
+    assert is_wanted(mask_of(ring()), (13, 13), options) is inside
 
 
 @given(IMAGES)
@@ -137,4 +144,4 @@ def test_clean_applies_every_option():
 
 def test_empty_masks_are_dropped():
     empty = Mask(np.zeros((0, 0), bool), (3, 3, 3, 3))
-    assert clean([empty], (9, 9), LabelOptions(fill_holes=5, min_island=5)) == ()
+    assert clean([empty], (9, 9), LabelOptions(fill_holes=5, min_island=5)) == []

@@ -10,8 +10,8 @@ from test_geojson import HOLES, HOOK, LABELS, STAIRS, pixels, whole
 
 from napari_graysam.errors import ImageError, OutputError
 from napari_graysam.files import read_rois, write_rois
-from napari_graysam.files.objects import label_masks, paint_objects
-from napari_graysam.masks.mask import Mask
+from napari_graysam.files.objects import paint_objects
+from napari_graysam.masks import Mask, label_masks
 
 
 def imagej_fill(roi, shape):

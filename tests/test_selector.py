@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from synthetic import blobs
 
 from napari_graysam.errors import ProposalsError
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask, paint
 from napari_graysam.progress import run
 from napari_graysam.propose import Proposals
 from napari_graysam.recipe import GeneratorOptions, LabelOptions, PinnedMask
-from napari_graysam.select import paint, select
+from napari_graysam.select import select
 from napari_graysam.select.selector import Selector
 from napari_graysam.select.store import Store
 
@@ -206,7 +206,7 @@ def test_three_thousand_candidates_are_chosen_again_at_once() -> None:
     for threshold in (0.9, 0.8, 0.85, 0.75, 0.7, 0.65):
         start = time.process_time()
         masks = selector.select(base.replace(pred_iou_thresh=threshold), labels)
-        paint(masks, proposals.image_size, labels)
+        paint(masks, proposals.image_size, labels.overlap)
         times.append(time.process_time() - start)
     assert sorted(times)[2] < 0.1
 

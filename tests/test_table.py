@@ -3,10 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_graysam.masks.hierarchy import nest
-from napari_graysam.masks.mask import Mask
-from napari_graysam.recipe import LabelOptions
-from napari_graysam.select.labels import paint
+from napari_graysam.masks import Mask, nest, paint
 from napari_graysam.select.table import COLUMNS, object_table
 
 SHAPE = (60, 80)
@@ -23,13 +20,13 @@ def disc(x, y, radius):
 
 
 def table_of(masks, raw=None):
-    labels = paint(masks, SHAPE, LabelOptions())
+    labels = paint(masks, SHAPE)
     return object_table(masks, labels, np.zeros(SHAPE) if raw is None else raw)
 
 
 def test_index_is_the_label_and_visible_area_its_pixels():
     masks = nest([disc(30, 30, 20), disc(30, 30, 8), rectangle(60, 5, 4, 6)])
-    labels = paint(masks, SHAPE, LabelOptions())
+    labels = paint(masks, SHAPE)
     table = object_table(masks, labels, np.zeros(SHAPE))
     assert table["index"].tolist() == [1, 2, 3]
     assert table["area"].tolist() == [mask.area for mask in masks]

@@ -16,11 +16,11 @@ import numpy as np
 from evaluate import SETS, images_of, read_recipe
 
 from napari_graysam import load_model, read_image, read_labels, run, score
+from napari_graysam.masks import paint
 from napari_graysam.parameters import Part
 from napari_graysam.preprocess import apply
 from napari_graysam.preprocess.rgb import to_rgb
 from napari_graysam.propose import propose
-from napari_graysam.select import paint
 from napari_graysam.select.selector import Selector
 
 GRID: dict[str, tuple[object, ...]] = {
@@ -55,7 +55,7 @@ def main() -> None:
             selector = Selector(run(steps))
             for index, one in enumerate(recipes):
                 masks = selector.select(one.generator, one.labels)
-                labels = paint(masks, truth.shape, one.labels)
+                labels = paint(masks, truth.shape, one.labels.overlap)
                 totals[name][index] += score(labels, truth).average_precision[0] / len(paths)
     mean = np.mean(list(totals.values()), axis=0)
     columns = [*(path.rpartition(".")[2] for path in GRID), *totals, "mean"]

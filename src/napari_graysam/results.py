@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.fingerprint import Fingerprint
-from napari_graysam.masks.mask import Mask
-from napari_graysam.recipe import Recipe
+from napari_graysam.masks import Arm as Arm
+from napari_graysam.masks import Mask
+from napari_graysam.recipe import OutputMode, Recipe
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from napari_graysam.comparison import Comparison, Scores
     from napari_graysam.select.selector import Selector
-
-Arm = Literal["raw", "preprocessed"]
-OutputMode = Literal["binary_mask", "uncompressed_rle", "coco_rle"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from napari_graysam.masks import ARMS, Arm
+
 if TYPE_CHECKING:
     from napari_graysam.comparison.arms import Comparison, compare_labels, compare_masks
     from napari_graysam.comparison.changes import (
-        ARMS,
         CHANGES,
         CODES,
         COLORS,
-        Arm,
         Change,
         Event,
         Rules,
@@ -59,11 +59,9 @@ __all__ = [
 _HOMES = {
     "arms": ("Comparison", "compare_labels", "compare_masks"),
     "changes": (
-        "ARMS",
         "CHANGES",
         "CODES",
         "COLORS",
-        "Arm",
         "Change",
         "Event",
         "Rules",

@@ -11,19 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.comparison.changes import (
-    ARMS,
     CHANGES,
     CODES,
     DEFAULT_RULES,
-    Arm,
     Change,
     Event,
     Rules,
     find_changes,
 )
 from napari_graysam.errors import ImageError
-from napari_graysam.masks.hierarchy import shared_pixels
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import ARMS, Arm, Mask, label_masks, mask_iou, paint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,38 +150,26 @@ def compare_labels(
             f"The raw labels have shape {raw.shape}, the preprocessed ones {preprocessed.shape}; "
             "a comparison needs two label images (H, W) of the same shape."
         )
-    (ids_a, masks_a), (ids_b, masks_b) = (
-        label_masks(labels, table)
+    (masks_a, ids_a), (masks_b, ids_b) = (
+        _scored_masks(labels, table)
         for labels, table in zip((raw, preprocessed), tables, strict=True)
     )
     return _compare((masks_a, masks_b), (ids_a, ids_b), (raw.shape[0], raw.shape[1]), rules)
 
 
-def label_masks(
-    labels: NDArray[np.integer], table: pd.DataFrame | None = None
-) -> tuple[tuple[int, ...], tuple[Mask, ...]]:
-    """Turn a label image into its labels, ascending, and a mask for each.
-
-    Parameters
-    ----------
-    labels
-        Label image (H, W) of any integer dtype; 0 is background.
-    table
-        Where the masks' scores are taken from, as in `compare_labels`; NaN for labels not in it.
-    """
-    from scipy.ndimage import find_objects
-
+def _scored_masks(
+    labels: NDArray[np.integer], table: pd.DataFrame | None
+) -> tuple[tuple[Mask, ...], tuple[int, ...]]:
+    """Return a mask for each label, with the scores of a table or NaN, and the labels."""
     scores = _scores(table)
-    ids = np.unique(labels)
-    ids = ids[ids != 0]
-    numbered = np.where(labels != 0, np.searchsorted(ids, labels) + 1, 0)
-    masks = []
-    for number, (rows, columns) in enumerate(find_objects(numbered), start=1):
-        box = (columns.start, rows.start, columns.stop, rows.stop)
-        bits = numbered[rows, columns] == number
-        predicted_iou, stability = scores.get(int(ids[number - 1]), (np.nan, np.nan))
-        masks.append(Mask(bits, box, predicted_iou=predicted_iou, stability=stability))
-    return tuple(ids.tolist()), tuple(masks)
+    masks, ids = label_masks(labels)
+    scored = [
+        mask.marked(predicted_iou=predicted_iou, stability=stability)
+        for mask, (predicted_iou, stability) in zip(
+            masks, (scores.get(label, (np.nan, np.nan)) for label in ids), strict=True
+        )
+    ]
+    return tuple(scored), ids
 
 
 def _scores(table: pd.DataFrame | None) -> dict[int, tuple[float, float]]:
@@ -244,7 +229,7 @@ def _rows(
     rows = []
     for side, arm in enumerate(ARMS):
         for index in members[side]:
-            mask, partners = arms[side][index], members[1 - side]
+            mask, partners, others = arms[side][index], members[1 - side], arms[1 - side]
             rows.append(
                 {
                     "arm": arm,
@@ -252,7 +237,7 @@ def _rows(
                     "change": event.change,
                     "event": number,
                     "partners": partners,
-                    "iou": max((_iou(mask, arms[1 - side][i]) for i in partners), default=np.nan),
+                    "iou": max((mask_iou(mask, others[i]) for i in partners), default=np.nan),
                     "area": mask.area,
                     **dict(zip(BOX, mask.box, strict=True)),
                     "predicted_iou": mask.predicted_iou,
@@ -280,12 +265,6 @@ def _deltas(raw: Sequence[Mask], preprocessed: Sequence[Mask]) -> dict[str, floa
     }
 
 
-def _iou(one: Mask, other: Mask) -> float:
-    """Intersection over union of two masks."""
-    shared = shared_pixels(one, other)
-    return shared / (one.area + other.area - shared)
-
-
 def _difference(
     events: Sequence[Event],
     arms: tuple[Sequence[Mask], Sequence[Mask]],
@@ -298,8 +277,7 @@ def _difference(
         for mask in (*(arms[0][i] for i in event.raw), *(arms[1][i] for i in event.preprocessed))
     ]
     # Equal areas are ordered by geometry and not by arm: exchanged arms give the same picture.
-    coded.sort(key=lambda one: (-one[0].area, one[0].box, one[0].bits.tobytes(), one[1]))
-    difference = np.zeros(shape, dtype=np.uint8)
-    for mask, code in coded:
-        difference[mask.slices][mask.bits] = code
+    coded.sort(key=lambda one: (one[0].box, one[0].bits.tobytes(), one[1]), reverse=True)
+    codes = np.array([0, *(code for _, code in coded)], np.uint8)
+    difference: NDArray[np.uint8] = codes[paint([mask for mask, _ in coded], shape)]
     return difference

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from napari_graysam.masks.mask import Mask
-from napari_graysam.masks.matching import Overlaps, mask_overlaps, match
+from napari_graysam.masks import Mask, Overlaps, mask_overlaps, match
+from napari_graysam.masks.regions import reframe
 from napari_graysam.parameters import Part
-from napari_graysam.select.regions import reframe
 
 Change = Literal["kept", "changed", "gained", "lost", "split", "merged"]
 CHANGES: tuple[Change, ...] = ("kept", "changed", "gained", "lost", "split", "merged")
@@ -27,8 +26,6 @@ COLORS: dict[Change, str] = {
     "split": "#CC79A7",
     "merged": "#0072B2",
 }
-Arm = Literal["raw", "preprocessed"]
-ARMS: tuple[Arm, Arm] = ("raw", "preprocessed")
 
 
 class Rules(Part):
@@ -156,18 +153,6 @@ def find_changes(
     return tuple(events)
 
 
-def _restrict(overlaps: Overlaps, free: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> Overlaps:
-    """Leave only pairs of objects that have no class yet."""
-    pairs = free[0][overlaps.a] & free[1][overlaps.b]
-    return Overlaps(
-        overlaps.areas_a,
-        overlaps.areas_b,
-        overlaps.a[pairs],
-        overlaps.b[pairs],
-        overlaps.pixels[pairs],
-    )
-
-
 def _pair(
     change: Change,
     overlaps: Overlaps,
@@ -175,7 +160,7 @@ def _pair(
     free: tuple[NDArray[np.bool_], NDArray[np.bool_]],
 ) -> list[Event]:
     """Match free objects one to one and mark them as used."""
-    rest = _restrict(overlaps, free)
+    rest = overlaps.among(*free)
     iou = rest.iou
     events = []
     for pair in match(rest, threshold):
@@ -193,11 +178,10 @@ def _regroup(
     free: tuple[NDArray[np.bool_], NDArray[np.bool_]],
 ) -> list[Event]:
     """Find splits and merges among free objects and mark their members as used."""
-    rest = _restrict(overlaps, free)
-    mirrored = Overlaps(rest.areas_b, rest.areas_a, rest.b, rest.a, rest.pixels)
+    rest = overlaps.among(*free)
     arms = (raw, preprocessed)
     candidates = [(0, group) for group in _groups(raw, preprocessed, rest, rules)]
-    candidates += [(1, group) for group in _groups(preprocessed, raw, mirrored, rules)]
+    candidates += [(1, group) for group in _groups(preprocessed, raw, rest.exchanged, rules)]
     # The tie-break looks at the object and never at its arm, which keeps the arms exchangeable.
     candidates.sort(key=lambda one: (-one[1].covered, _place(arms[one[0]][one[1].whole])))
     events = []

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_graysam.errors import TruthError
-from napari_graysam.masks.matching import label_overlaps, match
+from napari_graysam.masks import label_overlaps, match
 
 IOU_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from napari_graysam.comparison.arms import Comparison
-from napari_graysam.comparison.changes import ARMS, COLORS, Arm
+from napari_graysam.comparison.changes import COLORS
 from napari_graysam.comparison.summary import matched_pairs
+from napari_graysam.masks import ARMS, Arm
 
 _BINS = 24
 _NARROW = 50

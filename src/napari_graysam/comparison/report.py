@@ -16,8 +16,9 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from napari_graysam.comparison.arms import Comparison
-from napari_graysam.comparison.changes import ARMS, CODES, COLORS, Arm
+from napari_graysam.comparison.changes import CODES, COLORS
 from napari_graysam.comparison.metrics import Scores
+from napari_graysam.masks import ARMS, Arm
 
 _PANEL_INCHES = 5.0
 _PANEL_PIXELS = 800

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from napari_graysam.comparison.arms import BOX, Comparison
-from napari_graysam.comparison.changes import ARMS, Arm
 from napari_graysam.comparison.metrics import IOU_THRESHOLDS, Scores
+from napari_graysam.masks import ARMS, Arm
 
 if TYPE_CHECKING:
     import pandas as pd

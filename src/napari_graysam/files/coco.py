@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_graysam.atomic import write_text
 from napari_graysam.errors import ImageError
 from napari_graysam.files.objects import Objects
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask
+from napari_graysam.masks.run_lengths import decode, encode
 
 CATEGORY = {"id": 1, "name": "object", "supercategory": ""}
 
@@ -121,7 +121,7 @@ def _annotation(mask: Mask, number: int, parent: int, shape: tuple[int, int]) ->
         "id": number,
         "image_id": 1,
         "category_id": CATEGORY["id"],
-        "segmentation": encode(mask, shape),
+        "segmentation": encode(mask, shape, compressed=True),
         "area": mask.area,
         "bbox": _xywh(mask.box),
         "iscrowd": 0,
@@ -135,33 +135,11 @@ def _annotation(mask: Mask, number: int, parent: int, shape: tuple[int, int]) ->
     }
 
 
-def encode(mask: Mask, shape: tuple[int, int]) -> dict[str, Any]:
-    """Encode a mask as COCO RLE with text counts, in the time and memory of its box."""
-    from pycocotools import mask as coco
-
-    rows, columns = shape
-    x0, y0, _, _ = mask.box
-    padded = np.pad(mask.bits, ((1, 1), (0, 0))).astype(np.int8).T
-    change = np.diff(padded, axis=1)
-    column, row = np.nonzero(change)
-    ends = (column + x0) * rows + row + y0
-    # A run that fills a column to its end goes on in the next one.
-    keep = np.ones(ends.size, bool)
-    meets = np.flatnonzero(ends[1:-1:2] == ends[2::2]) * 2 + 1
-    keep[meets] = keep[meets + 1] = False
-    ends = ends[keep]
-    total = rows * columns
-    last = [total] if not ends.size or ends[-1] < total else []
-    counts = np.diff(np.concatenate(([0], ends, last)).astype(np.int64))
-    rle = coco.frPyObjects({"counts": counts.tolist(), "size": [rows, columns]}, rows, columns)
-    return {"size": [int(rows), int(columns)], "counts": rle["counts"].decode("ascii")}
-
-
 def _mask(annotation: Mapping[str, Any], shape: tuple[int, int], labels: Sequence[int]) -> Mask:
     (point,) = annotation["point_coords"]
     x, y, width, height = (int(value) for value in annotation["bbox"])
     box = (x, y, x + width, y + height)
-    bits = _decode(annotation["segmentation"], shape, box)
+    bits = decode(annotation["segmentation"], shape, box)
     if int(np.count_nonzero(bits)) != annotation["area"]:
         raise ValueError(f"area and segmentation of annotation {annotation['id']} disagree")
     crop_x, crop_y, crop_width, crop_height = (int(value) for value in annotation["crop_box"])
@@ -189,47 +167,6 @@ def _scores(mask: Mask, labels: Sequence[int]) -> dict[str, Any]:
         "depth": mask.depth,
         "source": mask.source,
     }
-
-
-def _decode(
-    rle: Mapping[str, Any], shape: tuple[int, int], box: tuple[int, int, int, int]
-) -> NDArray[np.bool_]:
-    """Bits inside a box, in its time and memory; refuses runs that do not fill the image.
-
-    pycocotools' own decoder reads and writes out of bounds where counts are damaged.
-    """
-    if not isinstance(rle, dict) or tuple(rle["size"]) != shape:
-        raise ValueError(f"segmentation must be run-length encoded for an image of {shape}")
-    counts = _counts(rle["counts"])
-    rows, columns = shape
-    x0, y0, x1, y1 = box
-    if not (0 <= x0 <= x1 <= columns and 0 <= y0 <= y1 <= rows):
-        raise ValueError(f"bbox {_xywh(box)} lies outside of the image of {shape}")
-    if min(counts, default=0) < 0 or sum(counts) != rows * columns:
-        raise ValueError(f"the runs of a segmentation do not fill the image of {shape}")
-    ends = np.clip(np.cumsum(counts, dtype=np.int64) - x0 * rows, 0, (x1 - x0) * rows)
-    values = np.arange(len(counts)) % 2 == 1
-    bits = np.repeat(values, np.diff(ends, prepend=0)).reshape(x1 - x0, rows).T
-    return np.ascontiguousarray(bits[y0:y1])
-
-
-def _counts(text: str) -> list[int]:
-    """Run lengths from COCO's text: groups of 5 bits, the third and later relative.
-
-    Format: ``rleFrString`` of the COCO API's ``maskApi.c``.
-    """
-    counts: list[int] = []
-    value = shift = 0
-    for character in text.encode("ascii"):
-        group = character - 48
-        value |= (group & 31) << shift
-        shift += 5
-        if not group & 32:
-            if group & 16:
-                value -= 1 << shift
-            counts.append(value + counts[-2] if len(counts) > 2 else value)
-            value = shift = 0
-    return counts
 
 
 def _xywh(box: tuple[int, int, int, int]) -> list[int]:

@@ -27,7 +27,7 @@ from napari_graysam.files.objects import (
     numbers_by_label,
 )
 from napari_graysam.files.polygons import Ring, fill, outlines
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask
 
 if TYPE_CHECKING:
     import pandas as pd

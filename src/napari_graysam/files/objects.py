@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.errors import ImageError
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask, paint
 from napari_graysam.source.gray import check_size
 
 if TYPE_CHECKING:
@@ -122,34 +122,10 @@ def about_file(
     return {"image": image, **({} if recipe is None else {"recipe": dict(recipe)})}
 
 
-def label_masks(labels: NDArray[np.integer]) -> tuple[tuple[Mask, ...], tuple[int, ...]]:
-    """Masks of a label image, and their labels, rising.
-
-    Parameters
-    ----------
-    labels
-        (H, W) integers, none negative; 0 is background.
-    """
-    from scipy.ndimage import find_objects
-
-    numbers, compact = np.unique(labels, return_inverse=True)
-    compact = compact.reshape(labels.shape)
-    if numbers.size and numbers[0] != 0:
-        numbers, compact = np.concatenate(([0], numbers)), compact + 1
-    masks = []
-    for number, (rows, columns) in enumerate(find_objects(compact), start=1):
-        box = (columns.start, rows.start, columns.stop, rows.stop)
-        masks.append(Mask(compact[rows, columns] == number, box))
-    return tuple(masks), tuple(int(number) for number in numbers[1:])
-
-
 def paint_objects(objects: Objects) -> NDArray[np.uint32]:
     """Label image (H, W) of objects, smaller ones on top of larger ones."""
-    painted = np.zeros(objects.shape, np.uint32)
-    pairs = zip(objects.labels, objects.masks, strict=True)
-    for label, mask in sorted(pairs, key=lambda pair: -pair[1].area):
-        painted[mask.slices][mask.bits] = label
-    return painted
+    numbers = np.array((0, *objects.labels), np.uint32)
+    return numbers[paint(objects.masks, objects.shape)]
 
 
 def with_scores(mask: Mask, numbers: Mapping[str, Any], labels: Sequence[int]) -> Mask:

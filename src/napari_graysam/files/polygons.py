@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.errors import ImageError
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask
 from napari_graysam.source.gray import check_size
 
 Ring = NDArray[np.int64]

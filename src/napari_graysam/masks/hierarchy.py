@@ -9,23 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.masks.mask import Mask
+from napari_graysam.masks.overlap import shared_box_pixels, shared_pixels
 
+Level = Literal["all", "whole", "parts"]
 CONTAINED = 0.9
-
-
-def shared_pixels(one: Mask, other: Mask) -> int:
-    """Count the pixels that two masks of one image have in common."""
-    x0, y0 = max(one.box[0], other.box[0]), max(one.box[1], other.box[1])
-    x1, y1 = min(one.box[2], other.box[2]), min(one.box[3], other.box[3])
-    if x0 >= x1 or y0 >= y1:
-        return 0
-    return int(np.count_nonzero(_window(one, x0, y0, x1, y1) & _window(other, x0, y0, x1, y1)))
-
-
-def _window(mask: Mask, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.bool_]:
-    """View the bits of a mask inside a box that lies within its own."""
-    left, top = mask.box[:2]
-    return mask.bits[y0 - top : y1 - top, x0 - left : x1 - left]
 
 
 def nest(masks: Sequence[Mask], contained: float = CONTAINED) -> tuple[Mask, ...]:
@@ -45,6 +32,19 @@ def nest(masks: Sequence[Mask], contained: float = CONTAINED) -> tuple[Mask, ...
     Notes
     -----
     Bits are compared only where the boxes allow containment, from the smallest candidate on.
+
+    See Also
+    --------
+    at_level : Keeps whole objects or parts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask, nest
+    >>> cell = Mask(np.ones((9, 9), bool), (0, 0, 9, 9))
+    >>> nucleus = Mask(np.ones((3, 3), bool), (3, 3, 6, 6))
+    >>> [(mask.parent, mask.depth) for mask in nest([nucleus, cell])]
+    [(1, 1), (-1, 0)]
     """
     boxes = np.array([mask.box for mask in masks], dtype=np.int64).reshape(-1, 4)
     areas = np.array([mask.area for mask in masks], dtype=np.int64)
@@ -53,14 +53,15 @@ def nest(masks: Sequence[Mask], contained: float = CONTAINED) -> tuple[Mask, ...
     parents = np.full(len(masks), -1, dtype=np.intp)
     for child in by_area[sorted_areas > 0]:
         larger = by_area[np.searchsorted(sorted_areas, areas[child], side="right") :]
-        for candidate in _containers(child, larger, boxes, areas, contained):
-            if shared_pixels(masks[child], masks[candidate]) >= contained * areas[child]:
+        least = contained * areas[child]
+        for candidate in larger[shared_box_pixels(boxes[child], boxes[larger]) >= least].tolist():
+            if shared_pixels(masks[child], masks[candidate]) >= least:
                 parents[child] = candidate
                 break
-    return place(masks, parents)
+    return with_parents(masks, parents)
 
 
-def place(masks: Sequence[Mask], parents: NDArray[np.intp]) -> tuple[Mask, ...]:
+def with_parents(masks: Sequence[Mask], parents: NDArray[np.intp]) -> tuple[Mask, ...]:
     """Return masks with the given parents, and the depths that follow from them.
 
     Parameters
@@ -76,27 +77,12 @@ def place(masks: Sequence[Mask], parents: NDArray[np.intp]) -> tuple[Mask, ...]:
         depths += inside
         ancestors = np.where(inside, parents[ancestors], -1)
     return tuple(
-        mask.placed(parent, depth)
+        mask.marked(parent=parent, depth=depth)
         for mask, parent, depth in zip(masks, parents.tolist(), depths.tolist(), strict=True)
     )
 
 
-def _containers(
-    child: np.intp,
-    larger: NDArray[np.intp],
-    boxes: NDArray[np.int64],
-    areas: NDArray[np.int64],
-    contained: float,
-) -> NDArray[np.intp]:
-    """List those of the larger masks whose box could hold enough of a mask, in their order."""
-    low = np.maximum(boxes[larger, :2], boxes[child, :2])
-    high = np.minimum(boxes[larger, 2:], boxes[child, 2:])
-    sides = np.maximum(high - low, 0)
-    possible: NDArray[np.intp] = larger[sides[:, 0] * sides[:, 1] >= contained * areas[child]]
-    return possible
-
-
-def at_level(masks: Sequence[Mask], level: Literal["all", "whole", "parts"]) -> tuple[Mask, ...]:
+def at_level(masks: Sequence[Mask], level: Level) -> tuple[Mask, ...]:
     """Keep the masks of one nesting level, in their order.
 
     Parameters
@@ -106,17 +92,30 @@ def at_level(masks: Sequence[Mask], level: Literal["all", "whole", "parts"]) -> 
     level
         ``"all"`` keeps every mask; ``"whole"`` those that no other contains; ``"parts"`` those
         that contain no other, so an object without parts stays as its own only part. Masks
-        that the recipe keeps stay at every level.
+        that the recipe pins stay at every level.
 
     Returns
     -------
     tuple of Mask
-        As from `keep`: ``depth`` still tells how deep a part lay in the full hierarchy.
+        As from `subset`: ``depth`` still tells how deep a part lay in the full hierarchy.
+
+    See Also
+    --------
+    nest : Finds parents and depths.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask, at_level, nest
+    >>> cell = Mask(np.ones((9, 9), bool), (0, 0, 9, 9))
+    >>> nucleus = Mask(np.ones((3, 3), bool), (3, 3, 6, 6))
+    >>> [mask.area for mask in at_level(nest([nucleus, cell]), "whole")]
+    [81]
     """
-    return tuple(masks) if level == "all" else keep(masks, of_level(masks, level))
+    return tuple(masks) if level == "all" else subset(masks, of_level(masks, level))
 
 
-def of_level(masks: Sequence[Mask], level: Literal["all", "whole", "parts"]) -> list[int]:
+def of_level(masks: Sequence[Mask], level: Level) -> list[int]:
     """List the indices of the masks that `at_level` keeps."""
     containers = {mask.parent for mask in masks}
     return [
@@ -128,7 +127,7 @@ def of_level(masks: Sequence[Mask], level: Literal["all", "whole", "parts"]) -> 
     ]
 
 
-def keep(masks: Sequence[Mask], indices: Iterable[int]) -> tuple[Mask, ...]:
+def subset(masks: Sequence[Mask], indices: Iterable[int]) -> tuple[Mask, ...]:
     """Keep some masks and point each parent at the nearest kept ancestor, or at none (-1).
 
     Parameters

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+
+Arm = Literal["raw", "preprocessed"]
+ARMS: tuple[Arm, Arm] = ("raw", "preprocessed")
+Box = tuple[int, int, int, int]
+"""``(x0, y0, x1, y1)`` in image pixels, half-open."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,20 +40,32 @@ class Mask:
         Number of masks that contain this one.
     source
         The arm it comes from: ``"raw"`` or ``"preprocessed"``.
-    kept
+    pinned
         The recipe asks for this very mask (``labels.keep``): no filter drops it.
+    candidates
+        Indices of the candidates that it is made of, among the proposals of its source; empty
+        where it comes from a label image or a file.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask
+    >>> mask = Mask(np.array([[True, False], [True, True]]), (10, 20, 12, 22))
+    >>> mask.area, mask.full((30, 40))[20].nonzero()[0].tolist()
+    (3, [10])
     """
 
     bits: npt.NDArray[np.bool_]
-    box: tuple[int, int, int, int]
+    box: Box
     predicted_iou: float = 1.0
     stability: float = 1.0
     point: tuple[float, float] = (0.0, 0.0)
-    crop_box: tuple[int, int, int, int] = (0, 0, 0, 0)
+    crop_box: Box = (0, 0, 0, 0)
     parent: int = -1
     depth: int = 0
     source: str = "raw"
     pinned: bool = False
+    candidates: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that bits and box agree, and freeze the bits."""
@@ -68,6 +85,11 @@ class Mask:
         return int(np.count_nonzero(self.bits))
 
     @property
+    def nbytes(self) -> int:
+        """Memory that the bits take, in bytes."""
+        return self.bits.nbytes
+
+    @property
     def slices(self) -> tuple[slice, slice]:
         """The box as (rows, columns) of the image."""
         x0, y0, x1, y1 = self.box
@@ -82,10 +104,6 @@ class Mask:
     def replace(self, **changes: Any) -> Self:
         """Return a copy with the given fields changed."""
         return replace(self, **changes)
-
-    def placed(self, parent: int, depth: int) -> Self:
-        """Return a copy at another place among the others; bits and area are shared."""
-        return self.marked(parent=parent, depth=depth)
 
     def marked(self, **changes: Any) -> Self:
         """Return a copy with fields changed that say nothing about bits and box, unchecked."""

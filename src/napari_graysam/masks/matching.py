@@ -1,115 +1,11 @@
-"""Which object is which: sparse overlaps of two sets of objects, and one-to-one matching."""
+"""Which object is which: one-to-one matching of two sets of objects by their overlap."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam.masks.hierarchy import shared_pixels
-from napari_graysam.masks.mask import Mask
-
-
-@dataclass(frozen=True, eq=False)
-class Overlaps:
-    """Every pair of one object of A and one of B that share a pixel.
-
-    Parameters
-    ----------
-    areas_a, areas_b
-        Areas of all objects in pixels, int64 of shape (n_a,) and (n_b,).
-    a, b
-        Positions of the overlapping pairs' members, intp (k,), ordered by ``a``, then ``b``.
-    pixels
-        Shared pixels of each pair, int64 (k,), at least 1.
-    """
-
-    areas_a: NDArray[np.int64]
-    areas_b: NDArray[np.int64]
-    a: NDArray[np.intp]
-    b: NDArray[np.intp]
-    pixels: NDArray[np.int64]
-
-    @property
-    def iou(self) -> NDArray[np.float64]:
-        """Intersection over union of each pair, float64 (k,)."""
-        union = self.areas_a[self.a] + self.areas_b[self.b] - self.pixels
-        return np.asarray(self.pixels / union, dtype=np.float64)
-
-
-def label_overlaps(
-    a: NDArray[np.integer], b: NDArray[np.integer]
-) -> tuple[NDArray[np.integer], NDArray[np.integer], Overlaps]:
-    """Overlap two label images of one shape; 0 is background.
-
-    The images are compressed to runs along the last axis first, so the cost grows with the
-    length of the outlines and not with the largest label.
-
-    Parameters
-    ----------
-    a, b
-        Label images of any integer dtype and the same shape.
-
-    Returns
-    -------
-    ids_a, ids_b, overlaps
-        The labels that occur, ascending; ``overlaps`` refers to their positions.
-    """
-    flat_a, flat_b = np.ravel(a), np.ravel(b)
-    steps = np.flatnonzero((flat_a[1:] != flat_a[:-1]) | (flat_b[1:] != flat_b[:-1])) + 1
-    starts = np.concatenate([np.zeros(min(1, flat_a.size), dtype=np.intp), steps])
-    lengths = np.diff(starts, append=flat_a.size)
-    ids_a, of_a = np.unique(flat_a[starts], return_inverse=True)
-    ids_b, of_b = np.unique(flat_b[starts], return_inverse=True)
-    pairs, of_pair = np.unique(of_a * max(1, ids_b.size) + of_b, return_inverse=True)
-    counts = _total(of_pair, lengths, pairs.size)
-    at_a, at_b = np.divmod(pairs, max(1, ids_b.size))
-    both = (ids_a[at_a] != 0) & (ids_b[at_b] != 0)
-    # 0 need not be the smallest value or occur at all, so positions are counted past it.
-    object_a, object_b = ids_a != 0, ids_b != 0
-    overlaps = Overlaps(
-        areas_a=_total(of_a, lengths, ids_a.size)[object_a],
-        areas_b=_total(of_b, lengths, ids_b.size)[object_b],
-        a=(np.cumsum(object_a) - 1)[at_a[both]],
-        b=(np.cumsum(object_b) - 1)[at_b[both]],
-        pixels=counts[both],
-    )
-    return ids_a[object_a], ids_b[object_b], overlaps
-
-
-def _total(group: NDArray[np.intp], weight: NDArray[np.integer], n: int) -> NDArray[np.int64]:
-    """Sum integer weights per group; exact up to 2**53."""
-    return np.bincount(group, weights=weight, minlength=n).astype(np.int64)
-
-
-def mask_overlaps(a: Sequence[Mask], b: Sequence[Mask]) -> Overlaps:
-    """Overlap two lists of masks, whose members may also overlap each other.
-
-    Bits are compared only where boxes meet.
-
-    Parameters
-    ----------
-    a, b
-        Masks of one image.
-    """
-    boxes = np.array([m.box for m in b], dtype=np.int64).reshape(-1, 4)
-    found: list[tuple[int, int, int]] = []
-    for i, one in enumerate(a):
-        x0, y0, x1, y1 = one.box
-        meet = (boxes[:, 0] < x1) & (x0 < boxes[:, 2]) & (boxes[:, 1] < y1) & (y0 < boxes[:, 3])
-        for j in np.flatnonzero(meet).tolist():
-            if pixels := shared_pixels(one, b[j]):
-                found.append((i, j, pixels))
-    pairs = np.array(found, dtype=np.int64).reshape(-1, 3)
-    return Overlaps(
-        areas_a=np.array([m.area for m in a], dtype=np.int64),
-        areas_b=np.array([m.area for m in b], dtype=np.int64),
-        a=pairs[:, 0].astype(np.intp),
-        b=pairs[:, 1].astype(np.intp),
-        pixels=pairs[:, 2],
-    )
+from napari_graysam.masks.overlap import Overlaps
 
 
 def match(overlaps: Overlaps, threshold: float) -> NDArray[np.intp]:
@@ -120,10 +16,31 @@ def match(overlaps: Overlaps, threshold: float) -> NDArray[np.intp]:
     method (Kuhn 1955, as `scipy.optimize.linear_sum_assignment`) within each group of objects
     that compete for each other.
 
+    Parameters
+    ----------
+    overlaps
+        Of all pairs that share a pixel.
+    threshold
+        Smallest IoU of a pair, in (0, 1].
+
     Returns
     -------
     ndarray
         Positions of the chosen pairs in ``overlaps``, ascending, intp.
+
+    See Also
+    --------
+    label_overlaps, mask_overlaps : Measure the overlaps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.masks import label_overlaps, match
+    >>> truth, found = np.array([[1, 1, 1, 2, 2, 0]]), np.array([[5, 5, 5, 5, 6, 6]])
+    >>> labels, others, overlaps = label_overlaps(truth, found)
+    >>> pairs = match(overlaps, 0.3)
+    >>> labels[overlaps.a[pairs]].tolist(), others[overlaps.b[pairs]].tolist()
+    ([1, 2], [5, 6])
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

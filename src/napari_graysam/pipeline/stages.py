@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.errors import ImageError
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask
 from napari_graysam.preprocess import apply
 from napari_graysam.preprocess.rgb import to_rgb
 from napari_graysam.progress import Progress
@@ -220,13 +220,13 @@ def select(
     --------
     napari_graysam.pipeline.retune : Selects again from a run that kept its candidates.
     """
+    from napari_graysam.masks import paint
     from napari_graysam.propose import Proposals
-    from napari_graysam.select import paint
     from napari_graysam.select.selector import Selector
 
     selector = Selector(candidates) if isinstance(candidates, Proposals) else candidates
     masks = selector.select(recipe.generator, recipe.labels, source)
-    labels = paint(masks, selector.proposals.image_size, recipe.labels)
+    labels = paint(masks, selector.proposals.image_size, recipe.labels.overlap)
     notes = tuple(
         f"labels.keep names mask {kept.mask} of the point {kept.point[0]:g}, {kept.point[1]:g} "
         f"in crop {kept.crop}, but this run has no such mask: it was kept in another image, "

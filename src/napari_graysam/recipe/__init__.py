@@ -1,7 +1,7 @@
 """Recipes: every parameter of a segmentation, its range, explanation and file format."""
 
 from napari_graysam.recipe.document import SCHEMA_VERSION, Recipe, presets
-from napari_graysam.recipe.generator import GeneratorOptions
+from napari_graysam.recipe.generator import GeneratorOptions, OutputMode
 from napari_graysam.recipe.options import (
     ContrastLimits,
     DtypeRange,
@@ -11,6 +11,7 @@ from napari_graysam.recipe.options import (
     ModelOptions,
     Percentiles,
     PinnedMask,
+    Suppression,
     Window,
 )
 from napari_graysam.recipe.problems import recipe_error
@@ -28,11 +29,13 @@ __all__ = [
     "ImageOptions",
     "LabelOptions",
     "ModelOptions",
+    "OutputMode",
     "Parameter",
     "Percentiles",
     "PinnedMask",
     "Recipe",
     "Stage",
+    "Suppression",
     "Window",
     "by_stage",
     "parameters",

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from napari_graysam.parameters import Part
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+OutputMode = Literal["binary_mask", "uncompressed_rle", "coco_rle"]
 Grid = Annotated[tuple[tuple[Fraction, Fraction], ...], Field(min_length=1)]
 
 
@@ -216,7 +217,7 @@ class GeneratorOptions(Part):
         ),
         json_schema_extra={"stage": "logits", "unit": "px²"},
     )
-    output_mode: Literal["binary_mask", "uncompressed_rle", "coco_rle"] = Field(
+    output_mode: OutputMode = Field(
         "binary_mask",
         title="Record format",
         description=(

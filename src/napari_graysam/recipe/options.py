@@ -7,7 +7,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from napari_graysam.masks import Level, Overlap
 from napari_graysam.parameters import Part
+
+Suppression = Literal["box", "mask_iou", "containment"]
 
 
 def _check_below(low: float, high: float) -> None:
@@ -232,7 +235,7 @@ class PinnedMask(Part):
 class LabelOptions(Part):
     """How masks become objects of a label image."""
 
-    overlap: Literal["smaller_on_top", "larger_on_top", "higher_score_on_top", "disjoint"] = Field(
+    overlap: Overlap = Field(
         "smaller_on_top",
         title="Overlap",
         description="Which object a pixel belongs to where masks overlap: the smaller (parts "
@@ -242,14 +245,14 @@ class LabelOptions(Part):
         "that would lose more than half of its pixels is removed.",
         json_schema_extra={"stage": "labels"},
     )
-    level: Literal["all", "whole", "parts"] = Field(
+    level: Level = Field(
         "all",
         title="Nesting level",
         description="Which masks become objects where one lies within another: all of them, only "
         "wholes (in no other mask), or only parts (that hold no other mask).",
         json_schema_extra={"stage": "labels"},
     )
-    suppression: Literal["box", "mask_iou", "containment"] = Field(
+    suppression: Suppression = Field(
         "box",
         title="Duplicate removal",
         description="How duplicates are recognised: box compares bounding boxes, as SAM 2 does "

@@ -6,17 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_graysam.select.labels import paint
     from napari_graysam.select.plain import select, survivors
     from napari_graysam.select.records import generate
     from napari_graysam.select.table import object_table
 
-__all__ = ["generate", "object_table", "paint", "select", "survivors"]
+__all__ = ["generate", "object_table", "select", "survivors"]
 
 _HOMES = {
     "generate": "records",
     "object_table": "table",
-    "paint": "labels",
     "select": "plain",
     "survivors": "plain",
 }

@@ -7,10 +7,11 @@ from collections.abc import Callable, Hashable
 import numpy as np
 import torch
 
-from napari_graysam.masks.hierarchy import at_level, keep, of_level, place
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask, at_level, remove_small_regions, separate
+from napari_graysam.masks.hierarchy import of_level, with_parents
 from napari_graysam.propose import Proposals, rescore
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
+from napari_graysam.select.clean import cleaned, is_wanted
 from napari_graysam.select.filters import (
     check_covers,
     near_crop_edge,
@@ -18,12 +19,10 @@ from napari_graysam.select.filters import (
     passes_stability,
 )
 from napari_graysam.select.hierarchy import Hierarchy
-from napari_graysam.select.labels import divide
 from napari_graysam.select.nms import in_upstreams_order
 from napari_graysam.select.overlaps import OverlapTable, suppress_known
 from napari_graysam.select.pinned import pinned
 from napari_graysam.select.plain import Scores, by_crop
-from napari_graysam.select.regions import fill_holes, remove_islands, remove_small_regions, stays
 from napari_graysam.select.selection import Flags, Selection, threshold_of
 from napari_graysam.select.shapes import Bits, Box, Indices, Shapes
 from napari_graysam.select.store import Store
@@ -74,10 +73,10 @@ class Engine:
         cleaned.ensure(survivors)
         sized, nested = self._nested(survivors, cleaned, scored, stay, labels, source)
         level = of_level(nested, labels.level)
-        selected, masks = sized[level], at_level(nested, labels.level)
+        masks = at_level(nested, labels.level)
         if labels.overlap == "disjoint":
-            trimmed, left = divide(masks)
-            selected, masks = selected[left], keep(trimmed, left)
+            masks = separate(masks)
+        selected = np.array([mask.candidates[0] for mask in masks], np.intp)
         return Selection(
             generator=generator,
             labels=labels,
@@ -155,7 +154,7 @@ class Engine:
         return self._derived(
             compared,
             ("cleaned", hole, island),
-            lambda mask: remove_islands(fill_holes(mask, size, hole), island),
+            lambda mask: cleaned(mask, size, labels),
         )
 
     def _pairs(self, shapes: Shapes, labels: LabelOptions) -> OverlapTable:
@@ -250,10 +249,11 @@ class Engine:
                 strict=True,
             )
         ]
-        right = [stays(mask, scored.image_size, labels) for mask in masks]
+        right = [is_wanted(mask, scored.image_size, labels) for mask in masks]
         sized = possible[np.array(right, bool)]
         parents = self._parents(cleaned, sized)
-        return sized, place([mask for mask, ok in zip(masks, right, strict=True) if ok], parents)
+        wanted = [mask for mask, ok in zip(masks, right, strict=True) if ok]
+        return sized, with_parents(wanted, parents)
 
 
 def _size(shapes: Shapes) -> int:

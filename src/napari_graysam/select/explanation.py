@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask
+from napari_graysam.masks.painting import stacking_order
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
 from napari_graysam.select.exclusion import Exclusions, Filter
-from napari_graysam.select.labels import top_down
 from napari_graysam.select.selection import Selection
 from napari_graysam.select.shapes import Shapes
 
@@ -106,7 +106,7 @@ def explain_at(selection: Selection, x: int, y: int, draw: Draw) -> list[Explana
     exclusions = Exclusions(selection)
     here = [label for label, mask in enumerate(selection.masks, start=1) if _inside(mask, x, y)]
     masks = [selection.masks[label - 1] for label in here]
-    seen = here[top_down(masks, selection.labels.overlap)[0]] if here else None
+    seen = here[stacking_order(masks, selection.labels.overlap)[0]] if here else None
     found = []
     for candidate in _covering(selection, x, y, exclusions):
         label = exclusions.labels.get(candidate)

@@ -12,8 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from napari_graysam.masks.hierarchy import shared_pixels
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask, shared_pixels
 
 Indices = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.floating]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_graysam.recipe import Suppression
 from napari_graysam.select.nms import Indices, box_iou
 from napari_graysam.select.shapes import Shapes
 from napari_graysam.select.store import Store
 
 Overlap = npt.NDArray[np.float64]
-Suppression = Literal["box", "mask_iou", "containment"]
 
 
 @dataclass

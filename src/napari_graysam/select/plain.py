@@ -9,12 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_graysam.masks.hierarchy import at_level, nest
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask, at_level, nest, remove_small_regions, separate
 from napari_graysam.propose import Proposals, rescore
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
+from napari_graysam.select.clean import cleaned, is_wanted
 from napari_graysam.select.filters import check_covers, near_crop_edge, passes_thresholds
-from napari_graysam.select.labels import separate
 from napari_graysam.select.nms import (
     Indices,
     crop_scores,
@@ -23,7 +22,6 @@ from napari_graysam.select.nms import (
     suppress_boxes,
 )
 from napari_graysam.select.pinned import pinned
-from napari_graysam.select.regions import clean, remove_small_regions
 
 Scores = npt.NDArray[np.float32]
 # Called with candidates, their scores, and whether they are of different crops; returns the
@@ -63,8 +61,10 @@ def select(
     """
     options = LabelOptions() if labels is None else labels
     masks = survivors(proposals, generator, options, source)
-    cleaned = clean(masks, proposals.image_size, options)
-    chosen = at_level(nest(cleaned), options.level)
+    size = proposals.image_size
+    clean = [cleaned(mask, size, options) for mask in masks]
+    wanted = [mask for mask in clean if is_wanted(mask, size, options)]
+    chosen = at_level(nest(wanted), options.level)
     return separate(chosen) if options.overlap == "disjoint" else chosen
 
 
@@ -138,6 +138,7 @@ def _mask(proposals: Proposals, index: int, mask_threshold: float, source: str) 
         point=(x, y),
         crop_box=(left, top, right, bottom),
         source=source,
+        candidates=(index,),
     )
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_graysam.masks.mask import Mask
-from napari_graysam.recipe import GeneratorOptions
+from napari_graysam.masks import Mask
+from napari_graysam.masks.run_lengths import encode
+from napari_graysam.recipe import GeneratorOptions, OutputMode
 
 if TYPE_CHECKING:
     from napari_graysam.model import LoadedModel
-
-OutputMode = Literal["binary_mask", "uncompressed_rle", "coco_rle"]
 
 
 def generate(
@@ -80,30 +79,14 @@ def records(
     return [_record(mask, output_mode, shape) for mask in masks]
 
 
-def run_lengths(inside: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    """Return the run lengths of a mask, column by column, starting with the outside.
-
-    Parameters
-    ----------
-    inside
-        bool (H, W).
-
-    Returns
-    -------
-    dict with ``size`` ``[H, W]`` and ``counts``, as COCO's uncompressed RLE.
-    """
-    line = inside.ravel(order="F")
-    changes = np.flatnonzero(line[1:] != line[:-1]) + 1
-    counts = np.diff(np.concatenate([[0], changes, [line.size]])).tolist()
-    return {"size": list(inside.shape), "counts": [0, *counts] if line[0] else counts}
-
-
 def _record(mask: Mask, output_mode: OutputMode, shape: tuple[int, int]) -> dict[str, Any]:
     """Describe one mask."""
     x0, y0, x1, y1 = mask.box
     left, top, right, bottom = mask.crop_box
     return {
-        "segmentation": _segmentation(mask.full(shape), output_mode),
+        "segmentation": mask.full(shape)
+        if output_mode == "binary_mask"
+        else encode(mask, shape, compressed=output_mode == "coco_rle"),
         "area": mask.area,
         "bbox": [float(x0), float(y0), float(max(0, x1 - x0 - 1)), float(max(0, y1 - y0 - 1))],
         "predicted_iou": mask.predicted_iou,
@@ -111,18 +94,3 @@ def _record(mask: Mask, output_mode: OutputMode, shape: tuple[int, int]) -> dict
         "stability_score": mask.stability,
         "crop_box": [float(left), float(top), float(right - left), float(bottom - top)],
     }
-
-
-def _segmentation(
-    inside: npt.NDArray[np.bool_], output_mode: OutputMode
-) -> npt.NDArray[np.bool_] | dict[str, Any]:
-    """Return a mask in the wanted form."""
-    if output_mode == "binary_mask":
-        return inside
-    if output_mode == "uncompressed_rle":
-        return run_lengths(inside)
-    from pycocotools import mask as coco
-
-    rle: dict[str, Any] = coco.encode(np.asfortranarray(inside.view(np.uint8)))
-    rle["counts"] = rle["counts"].decode("ascii")
-    return rle

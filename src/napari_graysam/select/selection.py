@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask
 from napari_graysam.propose import Proposals
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
 from napari_graysam.select.overlaps import OverlapTable

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask
 from napari_graysam.progress import Progress
 from napari_graysam.propose import Proposals
 from napari_graysam.recipe import GeneratorOptions, LabelOptions, PinnedMask

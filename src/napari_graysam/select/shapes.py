@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable
 import numpy as np
 import numpy.typing as npt
 
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask
 from napari_graysam.propose import Proposals
 from napari_graysam.select.store import Store
 
@@ -134,6 +134,7 @@ class Shapes:
             crop_box=(left, top, right, bottom),
             source=source,
             pinned=pinned,
+            candidates=(index,),
         )
         return mask.marked(area=int(self.area[index]))
 

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_graysam.masks.mask import Mask
-from napari_graysam.select.regions import touches_border
+from napari_graysam.masks import Mask, touches_border
 
 COLUMNS = {
     "index": "int64",

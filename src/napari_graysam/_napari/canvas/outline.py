@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import Viewer
 
-    from napari_graysam.masks.mask import Mask
+    from napari_graysam.masks import Mask
 
 COLOUR = (1.0, 0.85, 0.1, 1.0)
 NAME = "candidate"

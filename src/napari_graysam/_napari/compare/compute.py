@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_graysam.comparison import ARMS, Arm, Comparison, Rules, Scores
 from napari_graysam.errors import GraysamError
-from napari_graysam.masks.mask import Mask
+from napari_graysam.masks import Mask
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -55,7 +55,8 @@ def write_coco_json(path: str, data: Any, attributes: Attributes) -> list[str]:
         written.
     """
     from napari_graysam.files import write_coco
-    from napari_graysam.files.objects import label_masks, rows_by_label, with_scores
+    from napari_graysam.files.objects import rows_by_label, with_scores
+    from napari_graysam.masks import label_masks
 
     path = ending(path, (".coco.json", ".json"), "COCO")
     saved = read_layer(data, attributes)
@@ -106,7 +107,7 @@ def write_outlines(path: str, data: Any, attributes: Attributes) -> list[str]:
         As for `write_coco_json`.
     """
     from napari_graysam.files import write_geojson
-    from napari_graysam.files.objects import label_masks
+    from napari_graysam.masks import label_masks
 
     path = ending(path, (".geojson", ".json"), "GeoJSON")
     saved = read_layer(data, attributes)
@@ -134,7 +135,7 @@ def write_roi_zip(path: str, data: Any, attributes: Attributes) -> list[str]:
         As for `write_coco_json`.
     """
     from napari_graysam.files import write_rois
-    from napari_graysam.files.objects import label_masks
+    from napari_graysam.masks import label_masks
 
     path = ending(path, (".zip",), "ImageJ ROI")
     saved = read_layer(data, attributes)

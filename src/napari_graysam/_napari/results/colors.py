@@ -43,7 +43,7 @@ def object_colors(results: Mapping[Arm, Segmentation]) -> dict[Arm, Positions]:
     dict
         By arm, intp (N,) in ``[0, PALETTE)``, for labels 1 to N.
     """
-    from napari_graysam.masks.matching import label_overlaps, match
+    from napari_graysam.masks import label_overlaps, match
 
     colors: dict[Arm, Positions] = {}
     for arm, result in results.items():

@@ -1,4 +1,4 @@
-"""Cleaning of masks in image pixels: holes, islands, size and the image border.
+"""Cleaning of masks in image pixels: holes, islands and the image border.
 
 All work happens inside a mask's box; nothing of the image's size is allocated per mask.
 Pieces are 8-connected, holes too, as in ``remove_small_regions`` of the original
@@ -7,63 +7,10 @@ segment-anything, whose semantics on the whole image are kept exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam.masks.mask import Mask
-from napari_graysam.recipe import LabelOptions
-
-Box = tuple[int, int, int, int]
-
-
-def clean(
-    masks: Iterable[Mask],
-    shape: tuple[int, int],
-    options: LabelOptions,
-    min_mask_region_area: int = 0,
-) -> tuple[Mask, ...]:
-    """Clean every mask and drop those out of the wanted size or, if asked, at the border.
-
-    Regions smaller than ``min_mask_region_area`` go first, then ``options.fill_holes`` and
-    ``options.min_island`` apply; size and border are judged on the cleaned mask. The order is
-    kept; ``parent`` and ``depth`` are not touched, so nest afterwards. Masks that the recipe
-    keeps are cleaned, but only dropped if empty.
-
-    Parameters
-    ----------
-    masks
-        Masks of one image.
-    shape
-        (H, W) of the image.
-    options
-        Uses ``fill_holes``, ``min_island``, ``min_area``, ``max_area`` and ``exclude_border``.
-    min_mask_region_area
-        The generator's parameter of that name, in image pixels.
-
-    Returns
-    -------
-    tuple of Mask
-        A mask that cleaning left as it was is the same object as before.
-    """
-    kept = []
-    for mask in masks:
-        cleaned = remove_small_regions(mask, shape, min_mask_region_area)
-        cleaned = fill_holes(cleaned, shape, options.fill_holes)
-        cleaned = remove_islands(cleaned, options.min_island)
-        if stays(cleaned, shape, options):
-            kept.append(cleaned)
-    return tuple(kept)
-
-
-def stays(mask: Mask, shape: tuple[int, int], options: LabelOptions) -> bool:
-    """Tell whether `clean` keeps a cleaned mask."""
-    if mask.pinned:
-        return mask.area > 0
-    return within_area(mask, options.min_area, options.max_area) and not (
-        options.exclude_border and touches_border(mask, shape)
-    )
+from napari_graysam.masks.mask import Box, Mask
 
 
 def remove_small_regions(mask: Mask, shape: tuple[int, int], area: int) -> Mask:
@@ -71,6 +18,19 @@ def remove_small_regions(mask: Mask, shape: tuple[int, int], area: int) -> Mask:
 
     This is what ``postprocess_small_regions`` of the original segment-anything does to a mask;
     upstream SAM 2 never calls it.
+
+    See Also
+    --------
+    fill_holes, remove_islands : The two halves.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask, remove_small_regions
+    >>> bits = np.array([[1, 1, 1, 0, 1], [1, 0, 1, 0, 0], [1, 1, 1, 0, 0]], bool)
+    >>> mask = Mask(bits, (2, 2, 7, 5))
+    >>> remove_small_regions(mask, (9, 9), 2).bits.astype(int).tolist()
+    [[1, 1, 1], [1, 1, 1], [1, 1, 1]]
     """
     return remove_islands(fill_holes(mask, shape, area - 1), area)
 
@@ -89,6 +49,19 @@ def fill_holes(mask: Mask, shape: tuple[int, int], max_hole: int) -> Mask:
         (H, W) of the image.
     max_hole
         Largest hole that is filled, in pixels; 0 or less fills none.
+
+    See Also
+    --------
+    remove_islands : The same for what lies outside of the largest piece.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask, fill_holes
+    >>> bits = np.ones((3, 3), bool)
+    >>> bits[1, 1] = False
+    >>> fill_holes(Mask(bits, (4, 4, 7, 7)), (20, 20), max_hole=1).area
+    9
     """
     if max_hole < 1 or mask.area == 0:
         return mask
@@ -108,6 +81,18 @@ def remove_islands(mask: Mask, min_island: int) -> Mask:
     """Remove pieces of fewer than ``min_island`` pixels; the largest piece always stays.
 
     Among equally large pieces the first in reading order stays.
+
+    See Also
+    --------
+    fill_holes : The same for the background.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask, remove_islands
+    >>> mask = Mask(np.array([[True, True, False, True]]), (0, 0, 4, 1))
+    >>> remove_islands(mask, 2).box
+    (0, 0, 2, 1)
     """
     if min_island < 2 or mask.area == 0:
         return mask
@@ -123,14 +108,17 @@ def remove_islands(mask: Mask, min_island: int) -> Mask:
     return mask.with_bits(keep[pieces])
 
 
-def within_area(mask: Mask, min_area: int, max_area: int | None) -> bool:
-    """Tell whether the mask has at least ``min_area``, at most ``max_area`` and any pixels."""
-    area = mask.area
-    return max(1, min_area) <= area and (max_area is None or area <= max_area)
-
-
 def touches_border(mask: Mask, shape: tuple[int, int]) -> bool:
-    """Tell whether a pixel of the mask lies in the first or last row or column of the image."""
+    """Tell whether a pixel of the mask lies in the first or last row or column of the image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask, touches_border
+    >>> mask = Mask(np.ones((3, 3), bool), (4, 4, 7, 7))
+    >>> touches_border(mask, (9, 9)), touches_border(mask, (7, 9))
+    (False, True)
+    """
     x0, y0, x1, y1 = mask.box
     height, width = shape
     bits = mask.bits
