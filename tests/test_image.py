@@ -344,7 +344,7 @@ def test_record_is_json():
 
 
 def test_image_larger_than_memory_is_refused_before_it_is_loaded(monkeypatch):
-    monkeypatch.setattr(image_module, "_available_memory", lambda: 40 * 10_000)
+    monkeypatch.setattr(image_module, "available_memory", lambda: 40 * 10_000)
     check_size((100, 100))
     with pytest.raises(ImageError, match=r"100 × 101 = 10,100 pixels.*10,000.*tiles"):
         check_size((100, 101))

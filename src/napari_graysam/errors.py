@@ -27,6 +27,10 @@ class ImageError(GraysamError, ValueError):
     """An image cannot be read, or its shape, axes or values cannot be segmented."""
 
 
+class LabelsError(ImageError):
+    """A file of labels, masks or outlines is missing, damaged or of another kind."""
+
+
 class TruthError(GraysamError, ValueError):
     """A ground truth cannot be compared with the result."""
 

@@ -8,17 +8,23 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from napari_graysam.atomic import write_text
-from napari_graysam.errors import ImageError
-from napari_graysam.files.objects import Objects
+from napari_graysam.errors import LabelsError
+from napari_graysam.files.objects import LARGEST_LABEL, Objects, image_shape
+from napari_graysam.limits import check_memory, read_json, reading
 from napari_graysam.masks import Mask
+from napari_graysam.masks.mask import Box
 from napari_graysam.masks.run_lengths import decode, encode
 
+EXPECTED = (
+    "a COCO file of masks written by graysam (one image, annotations with run-length encoded "
+    "segmentation, scores, prompt and parent)"
+)
 CATEGORY = {"id": 1, "name": "object", "supercategory": ""}
 
 
@@ -79,7 +85,7 @@ def read_coco(path: str | os.PathLike[str]) -> list[Mask]:
 
     Raises
     ------
-    ImageError
+    LabelsError
         The file is missing, no JSON, or not of that form.
     """
     return list(read_coco_objects(path).masks)
@@ -90,30 +96,33 @@ def read_coco_objects(path: str | os.PathLike[str]) -> Objects:
 
     Raises
     ------
-    ImageError
+    LabelsError
         The file is missing, no JSON, or not of that form.
     """
-    name = os.fspath(path)
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ImageError(f"{name}: cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise ImageError(f"{name}: this is no JSON file: {error}.") from error
-    try:
-        image = content["images"][0]
-        shape = int(image["height"]), int(image["width"])
-        labels = tuple(int(annotation["id"]) for annotation in content["annotations"])
-        masks = tuple(_mask(one, shape, labels) for one in content["annotations"])
+    with reading(path, EXPECTED, LabelsError):
+        content = read_json(path)
+        shape = image_shape(content["images"][0])
+        annotations = content["annotations"]
+        labels = tuple(int(annotation["id"]) for annotation in annotations)
+        if labels and not 1 <= min(labels) <= max(labels) <= LARGEST_LABEL:
+            raise LabelsError(f"The ids of its annotations must be 1 to {LARGEST_LABEL}.")
+        places = {label: place for place, label in enumerate(labels)}
+        if len(places) < len(labels):
+            raise LabelsError("Two of its annotations have the same id.")
+        boxes = [_box(annotation["bbox"], shape) for annotation in annotations]
+        _check_boxes(boxes, shape)
+        masks = tuple(map(_mask, annotations, boxes, repeat(shape), repeat(places)))
         recipe = content.get("info", {}).get("recipe")
         scores = tuple(_scores(mask, labels) for mask in masks)
         return Objects(masks, labels, scores, shape, recipe or None, ())
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise ImageError(
-            f"{name}: not a COCO file of masks written by graysam: {what}. Expected one image, "
-            f"and annotations with run-length encoded segmentation, scores, prompt and parent."
-        ) from error
+
+
+def _check_boxes(boxes: Sequence[Box], shape: tuple[int, int]) -> None:
+    """Refuse masks that do not fit into memory: all of them, and the columns of the widest."""
+    areas = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in boxes)
+    columns = max((x1 - x0 for x0, _, x1, _ in boxes), default=0)
+    what = f"Decoding {len(boxes)} masks, {areas:,} pixels in all,"
+    check_memory(areas + 2 * columns * shape[0], what)
 
 
 def _annotation(mask: Mask, number: int, parent: int, shape: tuple[int, int]) -> dict[str, Any]:
@@ -135,25 +144,36 @@ def _annotation(mask: Mask, number: int, parent: int, shape: tuple[int, int]) ->
     }
 
 
-def _mask(annotation: Mapping[str, Any], shape: tuple[int, int], labels: Sequence[int]) -> Mask:
+def _mask(
+    annotation: Mapping[str, Any], box: Box, shape: tuple[int, int], places: Mapping[int, int]
+) -> Mask:
     (point,) = annotation["point_coords"]
-    x, y, width, height = (int(value) for value in annotation["bbox"])
-    box = (x, y, x + width, y + height)
     bits = decode(annotation["segmentation"], shape, box)
     if int(np.count_nonzero(bits)) != annotation["area"]:
         raise ValueError(f"area and segmentation of annotation {annotation['id']} disagree")
-    crop_x, crop_y, crop_width, crop_height = (int(value) for value in annotation["crop_box"])
     return Mask(
         bits=bits,
         box=box,
         predicted_iou=float(annotation["predicted_iou"]),
         stability=float(annotation["stability_score"]),
         point=(float(point[0]), float(point[1])),
-        crop_box=(crop_x, crop_y, crop_x + crop_width, crop_y + crop_height),
-        parent=labels.index(int(annotation["parent"])) if annotation["parent"] else -1,
+        crop_box=_corners(annotation["crop_box"]),
+        parent=places[int(annotation["parent"])] if annotation["parent"] else -1,
         depth=int(annotation["depth"]),
         source=str(annotation["source"]),
     )
+
+
+def _box(bbox: Sequence[float], shape: tuple[int, int]) -> Box:
+    x0, y0, x1, y1 = _corners(bbox)
+    if not (0 <= x0 <= x1 <= shape[1] and 0 <= y0 <= y1 <= shape[0]):
+        raise LabelsError(f"bbox {bbox} lies outside of the image of {shape}.")
+    return x0, y0, x1, y1
+
+
+def _corners(bbox: Sequence[float]) -> Box:
+    x, y, width, height = (int(value) for value in bbox)
+    return x, y, x + width, y + height
 
 
 def _scores(mask: Mask, labels: Sequence[int]) -> dict[str, Any]:
@@ -169,6 +189,6 @@ def _scores(mask: Mask, labels: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _xywh(box: tuple[int, int, int, int]) -> list[int]:
+def _xywh(box: Box) -> list[int]:
     x0, y0, x1, y1 = (int(value) for value in box)
     return [x0, y0, x1 - x0, y1 - y0]

@@ -12,12 +12,11 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import NAMESPACE_OID, uuid5
 
 from napari_graysam.atomic import write_text
-from napari_graysam.errors import ImageError
+from napari_graysam.errors import LabelsError
 from napari_graysam.files.objects import (
     PROGRAM,
     Found,
@@ -26,7 +25,8 @@ from napari_graysam.files.objects import (
     collect,
     numbers_by_label,
 )
-from napari_graysam.files.polygons import Ring, fill, outlines
+from napari_graysam.files.polygons import Ring, check_rings, outlines
+from napari_graysam.limits import read_json, reading
 from napari_graysam.masks import Mask
 
 if TYPE_CHECKING:
@@ -103,23 +103,15 @@ def read_geojson(path: str | os.PathLike[str], shape: tuple[int, int] | None = N
 
     Raises
     ------
-    ImageError
+    LabelsError
         The file is missing, no JSON, no GeoJSON or damaged, or does not fit into memory.
     """
-    name = os.fspath(path)
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ImageError(f"{name}: cannot be read: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
-        raise ImageError(f"{name}: this is no JSON file: {error}.") from error
-    try:
+    with reading(path, "a GeoJSON file", LabelsError):
+        content = read_json(path)
         about = content.get(PROGRAM, {}) if isinstance(content, dict) else {}
         if not isinstance(about, dict):
-            raise ImageError(f"What {PROGRAM} wrote into it is damaged.")
+            raise LabelsError(f"What {PROGRAM} wrote into it is damaged.")
         return _objects(_features(content), about, shape)
-    except ImageError as error:
-        raise ImageError(f"{name}: {error}") from error
 
 
 def _feature(
@@ -150,7 +142,7 @@ def _features(content: Any) -> list[Any]:
     elif isinstance(content, dict) and content.get("type") == "Feature":
         content = [content]
     if not isinstance(content, list):
-        raise ImageError(
+        raise LabelsError(
             "This is no GeoJSON of objects: expected a FeatureCollection, a list of features or "
             "one feature, as QuPath exports them."
         )
@@ -169,18 +161,18 @@ def _objects(
                 other.add(str(kind))
                 continue
             coordinates = geometry["coordinates"]
-            polygons = coordinates if kind == "MultiPolygon" else [coordinates]
+            polygons = check_rings(coordinates if kind == "MultiPolygon" else [coordinates])
             properties = feature.get("properties") or {}
             name = str(properties.get("name", ""))
             measurements = _numbers(properties.get("measurements"))
             nuclei += "nucleusGeometry" in feature
-            found.append(Found(name, fill(polygons), measurements))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ImageError(
+            found.append(Found(name, polygons, measurements))
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise LabelsError(
                 f"Feature {number} has no geometry of the kind that GeoJSON asks for."
             ) from error
-        except ImageError as error:
-            raise ImageError(f"Feature {number}: {error}") from error
+        except LabelsError as error:
+            raise LabelsError(f"Feature {number}: {error}") from error
     notes = []
     if other:
         notes.append(

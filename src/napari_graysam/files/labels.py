@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.atomic import atomic_path
-from napari_graysam.errors import ImageError
-from napari_graysam.source.reading import load, named
+from napari_graysam.errors import LabelsError
+from napari_graysam.limits import check_memory, reading
+from napari_graysam.source.reading import load
+from napari_graysam.source.tiff import collected_warnings, open_tiff
 
 UINT16_MAX = 65535
 IMAGEJ_UNITS = {"µm": "um", "μm": "um"}
@@ -87,23 +89,18 @@ def read_recipe_text(path: str | os.PathLike[str]) -> str:
 
     Raises
     ------
-    ImageError
+    LabelsError
         The file is no TIFF, or carries no recipe.
     """
-    import tifffile
-
     text = None
-    try:
-        with tifffile.TiffFile(path) as file:
-            if file.is_ome and file.ome_metadata:
-                root = ElementTree.fromstring(file.ome_metadata)
-                text = next((n.text for n in root.iter() if n.tag.endswith("}Description")), None)
-            elif file.imagej_metadata:
-                text = file.imagej_metadata.get("Info")
-    except (OSError, ValueError, tifffile.TiffFileError) as error:
-        raise ImageError(f"{os.fspath(path)}: cannot be read as TIFF: {error}") from error
+    with reading(path, "a TIFF file", LabelsError), collected_warnings(), open_tiff(path) as file:
+        if file.is_ome and file.ome_metadata:
+            root = ElementTree.fromstring(file.ome_metadata)
+            text = next((n.text for n in root.iter() if n.tag.endswith("}Description")), None)
+        elif file.imagej_metadata:
+            text = file.imagej_metadata.get("Info")
     if not text:
-        raise ImageError(f"{os.fspath(path)}: the file carries no recipe.")
+        raise LabelsError(f"{os.fspath(path)}: the file carries no recipe.")
     return str(text)
 
 
@@ -122,25 +119,26 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer]:
 
     Raises
     ------
-    ImageError
+    LabelsError
         The file cannot be read, or holds colours, fractions, negative numbers, a yes/no mask or
         more than one plane.
     """
-    with named(path):
+    with reading(path, "labels", LabelsError):
         stored = load(path)
         array = stored.array
         while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):
             array = array[0] if array.shape[0] == 1 else array[..., 0]
         if stored.palette or (array.ndim == 3 and array.shape[-1] in (3, 4)):
-            raise ImageError(
+            raise LabelsError(
                 "These are colours, not labels; save the label numbers themselves as an integer "
                 "TIFF, 16-bit PNG or NPY file."
             )
         if array.dtype.kind not in "iu":
-            raise ImageError(f"Labels must be integers; the file holds {array.dtype}.")
+            raise LabelsError(f"Labels must be integers; the file holds {array.dtype}.")
         if array.ndim != 2:
-            raise ImageError(f"Labels must be one plane of rows and columns; got {array.shape}.")
+            raise LabelsError(f"Labels must be one plane of rows and columns; got {array.shape}.")
+        check_memory(array.nbytes, f"A label image of {array.shape}")
         labels = np.array(array, dtype=array.dtype.newbyteorder("="), order="C", subok=False)
         if labels.size and labels.min() < 0:
-            raise ImageError(f"Labels must not be negative; the lowest is {labels.min()}.")
+            raise LabelsError(f"Labels must not be negative; the lowest is {labels.min()}.")
         return labels

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam.errors import ImageError
+from napari_graysam.errors import LabelsError
+from napari_graysam.files.polygons import FILL_BYTES, FURTHEST, extent, fill
+from napari_graysam.limits import check_memory
 from napari_graysam.masks import Mask, paint
-from napari_graysam.source.gray import check_size
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PROGRAM = "napari-graysam"
 """Key under which a file keeps what its format has no place for."""
+LARGEST_LABEL = 2**32 - 1
+NUMBER = re.compile(r"[0-9]{1,10}")
 
 
 class Objects(NamedTuple):
@@ -48,10 +52,10 @@ class Objects(NamedTuple):
 
 
 class Found(NamedTuple):
-    """One object of a file: its name, its pixels (None where it has none), its numbers."""
+    """One object of a file: its name, its outline as `check_rings` returns it, its numbers."""
 
     name: str
-    mask: Mask | None
+    polygons: Sequence[Sequence[NDArray[np.float64]]]
     measurements: dict[str, float]
 
 
@@ -76,8 +80,10 @@ def collect(
 
     Raises
     ------
+    LabelsError
+        The image's size or the recipe is damaged.
     ImageError
-        The image's size or the recipe is damaged, or the image does not fit into memory.
+        The masks do not fit into memory.
     """
     notes = list(notes)
     numbers, named = _numbered([one.name for one in found])
@@ -85,25 +91,30 @@ def collect(
         notes.append("The objects' names are no numbers; they were numbered from 1.")
     size = _stored_shape(about) or shape
     if size is None:
-        boxes = [one.mask.box for one in found if one.mask is not None] or [(0, 0, 1, 1)]
+        boxes = [(0, 0, 1, 1), *(extent(one.polygons) for one in found)]
         size = max(box[3] for box in boxes), max(box[2] for box in boxes)
         notes.append(
             f"The file does not say how large its image is; {size[0]} × {size[1]} pixels hold "
             "every object."
         )
-    check_size(size)
+    boxes = [extent(one.polygons, size) for one in found]
+    areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in boxes]
+    largest = max(areas, default=0)
+    what = f"Filling {len(found)} outlines, the largest in {largest:,} pixels,"
+    check_memory(sum(areas) + FILL_BYTES * largest, what)
     kept = []
     for number, one in zip(numbers, found, strict=True):
-        inside = None if one.mask is None else _clipped(one.mask, size)
-        if inside is not None:
-            kept.append((number, inside, one.measurements))
+        mask = fill(one.polygons, size)
+        if mask is not None:
+            kept.append((number, mask, one.measurements))
     if len(kept) < len(found):
         notes.append(
             f"{len(found) - len(kept)} of {len(found)} objects have no pixel inside the image of "
             f"{size[0]} × {size[1]} and were left out."
         )
     labels = tuple(number for number, _, _ in kept)
-    masks = tuple(with_scores(mask, values, labels) for _, mask, values in kept)
+    places = {label: place for place, label in enumerate(labels)}
+    masks = tuple(with_scores(mask, values, places) for _, mask, values in kept)
     return Objects(
         masks,
         labels,
@@ -123,12 +134,20 @@ def about_file(
 
 
 def paint_objects(objects: Objects) -> NDArray[np.uint32]:
-    """Label image (H, W) of objects, smaller ones on top of larger ones."""
+    """Label image (H, W) of objects, smaller ones on top of larger ones.
+
+    Raises
+    ------
+    ImageError
+        It does not fit into memory.
+    """
+    height, width = objects.shape
+    check_memory(8 * height * width, f"A label image of {height} × {width} pixels")
     numbers = np.array((0, *objects.labels), np.uint32)
     return numbers[paint(objects.masks, objects.shape)]
 
 
-def with_scores(mask: Mask, numbers: Mapping[str, Any], labels: Sequence[int]) -> Mask:
+def with_scores(mask: Mask, numbers: Mapping[str, Any], places: Mapping[int, int]) -> Mask:
     """Give a mask the scores and the place that a row of the object table tells.
 
     Parameters
@@ -137,8 +156,8 @@ def with_scores(mask: Mask, numbers: Mapping[str, Any], labels: Sequence[int]) -
         The mask.
     numbers
         Values by column of the object table; what is missing stays as it is.
-    labels
-        Labels of all masks, to find the parent among.
+    places
+        Position of every mask by its label, to find the parent.
     """
     changes: dict[str, Any] = {}
     for field, column in (("predicted_iou", "predicted_iou"), ("stability", "stability_score")):
@@ -149,8 +168,8 @@ def with_scores(mask: Mask, numbers: Mapping[str, Any], labels: Sequence[int]) -
     crop = [f"crop_{side}" for side in ("x0", "y0", "x1", "y1")]
     if set(crop) <= numbers.keys():
         changes["crop_box"] = tuple(int(numbers[side]) for side in crop)
-    if "parent" in numbers and int(numbers["parent"]) in labels:
-        changes["parent"] = labels.index(int(numbers["parent"]))
+    if "parent" in numbers and int(numbers["parent"]) in places:
+        changes["parent"] = places[int(numbers["parent"])]
         changes["depth"] = int(numbers.get("depth", 1))
     if numbers.get("source") in ("raw", "preprocessed"):
         changes["source"] = numbers["source"]
@@ -188,7 +207,7 @@ def _is_number(value: Any) -> bool:
 
 def _numbered(names: Sequence[str]) -> tuple[tuple[int, ...], bool]:
     """Labels of the objects, and whether they are the names that came: numbers, none twice."""
-    if all(name.isascii() and name.isdigit() and 0 < int(name) < 2**32 for name in names):
+    if all(NUMBER.fullmatch(name) and 0 < int(name) <= LARGEST_LABEL for name in names):
         numbers = tuple(int(name) for name in names)
         if len(set(numbers)) == len(numbers):
             return numbers, True
@@ -197,31 +216,35 @@ def _numbered(names: Sequence[str]) -> tuple[tuple[int, ...], bool]:
 
 def _stored_shape(about: Mapping[str, Any]) -> tuple[int, int] | None:
     image = about.get("image")
-    if image is None:
-        return None
+    return None if image is None else image_shape(image)
+
+
+def image_shape(image: Mapping[str, Any]) -> tuple[int, int]:
+    """Return (H, W) as a file describes an image: ``height`` and ``width``, at least 1.
+
+    Raises
+    ------
+    LabelsError
+        They are no sides of an image.
+
+    Examples
+    --------
+    >>> image_shape({"height": 3, "width": 4})
+    (3, 4)
+    """
     try:
         height, width = int(image["height"]), int(image["width"])
-    except (KeyError, TypeError, ValueError):
-        raise ImageError(f"Its image's size is damaged: {image!r}.") from None
-    if height < 1 or width < 1:
-        raise ImageError(f"Its image's size is damaged: {height} × {width} pixels.")
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise LabelsError(f"Its image's size is damaged: {str(image)[:200]}.") from None
+    if not (1 <= height <= FURTHEST and 1 <= width <= FURTHEST):
+        raise LabelsError(
+            f"Its image's size is damaged: {height} × {width} pixels; a side has 1 to {FURTHEST}."
+        )
     return height, width
 
 
 def _recipe(about: Mapping[str, Any]) -> dict[str, Any] | None:
     recipe = about.get("recipe")
     if recipe is not None and not isinstance(recipe, dict):
-        raise ImageError(f"Its recipe is damaged: {type(recipe).__name__} instead of a mapping.")
+        raise LabelsError(f"Its recipe is damaged: {type(recipe).__name__} instead of a mapping.")
     return recipe
-
-
-def _clipped(mask: Mask, shape: tuple[int, int]) -> Mask | None:
-    x0, y0, x1, y1 = mask.box
-    if x1 <= shape[1] and y1 <= shape[0]:
-        return mask
-    if x0 >= shape[1] or y0 >= shape[0]:
-        return None
-    x1, y1 = min(x1, shape[1]), min(y1, shape[0])
-    bits = mask.bits[: y1 - y0, : x1 - x0]
-    inside = mask.replace(bits=bits, box=(x0, y0, x1, y1)).with_bits(bits)
-    return inside if inside.area else None

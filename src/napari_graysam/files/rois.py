@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.atomic import atomic_path
-from napari_graysam.errors import ImageError, OutputError
+from napari_graysam.errors import ImageError, LabelsError, OutputError
 from napari_graysam.files.objects import (
     PROGRAM,
     Found,
@@ -27,7 +27,8 @@ from napari_graysam.files.objects import (
     collect,
     numbers_by_label,
 )
-from napari_graysam.files.polygons import Ring, fill, outlines
+from napari_graysam.files.polygons import Ring, check_rings, outlines
+from napari_graysam.limits import check_memory, file_size, parse_json, read_entry, readable, reading
 from napari_graysam.masks import Mask
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ LARGEST_SIDE = 60535
 """ImageJ stores coordinates in 16 bits, of which those from -5000 to 60535 are told apart."""
 LONGEST_COMMENT = 65535
 LARGEST_ENTRY = 2**26
+CORNER_GROWTH, PATH_GROWTH = 4, 32
+"""Bytes in memory for one of an entry: as corners, and of a composite region while it is read."""
 MOVE, LINE, CLOSE = 0.0, 1.0, 4.0
 AREAS = ("POLYGON", "RECT", "OVAL", "FREEHAND", "TRACED")
 OVAL_CORNERS = 720
@@ -123,16 +126,16 @@ def read_rois(path: str | os.PathLike[str], shape: tuple[int, int] | None = None
 
     Raises
     ------
-    ImageError
+    LabelsError
         The file is missing, no ZIP file, holds no ROIs, is damaged, or does not fit into memory.
     """
-    name = os.fspath(path)
-    try:
+    with reading(path, "a whole ZIP file of ImageJ ROIs", LabelsError):
+        file_size(path)
         with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.namelist() if entry.endswith(".roi")]
+            entries = _entries(archive)
             about = _about(archive)
             if not entries and not about:
-                raise ImageError("There are no ImageJ ROIs (*.roi) in this ZIP file.")
+                raise LabelsError("There are no ImageJ ROIs (*.roi) in this ZIP file.")
             found = [_found(archive, entry) for entry in entries]
         areas = [one for one in found if one is not None]
         notes = []
@@ -142,12 +145,19 @@ def read_rois(path: str | os.PathLike[str], shape: tuple[int, int] | None = None
                 "curves; only areas with straight edges and ovals can become labels."
             )
         return collect(areas, about, shape, notes)
-    except ImageError as error:
-        raise ImageError(f"{name}: {error}") from error
-    except OSError as error:
-        raise ImageError(f"{name}: cannot be read: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ImageError(f"{name}: not a whole ZIP file: {error}.") from error
+
+
+def _entries(archive: zipfile.ZipFile) -> list[str]:
+    """List the ROIs, if what all entries claim to hold can be held."""
+    sizes = [entry.file_size for entry in archive.infolist()]
+    largest = max(sizes, default=0)
+    if largest > LARGEST_ENTRY:
+        raise LabelsError(
+            f"An entry of it has {readable(largest)}; a ROI has {readable(LARGEST_ENTRY)} at most."
+        )
+    needed = sum(sizes) * CORNER_GROWTH + largest * PATH_GROWTH
+    check_memory(needed, f"A ZIP file of {len(sizes):,} entries, {readable(sum(sizes))} in all,")
+    return [entry for entry in archive.namelist() if entry.endswith(".roi")]
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
@@ -181,38 +191,32 @@ def _path(ring: Ring) -> NDArray[np.float32]:
 
 def _about(archive: zipfile.ZipFile) -> dict[str, Any]:
     """Find what `write_rois` put beside the ROIs; nothing in another program's file."""
-    text = _bytes(archive, MEMBER) if MEMBER in archive.namelist() else archive.comment
+    text = read_entry(archive, MEMBER) if MEMBER in archive.namelist() else archive.comment
     try:
-        about = json.loads(text)
-    except ValueError:
+        about = parse_json(text)
+    except ImageError:
         return {}
     return about if isinstance(about, dict) else {}
-
-
-def _bytes(archive: zipfile.ZipFile, entry: str) -> bytes:
-    size = archive.getinfo(entry).file_size
-    if size > LARGEST_ENTRY:
-        raise ImageError(f"{entry} in it has {size} bytes: this is no ROI.")
-    return archive.read(entry)
 
 
 def _found(archive: zipfile.ZipFile, entry: str) -> Found | None:
     """One region of the file; None where it is no area."""
     from roifile import ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 
+    data = read_entry(archive, entry)
     try:
-        roi = ImagejRoi.frombytes(_bytes(archive, entry))
+        roi = ImagejRoi.frombytes(data)
         areas = {ROI_TYPE[name] for name in AREAS}
         marks = {ROI_SUBTYPE.TEXT, ROI_SUBTYPE.ARROW, ROI_SUBTYPE.IMAGE}
         if roi.roitype not in areas or roi.subtype in marks:
             return None
-        mask = fill([_corners(roi)])
+        polygons = check_rings([_corners(roi)])
     except NotImplementedError:
         return None
     except (ValueError, TypeError, IndexError, RuntimeError, struct.error) as error:
-        raise ImageError(f"{entry} in it is no ImageJ ROI or is damaged: {error}.") from error
+        raise LabelsError(f"{entry} in it is no ImageJ ROI or is damaged: {error}.") from error
     name = (roi.name or entry.removesuffix(".roi").rpartition("/")[2]).strip()
-    return Found(name, mask, _numbers(roi.props))
+    return Found(name, polygons, _numbers(roi.props))
 
 
 def _corners(roi: ImagejRoi) -> list[NDArray[Any]]:

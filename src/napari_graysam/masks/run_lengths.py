@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from napari_graysam.masks.mask import Box, Mask
 
+LONGEST = 65
+"""Bits of a run's length; damaged text goes on without end."""
+
 
 def encode(mask: Mask, shape: tuple[int, int], *, compressed: bool) -> dict[str, Any]:
     """Encode a mask as run lengths, in the time and memory of its box.
@@ -129,6 +132,8 @@ def _lengths(text: str) -> list[int]:
         group = character - 48
         value |= (group & 31) << shift
         shift += 5
+        if shift > LONGEST:
+            raise ValueError("a run of a segmentation is longer than any image")
         if not group & 32:
             if group & 16:
                 value -= 1 << shift

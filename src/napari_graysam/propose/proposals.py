@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -17,14 +16,22 @@ import torch
 
 from napari_graysam.atomic import atomic_path
 from napari_graysam.errors import ProposalsError
+from napari_graysam.limits import (
+    check_memory,
+    check_npy,
+    file_size,
+    parse_json,
+    readable,
+    reading,
+)
 from napari_graysam.propose.enlarge import enlarge, enlargement_of
 from napari_graysam.propose.pixels import Bits, Box, Pixels
 from napari_graysam.propose.statistics import measure
 from napari_graysam.recipe import GeneratorOptions
 
-# What numpy and json raise on files that are cut off or of another kind.
-_DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError)
 _FORMAT = "napari-graysam proposals 1"
+_ADVICE = "Delete it and run the model again."
+_LONGEST = 2**31
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,26 +164,71 @@ class Proposals:
         ------
         ProposalsError
             If the file is missing, truncated, or was not written by `save`.
+
+        See Also
+        --------
+        save : Writes such a file.
         """
-        try:
-            with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                about = json.loads(str(file["about"]))
-                if about["format"] != _FORMAT:
-                    raise ProposalsError(
-                        f"{path} is in the format {about['format']!r}; expected {_FORMAT!r}"
-                    )
-                height, width = about["image_size"]
-                arrays = {name: file[name] for name, _, _ in _ARRAYS}
-            return cls(**arrays, image_size=(height, width), record=about["record"])
-        except ProposalsError:
-            raise
-        except FileNotFoundError as error:
-            raise ProposalsError(f"there is no file {path}") from error
-        except (*_DAMAGED, zipfile.BadZipFile) as error:
+        with (
+            reading(path, "proposals of napari-graysam", ProposalsError, _ADVICE),
+            zipfile.ZipFile(_checked(path)) as archive,
+        ):
+            about = parse_json(str(_array(archive, "about")).encode())
+            if about["format"] != _FORMAT:
+                raise ProposalsError(f"its format is {about['format']!r}; expected {_FORMAT!r}.")
+            height, width = (int(side) for side in about["image_size"])
+            arrays = {name: _array(archive, name) for name, _, _ in _ARRAYS}
+            found = cls(**arrays, image_size=(height, width), record=about["record"])
+            _check_places(found)
+            return found
+
+
+def _checked(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Return the path of a ZIP file of arrays, all of which are as large as they claim.
+
+    `Proposals.save` compresses nothing, so that what it wrote is no smaller than its arrays.
+    """
+    size = file_size(path)
+    with zipfile.ZipFile(path) as archive:
+        claimed = sum(entry.file_size for entry in archive.infolist())
+        if claimed > size:
             raise ProposalsError(
-                f"{path} holds no proposals of napari-graysam or is damaged ({error}): "
-                "delete it and run the model again"
-            ) from error
+                f"its entries claim {claimed:,} bytes, but it has {size:,}: it is damaged."
+            )
+        check_memory(claimed, f"A file of {readable(size)}")
+        for entry in archive.infolist():
+            with archive.open(entry) as member:
+                check_npy(member, entry.file_size)
+    return path
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+    with archive.open(f"{name}.npy") as member:
+        array: npt.NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+    return array
+
+
+def _check_places(found: Proposals) -> None:
+    """Check that candidates lie in their crops, these in the image, and that it is known how."""
+    height, width = found.image_size
+    if not (0 < height < _LONGEST and 0 < width < _LONGEST):
+        raise ProposalsError(f"its image size {height} × {width} is damaged.")
+    ends = np.array([width, height] * 2)
+    x0, y0, x1, y1 = found.crop_box.T
+    left, top, right, bottom = found.box.T
+    placed = (
+        (found.crop_box >= 0).all()
+        and (found.crop_box <= ends).all()
+        and ((x0 <= left) & (left <= right) & (right < x1)).all()
+        and ((y0 <= top) & (top <= bottom) & (bottom < y1)).all()
+    )
+    if not placed:
+        raise ProposalsError("its candidates lie outside of their crops: it is damaged.")
+    record, _ = found.record, found.device
+    if record.get("masks_together", 3) not in (1, 3):
+        raise ProposalsError(f"masks_together is 1 or 3, not {record['masks_together']!r}.")
+    if not isinstance(record.get("generator", {}), dict):
+        raise ProposalsError("its record of the generator's parameters is damaged.")
 
 
 # Name, dtype and shape after the first axis.

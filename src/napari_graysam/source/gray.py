@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.errors import ImageError
+from napari_graysam.limits import available_memory
 from napari_graysam.recipe import ImageOptions, Percentiles
 from napari_graysam.source.axes import Layout, has_alpha, resolve, sample, strides, take
 
@@ -137,7 +138,7 @@ def check_size(shape: tuple[int, int]) -> None:
         memory that is available now.
     """
     rows, columns = shape
-    pixels, available = rows * columns, _available_memory()
+    pixels, available = rows * columns, available_memory()
     most = available // BYTES_PER_PIXEL
     advice = "Crop it, downscale it, or cut it into tiles and segment each."
     if max(shape) > LARGEST_SIDE:
@@ -150,12 +151,6 @@ def check_size(shape: tuple[int, int]) -> None:
             f"{pixels * BYTES_PER_PIXEL / 2**30:.1f} GiB of memory; {available / 2**30:.1f} GiB "
             f"are free, enough for {most:,} pixels. {advice}"
         )
-
-
-def _available_memory() -> int:
-    import psutil
-
-    return int(psutil.virtual_memory().available)
 
 
 def _as_array(array: Any) -> Any:

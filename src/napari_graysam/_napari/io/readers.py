@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_graysam.errors import GraysamError
+from napari_graysam.limits import read_json
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -63,7 +63,7 @@ def _json_reader(path: str, head: str, suffix: str) -> Reader | None:
         return _open_geojson
     small = Path(path).stat().st_size <= LARGEST_RECIPE
     if '"schema_version"' in head and small:
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        content = read_json(path)
         return _open_recipe if isinstance(content, dict) and _has_keys(content) else None
     return None
 

@@ -61,9 +61,10 @@ def write_coco_json(path: str, data: Any, attributes: Attributes) -> list[str]:
     path = ending(path, (".coco.json", ".json"), "COCO")
     saved = read_layer(data, attributes)
     masks, labels = label_masks(saved.labels)
+    places = {label: place for place, label in enumerate(labels)}
     rows = rows_by_label(saved.table)
     scored = [
-        with_scores(mask, rows.get(label, {}), labels)
+        with_scores(mask, rows.get(label, {}), places)
         for label, mask in zip(labels, masks, strict=True)
     ]
     shape = (saved.labels.shape[0], saved.labels.shape[1])
