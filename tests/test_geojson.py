@@ -251,7 +251,7 @@ def test_damaged_files(tmp_path, text, why):
 
 
 def test_places_that_cannot_be_read_or_written(tmp_path):
-    with pytest.raises(ImageError, match="No such file"):
+    with pytest.raises(ImageError, match="no such file"):
         read_geojson(tmp_path / "no.geojson")
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="is a file, not a folder"):

@@ -203,7 +203,7 @@ def test_damaged_and_foreign_files_are_refused(everything: Proposals, tmp_path: 
     for path in (cut, foreign, text, pickled, tmp_path):
         with pytest.raises(ProposalsError, match="damaged"):
             Proposals.load(path)
-    with pytest.raises(ProposalsError, match="No such file"):
+    with pytest.raises(ProposalsError, match="no such file"):
         Proposals.load(tmp_path / "missing.npz")
 
 

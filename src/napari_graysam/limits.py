@@ -255,7 +255,7 @@ def reading(
     except MemoryError as full:
         cause, text = full, "It does not fit into memory; crop or split it."
     except FileNotFoundError as missing:
-        cause, text, advice = missing, f"cannot be read: {_reason(missing)}; check the path.", ""
+        cause, text, advice = missing, "There is no such file; check the path.", ""
     except OSError as refused:
         cause, text = refused, f"cannot be read: {_reason(refused)}."
     except Exception as damage:
