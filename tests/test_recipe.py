@@ -75,6 +75,12 @@ images = st.builds(
     axes=st.sampled_from([None, "YX", "YXS", "TCYX"]),
     channel=st.none() | areas,
     gray=st.sampled_from(["luminance", "mean", "max"]),
+    region=st.none()
+    | st.lists(
+        st.lists(st.tuples(finite, finite), min_size=3, max_size=4).map(tuple),
+        min_size=1,
+        max_size=2,
+    ).map(tuple),
 )
 steps = st.lists(
     st.sampled_from(list(STEPS.values())).flatmap(
@@ -305,6 +311,42 @@ def test_bad_yaml_is_refused_with_a_reason(text: str, part: str) -> None:
     assert part in str(caught.value)
 
 
+# --- region
+
+
+@pytest.mark.parametrize(
+    ("region", "part"),
+    [
+        ([], "image.region: [] came"),
+        ([[[1, 2], [3, 4]]], "image.region.0: [[1, 2], [3, 4]] came"),
+        ([[[1, 2], [3, 4], [5]]], "image.region.0.2.1: missing"),
+        ([[[1, 2], [3, 4], [5, "x"]]], 'image.region.0.2.1: "x" (text) came'),
+        ({"a": 1}, "image.region: "),
+        ("", 'image.region: "" (text) came'),
+    ],
+)
+def test_a_wrong_region_is_refused_by_its_place(region: Any, part: str) -> None:
+    text = refused({"image": {"region": region}})
+    assert part in text
+    assert "a list of polygons" in text
+    assert len(text.splitlines()) == 2
+
+
+def test_a_path_of_a_region_starts_at_the_recipe(tmp_path: Any, monkeypatch: Any) -> None:
+    folder = tmp_path / "recipes"
+    folder.mkdir()
+    (folder / "a.yaml").write_text("image: {region: masks/one.png}")
+    found = Recipe.from_file(folder / "a.yaml")
+    assert found.image.region == str(folder / "masks" / "one.png")
+    found.to_file(tmp_path / "b.json")
+    assert Recipe.from_file(tmp_path / "b.json") == found
+    monkeypatch.chdir(folder)
+    own = Recipe.from_file("a.yaml")
+    assert own.image.region == os.path.join("masks", "one.png")
+    own.to_file(tmp_path / "c.yaml")
+    assert Recipe.from_file(tmp_path / "c.yaml").image.region == found.image.region
+
+
 # --- files
 
 
@@ -467,6 +509,8 @@ def test_preset_differs_from_raw_in_preprocessing_crops_and_thresholds_only(name
         ({"generator.use_m2m": True}, "decode"),
         ({"generator.multimask_output": False}, "decode"),
         ({"image.window.low": 1}, "image"),
+        ({"image.region": [[[0, 0], [9, 0], [9, 9]]]}, "decode"),
+        ({"image.region": "mask.png"}, "decode"),
         ({"preprocess": [{"kind": "clahe"}]}, "view"),
         ({"rgb.kind": "colormap"}, "view"),
         ({"model.name": "sam2.1_hiera_tiny"}, "encode"),

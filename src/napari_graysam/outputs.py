@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from napari_graysam.atomic import atomic_path, write_text
 from napari_graysam.comparison import comparison_csv, comparison_figure, comparison_json
-from napari_graysam.errors import RecipeError
 from napari_graysam.files import write_coco, write_labels, write_overlay, write_table
-from napari_graysam.recipe import Recipe
+from napari_graysam.fingerprint import Fingerprint
 from napari_graysam.results import Arms, Segmentation
 
 Folder = str | os.PathLike[str]
@@ -20,12 +21,13 @@ _KINDS = {
     "objects": "objects.csv",
     "coco": "coco.json",
     "overlay": "overlay.png",
+    "provenance": "provenance.json",
     "recipe": "recipe.yaml",
 }
 
 
 def write_segmentation(segmentation: Segmentation, folder: Folder, stem: str) -> dict[str, Path]:
-    """Write labels, table, COCO masks, overlay and recipe of one result.
+    """Write labels, table, COCO masks, overlay, provenance and recipe of one result.
 
     Parameters
     ----------
@@ -39,8 +41,8 @@ def write_segmentation(segmentation: Segmentation, folder: Folder, stem: str) ->
     Returns
     -------
     dict
-        Paths of ``labels``, ``objects``, ``coco``, ``overlay`` and ``recipe``. The recipe is
-        written last: where it is, the others are whole (see `is_complete`).
+        Paths of ``labels``, ``objects``, ``coco``, ``overlay``, ``provenance`` and ``recipe``.
+        The recipe is written last: where it is, the others are whole (see `is_complete`).
 
     Raises
     ------
@@ -62,6 +64,7 @@ def write_segmentation(segmentation: Segmentation, folder: Folder, stem: str) ->
         "objects": lambda path: write_table(path, segmentation.table),
         "coco": lambda path: write_coco(path, segmentation.masks, stem, shape, recipe.to_dict()),
         "overlay": lambda path: write_overlay(path, segmentation.view, segmentation.labels),
+        "provenance": lambda path: _write_json(path, segmentation.provenance),
         "recipe": recipe.to_file,
     }
     paths = {kind: Path(folder) / f"{stem}.{_KINDS[kind]}" for kind in writers}
@@ -124,12 +127,26 @@ def write_comparison(arms: Arms, folder: Folder, stem: str) -> dict[str, Path]:
     return paths
 
 
-def is_complete(folder: Folder, stem: str, recipe: Recipe) -> bool:
-    """Tell whether `write_segmentation` has written everything for this very recipe."""
+def is_complete(folder: Folder, stem: str, fingerprint: Fingerprint) -> bool:
+    """Tell whether `write_segmentation` has written everything of this very result.
+
+    Parameters
+    ----------
+    folder, stem
+        As for `write_segmentation`.
+    fingerprint
+        Of the result that is wanted.
+    """
     paths = {kind: Path(folder) / f"{stem}.{suffix}" for kind, suffix in _KINDS.items()}
     if not all(path.is_file() for path in paths.values()):
         return False
     try:
-        return Recipe.from_file(paths["recipe"]) == recipe
-    except RecipeError:
+        written = json.loads(paths["provenance"].read_bytes())["fingerprint"]
+        return Fingerprint.model_validate(written).digest == fingerprint.digest
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
+
+
+def _write_json(path: Path, data: Any) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")

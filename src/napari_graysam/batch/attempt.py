@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 
 from napari_graysam.batch.jobs import Job, Outcome
-from napari_graysam.errors import GraysamError, ImageError
+from napari_graysam.errors import DeviceError, GraysamError, ImageError, ModelError
 from napari_graysam.model import load_steps
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
@@ -19,12 +19,18 @@ from napari_graysam.source.reading import read_image
 Event = tuple[Path, Progress | Outcome]
 
 
-def attempt(job: Job, path: Path) -> Generator[Progress, None, Outcome]:
-    """Work on one image; only a model that cannot be loaded raises."""
+def attempt(
+    job: Job, path: Path, *, overwrite: bool = False
+) -> Generator[Progress, None, Outcome]:
+    """Work on one image, unless its results are there; only a model not to be had raises."""
     start = perf_counter()
     yield Progress("read", 0, 1)
     try:
         image = _read(path, job.recipe)
+        if not overwrite and job.complete(path, image):
+            return Outcome(path, "skipped")
+    except (ModelError, DeviceError):
+        raise
     except Exception as error:
         return failed(path, error)
     yield from load_steps(job.recipe.model)

@@ -22,7 +22,12 @@ CONNECT_S = 15
 
 
 def on_dask(
-    paths: Sequence[Path], job: Job, workers: int | None, scheduler: str | None
+    paths: Sequence[Path],
+    job: Job,
+    workers: int | None,
+    scheduler: str | None,
+    *,
+    overwrite: bool = False,
 ) -> Generator[Event, None, None]:
     """Work on images in the workers of a cluster; yields outcomes as they come."""
     from distributed import as_completed
@@ -37,7 +42,8 @@ def on_dask(
         threads = max(1, (os.cpu_count() or 1) // workers)
     with _client(workers, scheduler) as client:
         futures = {
-            client.submit(_work, job, path.absolute(), threads, pure=False): path for path in paths
+            client.submit(_work, job, path.absolute(), threads, overwrite, pure=False): path
+            for path in paths
         }
         try:
             for future in as_completed(futures, loop=client.loop):
@@ -46,13 +52,13 @@ def on_dask(
             client.cancel(list(futures))
 
 
-def _work(job: Job, path: Path, threads: int | None) -> Outcome:
+def _work(job: Job, path: Path, threads: int | None, overwrite: bool) -> Outcome:
     """Work on one image in a worker."""
     import torch
 
     if threads is not None:
         torch.set_num_threads(threads)
-    return run(attempt(job, path))
+    return run(attempt(job, path, overwrite=overwrite))
 
 
 def _result(future: Future, path: Path) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -23,7 +23,7 @@ class Outcome:
     path
         The image.
     status
-        ``done``; ``skipped`` where complete results of the same recipe were there; ``failed``.
+        ``done``; ``skipped`` where the very result was there already; ``failed``.
     error
         Why it failed, in one message; empty otherwise.
     trace
@@ -89,7 +89,7 @@ class Job(Protocol):
     def absolute(self) -> Job:
         """Return the same job with paths that mean the same in every process."""
 
-    def complete(self, path: Path) -> bool:
+    def complete(self, path: Path, image: GrayImage) -> bool:
         """Tell whether the results of an image are there already."""
 
     def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
@@ -100,31 +100,37 @@ class Job(Protocol):
 class SegmentJob:
     """Segment every image and write its results as ``STEM.labels.tif`` and so on.
 
-    Results count as complete when they were made by the same recipe, after the image was last
-    changed. With ``cache``, a folder, features and proposals of earlier runs are used again.
+    Results count as complete when their fingerprint is that of a new run: the same pixels,
+    recipe, region, model and versions of the programs. With ``cache``, a folder of at most
+    ``cache_size`` bytes, proposals of earlier runs are used again.
     """
 
     recipe: Recipe
     folder: Path
     cache: Path | None = None
+    cache_size: int = 10 * 2**30
 
     def absolute(self) -> SegmentJob:
         """Return the same job with paths that mean the same in every process."""
         cache = None if self.cache is None else self.cache.absolute()
-        return SegmentJob(_absolute(self.recipe), self.folder.absolute(), cache)
+        recipe, folder = _absolute(self.recipe), self.folder.absolute()
+        return replace(self, recipe=recipe, folder=folder, cache=cache)
 
-    def complete(self, path: Path) -> bool:
-        """Tell whether the results of an image are there already."""
-        if not outputs.is_complete(self.folder, path.stem, self.recipe):
+    def complete(self, path: Path, image: GrayImage) -> bool:
+        """Tell whether the results of an image are there already, without loading the model."""
+        if not (self.folder / f"{path.stem}.recipe.yaml").is_file():
             return False
-        written = self.folder / f"{path.stem}.recipe.yaml"
-        return path.is_file() and path.stat().st_mtime <= written.stat().st_mtime
+        return outputs.is_complete(
+            self.folder, path.stem, pipeline.fingerprint_of(image, self.recipe)
+        )
 
     def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
         """Segment one image and write the results."""
         from napari_graysam.propose.cache import Cache
 
-        cache = None if self.cache is None else Cache(budget=0, folder=self.cache)
+        cache = None
+        if self.cache is not None:
+            cache = Cache(budget=0, folder=self.cache, folder_budget=self.cache_size)
         result = yield from pipeline.segment_steps(image, self.recipe, cache=cache)
         yield Progress("write", 0, 1)
         files = outputs.write_segmentation(result, self.folder, path.stem)
@@ -154,7 +160,7 @@ class CompareJob:
         truth = {image.absolute(): labels.absolute() for image, labels in self.truth.items()}
         return CompareJob(_absolute(self.recipe), self.folder.absolute(), truth)
 
-    def complete(self, path: Path) -> bool:
+    def complete(self, path: Path, image: GrayImage) -> bool:
         """Return False: comparisons are always made anew."""
         return False
 
@@ -181,11 +187,16 @@ class CompareJob:
 
 
 def _absolute(recipe: Recipe) -> Recipe:
-    """Make the paths of a model of one's own absolute; config may also name one of sam2's."""
-    paths = {
-        name: str(Path(value).expanduser().absolute())
-        for name in ("checkpoint", "config")
-        if (value := getattr(recipe.model, name)) is not None
-        and (name == "checkpoint" or Path(value).expanduser().is_file())
-    }
-    return recipe.replace(model=recipe.model.replace(**paths)) if paths else recipe
+    """Make the paths of files of one's own absolute; config may also name one of sam2's."""
+    model, region = recipe.model, recipe.image.region
+    if model.checkpoint is not None:
+        model = model.replace(checkpoint=_path(model.checkpoint))
+    if model.config is not None and Path(model.config).expanduser().is_file():
+        model = model.replace(config=_path(model.config))
+    if isinstance(region, str):
+        region = _path(region)
+    return recipe.replace(model=model, image=recipe.image.replace(region=region))
+
+
+def _path(text: str) -> str:
+    return str(Path(text).expanduser().absolute())

@@ -30,7 +30,7 @@ def batch_steps(
     job
         What to do with each.
     overwrite
-        Whether to work on images again whose results are complete.
+        Whether to work on images again whose very results are there.
     workers
         Processes of a local Dask cluster, one thread and one model each; the processor's cores
         are shared among them. None or 1: in this process, one image after the other.
@@ -64,13 +64,10 @@ def batch_steps(
     check_folder(job.folder)
     total = len(paths)
     ended: dict[Path, Outcome] = {}
-    for path in paths:
-        if not overwrite and job.complete(path):
-            ended[path] = Outcome(path, "skipped")
-            yield Report(len(ended), total, path, outcome=ended[path])
-    pending = [path for path in paths if path not in ended]
-    local = scheduler is None and (workers is None or workers == 1 or len(pending) < 2)
-    reports = _in_turn(pending, job) if local else on_dask(pending, job, workers, scheduler)
+    if scheduler is None and (workers is None or workers == 1 or total < 2):
+        reports = _in_turn(paths, job, overwrite)
+    else:
+        reports = on_dask(paths, job, workers, scheduler, overwrite=overwrite)
     for path, event in reports:
         if isinstance(event, Progress):
             yield Report(len(ended), total, path, step=event)
@@ -113,9 +110,9 @@ def check_folder(folder: Path) -> None:
         raise OutputError(f"cannot write to {folder}: {place} is read-only; choose another folder")
 
 
-def _in_turn(paths: Sequence[Path], job: Job) -> Generator[Event, None, None]:
+def _in_turn(paths: Sequence[Path], job: Job, overwrite: bool) -> Generator[Event, None, None]:
     for path in paths:
-        steps = attempt(job, path)
+        steps = attempt(job, path, overwrite=overwrite)
         try:
             while True:
                 yield path, next(steps)

@@ -82,6 +82,16 @@ Settings = Annotated[
         show_default=False,
     ),
 ]
+RegionFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--region",
+        metavar="FILE",
+        help="Set points only inside: an image of the same size that is not 0 there, or GeoJSON. "
+        "The same as --set image.region=FILE.",
+        show_default=False,
+    ),
+]
 
 
 def version() -> str:
@@ -93,9 +103,12 @@ def version() -> str:
 
 
 def make_recipe(
-    name: str | None, model: str | None = None, settings: list[str] | None = None
+    name: str | None,
+    model: str | None = None,
+    settings: list[str] | None = None,
+    region: Path | None = None,
 ) -> Recipe:
-    """Return the recipe that ``--recipe``, then ``--model``, then ``--set`` ask for.
+    """Return the recipe that ``--recipe``, ``--model``, ``--set`` and ``--region`` ask for.
 
     Raises
     ------
@@ -106,7 +119,10 @@ def make_recipe(
     """
     recipe = read_recipe("raw" if name is None else name, _model(model))
     values = dict(_setting(text) for text in settings or ())
-    return recipe.with_values(values) if values else recipe
+    recipe = recipe.with_values(values) if values else recipe
+    if region is None:
+        return recipe
+    return recipe.replace(image=recipe.image.replace(region=str(region)))
 
 
 def _setting(text: str) -> tuple[str, str]:

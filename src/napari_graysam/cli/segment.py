@@ -18,6 +18,7 @@ from napari_graysam.cli.options import (
     Out,
     Quiet,
     RecipeName,
+    RegionFile,
     Settings,
     by_stem,
     expand,
@@ -39,6 +40,7 @@ def segment(
     recipe: RecipeName = None,
     model: ModelName = None,
     settings: Settings = None,
+    region: RegionFile = None,
     workers: Annotated[
         int,
         typer.Option(
@@ -57,7 +59,7 @@ def segment(
     overwrite: Annotated[
         bool,
         typer.Option(
-            "--overwrite", help="Segment again where results of the same recipe are complete."
+            "--overwrite", help="Segment again where the very results are there already."
         ),
     ] = False,
     cache: Annotated[
@@ -69,6 +71,12 @@ def segment(
             show_default=False,
         ),
     ] = None,
+    cache_size: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="GB", help="Size of that folder; what was used longest ago is removed."
+        ),
+    ] = 10.0,
     profile: Annotated[
         bool, typer.Option("--profile", help="Show time and peak memory by stage.")
     ] = False,
@@ -78,7 +86,8 @@ def segment(
 ) -> None:
     """Segment images: labels, object tables, COCO, overlays and the recipe, for each.
 
-    A run that was stopped goes on where it ended: images with complete results are skipped.
+    A run that was stopped goes on where it ended: images whose results are there, of the same
+    pixels, recipe, model and versions, are skipped.
     """
     with Terminal(as_json, quiet, debug) as terminal:
         if scheduler is not None and workers != 1:
@@ -86,12 +95,12 @@ def segment(
         if profile and (scheduler is not None or workers != 1):
             raise UsageError("--profile measures this process: leave --workers and --scheduler out")
         paths = expand(images)
-        wanted = make_recipe(recipe, model, settings)
+        wanted = make_recipe(recipe, model, settings, region)
         from napari_graysam.batch import SegmentJob, batch_steps
 
         steps = batch_steps(
             paths,
-            SegmentJob(wanted, out, cache),
+            SegmentJob(wanted, out, cache, int(cache_size * 1e9)),
             overwrite=overwrite,
             workers=workers,
             scheduler=scheduler,
@@ -109,6 +118,7 @@ def compare(
     recipe: RecipeName,
     model: ModelName = None,
     settings: Settings = None,
+    region: RegionFile = None,
     truth: Annotated[
         list[str] | None,
         typer.Option(
@@ -127,7 +137,7 @@ def compare(
     """Segment images raw and preprocessed, and show what the preprocessing changed."""
     with Terminal(as_json, quiet, debug) as terminal:
         paths = expand(images)
-        wanted = make_recipe(recipe, model, settings)
+        wanted = make_recipe(recipe, model, settings, region)
         truths = match_truth(paths, truth or [])
         if wanted == wanted.raw_arm():
             terminal.note("The recipe preprocesses nothing: both arms will be the same.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -135,14 +135,18 @@ class Recipe(Part):
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
-        """Recipe of a .yaml, .yml or .json file.
+        """Recipe of a .yaml, .yml or .json file; the path of a region starts at its folder.
 
         Raises
         ------
         RecipeError
             If the file is missing, unreadable or not a valid recipe.
         """
-        return cls.from_dict(read_document(Path(path)), str(path))
+        folder = Path(path).parent
+        data = _with_region(
+            read_document(Path(path)), lambda region: folder / os.path.expanduser(region)
+        )
+        return cls.from_dict(data, str(path))
 
     def to_file(self, path: str | os.PathLike[str], *, full: bool = False) -> None:
         """Write a .yaml, .yml or .json file, whole or not at all.
@@ -152,7 +156,11 @@ class Recipe(Part):
         OutputError
             If the suffix is another, or the file cannot be written.
         """
-        write_document(Path(path), self.to_dict(full=full))
+        folder = Path(path).parent
+        write_document(
+            Path(path),
+            _with_region(self.to_dict(full=full), lambda region: os.path.relpath(region, folder)),
+        )
 
     @classmethod
     def preset(cls, name: str = "raw", model: str | None = None) -> Self:
@@ -274,6 +282,16 @@ def _preset_files() -> dict[str, str]:
         if file.name.endswith(".yaml")
     }
     return dict(sorted(found.items()))
+
+
+def _with_region(data: Any, move: Callable[[str], str | Path]) -> Any:
+    """Return a document whose relative path of a region, if it has one, is moved."""
+    image = data.get("image") if isinstance(data, dict) else None
+    if not isinstance(image, dict) or not isinstance(region := image.get("region"), str):
+        return data
+    if os.path.isabs(region):
+        return data
+    return {**data, "image": {**image, "region": os.path.normpath(move(region))}}
 
 
 def _changes(part: Part) -> dict[str, Any]:

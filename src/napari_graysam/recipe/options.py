@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from napari_graysam.masks import Level, Overlap
 from napari_graysam.parameters import Part
@@ -92,6 +92,18 @@ _PathText = Annotated[
 ]
 
 
+def _region_kind(region: Any) -> str:
+    return "file" if isinstance(region, str | os.PathLike) else "polygons"
+
+
+_Polygon = Annotated[tuple[tuple[float, float], ...], Field(min_length=3)]
+_Polygons = Annotated[tuple[_Polygon, ...], Field(min_length=1)]
+Region = Annotated[
+    Annotated[_Polygons, Tag("polygons")] | Annotated[_PathText, Tag("file")],
+    Discriminator(_region_kind),
+]
+
+
 class ImageOptions(Part):
     """How any image becomes one grayscale picture."""
 
@@ -137,6 +149,21 @@ class ImageOptions(Part):
         description="Which plane of a stack is segmented, counted from 0 along all dimensions "
         "before Y and X together. Null for an image that is a single plane.",
         json_schema_extra={"stage": "image", "none": "single plane"},
+    )
+
+    region: Region | None = Field(
+        None,
+        title="Region",
+        description="Where points are set; objects may reach beyond. Either polygons, each a list "
+        "of corners (x, y) in pixels of the image, whose upper left corner is (0, 0), or a file: "
+        "an image of the same size that is not 0 inside, or GeoJSON. In a recipe file, a relative "
+        "path starts at the recipe's folder. Null sets points everywhere.",
+        json_schema_extra={
+            "stage": "decode",
+            "none": "everywhere",
+            "allowed": "a list of polygons, each a list of at least 3 corners [x, y], the path of "
+            "a file, or null",
+        },
     )
 
     @field_validator("axes")

@@ -74,6 +74,8 @@ def _place(loc: tuple[int | str, ...], part: type[Part]) -> _Place:
         if chosen:
             owner, field, choices = chosen[0], None, ()
             continue
+        if isinstance(entry, str) and field is not None and not parts_in(field.annotation):
+            continue  # The branch of a union, which is no entry of the document.
         path.append(str(entry))
         if isinstance(entry, int):
             continue

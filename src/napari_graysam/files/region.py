@@ -1,0 +1,85 @@
+"""The region of a recipe as pixels: polygons filled, or a file read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam.errors import ImageError
+from napari_graysam.files.geojson import read_geojson
+from napari_graysam.files.polygons import fill
+from napari_graysam.masks.mask import Mask
+from napari_graysam.recipe.options import Region
+from napari_graysam.source.reading import read_image
+
+GEOJSON = (".geojson", ".json")
+
+
+def region_mask(region: Region, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the pixels of an image that a region holds.
+
+    Parameters
+    ----------
+    region
+        ``recipe.image.region``: polygons with corners (x, y) in pixels, (0, 0) the upper left
+        corner of the image, a pixel inside where its centre is; or the path of an image that is
+        not 0 inside, or of GeoJSON.
+    shape
+        (H, W) of the image.
+
+    Returns
+    -------
+    bool (H, W)
+
+    Raises
+    ------
+    ImageError
+        If a file cannot be read or is of another size, or no pixel of the image is inside.
+
+    Examples
+    --------
+    >>> region_mask((((1, 0), (3, 0), (3, 2), (1, 2)),), (2, 4)).astype(int)
+    array([[0, 1, 1, 0],
+           [0, 1, 1, 0]])
+
+    See Also
+    --------
+    napari_graysam.propose.propose : Sets points there only.
+    """
+    if isinstance(region, str):
+        mask = _of_file(Path(region).expanduser(), shape)
+    else:
+        filled = fill([[np.array(polygon)] for polygon in region])
+        mask = _painted([] if filled is None else [filled], shape)
+    if not mask.any():
+        where = f"{region} marks" if isinstance(region, str) else "image.region holds"
+        raise ImageError(
+            f"{where} no pixel of the image of {shape[0]} × {shape[1]} pixels: mark at least one, "
+            "or set image.region=null to set points everywhere."
+        )
+    return mask
+
+
+def _of_file(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    if path.suffix.lower() in GEOJSON:
+        return _painted(read_geojson(path, shape).masks, shape)
+    mask: NDArray[np.bool_] = read_image(path).raw != 0
+    if mask.shape != shape:
+        raise ImageError(
+            f"The region {os.fspath(path)} has {mask.shape[0]} × {mask.shape[1]} pixels, the image "
+            f"{shape[0]} × {shape[1]}: give a mask of the same height and width."
+        )
+    return mask
+
+
+def _painted(masks: list[Mask] | tuple[Mask, ...], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Unite masks in an image; what lies outside of it is left out."""
+    inside = np.zeros(shape, bool)
+    for mask in masks:
+        x0, y0, x1, y1 = mask.box
+        part = inside[y0:y1, x0:x1]
+        part |= mask.bits[: part.shape[0], : part.shape[1]]
+    return inside
