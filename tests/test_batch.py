@@ -7,7 +7,7 @@ import fake_pipeline
 import pytest
 import tifffile
 
-from napari_graysam import outputs
+from napari_graysam import outputs, pipeline
 from napari_graysam.batch import CompareJob, Outcome, Report, SegmentJob, batch_steps
 from napari_graysam.errors import (
     DeviceError,
@@ -19,6 +19,7 @@ from napari_graysam.errors import (
 from napari_graysam.files import read_labels
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
+from napari_graysam.source.reading import read_image
 
 RECIPE = Recipe()
 
@@ -105,8 +106,9 @@ def test_complete_results_are_skipped_until_something_changes(
     assert statuses() == ["skipped"] * 3
     assert statuses(overwrite=True) == ["done"] * 3
     (tmp_path / "out" / "a.objects.csv").unlink()
-    later = images[1].stat().st_mtime + 3600
-    os.utime(images[1], (later, later))
+    tifffile.imwrite(images[1], fake_pipeline.spots(bright=1, dim=1)[0])
+    later = images[2].stat().st_mtime + 3600
+    os.utime(images[2], (later, later))
     assert statuses() == ["done", "done", "skipped"]
     other = SegmentJob(RECIPE.with_values({"generator.points_per_side": 16}), tmp_path / "out")
     assert statuses(job=other) == ["done"] * 3
@@ -170,7 +172,8 @@ def test_closing_leaves_only_whole_files(images: list[Path], tmp_path: Path) -> 
     steps.close()
     names = {path.name.partition(".")[0] for path in (tmp_path / "out").iterdir()}
     assert names == {"a"}
-    assert outputs.is_complete(tmp_path / "out", "a", RECIPE)
+    done = pipeline.fingerprint_of(read_image(images[0]), RECIPE)
+    assert outputs.is_complete(tmp_path / "out", "a", done)
 
 
 def test_a_failed_write_leaves_the_image_incomplete(images: list[Path], tmp_path: Path) -> None:

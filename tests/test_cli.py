@@ -55,7 +55,7 @@ def process(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
 # --- segment ---------------------------------------------------------------------------------
 
 
-def test_segment_writes_five_files_and_tells_of_them_on_stderr(image: Path, tmp_path: Path) -> None:
+def test_segment_writes_six_files_and_tells_of_them_on_stderr(image: Path, tmp_path: Path) -> None:
     result = graysam("segment", image, "--out", tmp_path / "out")
     assert result.stdout == ""
     assert "5 objects" in result.stderr
@@ -64,6 +64,7 @@ def test_segment_writes_five_files_and_tells_of_them_on_stderr(image: Path, tmp_
         "cells.labels.tif",
         "cells.objects.csv",
         "cells.overlay.png",
+        "cells.provenance.json",
         "cells.recipe.yaml",
     ]
 

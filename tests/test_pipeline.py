@@ -24,6 +24,7 @@ from napari_graysam.files import read_recipe_text
 from napari_graysam.outputs import is_complete
 from napari_graysam.pipeline import (
     compare_steps,
+    fingerprint_of,
     live_steps,
     make_view,
     propose,
@@ -191,22 +192,31 @@ def test_written_files_hold_the_result(result, tmp_path):
         "discs.labels.tif",
         "discs.objects.csv",
         "discs.overlay.png",
+        "discs.provenance.json",
         "discs.recipe.yaml",
     ]
     np.testing.assert_array_equal(read_labels(paths["labels"]), result.labels)
     assert Recipe.from_yaml(read_recipe_text(paths["labels"])) == RECIPE
     assert Recipe.from_file(paths["recipe"]) == RECIPE
+    assert json.loads(paths["provenance"].read_text()) == result.provenance
     for read, mask in zip(read_coco(paths["coco"]), result.masks, strict=True):
         np.testing.assert_array_equal(read.full(SHAPE), mask.full(SHAPE))
 
 
-def test_complete_means_every_file_of_this_recipe(result, tmp_path):
-    assert not is_complete(tmp_path, "discs", RECIPE)
+def test_complete_means_every_file_of_this_fingerprint(result, tmp_path):
+    fingerprint = fingerprint_of(discs(), RECIPE)
+    assert not is_complete(tmp_path, "discs", fingerprint)
     paths = write_segmentation(result, tmp_path, "discs")
-    assert is_complete(tmp_path, "discs", RECIPE)
-    assert not is_complete(tmp_path, "discs", CLAHE)
+    assert is_complete(tmp_path, "discs", fingerprint)
+    assert not is_complete(tmp_path, "discs", fingerprint.with_recipe(CLAHE))
+    whole = paths["provenance"].read_text()
+    for damaged in ("", "[]", "{}", whole[:-20], '{"fingerprint": 3}'):
+        paths["provenance"].write_text(damaged)
+        assert not is_complete(tmp_path, "discs", fingerprint)
+    paths["provenance"].write_text(whole)
+    assert is_complete(tmp_path, "discs", fingerprint)
     paths["objects"].unlink()
-    assert not is_complete(tmp_path, "discs", RECIPE)
+    assert not is_complete(tmp_path, "discs", fingerprint)
 
 
 def test_a_failed_write_leaves_the_result_incomplete(result, tmp_path):
@@ -215,7 +225,7 @@ def test_a_failed_write_leaves_the_result_incomplete(result, tmp_path):
     paths["overlay"].mkdir()
     with pytest.raises(OutputError, match="overlay"):
         write_segmentation(result, tmp_path, "discs")
-    assert not is_complete(tmp_path, "discs", RECIPE)
+    assert not is_complete(tmp_path, "discs", result.fingerprint)
     assert not [p for p in tmp_path.iterdir() if "tmp" in p.name]
 
 

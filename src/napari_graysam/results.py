@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam.errors import ImageError
 from napari_graysam.fingerprint import Fingerprint
 from napari_graysam.masks import Arm as Arm
 from napari_graysam.masks import Mask
@@ -122,6 +123,11 @@ class Arms:
     scores
         Each arm against the ground truth, by arm; None without one.
 
+    Raises
+    ------
+    ImageError
+        If the two are not of the same pixels, window and region.
+
     Examples
     --------
     >>> import numpy as np
@@ -136,3 +142,13 @@ class Arms:
     preprocessed: Segmentation
     changes: Comparison
     scores: dict[Arm, Scores] | None
+
+    def __post_init__(self) -> None:
+        """Refuse results of different images: what differs would not be the preprocessing."""
+        raw, preprocessed = self.raw.fingerprint, self.preprocessed.fingerprint
+        same = raw.inputs.region == preprocessed.inputs.region
+        if raw["image"] != preprocessed["image"] or not same:
+            raise ImageError(
+                "the raw and the preprocessed result are of different images, windows or regions "
+                "and cannot be compared: segment the same image both times"
+            )

@@ -19,9 +19,7 @@ from napari_graysam.source.reading import read_image
 Event = tuple[Path, Progress | Outcome]
 
 
-def attempt(
-    job: Job, path: Path, *, overwrite: bool = False
-) -> Generator[Progress, None, Outcome]:
+def attempt(job: Job, path: Path, *, overwrite: bool = False) -> Generator[Progress, None, Outcome]:
     """Work on one image, unless its results are there; only a model not to be had raises."""
     start = perf_counter()
     yield Progress("read", 0, 1)

@@ -58,9 +58,7 @@ def segment(
     ] = None,
     overwrite: Annotated[
         bool,
-        typer.Option(
-            "--overwrite", help="Segment again where the very results are there already."
-        ),
+        typer.Option("--overwrite", help="Segment again where the very results are there already."),
     ] = False,
     cache: Annotated[
         Path | None,

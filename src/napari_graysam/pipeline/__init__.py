@@ -1,6 +1,6 @@
 """The whole flow: four stages, one arm made of them, and both arms compared."""
 
-from napari_graysam.pipeline.arm import live_steps, retune, segment, segment_steps
+from napari_graysam.pipeline.arm import fingerprint_of, live_steps, retune, segment, segment_steps
 from napari_graysam.pipeline.arms import compare, compare_steps
 from napari_graysam.pipeline.stages import (
     ScoreFloors,
@@ -16,6 +16,7 @@ __all__ = [
     "Selected",
     "compare",
     "compare_steps",
+    "fingerprint_of",
     "live_steps",
     "make_view",
     "propose",

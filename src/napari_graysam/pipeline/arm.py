@@ -14,7 +14,7 @@ from napari_graysam.errors import ProposalsError
 from napari_graysam.fingerprint import Fingerprint, Inputs
 from napari_graysam.pipeline.stages import (
     ScoreFloors,
-    check_region,
+    find_region,
     make_view,
     propose,
     read_gray,
@@ -48,7 +48,7 @@ def segment(
     recipe
         Every parameter; the preset ``raw`` if omitted.
     region
-        bool (H, W); points are set only where it is True.
+        bool (H, W); points are set only where it is True. In place of ``recipe.image.region``.
     contrast_limits
         ``(low, high)`` for a recipe whose window is ``limits``.
     cache
@@ -197,6 +197,44 @@ def retune(live: LiveSegmentation, recipe: Recipe) -> Segmentation:
     )
 
 
+def fingerprint_of(
+    image: Any,
+    recipe: Recipe,
+    *,
+    region: NDArray[np.bool_] | None = None,
+    contrast_limits: tuple[float, float] | None = None,
+) -> Fingerprint:
+    """Return the fingerprint that `segment` would give its result, without loading the model.
+
+    Parameters
+    ----------
+    image, recipe, region, contrast_limits
+        As for `segment`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, segment
+    >>> from napari_graysam.pipeline import fingerprint_of
+    >>> image = np.eye(64)
+    >>> recipe = Recipe().with_values({"generator.points_per_side": 4})
+    >>> result = segment(image, recipe)
+    >>> fingerprint_of(image, recipe) == result.fingerprint
+    True
+    >>> fingerprint_of(image * 2, recipe) == result.fingerprint
+    False
+
+    See Also
+    --------
+    napari_graysam.fingerprint.outdated_from : Says from which stage two differ.
+    """
+    from napari_graysam.model.identity import identify
+
+    gray = read_gray(image, recipe, contrast_limits=contrast_limits)
+    mask = find_region(recipe, gray.pixels.shape, region)
+    return Fingerprint.of(recipe, Inputs.of(gray, identify(recipe.model), mask))
+
+
 def _stages(
     image: Any,
     recipe: Recipe | None,
@@ -211,7 +249,7 @@ def _stages(
     clock = _Clock()
     yield Progress("image", 0, 1)
     gray = read_gray(image, recipe, contrast_limits=contrast_limits)
-    check_region(region, gray.pixels.shape)
+    region = find_region(recipe, gray.pixels.shape, region)
     clock.lap("image")
     yield Progress("image", 1, 1)
     yield Progress("preprocess", 0, 1)
@@ -220,10 +258,9 @@ def _stages(
     yield Progress("preprocess", 1, 1)
 
     from napari_graysam.model import load_steps
-    from napari_graysam.model.identity import identify
     from napari_graysam.select.selector import Selector
 
-    inputs = Inputs.of(gray, identify(recipe.model), region)
+    fingerprint = fingerprint_of(gray, recipe, region=region)
     model = yield from load_steps(recipe.model)
     clock.lap("model")
     proposals = yield from propose(
@@ -236,8 +273,8 @@ def _stages(
     clock.lap("select")
     yield Progress("select", 1, 1)
     provenance = {
-        "fingerprint": Fingerprint.of(recipe, inputs).model_dump(),
-        "versions": inputs.versions,
+        "fingerprint": fingerprint.model_dump(),
+        "versions": fingerprint.inputs.versions,
         "model": model.record,
         "image": gray.record,
         "proposals": {"kept": len(proposals), **proposals.record},

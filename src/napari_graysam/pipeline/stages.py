@@ -136,8 +136,8 @@ def propose(
     view
         Of `make_view`.
     recipe
-        Uses ``generator``, ``model``, and whether ``labels`` keeps masks by name, which needs
-        all candidates.
+        Uses ``generator``, ``model``, ``image.region``, and whether ``labels`` keeps masks by
+        name, which needs all candidates.
     model
         Loaded from ``recipe.model`` if omitted.
     region
@@ -169,7 +169,7 @@ def propose(
     from napari_graysam.model import load_steps
     from napari_graysam.propose import propose as propose_with
 
-    check_region(region, view.shape[:2])
+    region = find_region(recipe, view.shape[:2], region)
     if model is None:
         model = yield from load_steps(recipe.model)
     floors = _floors(recipe, score_floors)
@@ -236,10 +236,36 @@ def select(
     return Selected(masks, labels, notes)
 
 
-def check_region(region: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> None:
-    """Raise `ImageError` unless a region has the image's shape and at least one True pixel."""
+def find_region(
+    recipe: Recipe, shape: tuple[int, ...], region: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_] | None:
+    """Return the pixels where points may be set.
+
+    Parameters
+    ----------
+    recipe
+        Uses ``image.region``, unless `region` is given.
+    shape
+        (H, W) of the image.
+    region
+        bool (H, W), used in place of the recipe's.
+
+    Returns
+    -------
+    bool (H, W) or None
+        None for everywhere.
+
+    Raises
+    ------
+    ImageError
+        If the region has another shape than the image or no pixel, or its file is not readable.
+    """
     if region is None:
-        return
+        if recipe.image.region is None:
+            return None
+        from napari_graysam.files.region import region_mask
+
+        return region_mask(recipe.image.region, (shape[0], shape[1]))
     if region.shape != shape:
         raise ImageError(
             f"the region has shape {region.shape}, the image {shape}: "
@@ -247,6 +273,7 @@ def check_region(region: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> No
         )
     if not region.any():
         raise ImageError("the region is empty: no point could be set; mark at least one pixel")
+    return region
 
 
 def _floors(recipe: Recipe, asked: ScoreFloors | None) -> ScoreFloors:
