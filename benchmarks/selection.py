@@ -111,7 +111,7 @@ def measure(count: int, size: int, plainly: int) -> dict[str, Any]:
         find,
         milliseconds(lambda: selector.explain(x, y, base.generator, base.labels)),
     ]
-    result["remembered_mb"] = round(selector.remembered / 1e6, 1)
+    result["remembered_mb"] = round(selector.nbytes / 1e6, 1)
     if count * size**2 <= plainly:
         result["without memory"] = milliseconds(lambda: plain(base))
         result["times faster"] = round(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import blobs
+from synthetic import blobs, drawn
 
 from napari_graysam.masks import paint
 from napari_graysam.propose import Proposals
@@ -24,32 +24,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def squares(*masks: tuple[int, int, int, int, float, float]) -> Selector:
     """Candidates of one pixel a logit: x0, y0, x1, y1, predicted IoU, steepness."""
-    count = len(masks)
-    logits = np.full((count, SIZE, SIZE), -8, np.float32)
+    logits = np.full((len(masks), SIZE, SIZE), -8, np.float32)
     for logit, (x0, y0, x1, y1, _, steep) in zip(logits, masks, strict=True):
         logit[y0:y1, x0:x1] = 8
         logit[y0, x0:x1] = steep
-    record = {
-        "device": "cpu",
-        "precision": "float32",
-        "generator": LOOSE.model_dump(mode="json"),
-        "iou_floor": 0.0,
-        "stability_floor": 0.0,
-        "masks_together": 1,
-    }
-    proposals = Proposals(
-        predicted_iou=np.array([mask[4] for mask in masks], np.float32),
-        stability=np.zeros(count, np.float32),
-        area=np.zeros(count, np.int64),
-        box=np.zeros((count, 4), np.int32),
-        point=np.array([(mask[0] + i / 8, mask[1]) for i, mask in enumerate(masks)], np.float32),
-        crop_box=np.array([(0, 0, SIZE, SIZE)] * count, np.int32),
-        crop=np.zeros(count, np.int32),
-        logits=logits,
-        image_size=(SIZE, SIZE),
-        record=record,
-    )
-    return Selector(remeasure(proposals, 0.0, 1.0))
+    point = np.array([(mask[0] + i / 8, mask[1]) for i, mask in enumerate(masks)], np.float32)
+    return Selector(drawn(logits, [mask[4] for mask in masks], point=point))
 
 
 def at(selector: Selector, x: int, y: int, **changes: Any) -> list[Explanation]:

@@ -1,27 +1,50 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic import drawn
 
-from napari_graysam.masks import Mask
-from napari_graysam.select.nms import (
-    crop_scores,
-    mask_overlap,
-    suppress,
-    suppress_boxes,
-)
+from napari_graysam.propose import Proposals
+from napari_graysam.recipe import GeneratorOptions, LabelOptions
+from napari_graysam.select import Selector
+from napari_graysam.select.derived import Derived
+from napari_graysam.select.nms import crop_scores
+from napari_graysam.select.selection import find_survivors
+
+Box = tuple[int, int, int, int]
+ALL = GeneratorOptions(pred_iou_thresh=0, stability_score_thresh=0)
 
 
-def masks_of(*boxes: tuple[int, int, int, int]) -> list[Mask]:
-    return [Mask(np.ones((y1 - y0, x1 - x0), bool), (x0, y0, x1, y1)) for x0, y0, x1, y1 in boxes]
+def survivors(proposals: Proposals, generator: GeneratorOptions, **labels: Any) -> list[int]:
+    masks = Selector(proposals).survivors(generator, LabelOptions(**labels))
+    return [mask.candidates[0] for mask in masks]
 
 
-def distinct(masks: list[Mask], scores: list[float], kind: str, threshold: float) -> list[int]:
-    overlap = mask_overlap(masks, kind)
-    return suppress(np.float32(scores), overlap, threshold).tolist()
+def suppress_boxes(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> list[int]:
+    """Select among candidates that have boxes, last row and column included, and one pixel."""
+    count = len(boxes)
+    small = drawn(np.ones((count, 1, 1), bool), scores)
+    ends = {
+        "image_size": (10**5, 10**5),
+        "crop_box": np.tile(np.int32([0, 0, 10**5, 10**5]), (count, 1)),
+    }
+    derived = Derived(replace(small, box=boxes, **ends), 2**30)
+    generator = ALL.replace(box_nms_thresh=threshold)
+    return find_survivors(derived, generator, LabelOptions()).survivors.tolist()
+
+
+def distinct(boxes: list[Box], scores: list[float], kind: str, threshold: float) -> list[int]:
+    """Select among rectangles."""
+    images = np.zeros((len(boxes), 220, 220), bool)
+    for image, (x0, y0, x1, y1) in zip(images, boxes, strict=True):
+        image[y0:y1, x0:x1] = True
+    return survivors(drawn(images, scores), ALL, suppression=kind, suppression_thresh=threshold)
 
 
 @settings(deadline=None, max_examples=60)
@@ -43,7 +66,7 @@ def test_boxes_equal_torchvisions_batched_nms(
         torch.zeros(len(boxes)),
         threshold,
     )
-    assert suppress_boxes(corners, scores, threshold).tolist() == expected.tolist()
+    assert suppress_boxes(corners, scores, threshold) == expected.tolist()
 
 
 @pytest.mark.parametrize("count", [999, 1000, 1001, 1500])
@@ -57,29 +80,29 @@ def test_ties_among_many_boxes_come_in_torchvisions_order(count: int) -> None:
     expected = batched_nms(
         torch.tensor(corners).float(), torch.tensor(scores), torch.zeros(count), 0.7
     )
-    assert suppress_boxes(corners.astype(np.int32), scores, 0.7).tolist() == expected.tolist()
+    assert suppress_boxes(corners.astype(np.int32), scores, 0.7) == expected.tolist()
 
 
 def test_of_two_duplicates_the_better_stays() -> None:
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [50, 50, 60, 60]], np.int32)
-    assert suppress_boxes(boxes, np.float32([0.8, 0.9, 0.1]), 0.7).tolist() == [1, 2]
+    assert suppress_boxes(boxes, np.float32([0.8, 0.9, 0.1]), 0.7) == [1, 2]
 
 
 def test_nothing_in_nothing_out() -> None:
     none = np.empty((0, 4), np.int32)
-    assert suppress_boxes(none, np.empty(0, np.float32), 0.7).size == 0
+    assert suppress_boxes(none, np.empty(0, np.float32), 0.7) == []
     assert distinct([], [], "mask_iou", 0.5) == []
 
 
 def test_mask_iou_is_cut_at_the_threshold() -> None:
     # Intersection 50, union 100.
-    masks = masks_of((0, 0, 10, 10), (0, 0, 10, 5))
+    masks = [(0, 0, 10, 10), (0, 0, 10, 5)]
     assert distinct(masks, [0.9, 0.8], "mask_iou", 0.5) == [0, 1]
     assert distinct(masks, [0.9, 0.8], "mask_iou", 0.49) == [0]
 
 
 def test_containment_drops_what_a_better_mask_holds_or_is_held_by() -> None:
-    masks = masks_of((0, 0, 100, 100), (10, 10, 20, 20), (200, 0, 210, 10))
+    masks = [(0, 0, 100, 100), (10, 10, 20, 20), (200, 0, 210, 10)]
     assert distinct(masks, [0.9, 0.8, 0.7], "containment", 0.7) == [0, 2]
     assert distinct(masks, [0.8, 0.9, 0.7], "containment", 0.7) == [1, 2]
     assert distinct(masks, [0.9, 0.8, 0.7], "mask_iou", 0.7) == [0, 1, 2]
@@ -87,10 +110,9 @@ def test_containment_drops_what_a_better_mask_holds_or_is_held_by() -> None:
 
 def test_masks_spare_diagonal_neighbours_that_share_a_box() -> None:
     upper = np.triu(np.ones((20, 20), bool), 2)
-    masks = [Mask(upper, (0, 0, 20, 20)), Mask(upper.T, (0, 0, 20, 20))]
-    assert distinct(masks, [0.9, 0.8], "mask_iou", 0.1) == [0, 1]
-    boxes = np.array([mask.box for mask in masks], np.int32)
-    assert suppress_boxes(boxes, np.float32([0.9, 0.8]), 0.7).tolist() == [0]
+    neighbours = drawn(np.array([upper, upper.T]), [0.9, 0.8])
+    assert survivors(neighbours, ALL, suppression="mask_iou", suppression_thresh=0.1) == [0, 1]
+    assert survivors(neighbours, ALL.replace(box_nms_thresh=0.6)) == [0]
 
 
 def test_smaller_crops_score_higher() -> None:

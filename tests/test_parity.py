@@ -434,8 +434,8 @@ MUTATIONS = [
     ("select.filters", "scores > threshold", "scores >= threshold"),
     ("select.filters", ">= generator.stability", "> generator.stability"),
     ("select.filters", "crop_box) <= tolerance", "crop_box) < tolerance"),
-    ("select.nms", "waiting) > threshold", "waiting) >= threshold"),
-    ("select.nms", "corners[:, 2] - corners[:, 0]", "corners[:, 2] + 1 - corners[:, 0]"),
+    ("select.overlaps", "near[by > threshold]", "near[by >= threshold]"),
+    ("select.overlaps", "corners[:, 2] - corners[:, 0]", "corners[:, 2] + 1 - corners[:, 0]"),
     ("select.nms", "np.argsort(-scores, kind", "np.argsort(scores, kind"),
     ("select.nms", "np.float32(1) / np.prod(", "np.float32(1) * np.prod("),
 ]
@@ -444,10 +444,10 @@ MUTATIONS = [
 def by_both_ways(view: np.ndarray, model: Any, options: GeneratorOptions) -> list[list[Any]]:
     """Run the generator with thresholds while decoding, and with all of them afterwards."""
     from napari_graysam.propose import propose
-    from napari_graysam.select import generate, survivors
+    from napari_graysam.select import Selector, generate
 
     steps = propose(view, model, options, iou_floor=0, stability_floor=0)
-    late = records(survivors(run(steps), options), options.output_mode, view.shape[:2])
+    late = records(Selector(run(steps)).survivors(options), options.output_mode, view.shape[:2])
     return [generate(view, model, options), late]
 
 

@@ -16,7 +16,7 @@ from napari_graysam.propose.encode import encode
 from napari_graysam.propose.grid import crops, layer_boxes, regular_grid
 from napari_graysam.propose.statistics import measure
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
-from napari_graysam.select import generate, select, survivors
+from napari_graysam.select import Selector, generate, select
 from napari_graysam.select.records import records
 
 SHAPE = (90, 120)
@@ -115,7 +115,7 @@ def test_one_run_serves_every_higher_threshold(stub: StubModel, everything: Prop
     ):
         options = LOOSE.replace(**changes)
         fresh = generate(noise(*SHAPE), loaded(stub), options)
-        again = records(survivors(everything, options), "binary_mask", SHAPE)
+        again = records(Selector(everything).survivors(options), "binary_mask", SHAPE)
         assert len(fresh) > 3
         assert not differences(again, fresh)
 
@@ -183,7 +183,7 @@ def test_file_round_trip(everything: Proposals, tmp_path: Path) -> None:
     ):
         assert np.array_equal(getattr(read, name), getattr(everything, name))
     ours, theirs = (
-        records(survivors(some, LOOSE), "coco_rle", SHAPE) for some in (read, everything)
+        records(Selector(some).survivors(LOOSE), "coco_rle", SHAPE) for some in (read, everything)
     )
     assert ours == theirs
     assert [file.name for file in tmp_path.iterdir()] == ["view.npz"]
@@ -288,8 +288,8 @@ def test_bfloat16_is_as_near_to_float32_as_upstream_under_autocast(arithmetic: s
 
 
 def test_small_regions_are_cleaned_in_image_pixels(everything: Proposals) -> None:
-    plain = survivors(everything, LOOSE)
-    same = survivors(everything, LOOSE.replace(min_mask_region_area=1))
+    plain = Selector(everything).survivors(LOOSE)
+    same = Selector(everything).survivors(LOOSE.replace(min_mask_region_area=1))
     assert [mask.area for mask in same] == [mask.area for mask in plain]
 
 
@@ -298,7 +298,7 @@ def test_suppression_by_masks_leaves_no_pair_above_the_threshold(
     everything: Proposals, suppression: str
 ) -> None:
     labels = LabelOptions(suppression=suppression, suppression_thresh=0.5)
-    masks = [mask.full(SHAPE) for mask in survivors(everything, LOOSE, labels)]
+    masks = [mask.full(SHAPE) for mask in Selector(everything).survivors(LOOSE, labels)]
     assert len(masks) > 3
     for number, one in enumerate(masks):
         for other in masks[:number]:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
+from synthetic import drawn
 
 from napari_graysam.masks import (
     Mask,
@@ -14,8 +15,9 @@ from napari_graysam.masks import (
     remove_small_regions,
     touches_border,
 )
-from napari_graysam.recipe import LabelOptions
-from napari_graysam.select.clean import cleaned, is_wanted
+from napari_graysam.recipe import GeneratorOptions, LabelOptions
+from napari_graysam.select import select
+from napari_graysam.select.clean import cleaned
 
 IMAGES = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12)).filter(
     np.any
@@ -33,13 +35,6 @@ def ring(size: int = 9, hole: int = 3) -> np.ndarray:
     start = 2 + (size - hole) // 2
     image[start : start + hole, start : start + hole] = False
     return image
-
-
-def clean(masks, shape, options, small_region=0):
-    """Do as a selection does with masks that are no duplicates."""
-    whole = [remove_small_regions(mask, shape, small_region) for mask in masks]
-    found = [cleaned(mask, shape, options) for mask in whole]
-    return [mask for mask in found if is_wanted(mask, shape, options)]
 
 
 def on_whole_image(image: np.ndarray, area: int) -> np.ndarray:
@@ -102,7 +97,7 @@ def test_what_needs_no_cleaning_is_the_same_object():
     image = ring()
     mask = mask_of(image)
     assert remove_small_regions(mask, image.shape, 9) is mask
-    assert clean([mask], image.shape, LabelOptions())[0] is mask
+    assert cleaned(mask, image.shape, LabelOptions(fill_holes=8, min_island=72)) is mask
 
 
 def test_scores_survive_cleaning():
@@ -117,7 +112,7 @@ def test_scores_survive_cleaning():
 )
 def test_the_area_range_includes_its_ends(low, high, inside):
     options = LabelOptions(min_area=low, max_area=high)
-    assert is_wanted(mask_of(ring()), (13, 13), options) is inside
+    assert areas([ring()], options) == [72] * inside
 
 
 @given(IMAGES)
@@ -127,21 +122,26 @@ def test_touching_the_border(image):
     assert touches_border(mask_of(image), image.shape) == bool((image & frame).any())
 
 
-def test_clean_applies_every_option():
-    image = ring()
-    shape = image.shape
-    corner = np.zeros(shape, bool)
+def areas(images, labels=None, **generator):
+    """Select among all of some masks of one image."""
+    everything = {"pred_iou_thresh": 0, "stability_score_thresh": 0, "box_nms_thresh": 1}
+    options = GeneratorOptions(**everything, **generator)
+    masks = select(drawn(np.array(images), [0.9] * len(images)), options, labels)
+    return [mask.area for mask in masks]
+
+
+def test_a_selection_applies_every_option():
+    corner = np.zeros((13, 13), bool)
     corner[:3, :3] = True
-    masks = (mask_of(image), mask_of(corner))
-    assert [m.area for m in clean(masks, shape, LabelOptions(fill_holes=9))] == [81, 9]
-    assert [m.area for m in clean(masks, shape, LabelOptions(), 10)] == [81, 9]
-    assert [m.area for m in clean(masks, shape, LabelOptions(exclude_border=True))] == [72]
-    assert [m.area for m in clean(masks, shape, LabelOptions(min_area=10))] == [72]
-    assert [m.area for m in clean(masks, shape, LabelOptions(max_area=10))] == [9]
+    images = (ring(), corner)
+    assert areas(images, LabelOptions(fill_holes=9)) == [81, 9]
+    assert areas(images, min_mask_region_area=10) == [81, 9]
+    assert areas(images, LabelOptions(exclude_border=True)) == [72]
+    assert areas(images, LabelOptions(min_area=10)) == [72]
+    assert areas(images, LabelOptions(max_area=10)) == [9]
     # The size is judged after cleaning.
-    assert clean(masks, shape, LabelOptions(fill_holes=9, min_area=81))[0].area == 81
+    assert areas(images, LabelOptions(fill_holes=9, min_area=81)) == [81]
 
 
 def test_empty_masks_are_dropped():
-    empty = Mask(np.zeros((0, 0), bool), (3, 3, 3, 3))
-    assert clean([empty], (9, 9), LabelOptions(fill_holes=5, min_island=5)) == []
+    assert areas([np.zeros((13, 13), bool)], LabelOptions(fill_holes=5, min_island=5)) == []

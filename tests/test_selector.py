@@ -1,4 +1,4 @@
-"""Selections that remember give what plain selections give."""
+"""A selector gives what a plain selection gives, whatever it remembers."""
 
 from __future__ import annotations
 
@@ -7,42 +7,47 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reference_selection
+from cachetools import LRUCache
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from synthetic import blobs
+from synthetic import blobs, drawn, riddled
 
 from napari_graysam.errors import ProposalsError
 from napari_graysam.masks import Mask, paint
 from napari_graysam.progress import run
 from napari_graysam.propose import Proposals
 from napari_graysam.recipe import GeneratorOptions, LabelOptions, PinnedMask
-from napari_graysam.select import select
-from napari_graysam.select.selector import Selector
-from napari_graysam.select.store import Store
+from napari_graysam.select import Selector, select
+from napari_graysam.select.shapes import remember, size_in_bytes
 
-FIELDS = ("box", "area", "predicted_iou", "stability", "point", "crop_box", "parent", "depth")
-CROPPED, PLAIN, TIED = range(3)
+FIELDS = (
+    *("box", "area", "predicted_iou", "stability", "point", "crop_box", "parent", "depth"),
+    *("source", "pinned", "candidates"),
+)
+CROPPED, PLAIN, TIED, RIDDLED = range(4)
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 PROPOSALS = [
-    blobs(90, (150, 210), crops=True, seed=1),
-    blobs(90, (128, 128), seed=2),
+    blobs(60, (150, 210), crops=True, seed=1),
+    blobs(60, (128, 128), seed=2),
     blobs(60, (90, 110), steps=0.5, seed=3),
+    riddled(60, seed=4),
 ]
-SELECTORS = [Selector(PROPOSALS[0]), Selector(PROPOSALS[1]), Selector(PROPOSALS[2], budget=20_000)]
+SELECTOR = Selector(PROPOSALS[PLAIN])
 
 generators = st.builds(
     GeneratorOptions,
     pred_iou_thresh=st.sampled_from([0, 0.3, 0.5, 0.8]),
     stability_score_thresh=st.sampled_from([0, 0.6, 0.8]),
-    stability_score_offset=st.sampled_from([1.0, 1.0, 2.0]),
+    stability_score_offset=st.sampled_from([1.0, 1.0, 2.0, 3.0]),
     mask_threshold=st.sampled_from([0.0, 0.0, 0.0, 0.5, -1.0]),
     box_nms_thresh=st.sampled_from([0.3, 0.7, 1.0]),
     crop_nms_thresh=st.sampled_from([0.3, 0.7, 1.0]),
-    min_mask_region_area=st.sampled_from([0, 0, 0, 20]),
+    min_mask_region_area=st.sampled_from([0, 0, 6, 25]),
 )
 label_options = st.builds(
     LabelOptions,
@@ -50,41 +55,95 @@ label_options = st.builds(
     suppression_thresh=st.sampled_from([0.2, 0.5, 0.8, 1.0]),
     overlap=st.sampled_from(["smaller_on_top", "higher_score_on_top", "disjoint"]),
     level=st.sampled_from(["all", "whole", "parts"]),
-    min_area=st.sampled_from([0, 100]),
-    max_area=st.sampled_from([None, 2000]),
-    fill_holes=st.sampled_from([0, 0, 30]),
-    min_island=st.sampled_from([0, 0, 30]),
+    min_area=st.sampled_from([0, 30, 100]),
+    max_area=st.sampled_from([None, 400, 2000]),
+    fill_holes=st.sampled_from([0, 3, 30]),
+    min_island=st.sampled_from([0, 4, 30]),
     exclude_border=st.booleans(),
 )
+pins = st.lists(st.integers(0, 59), max_size=2)
+questions = st.lists(st.tuples(generators, label_options, pins), min_size=1, max_size=4)
 
 
 def same(ours: tuple[Mask, ...], plain: tuple[Mask, ...]) -> None:
-    assert len(ours) == len(plain)
+    assert [mask.candidates for mask in ours] == [mask.candidates for mask in plain]
     for one, other in zip(ours, plain, strict=True):
         assert [getattr(one, name) for name in FIELDS] == [getattr(other, name) for name in FIELDS]
-        assert (one.source, one.pinned) == (other.source, other.pinned)
         assert one.area == np.count_nonzero(one.bits)
         np.testing.assert_array_equal(one.bits, other.bits)
 
 
-@settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck))
-@given(
-    st.integers(0, 2),
-    generators,
-    label_options,
-    st.lists(st.integers(0, 59), max_size=2),
-)
-def test_remembering_changes_nothing(
-    which: int, generator: GeneratorOptions, labels: LabelOptions, keep: list[int]
+@pytest.mark.parametrize("budget", [2**30, 20_000])
+@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@given(which=st.integers(0, 3), asked=questions)
+def test_selecting_again_gives_what_a_plain_selection_gives(
+    budget: int, which: int, asked: list[tuple[GeneratorOptions, LabelOptions, list[int]]]
 ) -> None:
-    proposals, selector = PROPOSALS[which], SELECTORS[which]
+    proposals = PROPOSALS[which]
+    selector = Selector(proposals, budget)
+    for generator, labels, keep in asked:
+        generator = generator.replace(crop_n_layers=int(which == CROPPED))
+        labels = labels.replace(keep=tuple(selector.pinned_mask(candidate) for candidate in keep))
+        same(
+            selector.select(generator, labels, "preprocessed"),
+            reference_selection.select(proposals, generator, labels, "preprocessed"),
+        )
+        assert selector.nbytes <= budget
+
+
+@settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 3), generators, label_options)
+def test_survivors_are_those_of_a_plain_selection(
+    which: int, generator: GeneratorOptions, labels: LabelOptions
+) -> None:
     generator = generator.replace(crop_n_layers=int(which == CROPPED))
-    labels = labels.replace(keep=tuple(selector.pinned_mask(candidate) for candidate in keep))
-    same(
-        selector.select(generator, labels, "preprocessed"),
-        select(proposals, generator, labels, "preprocessed"),
-    )
-    assert selector.remembered <= 2**30
+    plain = reference_selection.survivors(PROPOSALS[which], generator, labels)
+    same(Selector(PROPOSALS[which]).survivors(generator, labels), tuple(plain))
+
+
+ALL = GeneratorOptions(pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=1)
+
+
+def test_each_size_of_hole_and_island_is_an_answer_of_its_own() -> None:
+    image = np.zeros((1, 40, 40), bool)
+    image[0, 5:25, 5:25] = True
+    image[0, 10:12, 10:12] = image[0, 15:18, 15:18] = False
+    image[0, 30:32, 30:32] = image[0, 30:33, 34:37] = True
+    selector = Selector(drawn(image, [0.9]))
+
+    def area(generator: GeneratorOptions = ALL, **options: int) -> int:
+        (mask,) = selector.select(generator, LabelOptions(**options))
+        return mask.area
+
+    full = 400 - 4 - 9 + 4 + 9
+    for _ in range(2):
+        assert area() == full
+        assert area(fill_holes=4) == full + 4
+        assert area(fill_holes=9) == full + 13
+        assert area(min_island=5) == full - 4
+        assert area(min_island=10) == full - 13
+        assert area(fill_holes=4, min_island=10) == full + 4 - 13
+        assert area(ALL.replace(min_mask_region_area=5)) == full
+        assert area(ALL.replace(min_mask_region_area=10), fill_holes=3) == full
+
+
+def test_a_part_lies_inside_from_nine_tenths_on_and_twins_do_not() -> None:
+    images = np.zeros((4, 40, 40), bool)
+    images[0, 0:20, 0:20] = True
+    images[1, 5:15, 11:21] = images[2, 5:15, 12:22] = True  # 90 and 80 of 100 pixels inside.
+    images[3] = images[0]
+    masks = Selector(drawn(images, [0.9, 0.8, 0.7, 0.6])).select(ALL, LabelOptions())
+    assert [mask.candidates for mask in masks] == [(0,), (1,), (2,), (3,)]
+    assert [(mask.parent, mask.depth) for mask in masks] == [(-1, 0), (0, 1), (-1, 0), (-1, 0)]
+
+
+def test_a_mask_knows_its_source_and_its_candidate() -> None:
+    proposals = PROPOSALS[PLAIN]
+    for mask in select(proposals, ALL, LabelOptions(overlap="disjoint"), "preprocessed"):
+        (candidate,) = mask.candidates
+        assert mask.source == "preprocessed"
+        assert mask.predicted_iou == proposals.predicted_iou[candidate]
+        assert mask.point == tuple(proposals.point[candidate].tolist())
 
 
 def test_the_floor_is_respected() -> None:
@@ -104,22 +163,26 @@ def test_preparing_changes_nothing_and_can_be_cancelled() -> None:
     assert next(steps) == ("prepare", 0, 70)
     steps.close()
     run(selector.prepare(generator, labels))
-    assert selector.remembered > 0
-    same(selector.select(generator, labels), select(proposals, generator, labels))
+    assert selector.nbytes > 0
+    same(
+        selector.select(generator, labels),
+        reference_selection.select(proposals, generator, labels),
+    )
 
 
-def test_the_store_forgets_what_was_used_longest_ago() -> None:
-    store = Store(10)
-    store.put("a", 1, 4)
-    store.put("b", 2, 4)
-    assert store.get("a") == 1
-    store.put("c", 3, 4)
-    assert (store.get("a"), store.get("b"), store.get("c")) == (1, None, 3)
-    store.put("huge", 4, 11)
-    assert (store.get("huge"), store.get("a"), store.used) == (None, 1, 8)
+def test_what_was_used_longest_ago_is_forgotten() -> None:
+    one, two, three = (np.zeros(100, np.uint8) for _ in range(3))
+    cache: LRUCache[Any, Any] = LRUCache(2 * size_in_bytes(one), getsizeof=size_in_bytes)
+    remember(cache, "a", one)
+    remember(cache, "b", two)
+    assert cache.get("a") is one
+    remember(cache, "c", three)
+    assert (cache.get("a"), cache.get("b"), cache.get("c")) == (one, None, three)
+    remember(cache, "huge", np.zeros(10_000, np.uint8))
+    assert set(cache) == {"a", "c"}
 
 
-# --- kept masks
+# --- pinned masks
 
 
 def suppressed(proposals: Proposals, generator: GeneratorOptions) -> int:
@@ -130,7 +193,7 @@ def suppressed(proposals: Proposals, generator: GeneratorOptions) -> int:
 
 @pytest.mark.parametrize("suppression", ["box", "mask_iou", "containment"])
 def test_a_kept_mask_passes_every_filter(suppression: Any) -> None:
-    proposals, selector = PROPOSALS[PLAIN], SELECTORS[PLAIN]
+    proposals, selector = PROPOSALS[PLAIN], SELECTOR
     generator = GeneratorOptions(pred_iou_thresh=0.95, stability_score_thresh=1)
     candidate = suppressed(proposals, generator)
     labels = LabelOptions(
@@ -147,7 +210,7 @@ def test_a_kept_mask_passes_every_filter(suppression: Any) -> None:
 
 
 def test_a_kept_mask_drives_out_its_duplicates() -> None:
-    proposals, selector = PROPOSALS[PLAIN], SELECTORS[PLAIN]
+    proposals, selector = PROPOSALS[PLAIN], SELECTOR
     generator = GeneratorOptions(pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=0.3)
     explanations = [
         explanation
@@ -165,14 +228,14 @@ def test_a_kept_mask_drives_out_its_duplicates() -> None:
 
 
 def test_masks_that_are_not_there_are_listed_and_change_nothing() -> None:
-    proposals, selector = PROPOSALS[PLAIN], SELECTORS[PLAIN]
+    proposals, selector = PROPOSALS[PLAIN], SELECTOR
     generator = GeneratorOptions(pred_iou_thresh=0.5)
     elsewhere = PinnedMask(point=(1.5, 2.5))
     labels = LabelOptions(keep=(elsewhere, selector.pinned_mask(4)))
     assert selector.missing_pinned(labels) == (elsewhere,)
     same(
         selector.select(generator, labels),
-        select(proposals, generator, labels.replace(keep=labels.keep[1:])),
+        reference_selection.select(proposals, generator, labels.replace(keep=labels.keep[1:])),
     )
 
 
@@ -184,8 +247,8 @@ def test_kept_masks_need_every_candidate() -> None:
 
 
 def test_names_tell_all_candidates_apart() -> None:
-    names = [SELECTORS[CROPPED].pinned_mask(index) for index in range(90)]
-    assert len(set(names)) == 90
+    names = [Selector(PROPOSALS[CROPPED]).pinned_mask(index) for index in range(60)]
+    assert len(set(names)) == 60
     assert {name.mask for name in names} == {0, 1, 2}
 
 
@@ -216,7 +279,7 @@ def test_the_surest_candidates_are_prepared_first(monkeypatch: pytest.MonkeyPatc
     selector = Selector(proposals)
     prepared: list[int] = []
     monkeypatch.setattr(
-        selector._engine, "prepare", lambda candidates, *_: prepared.extend(candidates.tolist())
+        selector, "_prepare", lambda candidates, *_: prepared.extend(candidates.tolist())
     )
     generator, labels = GeneratorOptions(), LabelOptions()
     list(selector.prepare(generator, labels))

@@ -6,17 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_graysam.select.plain import select, survivors
     from napari_graysam.select.records import generate
+    from napari_graysam.select.selector import Selector, select
     from napari_graysam.select.table import object_table
 
-__all__ = ["generate", "object_table", "select", "survivors"]
+__all__ = ["Selector", "generate", "object_table", "select"]
 
 _HOMES = {
+    "Selector": "selector",
     "generate": "records",
     "object_table": "table",
-    "select": "plain",
-    "survivors": "plain",
+    "select": "selector",
 }
 
 

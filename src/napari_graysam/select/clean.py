@@ -1,8 +1,11 @@
-"""What the label options ask of a mask by itself: no small regions, the right size and place."""
+"""What the label options ask of a mask by itself: no small regions, and the right size."""
 
 from __future__ import annotations
 
-from napari_graysam.masks import Mask, fill_holes, remove_islands, touches_border
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam.masks import Mask, fill_holes, remove_islands
 from napari_graysam.recipe import LabelOptions
 
 
@@ -26,21 +29,21 @@ def cleaned(mask: Mask, shape: tuple[int, int], options: LabelOptions) -> Mask:
     return remove_islands(fill_holes(mask, shape, options.fill_holes), options.min_island)
 
 
-def is_wanted(mask: Mask, shape: tuple[int, int], options: LabelOptions) -> bool:
-    """Tell whether a mask has the wanted area and, if that is asked, touches no border.
+def has_wanted_area(
+    areas: NDArray[np.int64], pinned: NDArray[np.bool_], options: LabelOptions
+) -> NDArray[np.bool_]:
+    """Tell which cleaned masks have at least ``min_area`` pixels and at most ``max_area``.
 
     Parameters
     ----------
-    mask
-        Cleaned already. One that the recipe pins is unwanted only if it is empty.
-    shape
-        (H, W) of the image.
+    areas
+        int64 (K,), in pixels.
+    pinned
+        bool (K,); of those any mask that is not empty is wanted.
     options
-        Uses ``min_area``, ``max_area`` (both included) and ``exclude_border``.
+        Uses ``min_area`` and ``max_area``; empty masks are never wanted.
     """
-    if mask.pinned:
-        return mask.area > 0
-    largest = mask.area if options.max_area is None else options.max_area
-    return max(1, options.min_area) <= mask.area <= largest and not (
-        options.exclude_border and touches_border(mask, shape)
-    )
+    wanted = areas >= max(1, options.min_area)
+    if options.max_area is not None:
+        wanted &= areas <= options.max_area
+    return wanted | (pinned & (areas > 0))

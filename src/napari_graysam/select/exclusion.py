@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_graysam.masks.hierarchy import of_level
 from napari_graysam.select.filters import exceeds
-from napari_graysam.select.selection import Selection, threshold_of
+from napari_graysam.select.selection import Selection, nms_threshold
 
 Filter = Literal[
     "predicted_iou",
@@ -55,7 +56,7 @@ class Exclusions:
             candidate: label for label, candidate in enumerate(selection.selected.tolist(), start=1)
         }
         self._sized = {candidate: place for place, candidate in enumerate(selection.sized.tolist())}
-        self._level = set(selection.level)
+        self._of_level = set(of_level(selection.nested, selection.labels.level))
 
     def of(self, candidate: int) -> Exclusion | None:
         """Return the first filter in the pipeline's order that dropped a candidate."""
@@ -76,7 +77,7 @@ class Exclusions:
         if candidate not in self._sized:
             return self._size_or_border(candidate)
         place = self._sized[candidate]
-        return self._disjoint() if place in self._level else self._nesting(place)
+        return self._disjoint() if place in self._of_level else self._nesting(place)
 
     def _predicted_iou(self, candidate: int) -> Exclusion:
         scored, limit = self.selection.scored, self.selection.generator.pred_iou_thresh
@@ -113,8 +114,8 @@ class Exclusions:
 
     def _duplicate(self, candidate: int, better: int, between: bool) -> Exclusion:
         selection = self.selection
-        limit = threshold_of(selection.generator, selection.labels, between)
-        overlap = selection.pairs.overlap(better, candidate)
+        limit = nms_threshold(selection.generator, selection.labels, between)
+        overlap = selection.overlaps.overlap(better, candidate)
         kind, label = selection.labels.suppression, self.labels.get(better)
         whom = f"object {label}" if label else "a better mask, itself removed later"
         where = " in a smaller crop" if between else ""
@@ -164,10 +165,8 @@ class Exclusions:
     def _nesting(self, place: int) -> Exclusion:
         selection = self.selection
         if selection.labels.level == "whole":
-            relative, text = (
-                selection.nested[place].parent,
-                "lies within {}, and only wholes are kept",
-            )
+            relative = selection.nested[place].parent
+            text = "lies within {}, and only wholes are kept"
         else:
             relative = next(i for i, mask in enumerate(selection.nested) if mask.parent == place)
             text = "holds {}, and only parts are kept"

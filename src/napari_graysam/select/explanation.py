@@ -10,15 +10,12 @@ import numpy as np
 
 from napari_graysam.masks import Mask
 from napari_graysam.masks.painting import stacking_order
-from napari_graysam.recipe import GeneratorOptions, LabelOptions
 from napari_graysam.select.exclusion import Exclusions, Filter
 from napari_graysam.select.selection import Selection
 from napari_graysam.select.shapes import Shapes
 
 Reason = Literal["object", "covered", "island"] | Filter
 Draw = Callable[[Selection, int], Mask]
-# Filters that one change can follow another at; more would go round in circles.
-_MOST_CHANGES = 12
 
 
 @dataclass(frozen=True)
@@ -121,42 +118,6 @@ def explain_at(selection: Selection, x: int, y: int, draw: Draw) -> list[Explana
     return found
 
 
-def relax(
-    choose: Callable[[GeneratorOptions, LabelOptions], Selection],
-    candidate: int,
-    generator: GeneratorOptions,
-    labels: LabelOptions,
-) -> dict[str, Any] | None:
-    """Relax one filter after the other until a candidate is an object.
-
-    Parameters
-    ----------
-    choose
-        Makes a selection.
-    candidate
-        Index among the proposals.
-    generator, labels
-        Where to start from.
-
-    Returns
-    -------
-    dict or None
-        Values by dotted path; empty for an object, None where no value would do.
-    """
-    changes: dict[str, Any] = {}
-    parts: dict[str, Any] = {"generator": generator, "labels": labels}
-    for _ in range(_MOST_CHANGES):
-        drop = Exclusions(choose(parts["generator"], parts["labels"])).of(candidate)
-        if drop is None:
-            return changes
-        if drop.parameter is None or changes.get(drop.parameter) == drop.relaxed:
-            return None
-        changes[drop.parameter] = drop.relaxed
-        part, name = drop.parameter.split(".")
-        parts[part] = parts[part].replace(**{name: drop.relaxed})
-    return None
-
-
 def _covering(selection: Selection, x: int, y: int, exclusions: Exclusions) -> list[int]:
     """List the candidates that cover a pixel as cut, and the objects that do when cleaned."""
 
@@ -210,9 +171,7 @@ def _dropped(exclusions: Exclusions, candidate: int) -> dict[str, Any]:
 
 def _explanation(selection: Selection, candidate: int, draw: Draw, **said: Any) -> Explanation:
     """Join what was measured and what was decided."""
-    scored = selection.scored
-    cleaned = candidate in selection.survivors
-    shapes = selection.cleaned if cleaned else selection.cut
+    scored, shapes = selection.scored, selection.shapes_of(candidate)
     x0, y0, x1, y1 = shapes.box[candidate].tolist()
     x, y = scored.point[candidate].tolist()
     return Explanation(

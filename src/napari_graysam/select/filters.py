@@ -57,19 +57,6 @@ def check_covers(proposals: Proposals, generator: GeneratorOptions) -> None:
             )
 
 
-def passes_thresholds(proposals: Proposals, generator: GeneratorOptions) -> npt.NDArray[np.bool_]:
-    """Tell which candidates exceed the IoU threshold and reach the stability threshold.
-
-    A threshold of 0 lets everything pass, as upstream. Scores are compared at the precision
-    that the model computed them at.
-
-    Returns
-    -------
-    bool (N,).
-    """
-    return passes_iou(proposals, generator) & passes_stability(proposals, generator)
-
-
 def passes_iou(proposals: Proposals, generator: GeneratorOptions) -> npt.NDArray[np.bool_]:
     """Tell which candidates exceed the threshold of the predicted IoU, bool (N,)."""
     if generator.pred_iou_thresh <= 0:

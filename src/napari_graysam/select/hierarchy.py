@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_graysam.masks.hierarchy import CONTAINED
+from napari_graysam.masks.overlap import shared_box_pixels
 from napari_graysam.select.shapes import Indices, Shapes
 
 
@@ -67,10 +68,8 @@ class Hierarchy:
     def _relations(self, one: int, others: Indices) -> list[tuple[int, int]]:
         """List the pairs (child, container) of a candidate and others."""
         box, area = self.shapes.box, self.shapes.area
-        low = np.maximum(box[others, :2], box[one, :2])
-        sides = np.maximum(np.minimum(box[others, 2:], box[one, 2:]) - low, 0)
         smaller = np.minimum(area[others], area[one])
-        possible = sides[:, 0] * sides[:, 1] >= CONTAINED * smaller
+        possible = shared_box_pixels(box[one], box[others]) >= CONTAINED * smaller
         possible &= area[others] != area[one]
         return [
             (other, one) if area[other] < area[one] else (one, other)

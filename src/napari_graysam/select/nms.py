@@ -1,4 +1,4 @@
-"""Removal of duplicates: greedy non-maximum suppression on boxes or on the masks themselves.
+"""Removal of duplicates: greedy non-maximum suppression, within crops and between them.
 
 On boxes it gives the result and order of torchvision's ``batched_nms``, which upstream's
 generator calls for each crop and then between crops.
@@ -6,18 +6,14 @@ generator calls for each crop and then between crops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 
-from napari_graysam.masks import Mask, shared_pixels
+from napari_graysam.propose import Proposals
+from napari_graysam.select.overlaps import OverlapTable
+from napari_graysam.select.shapes import Indices
 
-Indices = npt.NDArray[np.intp]
-Floats = npt.NDArray[np.floating]
-# Overlap in [0, 1] of one candidate with several others.
-Overlap = Callable[[int, Indices], Floats]
+Scores = npt.NDArray[np.float32]
 
 # Above this many boxes torchvision brings the survivors in order with a sort that is not
 # stable: on CPUs, and on GPUs.
@@ -25,61 +21,108 @@ _STABLE_UP_TO = {"cpu": 1000}
 _STABLE_UP_TO_ON_GPU = 25_000
 
 
-def suppress(scores: npt.NDArray[np.float32], overlap: Overlap, threshold: float) -> Indices:
+def suppress(
+    candidates: Indices,
+    scores: Scores,
+    overlaps: OverlapTable,
+    threshold: float,
+    duplicate_of: Indices,
+) -> Indices:
     """Keep the best candidate, drop all that overlap it by more than a threshold, repeat.
 
     Parameters
     ----------
+    candidates
+        intp (K,) of all N.
     scores
-        float32 (N,); higher is better. Equals keep their order. Infinite: never dropped.
-    overlap
-        Called with a kept index and the later candidates; NaN counts as no overlap.
+        float32 (K,); higher is better. Equals keep their order. Infinite: never dropped.
+    overlaps
+        Of all candidates.
     threshold
         Largest overlap that two kept candidates may have.
+    duplicate_of
+        intp (N,); of each candidate dropped here, set to the one that it is a duplicate of.
 
     Returns
     -------
-    Indices of what is kept, best first.
+    Positions in ``candidates`` of what is kept, best first.
     """
-    waiting = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores, kind="stable")
+    if threshold >= 1:
+        return order
+    waiting = np.zeros(len(duplicate_of), bool)
+    waiting[candidates[~np.isposinf(scores)]] = True
+    dropped = np.zeros(len(duplicate_of), bool)
+    numbers = candidates.tolist()
     kept = []
-    while waiting.size:
-        best, waiting = int(waiting[0]), waiting[1:]
-        kept.append(best)
-        stays = ~(overlap(best, waiting) > threshold)
-        waiting = waiting[stays | np.isposinf(scores[waiting])]
+    for position in order.tolist():
+        best = numbers[position]
+        if dropped[best]:
+            continue
+        kept.append(position)
+        waiting[best] = False
+        duplicates = overlaps.beyond(best, threshold, waiting)
+        if duplicates.size:
+            waiting[duplicates] = False
+            dropped[duplicates] = True
+            duplicate_of[duplicates] = best
     return np.array(kept, np.intp)
 
 
-def suppress_boxes(
-    boxes: npt.NDArray[np.integer],
-    scores: npt.NDArray[np.float32],
-    threshold: float,
-    device_type: str = "cpu",
-) -> Indices:
-    """Suppress by the intersection over union of boxes, exactly as ``batched_nms``.
+def suppress_by_crop(
+    chosen: Indices,
+    proposals: Proposals,
+    pinned: npt.NDArray[np.bool_],
+    overlaps: OverlapTable,
+    within: float,
+    between: float | None,
+) -> tuple[Indices, Indices]:
+    """Remove duplicates within each crop by predicted IoU, then prefer smaller crops.
 
     Parameters
     ----------
-    boxes
-        (N, 4), ``(x0, y0, x1, y1)``; sides are ``x1 - x0`` and ``y1 - y0``.
-    scores
-        float32 (N,).
-    threshold
-        Boxes with a larger IoU are duplicates.
-    device_type
-        Where upstream would compute; matters only to the order of equal scores among more
-        than a thousand boxes.
+    chosen
+        intp (K,), candidates that passed the filters before.
+    proposals
+        All N candidates.
+    pinned
+        bool (N,), candidates that are never dropped and count as the best.
+    overlaps
+        Of all candidates.
+    within, between
+        Largest overlap of two candidates of one crop, and of different crops; None leaves
+        those of different crops alone.
 
     Returns
     -------
-    Indices of what is kept, best first.
+    survivors
+        intp (L,), best first.
+    duplicate_of
+        intp (2, N), who dropped a candidate within its crop and between crops; -1 for nobody.
     """
-    kept = suppress(scores, box_iou(boxes), threshold)
-    return in_upstreams_order(kept, scores, device_type)
+    device_type = proposals.record["device"].partition(":")[0]
+    duplicate_of = np.full((2, len(proposals)), -1, np.intp)
+
+    def distinct(members: Indices, scores: Scores, threshold: float, by: Indices) -> Indices:
+        scores = np.where(pinned[members], np.float32(np.inf), scores)
+        kept = suppress(members, scores, overlaps, threshold, by)
+        if overlaps.kind == "box":
+            kept = in_upstreams_order(kept, scores, device_type)
+        return members[kept]
+
+    crop = proposals.crop[chosen]
+    found = [np.empty(0, np.intp)]
+    for number in np.unique(crop):
+        members = chosen[crop == number]
+        found.append(distinct(members, proposals.predicted_iou[members], within, duplicate_of[0]))
+    survivors = np.concatenate(found)
+    if between is not None:
+        scores = crop_scores(proposals.crop_box[survivors])
+        survivors = distinct(survivors, scores, between, duplicate_of[1])
+    return survivors, duplicate_of
 
 
-def in_upstreams_order(kept: Indices, scores: npt.NDArray[np.float32], device_type: str) -> Indices:
+def in_upstreams_order(kept: Indices, scores: Scores, device_type: str) -> Indices:
     """Bring the boxes that suppression keeps of all with these ``scores`` in torchvision's order.
 
     Parameters
@@ -89,7 +132,8 @@ def in_upstreams_order(kept: Indices, scores: npt.NDArray[np.float32], device_ty
     scores
         float32 (N,), of all boxes.
     device_type
-        As in `suppress_boxes`.
+        Where upstream would compute; matters only to the order of equal scores among more
+        than a thousand boxes.
     """
     if len(scores) <= _STABLE_UP_TO.get(device_type, _STABLE_UP_TO_ON_GPU):
         return kept
@@ -101,62 +145,8 @@ def in_upstreams_order(kept: Indices, scores: npt.NDArray[np.float32], device_ty
     return ordered
 
 
-def box_iou(boxes: npt.NDArray[np.integer]) -> Overlap:
-    """Return the intersection over union of boxes as an `Overlap`, in float32."""
-    corners = boxes.astype(np.float32)
-    areas = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
-
-    def overlap(one: int, others: Indices) -> Floats:
-        low = np.maximum(corners[others, :2], corners[one, :2])
-        high = np.minimum(corners[others, 2:], corners[one, 2:])
-        sides = np.maximum(high - low, np.float32(0))
-        common = sides[:, 0] * sides[:, 1]
-        with np.errstate(invalid="ignore"):
-            ratio = common / (areas[one] + areas[others] - common)
-        # torchvision compares the float32 ratio with a double threshold.
-        precise: Floats = ratio.astype(np.float64)
-        return precise
-
-    return overlap
-
-
-def mask_overlap(masks: Sequence[Mask], kind: Literal["mask_iou", "containment"]) -> Overlap:
-    """Return the overlap of the masks' pixels as an `Overlap`.
-
-    Parameters
-    ----------
-    masks
-        Masks of one image.
-    kind
-        ``"mask_iou"``: intersection over union. ``"containment"``: intersection over the
-        smaller mask.
-
-    Notes
-    -----
-    Pixels are counted only where the boxes overlap.
-    """
-    boxes = np.array([mask.box for mask in masks], np.int64).reshape(-1, 4)
-    areas = np.array([mask.area for mask in masks], np.int64)
-
-    def overlap(one: int, others: Indices) -> Floats:
-        low = np.maximum(boxes[others, :2], boxes[one, :2])
-        high = np.minimum(boxes[others, 2:], boxes[one, 2:])
-        meeting = np.flatnonzero((high > low).all(axis=1))
-        common = np.zeros(len(others), np.int64)
-        for position in meeting:
-            common[position] = shared_pixels(masks[one], masks[int(others[position])])
-        if kind == "mask_iou":
-            whole = areas[one] + areas[others] - common
-        else:
-            whole = np.minimum(areas[one], areas[others])
-        shares: Floats = common / np.maximum(whole, 1)
-        return shares
-
-    return overlap
-
-
-def crop_scores(crop_boxes: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+def crop_scores(crop_boxes: npt.NDArray[np.integer]) -> Scores:
     """Return scores, float32 (N,), by which masks of smaller crops win over those of larger."""
     sides = crop_boxes[:, 2:].astype(np.int64) - crop_boxes[:, :2]
-    scores: npt.NDArray[np.float32] = np.float32(1) / np.prod(sides, axis=1).astype(np.float32)
+    scores: Scores = np.float32(1) / np.prod(sides, axis=1).astype(np.float32)
     return scores

@@ -1,17 +1,17 @@
-"""Which candidates overlap which, computed once for all thresholds, and suppression by it."""
+"""Which candidates overlap which, computed once for all thresholds."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_graysam.masks.overlap import shared_box_pixels
 from napari_graysam.recipe import Suppression
-from napari_graysam.select.nms import Indices, box_iou
-from napari_graysam.select.shapes import Shapes
-from napari_graysam.select.store import Store
+from napari_graysam.select.shapes import Cache, Indices, Shapes, remember
 
 Overlap = npt.NDArray[np.float64]
 
@@ -43,9 +43,9 @@ class _Row:
 
     @property
     def nbytes(self) -> int:
-        """Size, with what the objects cost besides their values."""
+        """Memory that the arrays take, with what the objects cost besides their values."""
         arrays = self.others, self.most, self.overlap, self.near, self.by
-        return sum(array.nbytes for array in arrays) + 900
+        return sum(array.nbytes for array in arrays) + 500
 
 
 class OverlapTable:
@@ -57,17 +57,21 @@ class OverlapTable:
         All of them known.
     kind
         As ``labels.suppression``.
-    store
+    cache
         Where rows are remembered.
     """
 
-    def __init__(self, shapes: Shapes, kind: Suppression, store: Store) -> None:
+    def __init__(self, shapes: Shapes, kind: Suppression, cache: Cache) -> None:
         self.kind = kind
         self.shapes = shapes
-        self._store = store
-        count = len(shapes.proposals)
-        self._box_iou = box_iou(shapes.inclusive(np.arange(count)))
-        self._low, self._high = shapes.box[:, :2], shapes.box[:, 2:]
+        self._cache = cache
+        self._key = f"{shapes.key}, {kind}"
+        self._box_iou = box_iou(shapes.inclusive(np.arange(len(shapes.area))))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the boxes take; rows are remembered by themselves."""
+        return 20 * len(self.shapes.area)
 
     def beyond(self, one: int, threshold: float, among: npt.NDArray[np.bool_]) -> Indices:
         """List the candidates ``among`` bool (N,) that overlap one by more than a threshold."""
@@ -88,7 +92,7 @@ class OverlapTable:
         self._compare(one, row, threshold, np.ones(len(self.shapes.area), bool))
         beyond = row.overlap > threshold
         row.near, row.by, row.known = row.others[beyond], row.overlap[beyond], threshold
-        self._keep(one, row)
+        remember(self._cache, (self._key, one), row)
 
     def overlap(self, one: int, other: int) -> float:
         """Return the overlap of two candidates."""
@@ -98,7 +102,7 @@ class OverlapTable:
 
     def _row(self, one: int) -> _Row:
         """Return what is known of a candidate's overlaps."""
-        found: _Row | None = self._store.get((self.shapes.key, self.kind, one))
+        found: _Row | None = self._cache.get((self._key, one))
         if found is not None:
             return found
         bound = self._bound(one)
@@ -110,11 +114,8 @@ class OverlapTable:
         else:
             unknown = np.full_like(bound, np.nan)
             row = _Row(others, bound, unknown, others[:0], bound[:0], known=np.inf)
-        self._keep(one, row)
+        remember(self._cache, (self._key, one), row)
         return row
-
-    def _keep(self, one: int, row: _Row) -> None:
-        self._store.put((self.shapes.key, self.kind, one), row, row.nbytes)
 
     def _compare(self, one: int, row: _Row, threshold: float, among: npt.NDArray[np.bool_]) -> None:
         """Find out the overlaps with some candidates that may exceed a threshold."""
@@ -125,12 +126,10 @@ class OverlapTable:
     def _bound(self, one: int) -> Overlap:
         """Return the overlap of the boxes, or if all pixels were shared that these allow."""
         if self.kind == "box":
-            iou = self._box_iou(one, np.arange(len(self._low)))
+            iou = self._box_iou(one, slice(None))
             return np.nan_to_num(iou).astype(np.float64)
-        sides = np.minimum(self._high, self._high[one]) - np.maximum(self._low, self._low[one])
-        sides = np.maximum(sides, 0)
-        area = self.shapes.area
-        common = np.minimum(sides[:, 0] * sides[:, 1], np.minimum(area, area[one]))
+        area, box = self.shapes.area, self.shapes.box
+        common = np.minimum(shared_box_pixels(box[one], box), np.minimum(area, area[one]))
         bound: Overlap = self._share(common, area, area[one])
         return bound
 
@@ -148,49 +147,29 @@ class OverlapTable:
         return common / np.maximum(whole, 1)
 
 
-def suppress_known(
-    candidates: Indices,
-    scores: npt.NDArray[np.float32],
-    pairs: OverlapTable,
-    threshold: float,
-    by: Indices,
-) -> Indices:
-    """Do as `suppress`, among candidates whose overlaps are remembered.
+def box_iou(
+    boxes: npt.NDArray[np.integer],
+) -> Callable[[int, Indices | slice], Overlap]:
+    """Return a function of one box and others that gives their intersection over union.
 
     Parameters
     ----------
-    candidates
-        (K,) of all.
-    scores
-        float32 (K,); infinite: never dropped.
-    pairs
-        Overlaps of all candidates.
-    threshold
-        Largest overlap that two kept candidates may have.
-    by
-        (N,); of each candidate dropped here, set to the one that it is a duplicate of.
-
-    Returns
-    -------
-    Positions in ``candidates`` of what is kept, best first.
+    boxes
+        (N, 4), ``(x0, y0, x1, y1)``; sides are ``x1 - x0`` and ``y1 - y0``, as in torchvision.
+        Computed in float32, as there; NaN for two boxes without area.
     """
-    order = np.argsort(-scores, kind="stable")
-    if threshold >= 1:
-        return order
-    waiting = np.zeros(len(by), bool)
-    waiting[candidates[~np.isposinf(scores)]] = True
-    dropped = np.zeros(len(by), bool)
-    numbers = candidates.tolist()
-    kept = []
-    for position in order.tolist():
-        best = numbers[position]
-        if dropped[best]:
-            continue
-        kept.append(position)
-        waiting[best] = False
-        duplicates = pairs.beyond(best, threshold, waiting)
-        if duplicates.size:
-            waiting[duplicates] = False
-            dropped[duplicates] = True
-            by[duplicates] = best
-    return np.array(kept, np.intp)
+    corners = boxes.astype(np.float32)
+    areas = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
+
+    def overlap(one: int, others: Indices | slice) -> Overlap:
+        low = np.maximum(corners[others, :2], corners[one, :2])
+        high = np.minimum(corners[others, 2:], corners[one, 2:])
+        sides = np.maximum(high - low, np.float32(0))
+        common = sides[:, 0] * sides[:, 1]
+        with np.errstate(invalid="ignore"):
+            ratio = common / (areas[one] + areas[others] - common)
+        # torchvision compares the float32 ratio with a double threshold.
+        precise: Overlap = ratio.astype(np.float64)
+        return precise
+
+    return overlap

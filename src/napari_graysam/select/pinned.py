@@ -32,7 +32,7 @@ def pinned_mask(proposals: Proposals, candidate: int) -> PinnedMask:
     )
 
 
-def pinned(proposals: Proposals, keep: Sequence[PinnedMask]) -> npt.NDArray[np.bool_]:
+def is_pinned(proposals: Proposals, keep: Sequence[PinnedMask]) -> npt.NDArray[np.bool_]:
     """Tell which candidates a recipe keeps; entries that name none are skipped.
 
     Parameters

@@ -45,10 +45,10 @@ def generate(
     """
     from napari_graysam.progress import run
     from napari_graysam.propose import propose
-    from napari_graysam.select.plain import survivors
+    from napari_graysam.select.selector import Selector
 
     proposals = run(propose(view, model, options))
-    masks = survivors(proposals, options)
+    masks = Selector(proposals).survivors(options)
     return records(masks, options.output_mode, proposals.image_size)
 
 

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_graysam.masks import Mask
+from napari_graysam.masks import Mask, at_level, separate, touches_border
+from napari_graysam.masks.hierarchy import with_parents
 from napari_graysam.propose import Proposals
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
+from napari_graysam.select.clean import has_wanted_area
+from napari_graysam.select.derived import Derived
+from napari_graysam.select.filters import (
+    check_covers,
+    near_crop_edge,
+    passes_iou,
+    passes_stability,
+)
+from napari_graysam.select.nms import suppress_by_crop
 from napari_graysam.select.overlaps import OverlapTable
+from napari_graysam.select.pinned import is_pinned
 from napari_graysam.select.shapes import Indices, Shapes
 
 Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Selection:
-    """What became of every candidate.
+class Survivors:
+    """Which candidates pass the generator's filters and are no duplicates.
 
     Attributes
     ----------
@@ -26,26 +38,16 @@ class Selection:
         What was asked for.
     scored
         The proposals, measured at the wanted cut.
-    cut, compared, cleaned
-        Shapes: as cut; with small regions removed, as compared with each other; as objects.
+    cut, compared
+        Shapes: as cut; with small regions removed, as compared with each other.
     pinned, passed_iou, passed_stability, cut_off
-        bool (N,): kept by the recipe; past the thresholds; dropped at a crop's edge.
-    pairs
-        Overlaps as duplicates are recognised by.
+        bool (N,): pinned by the recipe; past the thresholds; dropped at a crop's edge.
+    overlaps
+        By which duplicates are recognised.
     duplicate_of
         intp (2, N), who dropped a candidate within its crop and between crops; -1 for nobody.
     survivors
-        Candidates that are no duplicates, best first.
-    sized
-        Those of them that cleaning, size and border leave.
-    nested
-        Their masks, with parent and depth.
-    level
-        Positions in `sized` that the nesting level leaves.
-    selected
-        The candidates that are objects; label ``i`` is ``selected[i - 1]``.
-    masks
-        Their masks.
+        intp (K,), candidates that are no duplicates, best first.
     """
 
     generator: GeneratorOptions
@@ -53,23 +55,144 @@ class Selection:
     scored: Proposals
     cut: Shapes
     compared: Shapes
-    cleaned: Shapes
     pinned: Flags
     passed_iou: Flags
     passed_stability: Flags
     cut_off: Flags
-    pairs: OverlapTable
+    overlaps: OverlapTable
     duplicate_of: Indices
     survivors: Indices
+
+    def masks_of(self, candidates: Indices, shapes: Shapes, source: str) -> list[Mask]:
+        """Return candidates as masks of some shapes, without parents."""
+        scores = self.scored.stability[candidates].tolist()
+        pinned = self.pinned[candidates].tolist()
+        rows = zip(candidates.tolist(), scores, pinned, strict=True)
+        return [shapes.mask(index, stability, source, pin) for index, stability, pin in rows]
+
+
+@dataclass(frozen=True, eq=False)
+class Selection(Survivors):
+    """What became of every candidate.
+
+    Attributes
+    ----------
+    cleaned
+        Shapes of the objects: with holes filled and islands removed.
+    sized
+        intp (L,), survivors that cleaning, size and border leave.
+    nested
+        Their masks, with parent and depth.
+    masks
+        The objects: what the nesting level and, if masks are disjoint, better ones leave.
+    """
+
+    cleaned: Shapes
     sized: Indices
     nested: tuple[Mask, ...]
-    level: list[int]
-    selected: Indices
     masks: tuple[Mask, ...]
 
+    def shapes_of(self, candidate: int) -> Shapes:
+        """Return the shapes that a candidate was last seen in: cleaned if it got that far."""
+        return self.cleaned if candidate in self.survivors else self.cut
 
-def threshold_of(generator: GeneratorOptions, labels: LabelOptions, between: bool) -> float:
-    """Return the overlap beyond which candidates are duplicates."""
+    @cached_property
+    def selected(self) -> Indices:
+        """The candidates that are objects, intp (M,); label ``i`` is ``selected[i - 1]``."""
+        return np.array([mask.candidates[0] for mask in self.masks], np.intp)
+
+
+def nms_threshold(generator: GeneratorOptions, labels: LabelOptions, between: bool) -> float:
+    """Return the overlap beyond which candidates of a crop, or of several, are duplicates."""
     if labels.suppression != "box":
         return labels.suppression_thresh
     return generator.crop_nms_thresh if between else generator.box_nms_thresh
+
+
+def find_survivors(
+    derived: Derived, generator: GeneratorOptions, labels: LabelOptions
+) -> Survivors:
+    """Filter candidates as upstream's generator does, then remove duplicates.
+
+    Parameters
+    ----------
+    derived
+        What is known of the candidates.
+    generator
+        Thresholds no lower than the floors that the proposals were kept above; the grid as
+        they were made with.
+    labels
+        Uses ``suppression``, ``suppression_thresh`` and ``keep``.
+
+    Raises
+    ------
+    ProposalsError
+        If the proposals do not hold what is asked for.
+
+    Notes
+    -----
+    ``min_mask_region_area`` counts image pixels, and regions are cleaned before boxes are
+    compared; upstream edits low-resolution logits, and only with its CUDA extension.
+    Suppression by masks replaces the one by boxes, within crops and between them.
+    """
+    check_covers(derived.proposals, generator)
+    scored = derived.scored(generator)
+    cut, compared = derived.cut(generator), derived.compared(generator)
+    pinned = is_pinned(scored, labels.keep)
+    passed_iou = passes_iou(scored, generator)
+    passed_stability = passes_stability(scored, generator)
+    chosen = np.flatnonzero((passed_iou & passed_stability) | pinned)
+    at_edge = near_crop_edge(compared.inclusive(chosen), scored.crop_box[chosen], scored.image_size)
+    cut_off = np.zeros(len(scored), bool)
+    cut_off[chosen] = at_edge & ~pinned[chosen]
+    overlaps = derived.overlaps(generator, labels)
+    survivors, duplicate_of = suppress_by_crop(
+        chosen[~cut_off[chosen]],
+        scored,
+        pinned,
+        overlaps,
+        nms_threshold(generator, labels, False),
+        nms_threshold(generator, labels, True) if generator.crop_n_layers > 0 else None,
+    )
+    return Survivors(
+        generator=generator,
+        labels=labels,
+        scored=scored,
+        cut=cut,
+        compared=compared,
+        pinned=pinned,
+        passed_iou=passed_iou,
+        passed_stability=passed_stability,
+        cut_off=cut_off,
+        overlaps=overlaps,
+        duplicate_of=duplicate_of,
+        survivors=survivors,
+    )
+
+
+def find_objects(derived: Derived, found: Survivors, source: str) -> Selection:
+    """Clean the survivors, drop those of the wrong size or at the border, and nest the rest.
+
+    Parameters
+    ----------
+    derived
+        What is known of the candidates.
+    found
+        The survivors.
+    source
+        Written to each mask: ``"raw"`` or ``"preprocessed"``.
+    """
+    labels, size = found.labels, found.scored.image_size
+    cleaned = derived.cleaned(found.generator, labels)
+    cleaned.ensure(found.survivors)
+    areas, pinned = cleaned.area[found.survivors], found.pinned[found.survivors]
+    sized = found.survivors[has_wanted_area(areas, pinned, labels)]
+    masks = found.masks_of(sized, cleaned, source)
+    if labels.exclude_border:
+        inside = [mask.pinned or not touches_border(mask, size) for mask in masks]
+        sized = sized[np.array(inside, bool)]
+        masks = [mask for mask, stays in zip(masks, inside, strict=True) if stays]
+    nested = with_parents(masks, derived.parents(cleaned, sized))
+    chosen = at_level(nested, labels.level)
+    objects = separate(chosen) if labels.overlap == "disjoint" else chosen
+    return Selection(**vars(found), cleaned=cleaned, sized=sized, nested=nested, masks=objects)

@@ -1,4 +1,4 @@
-"""Repeated selection from the same proposals: what a moving slider asks for."""
+"""Selection of objects among candidates, again and again: what a moving slider asks for."""
 
 from __future__ import annotations
 
@@ -12,18 +12,74 @@ from napari_graysam.masks import Mask
 from napari_graysam.progress import Progress
 from napari_graysam.propose import Proposals
 from napari_graysam.recipe import GeneratorOptions, LabelOptions, PinnedMask
-from napari_graysam.select.engine import Engine
-from napari_graysam.select.explanation import Explanation, explain_at, relax
+from napari_graysam.select.derived import Derived
+from napari_graysam.select.explanation import Explanation, explain_at
 from napari_graysam.select.pinned import missing_pinned, pinned_mask
-from napari_graysam.select.selection import Selection
+from napari_graysam.select.relax import relax
+from napari_graysam.select.selection import (
+    Selection,
+    find_objects,
+    find_survivors,
+    nms_threshold,
+)
+from napari_graysam.select.shapes import Indices
 
 BUDGET = 2**30
 _AT_ONCE = 8
 _Asked = tuple[GeneratorOptions, LabelOptions, str]
 
 
+def select(
+    proposals: Proposals,
+    generator: GeneratorOptions,
+    labels: LabelOptions | None = None,
+    source: str = "raw",
+) -> tuple[Mask, ...]:
+    """Select the objects of an image among its candidates, without the model.
+
+    Parameters
+    ----------
+    proposals
+        Of the image.
+    generator
+        Thresholds no lower than the floors that the proposals were kept above; the grid as
+        they were made with.
+    labels
+        Duplicate removal, cleaning, size range and nesting level; None for the defaults.
+    source
+        Written to each mask: ``"raw"`` or ``"preprocessed"``.
+
+    Returns
+    -------
+    tuple of Mask
+        In upstream's order, best first, without empty masks, with parent and depth.
+
+    Raises
+    ------
+    ProposalsError
+        If the proposals do not hold what is asked for.
+
+    See Also
+    --------
+    Selector : Selects repeatedly, at a fraction of the time.
+    napari_graysam.masks.paint : Turns masks into a label image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, run
+    >>> from napari_graysam.pipeline import propose
+    >>> from napari_graysam.select import select
+    >>> recipe = Recipe().with_values({"generator.points_per_side": 4})
+    >>> proposals = run(propose(np.zeros((64, 64, 3), np.uint8), recipe))
+    >>> len(select(proposals, recipe.generator)) <= len(proposals)
+    True
+    """
+    return Selector(proposals).select(generator, labels or LabelOptions(), source)
+
+
 class Selector:
-    """Selects masks among proposals again and again, remembering what does not change.
+    """Selects objects among candidates, and remembers what the next selection can use.
 
     Threads may share it: one call at a time works, the others wait.
 
@@ -33,25 +89,67 @@ class Selector:
         Of one image, kept down to floors below any threshold that will be asked for.
     budget
         Bytes to remember at most, besides the proposals. What does not fit is computed again.
+
+    See Also
+    --------
+    select : Selects once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, run
+    >>> from napari_graysam.pipeline import ScoreFloors, propose
+    >>> from napari_graysam.select import Selector
+    >>> recipe = Recipe().with_values({"generator.points_per_side": 4})
+    >>> view = np.zeros((64, 64, 3), np.uint8)
+    >>> selector = Selector(run(propose(view, recipe, score_floors=ScoreFloors(0, 0))))
+    >>> strict = recipe.generator.replace(pred_iou_thresh=1.0)
+    >>> selector.select(strict, recipe.labels)
+    ()
+    >>> (why, *_) = selector.explain(32, 32, strict, recipe.labels)
+    >>> why.reason
+    'predicted_iou'
+    >>> changes = selector.relax(why.candidate, strict, recipe.labels)
+    >>> "generator.pred_iou_thresh" in changes
+    True
     """
 
     def __init__(self, proposals: Proposals, budget: int = BUDGET) -> None:
         self.proposals = proposals
-        self._engine = Engine(proposals, budget)
+        self._derived = Derived(proposals, budget)
         self._lock = RLock()
         self._last: tuple[_Asked, Selection] | None = None
 
     def select(
         self, generator: GeneratorOptions, labels: LabelOptions, source: str = "raw"
     ) -> tuple[Mask, ...]:
-        """Return what `napari_graysam.select.select` returns for the same arguments.
+        """Return the objects; parameters, order and errors are those of `select`."""
+        return self.selection(generator, labels, source).masks
 
-        Raises
-        ------
-        ProposalsError
-            If the proposals do not hold what is asked for.
+    def selection(
+        self, generator: GeneratorOptions, labels: LabelOptions, source: str = "raw"
+    ) -> Selection:
+        """Return what became of every candidate; parameters and errors as of `select`."""
+        key = (generator, labels, source)
+        with self._lock:
+            if self._last is None or self._last[0] != key:
+                self._last = key, self._select(generator, labels, source)
+            return self._last[1]
+
+    def survivors(
+        self,
+        generator: GeneratorOptions,
+        labels: LabelOptions | None = None,
+        source: str = "raw",
+    ) -> tuple[Mask, ...]:
+        """Return the masks that pass every filter and are no duplicates, as they are.
+
+        With the default ``labels`` these are upstream's masks in upstream's order, empty ones
+        included. Parameters and errors as of `select`.
         """
-        return self._choose(generator, labels, source).masks
+        with self._lock:
+            found = find_survivors(self._derived, generator, labels or LabelOptions())
+            return tuple(found.masks_of(found.survivors, found.compared, source))
 
     def prepare(
         self, generator: GeneratorOptions, labels: LabelOptions
@@ -74,13 +172,13 @@ class Selector:
         for start in range(0, count, _AT_ONCE):
             yield Progress("prepare", start, count)
             with self._lock:
-                self._engine.prepare(order[start : start + _AT_ONCE], generator, labels)
+                self._prepare(order[start : start + _AT_ONCE], generator, labels)
         yield Progress("prepare", count, count)
 
     def explain(
         self, x: int, y: int, generator: GeneratorOptions, labels: LabelOptions
     ) -> list[Explanation]:
-        """Tell what became of every candidate that covers a pixel.
+        """Explain what became of every candidate that covers a pixel.
 
         Parameters
         ----------
@@ -96,7 +194,7 @@ class Selector:
             predicted IoU. Empty outside the image and where no candidate lies.
         """
         with self._lock:
-            selection = self._choose(generator, labels, self._source)
+            selection = self.selection(generator, labels, self._source)
             return explain_at(selection, x, y, self._mask_of)
 
     def relax(
@@ -111,14 +209,14 @@ class Selector:
             no value of a filter would do.
         """
 
-        def choose(generator: GeneratorOptions, labels: LabelOptions) -> Selection:
-            return self._engine.choose(generator, labels, self._source)
+        def reselect(generator: GeneratorOptions, labels: LabelOptions) -> Selection:
+            return self._select(generator, labels, self._source)
 
         with self._lock:
-            return relax(choose, candidate, generator, labels)
+            return relax(reselect, candidate, generator, labels)
 
     def pinned_mask(self, candidate: int) -> PinnedMask:
-        """Return the entry of ``labels.keep`` that keeps a candidate.
+        """Return the entry of ``labels.keep`` that pins a candidate.
 
         Raises
         ------
@@ -132,27 +230,33 @@ class Selector:
         return missing_pinned(self.proposals, labels.keep)
 
     @property
-    def remembered(self) -> int:
+    def nbytes(self) -> int:
         """Bytes in use, besides the proposals."""
-        return self._engine.remembered
+        return int(self._derived.cache.currsize)
 
     @property
     def _source(self) -> str:
         """The arm that the last selection named."""
         return "raw" if self._last is None else self._last[0][2]
 
-    def _choose(self, generator: GeneratorOptions, labels: LabelOptions, source: str) -> Selection:
-        key = (generator, labels, source)
-        with self._lock:
-            if self._last is None or self._last[0] != key:
-                self._last = key, self._engine.choose(generator, labels, source)
-            return self._last[1]
+    def _select(self, generator: GeneratorOptions, labels: LabelOptions, source: str) -> Selection:
+        found = find_survivors(self._derived, generator, labels)
+        return find_objects(self._derived, found, source)
+
+    def _prepare(
+        self, candidates: Indices, generator: GeneratorOptions, labels: LabelOptions
+    ) -> None:
+        """Compare some candidates with all others, as selections like this one do."""
+        overlaps = self._derived.overlaps(generator, labels)
+        for index in candidates.tolist():
+            overlaps.learn(index, nms_threshold(generator, labels, False))
+        cleaned = self._derived.cleaned(generator, labels)
+        cleaned.ensure(candidates)
+        self._derived.parents(cleaned, candidates[cleaned.area[candidates] > 0])
 
     def _mask_of(self, selection: Selection, candidate: int) -> Mask:
         """Return a candidate as an object would show it."""
         with self._lock:
-            stability = float(selection.scored.stability[candidate])
-            shapes = selection.cleaned if candidate in selection.survivors else selection.cut
-            return shapes.mask(
-                candidate, stability, self._source, bool(selection.pinned[candidate])
-            )
+            shapes = selection.shapes_of(candidate)
+            (mask,) = selection.masks_of(np.array([candidate]), shapes, self._source)
+            return mask

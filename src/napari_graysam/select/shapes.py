@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from cachetools import LRUCache
 
-from napari_graysam.masks import Mask
+from napari_graysam.masks import Box, Mask
 from napari_graysam.propose import Proposals
-from napari_graysam.select.store import Store
 
-Box = tuple[int, int, int, int]
 Bits = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
 # What a Python object with a small array costs besides its values, in bytes.
 _OVERHEAD = 400
+
+Cache = LRUCache[Any, Any]
+"""Forgets what was used longest ago once its values exceed a number of bytes."""
+
+
+def size_in_bytes(value: Any) -> int:
+    """Return what a value with ``nbytes`` takes in a cache."""
+    return int(value.nbytes) + _OVERHEAD
+
+
+def remember(cache: Cache, key: Any, value: Any) -> None:
+    """Put a value into a cache, unless it alone exceeds the cache's size."""
+    with suppress(ValueError):
+        cache[key] = value
 
 
 class Shapes:
@@ -28,10 +43,10 @@ class Shapes:
     ----------
     proposals
         Of one image.
-    store
+    cache
         Where bits and masks are remembered.
     key
-        Tells these shapes from others in the store.
+        Tells these shapes from others in the cache.
     make
         Returns a candidate's half-open box and bits; empty shapes have a box without pixels.
     """
@@ -39,8 +54,8 @@ class Shapes:
     def __init__(
         self,
         proposals: Proposals,
-        store: Store,
-        key: tuple[Hashable, ...],
+        cache: Cache,
+        key: str,
         make: Callable[[int], tuple[Box, Bits]],
     ) -> None:
         count = len(proposals)
@@ -49,8 +64,20 @@ class Shapes:
         self.known = np.zeros(count, bool)
         self.area = np.zeros(count, np.int64)
         self.box = np.zeros((count, 4), np.int64)
-        self._store = store
+        self._cache = cache
         self._make = make
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that areas and boxes take; bits are remembered by themselves."""
+        return self.known.nbytes + self.area.nbytes + self.box.nbytes
+
+    def know_all(self, area: npt.NDArray[np.int64], inclusive: npt.NDArray[np.int32]) -> None:
+        """Take the areas (N,) and the boxes (N, 4), last row and column included, of all."""
+        self.known[:] = True
+        self.area[:] = area
+        self.box[:] = inclusive
+        self.box[:, 2:] = np.where(area[:, None] > 0, self.box[:, 2:] + 1, self.box[:, :2])
 
     def ensure(self, candidates: Iterable[int]) -> None:
         """Make the shapes whose area and box are not known yet."""
@@ -66,7 +93,7 @@ class Shapes:
 
     def bits(self, index: int) -> Bits:
         """Return the bits inside the box."""
-        mask = self._store.get((self.key, "mask", index))
+        mask = self._cache.get(("mask", self.key, index))
         if mask is not None:
             bits: Bits = mask.bits
             return bits
@@ -80,7 +107,7 @@ class Shapes:
 
     def packed(self, index: int) -> npt.NDArray[np.uint8]:
         """Return the bits of the box's rows, from the last column that is a multiple of 8."""
-        packed: npt.NDArray[np.uint8] | None = self._store.get((self.key, "bits", index))
+        packed: npt.NDArray[np.uint8] | None = self._cache.get(("bits", self.key, index))
         if packed is None or not self.known[index]:
             box, bits = self._make(index)
             if not self.known[index]:
@@ -91,7 +118,7 @@ class Shapes:
             loose = np.zeros((bits.shape[0], start + bits.shape[1]), bool)
             loose[:, start:] = bits
             packed = np.packbits(loose, axis=1, bitorder="little")
-            self._store.put((self.key, "bits", index), packed, packed.nbytes + _OVERHEAD)
+            remember(self._cache, ("bits", self.key, index), packed)
         return packed
 
     def covers(self, index: int, x: int, y: int) -> bool:
@@ -104,14 +131,14 @@ class Shapes:
 
     def mask(self, index: int, stability: float, source: str, pinned: bool) -> Mask:
         """Return a candidate as a mask without parent."""
-        key = (self.key, "mask", index)
-        mask: Mask | None = self._store.get(key)
+        key = ("mask", self.key, index)
+        mask: Mask | None = self._cache.get(key)
         if mask is None:
             mask = self._new_mask(index, stability, source, pinned)
-            self._store.put(key, mask, mask.bits.nbytes + 2 * _OVERHEAD)
+            remember(self._cache, key, mask)
         if (mask.stability, mask.source, mask.pinned) != (stability, source, pinned):
             mask = mask.marked(stability=stability, source=source, pinned=pinned)
-            self._store.put(key, mask, mask.bits.nbytes + 2 * _OVERHEAD)
+            remember(self._cache, key, mask)
         return mask
 
     def mask_alone(self, index: int) -> Mask:
