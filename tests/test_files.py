@@ -305,6 +305,23 @@ def test_object_arrays_are_never_unpickled(tmp_path):
         read_image(tmp_path / "a.npy")
 
 
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("long.png", (2, 70_000)), ("wide.tif", (70_000, 2)), ("b.tif", (2**14,) * 2)],
+)
+def test_large_real_files_are_read(tmp_path, monkeypatch, name, shape):
+    """Neither Pillow's bound for pictures nor OpenCV's for sides holds for labels."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    blank = np.zeros(shape, np.uint8)
+    if name.endswith("png"):
+        Image.fromarray(blank).save(tmp_path / name)
+    else:
+        tifffile.imwrite(tmp_path / name, blank, compression="zlib")
+    read = read_labels(tmp_path / name)
+    assert read.shape == shape
+    assert not read.any()
+
+
 # Labels
 
 

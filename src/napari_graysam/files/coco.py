@@ -63,6 +63,20 @@ def write_coco(
     ------
     OutputError
         The file cannot be written.
+
+    See Also
+    --------
+    read_coco : Reads it back.
+
+    Examples
+    --------
+    >>> import json, pathlib
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask
+    >>> disc = Mask(np.ones((2, 3), bool), (1, 0, 4, 2))
+    >>> write_coco("cells.coco.json", [disc], "cells.tif", (8, 8), {"name": "cells"})
+    >>> json.loads(pathlib.Path("cells.coco.json").read_text())["annotations"][0]["bbox"]
+    [1, 0, 3, 2]
     """
     numbers = range(1, len(masks) + 1) if labels is None else labels
     content = {
@@ -86,7 +100,21 @@ def read_coco(path: str | os.PathLike[str]) -> list[Mask]:
     Raises
     ------
     LabelsError
-        The file is missing, no JSON, or not of that form.
+        The file is missing, no JSON, not of that form, or does not fit into memory.
+
+    See Also
+    --------
+    write_coco : Writes such a file.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.files import write_coco
+    >>> from napari_graysam.masks import Mask
+    >>> disc = Mask(np.ones((2, 3), bool), (1, 0, 4, 2))
+    >>> write_coco("cells.coco.json", [disc], "cells.tif", (8, 8), {"name": "cells"})
+    >>> [(mask.box, mask.area) for mask in read_coco("cells.coco.json")]
+    [((1, 0, 4, 2), 6)]
     """
     return list(read_coco_objects(path).masks)
 
@@ -97,7 +125,7 @@ def read_coco_objects(path: str | os.PathLike[str]) -> Objects:
     Raises
     ------
     LabelsError
-        The file is missing, no JSON, or not of that form.
+        As of `read_coco`.
     """
     with reading(path, EXPECTED, LabelsError):
         content = read_json(path)

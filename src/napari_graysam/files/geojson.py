@@ -76,6 +76,20 @@ def write_geojson(
     ------
     OutputError
         The file cannot be written.
+
+    See Also
+    --------
+    read_geojson : Reads it back.
+
+    Examples
+    --------
+    >>> import json, pathlib
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask
+    >>> write_geojson("cells.geojson", [Mask(np.ones((2, 3), bool), (1, 0, 4, 2))], (8, 8))
+    >>> file = json.loads(pathlib.Path("cells.geojson").read_text())
+    >>> file["features"][0]["geometry"]["coordinates"]
+    [[[4, 2], [1, 2], [1, 0], [4, 0], [4, 2]]]
     """
     rows = numbers_by_label(table)
     numbers = range(1, len(masks) + 1) if labels is None else labels
@@ -105,6 +119,20 @@ def read_geojson(path: str | os.PathLike[str], shape: tuple[int, int] | None = N
     ------
     LabelsError
         The file is missing, no JSON, no GeoJSON or damaged, or does not fit into memory.
+
+    See Also
+    --------
+    write_geojson : Writes such a file.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.files import write_geojson
+    >>> from napari_graysam.masks import Mask
+    >>> write_geojson("cells.geojson", [Mask(np.ones((2, 3), bool), (1, 0, 4, 2))], (8, 8))
+    >>> objects = read_geojson("cells.geojson")
+    >>> objects.labels, objects.shape, objects.masks[0].box
+    ((1,), (8, 8), (1, 0, 4, 2))
     """
     with reading(path, "a GeoJSON file", LabelsError):
         content = read_json(path)

@@ -48,6 +48,17 @@ def write_labels(
     ------
     OutputError
         The file cannot be written.
+
+    See Also
+    --------
+    read_labels, read_recipe_text : Read it back.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> write_labels("cells.tif", np.array([[0, 0], [1, 2]]), pixel_size=(0.5, 0.5))
+    >>> read_labels("cells.tif").tolist()
+    [[0, 0], [1, 2]]
     """
     import tifffile
 
@@ -91,6 +102,14 @@ def read_recipe_text(path: str | os.PathLike[str]) -> str:
     ------
     LabelsError
         The file is no TIFF, or carries no recipe.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.files import write_labels
+    >>> write_labels("cells.tif", np.array([[0, 0], [1, 2]]), recipe="name: cells")
+    >>> read_recipe_text("cells.tif")
+    'name: cells'
     """
     text = None
     with reading(path, "a TIFF file", LabelsError), collected_warnings(), open_tiff(path) as file:
@@ -122,6 +141,19 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer]:
     LabelsError
         The file cannot be read, or holds colours, fractions, negative numbers, a yes/no mask or
         more than one plane.
+
+    See Also
+    --------
+    write_labels : Writes such a file.
+    napari_graysam.read_image : Images of gray values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import read_labels
+    >>> np.save("cells.npy", np.array([[0, 0], [1, 2]]))
+    >>> read_labels("cells.npy").tolist()
+    [[0, 0], [1, 2]]
     """
     with reading(path, "labels", LabelsError):
         stored = load(path)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_graysam.errors import LabelsError
 from napari_graysam.files.polygons import FILL_BYTES, FURTHEST, extent, fill
 from napari_graysam.limits import check_memory
-from napari_graysam.masks import Mask, paint
+from napari_graysam.masks import ARMS, Mask, paint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,7 +171,7 @@ def with_scores(mask: Mask, numbers: Mapping[str, Any], places: Mapping[int, int
     if "parent" in numbers and int(numbers["parent"]) in places:
         changes["parent"] = places[int(numbers["parent"])]
         changes["depth"] = int(numbers.get("depth", 1))
-    if numbers.get("source") in ("raw", "preprocessed"):
+    if numbers.get("source") in ARMS:
         changes["source"] = numbers["source"]
     return mask.replace(**changes)
 

@@ -40,6 +40,19 @@ def write_overlay(
     ------
     OutputError
         The file cannot be written.
+
+    See Also
+    --------
+    overlay_rgb : The picture as an array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> write_overlay("cells.png", np.zeros((8, 8, 3), np.uint8), np.eye(8, dtype=int))
+    >>> with Image.open("cells.png") as picture:
+    ...     picture.size
+    (512, 512)
     """
     from PIL import Image
 
@@ -70,6 +83,17 @@ def overlay_rgb(
     -------
     ndarray
         (H, W, 3) uint8; background as in the view.
+
+    See Also
+    --------
+    write_overlay : Writes the picture.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> picture = overlay_rgb(np.zeros((8, 8, 3), np.uint8), np.eye(8, dtype=int))
+    >>> picture[0, 1].tolist(), bool(picture[0, 0].any())
+    ([0, 0, 0], True)
     """
     objects = labels > 0
     outline = outlines(labels)

@@ -89,6 +89,20 @@ def write_rois(
     ------
     OutputError
         The image is larger than ImageJ's format can hold, or the file cannot be written.
+
+    See Also
+    --------
+    read_rois : Reads it back.
+
+    Examples
+    --------
+    >>> import zipfile
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask
+    >>> write_rois("cells.zip", [Mask(np.ones((2, 3), bool), (1, 0, 4, 2))], (8, 8))
+    >>> with zipfile.ZipFile("cells.zip") as archive:
+    ...     archive.namelist()
+    ['0001.roi']
     """
     if max(shape) > LARGEST_SIDE:
         raise OutputError(
@@ -128,6 +142,20 @@ def read_rois(path: str | os.PathLike[str], shape: tuple[int, int] | None = None
     ------
     LabelsError
         The file is missing, no ZIP file, holds no ROIs, is damaged, or does not fit into memory.
+
+    See Also
+    --------
+    write_rois : Writes such a file.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.files import write_rois
+    >>> from napari_graysam.masks import Mask
+    >>> write_rois("cells.zip", [Mask(np.ones((2, 3), bool), (1, 0, 4, 2))], (8, 8))
+    >>> objects = read_rois("cells.zip")
+    >>> objects.labels, objects.shape, objects.masks[0].box
+    ((1,), (8, 8), (1, 0, 4, 2))
     """
     with reading(path, "a whole ZIP file of ImageJ ROIs", LabelsError):
         file_size(path)

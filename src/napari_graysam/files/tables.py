@@ -25,6 +25,14 @@ def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
     ------
     OutputError
         The file cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> write_table("cells.csv", pd.DataFrame({"index": [1, 2], "area": [10, 20]}))
+    >>> Path("cells.csv").read_text().splitlines()
+    ['index,area', '1,10', '2,20']
     """
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")

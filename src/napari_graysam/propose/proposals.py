@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,22 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_graysam.atomic import atomic_path
 from napari_graysam.errors import ProposalsError
-from napari_graysam.limits import (
-    check_memory,
-    check_npy,
-    file_size,
-    parse_json,
-    readable,
-    reading,
-)
+from napari_graysam.limits import reading
 from napari_graysam.propose.enlarge import enlarge, enlargement_of
 from napari_graysam.propose.pixels import Bits, Box, Pixels
 from napari_graysam.propose.statistics import measure
+from napari_graysam.propose.storage import read_arrays, write_arrays
 from napari_graysam.recipe import GeneratorOptions
 
-_FORMAT = "napari-graysam proposals 1"
 _ADVICE = "Delete it and run the model again."
 _LONGEST = 2**31
 
@@ -151,10 +141,8 @@ class Proposals:
         OutputError
             If the file cannot be written.
         """
-        text = {"format": _FORMAT, "image_size": self.image_size, "record": self.record}
-        arrays = {name: getattr(self, name) for name, _, _ in _ARRAYS}
-        with atomic_path(path, make_folder=False) as temporary, temporary.open("wb") as file:
-            np.savez(file, about=np.array(json.dumps(text)), **arrays)
+        about = {"image_size": self.image_size, "record": self.record}
+        write_arrays(path, {name: getattr(self, name) for name, _, _ in _ARRAYS}, about)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -169,43 +157,12 @@ class Proposals:
         --------
         save : Writes such a file.
         """
-        with (
-            reading(path, "proposals of napari-graysam", ProposalsError, _ADVICE),
-            zipfile.ZipFile(_checked(path)) as archive,
-        ):
-            about = parse_json(str(_array(archive, "about")).encode())
-            if about["format"] != _FORMAT:
-                raise ProposalsError(f"its format is {about['format']!r}; expected {_FORMAT!r}.")
+        with reading(path, "proposals of napari-graysam", ProposalsError, _ADVICE):
+            arrays, about = read_arrays(path, [name for name, _, _ in _ARRAYS])
             height, width = (int(side) for side in about["image_size"])
-            arrays = {name: _array(archive, name) for name, _, _ in _ARRAYS}
             found = cls(**arrays, image_size=(height, width), record=about["record"])
             _check_places(found)
             return found
-
-
-def _checked(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """Return the path of a ZIP file of arrays, all of which are as large as they claim.
-
-    `Proposals.save` compresses nothing, so that what it wrote is no smaller than its arrays.
-    """
-    size = file_size(path)
-    with zipfile.ZipFile(path) as archive:
-        claimed = sum(entry.file_size for entry in archive.infolist())
-        if claimed > size:
-            raise ProposalsError(
-                f"its entries claim {claimed:,} bytes, but it has {size:,}: it is damaged."
-            )
-        check_memory(claimed, f"A file of {readable(size)}")
-        for entry in archive.infolist():
-            with archive.open(entry) as member:
-                check_npy(member, entry.file_size)
-    return path
-
-
-def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
-    with archive.open(f"{name}.npy") as member:
-        array: npt.NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
-    return array
 
 
 def _check_places(found: Proposals) -> None:
