@@ -19,7 +19,7 @@ from napari_graysam.comparison import (
     ARMS,
     CHANGES,
     CODES,
-    Look,
+    PlotStyle,
     Rules,
     compare_labels,
     compare_masks,
@@ -387,10 +387,10 @@ def test_the_table_of_scores_subtracts_raw_from_preprocessed():
 def test_plots_count_every_object_and_every_pair(scored):
     figure = Figure()
     areas, ious, scores = figure.subplots(1, 3)
-    look = Look(text="#ff0000", names={"raw": "before", "preprocessed": "after"})
-    draw_areas(areas, scored, look)
-    draw_ious(ious, scored, look)
-    draw_scores(scores, scored, look)
+    style = PlotStyle(text="#ff0000", names={"raw": "before", "preprocessed": "after"})
+    draw_areas(areas, scored, style)
+    draw_ious(ious, scored, style)
+    draw_scores(scores, scored, style)
     names = [text.get_text() for text in areas.get_legend().get_texts()]
     assert names == ["before (3)", "after (5)"]
     # The bars of the changed pairs are stacked on those of the kept ones.
@@ -406,7 +406,7 @@ def test_areas_of_any_range_have_ticks_apart_from_each_other(sides):
     image[: sides[0], : sides[0]], image[:, 300:][: sides[1], : sides[1]] = 1, 2
     figure = Figure(figsize=(3.4, 1.3), layout="constrained")
     axis = figure.subplots()
-    draw_areas(axis, compare_labels(image, image), Look())
+    draw_areas(axis, compare_labels(image, image), PlotStyle())
     figure.draw_without_rendering()
     low, high = axis.get_xlim()
     ticks = [*axis.xaxis.get_major_ticks(), *axis.xaxis.get_minor_ticks()]
@@ -421,7 +421,7 @@ def test_plots_of_nothing_say_so():
     nothing = compare_masks([], [], SHAPE)
     axes = Figure().subplots(1, 3)
     for axis, draw in zip(axes, (draw_areas, draw_ious, draw_scores), strict=True):
-        draw(axis, nothing, Look())
+        draw(axis, nothing, PlotStyle())
         assert "no " in axis.texts[0].get_text()
 
 

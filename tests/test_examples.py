@@ -15,10 +15,8 @@ GUI = "napari_graysam._napari"
 # Of names in this set a runnable example is still to be written.
 LACKING = {
     "Recipe",
-    "generate",
     "load_model",
     "presets",
-    "score",
     "write_comparison",
     "write_segmentation",
 }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         find_changes,
     )
     from napari_graysam.comparison.metrics import IOU_THRESHOLDS, Scores, mean_scores, score
-    from napari_graysam.comparison.plots import Look, draw_areas, draw_ious, draw_scores
+    from napari_graysam.comparison.plots import PlotStyle, draw_areas, draw_ious, draw_scores
     from napari_graysam.comparison.report import (
         comparison_csv,
         comparison_figure,
@@ -37,7 +37,7 @@ __all__ = [
     "Change",
     "Comparison",
     "Event",
-    "Look",
+    "PlotStyle",
     "Rules",
     "Scores",
     "compare_labels",
@@ -68,7 +68,7 @@ _HOMES = {
         "find_changes",
     ),
     "metrics": ("IOU_THRESHOLDS", "Scores", "mean_scores", "score"),
-    "plots": ("Look", "draw_areas", "draw_ious", "draw_scores"),
+    "plots": ("PlotStyle", "draw_areas", "draw_ious", "draw_scores"),
     "report": ("comparison_csv", "comparison_figure", "comparison_json"),
     "summary": ("event_box", "matched_pairs", "score_table"),
 }

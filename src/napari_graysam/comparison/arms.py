@@ -117,6 +117,19 @@ def compare_masks(
         (H, W) of the image.
     rules
         Thresholds; see `find_changes` for what they decide.
+
+    See Also
+    --------
+    compare_labels : The same for label images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.comparison import compare_masks
+    >>> from napari_graysam.masks import Mask
+    >>> cell = Mask(np.ones((4, 4), bool), (2, 2, 6, 6))
+    >>> compare_masks([], [cell], (9, 9)).counts["gained"]
+    1
     """
     labels = (tuple(range(1, len(raw) + 1)), tuple(range(1, len(preprocessed) + 1)))
     return _compare((raw, preprocessed), labels, shape, rules)
@@ -144,6 +157,21 @@ def compare_labels(
     ------
     ImageError
         If the shapes differ.
+
+    See Also
+    --------
+    compare_masks : The same for masks, which may overlap.
+    find_changes : What the classes mean.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> raw = np.array([[1, 1, 0, 2], [1, 1, 0, 2]])
+    >>> preprocessed = np.array([[1, 1, 0, 0], [1, 1, 3, 0]])
+    >>> from napari_graysam.comparison import compare_labels
+    >>> comparison = compare_labels(raw, preprocessed)
+    >>> {change: count for change, count in comparison.counts.items() if count}
+    {'kept': 1, 'gained': 1, 'lost': 1}
     """
     if raw.shape != preprocessed.shape or raw.ndim != 2:
         raise ImageError(

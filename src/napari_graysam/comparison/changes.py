@@ -141,6 +141,20 @@ def find_changes(
     -------
     tuple of Event
         In the order of `CHANGES`; every object occurs in exactly one.
+
+    See Also
+    --------
+    compare_masks : Describes the changes with a table and a picture.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.comparison import Rules, find_changes
+    >>> from napari_graysam.masks import Mask
+    >>> whole = Mask(np.ones((4, 10), bool), (0, 0, 10, 4))
+    >>> left, right = (Mask(np.ones((4, 5), bool), (x, 0, x + 5, 4)) for x in (0, 5))
+    >>> [event.change for event in find_changes([whole], [left, right], Rules())]
+    ['split']
     """
     overlaps = mask_overlaps(raw, preprocessed)
     free = (np.ones(len(raw), dtype=bool), np.ones(len(preprocessed), dtype=bool))
@@ -183,7 +197,7 @@ def _regroup(
     candidates = [(0, group) for group in _groups(raw, preprocessed, rest, rules)]
     candidates += [(1, group) for group in _groups(preprocessed, raw, rest.exchanged, rules)]
     # The tie-break looks at the object and never at its arm, which keeps the arms exchangeable.
-    candidates.sort(key=lambda one: (-one[1].covered, _place(arms[one[0]][one[1].whole])))
+    candidates.sort(key=lambda one: (-one[1].covered, _geometry(arms[one[0]][one[1].whole])))
     events = []
     for arm, group in candidates:
         parts = list(group.parts)
@@ -199,7 +213,7 @@ def _regroup(
     return events
 
 
-def _place(mask: Mask) -> tuple[tuple[int, int, int, int], bytes]:
+def _geometry(mask: Mask) -> tuple[tuple[int, int, int, int], bytes]:
     """Order masks by geometry alone."""
     return mask.box, mask.bits.tobytes()
 
@@ -215,12 +229,14 @@ def _groups(
     for whole in several[counts > 1].tolist():
         pairs = members[overlaps.a[members] == whole]
         pairs = pairs[np.argsort(-overlaps.pixels[pairs], kind="stable")]
-        group = _beside(whole, wholes[whole], overlaps.b[pairs].tolist(), parts)
+        group = _disjoint_parts(whole, wholes[whole], overlaps.b[pairs].tolist(), parts)
         if len(group.parts) > 1 and group.covered >= rules.covered * overlaps.areas_a[whole]:
             yield group
 
 
-def _beside(whole: int, mask: Mask, candidates: Sequence[int], parts: Sequence[Mask]) -> _Group:
+def _disjoint_parts(
+    whole: int, mask: Mask, candidates: Sequence[int], parts: Sequence[Mask]
+) -> _Group:
     """Choose parts that lie beside each other, the larger ones first."""
     boxes = np.array([mask.box, *(parts[index].box for index in candidates)])
     x0, y0 = boxes[:, :2].min(axis=0).tolist()

@@ -78,6 +78,17 @@ def score(predicted: ArrayLike, truth: ArrayLike) -> Scores:
     ------
     TruthError
         If the shapes differ, or an image holds no integers or negative ones.
+
+    See Also
+    --------
+    mean_scores : Averages several images.
+
+    Examples
+    --------
+    >>> from napari_graysam import score
+    >>> found = score([[1, 1, 0, 2]], [[7, 7, 0, 0]])
+    >>> found.n_matched, found.precision, found.recall
+    (1, 0.5, 1.0)
     """
     predicted_labels = _labels(predicted, "predicted labels")
     true_labels = _labels(truth, "ground truth")
@@ -142,6 +153,16 @@ def mean_scores(scores: Sequence[Scores]) -> Scores:
     ------
     TruthError
         If there is no image.
+
+    See Also
+    --------
+    score : Scores one image.
+
+    Examples
+    --------
+    >>> from napari_graysam.comparison import mean_scores, score
+    >>> mean_scores([score([[1, 0]], [[1, 0]]), score([[1, 0]], [[0, 1]])]).f1
+    0.5
     """
     if not scores:
         raise TruthError("No scores to average: give at least one image with its ground truth.")

@@ -23,7 +23,7 @@ def _arm_names() -> dict[Arm, str]:
 
 
 @dataclass(frozen=True)
-class Look:
+class PlotStyle:
     """Colours and names of a plot.
 
     Parameters
@@ -46,7 +46,7 @@ class Look:
     names: dict[Arm, str] = field(default_factory=_arm_names)
 
 
-def draw_areas(axis: Axes, comparison: Comparison, look: Look) -> None:
+def draw_areas(axis: Axes, comparison: Comparison, style: PlotStyle) -> None:
     """Draw how large the objects of both arms are, in bins of equal ratio.
 
     Parameters
@@ -55,22 +55,34 @@ def draw_areas(axis: Axes, comparison: Comparison, look: Look) -> None:
         Cleared first.
     comparison
         What differs.
-    look
+    style
         Colours and names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> raw = np.array([[1, 1, 0, 2], [1, 1, 0, 2]])
+    >>> preprocessed = np.array([[1, 1, 0, 0], [1, 1, 3, 0]])
+    >>> from matplotlib.figure import Figure
+    >>> from napari_graysam.comparison import PlotStyle, compare_labels, draw_areas
+    >>> axis = Figure().subplots()
+    >>> draw_areas(axis, compare_labels(raw, preprocessed), PlotStyle())
+    >>> axis.get_xlabel()
+    'Object area (pixels)'
     """
-    _prepare(axis, look, "Object area (pixels)", "objects")
+    _prepare(axis, style, "Object area (pixels)", "objects")
     areas = {
         arm: comparison.objects.loc[comparison.objects["arm"] == arm, "area"].to_numpy()
         for arm in ARMS
     }
     both = np.concatenate(list(areas.values()))
     if both.size == 0:
-        _say(axis, look, "no objects")
+        _show_message(axis, style, "no objects")
         return
     low, high = both.min(), both.max()
     bins = np.geomspace(low * 0.97, high * 1.03, _BINS + 1).tolist()
     for arm, values in areas.items():
-        name, color = f"{look.names[arm]} ({values.size})", look.arms[arm]
+        name, color = f"{style.names[arm]} ({values.size})", style.arms[arm]
         axis.hist(values, bins=bins, color=color, alpha=0.25)
         axis.hist(values, bins=bins, color=color, histtype="step", linewidth=1.6, label=name)
     if high > 8 * low:
@@ -79,21 +91,33 @@ def draw_areas(axis: Axes, comparison: Comparison, look: Look) -> None:
         axis.xaxis.set_major_formatter("{x:,.0f}")
         axis.xaxis.set_minor_formatter(NullFormatter())
     axis.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    _legend(axis, look)
+    _legend(axis, style)
 
 
-def draw_ious(axis: Axes, comparison: Comparison, look: Look) -> None:
+def draw_ious(axis: Axes, comparison: Comparison, style: PlotStyle) -> None:
     """Draw how well the objects that have one partner overlap it.
 
     Parameters
     ----------
-    axis, comparison, look
+    axis, comparison, style
         As for `draw_areas`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> raw = np.array([[1, 1, 0, 2], [1, 1, 0, 2]])
+    >>> preprocessed = np.array([[1, 1, 0, 0], [1, 1, 3, 0]])
+    >>> from matplotlib.figure import Figure
+    >>> from napari_graysam.comparison import PlotStyle, compare_labels, draw_ious
+    >>> axis = Figure().subplots()
+    >>> draw_ious(axis, compare_labels(raw, preprocessed), PlotStyle())
+    >>> axis.get_xlabel()
+    'IoU of matched pairs'
     """
-    _prepare(axis, look, "IoU of matched pairs", "pairs")
+    _prepare(axis, style, "IoU of matched pairs", "pairs")
     pairs = matched_pairs(comparison)
     if pairs.empty:
-        _say(axis, look, "no matched pairs")
+        _show_message(axis, style, "no matched pairs")
         return
     low = min(comparison.rules.match_iou, float(pairs["iou"].min()))
     axis.hist(
@@ -101,60 +125,72 @@ def draw_ious(axis: Axes, comparison: Comparison, look: Look) -> None:
         bins=np.linspace(low, 1, _BINS + 1).tolist(),
         stacked=True,
         color=[COLORS["kept"], COLORS["changed"]],
-        edgecolor=look.text,
+        edgecolor=style.text,
         linewidth=0.4,
         label=["kept", "changed"],
     )
     axis.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    axis.axvline(comparison.rules.kept_iou, color=look.text, linestyle=":", linewidth=1)
-    _legend(axis, look)
+    axis.axvline(comparison.rules.kept_iou, color=style.text, linestyle=":", linewidth=1)
+    _legend(axis, style)
 
 
-def draw_scores(axis: Axes, comparison: Comparison, look: Look) -> None:
+def draw_scores(axis: Axes, comparison: Comparison, style: PlotStyle) -> None:
     """Draw the predicted IoU of both arms against each other, a pair to a point.
 
     Parameters
     ----------
-    axis, comparison, look
+    axis, comparison, style
         As for `draw_areas`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> raw = np.array([[1, 1, 0, 2], [1, 1, 0, 2]])
+    >>> preprocessed = np.array([[1, 1, 0, 0], [1, 1, 3, 0]])
+    >>> from matplotlib.figure import Figure
+    >>> from napari_graysam.comparison import PlotStyle, compare_labels, draw_scores
+    >>> axis = Figure().subplots()
+    >>> draw_scores(axis, compare_labels(raw, preprocessed), PlotStyle())
+    >>> axis.get_xlabel()
+    'Predicted IoU, raw'
     """
-    _prepare(axis, look, f"Predicted IoU, {look.names['raw']}", look.names["preprocessed"])
+    _prepare(axis, style, f"Predicted IoU, {style.names['raw']}", style.names["preprocessed"])
     columns = ["predicted_iou_raw", "predicted_iou_preprocessed"]
     pairs = matched_pairs(comparison).dropna(subset=columns)
     if pairs.empty:
-        _say(axis, look, "no pairs with scores")
+        _show_message(axis, style, "no pairs with scores")
         return
     values = pairs[columns].to_numpy()
     margin = 0.02
     low, high = float(values.min()) - margin, float(values.max()) + margin
-    axis.plot([low, high], [low, high], color=look.text, linewidth=0.8, alpha=0.6)
+    axis.plot([low, high], [low, high], color=style.text, linewidth=0.8, alpha=0.6)
     for change in ("changed", "kept"):
         of_change = values[(pairs["change"] == change).to_numpy()]
         x, y = of_change.T
-        axis.scatter(x, y, s=14, color=COLORS[change], edgecolors=look.text, linewidths=0.4)
+        axis.scatter(x, y, s=14, color=COLORS[change], edgecolors=style.text, linewidths=0.4)
     axis.set_xlim(low, high)
     axis.set_ylim(low, high)
 
 
-def _prepare(axis: Axes, look: Look, x: str, y: str) -> None:
-    """Clear an axis and give it the look's colours."""
+def _prepare(axis: Axes, style: PlotStyle, x: str, y: str) -> None:
+    """Clear an axis and give it the style's colours."""
     axis.clear()
-    axis.set_facecolor(look.background)
-    axis.set_xlabel(x, color=look.text, fontsize=9)
-    axis.set_ylabel(y, color=look.text, fontsize=9)
-    axis.tick_params(which="both", colors=look.text, labelsize=8)
+    axis.set_facecolor(style.background)
+    axis.set_xlabel(x, color=style.text, fontsize=9)
+    axis.set_ylabel(y, color=style.text, fontsize=9)
+    axis.tick_params(which="both", colors=style.text, labelsize=8)
     for side, spine in axis.spines.items():
-        spine.set_color(look.text)
+        spine.set_color(style.text)
         spine.set_visible(side in ("left", "bottom"))
 
 
-def _legend(axis: Axes, look: Look) -> None:
-    axis.legend(frameon=False, labelcolor=look.text, fontsize=8)
+def _legend(axis: Axes, style: PlotStyle) -> None:
+    axis.legend(frameon=False, labelcolor=style.text, fontsize=8)
 
 
-def _say(axis: Axes, look: Look, text: str) -> None:
+def _show_message(axis: Axes, style: PlotStyle, text: str) -> None:
     """Say why there is nothing to see."""
     axis.set_xticks([])
     axis.set_yticks([])
     middle = axis.transAxes
-    axis.text(0.5, 0.5, text, color=look.text, fontsize=9, ha="center", transform=middle)
+    axis.text(0.5, 0.5, text, color=style.text, fontsize=9, ha="center", transform=middle)

@@ -25,7 +25,21 @@ _PANEL_PIXELS = 800
 
 
 def comparison_csv(comparison: Comparison) -> str:
-    """Return the objects of both arms as CSV text, one row each."""
+    """Return the objects of both arms as CSV text, one row each.
+
+    See Also
+    --------
+    comparison_json : Events and counts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> raw = np.array([[1, 1, 0, 2], [1, 1, 0, 2]])
+    >>> preprocessed = np.array([[1, 1, 0, 0], [1, 1, 3, 0]])
+    >>> from napari_graysam.comparison import compare_labels, comparison_csv
+    >>> comparison_csv(compare_labels(raw, preprocessed)).splitlines()[1][:12]
+    'raw,1,kept,1'
+    """
     return comparison.objects.to_csv(index=False, lineterminator="\n")
 
 
@@ -42,6 +56,20 @@ def comparison_json(
         Each arm's scores against a ground truth, put under ``"scores"``.
     **extra
         Further plain values, such as the recipe, put beside the comparison.
+
+    See Also
+    --------
+    comparison_csv : One row per object.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> raw = np.array([[1, 1, 0, 2], [1, 1, 0, 2]])
+    >>> preprocessed = np.array([[1, 1, 0, 0], [1, 1, 3, 0]])
+    >>> import json
+    >>> from napari_graysam.comparison import compare_labels, comparison_json
+    >>> json.loads(comparison_json(compare_labels(raw, preprocessed)))["counts"]["lost"]
+    1
     """
     content = comparison.to_dict()
     if scores is not None:
@@ -80,6 +108,18 @@ def comparison_figure(
     matplotlib.figure.Figure
         On an Agg canvas, free of pyplot's global state; ``savefig`` writes it. Large images
         are thinned out to about `_PANEL_PIXELS` a side before outlines are drawn.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> raw = np.array([[1, 1, 0, 2], [1, 1, 0, 2]])
+    >>> preprocessed = np.array([[1, 1, 0, 0], [1, 1, 3, 0]])
+    >>> from napari_graysam.comparison import compare_labels, comparison_figure
+    >>> comparison = compare_labels(raw, preprocessed)
+    >>> views = dict.fromkeys(("raw", "preprocessed"), np.zeros((2, 4), np.uint8))
+    >>> labels = {"raw": raw, "preprocessed": preprocessed}
+    >>> len(comparison_figure(comparison, labels, views).axes)
+    3
     """
     height, width = comparison.difference.shape
     figure, axes = _layout(height, width)

@@ -38,6 +38,15 @@ def matched_pairs(comparison: Comparison) -> pd.DataFrame:
         One row per event that is kept or changed: ``event``, ``change``, ``iou`` and, for each
         arm, ``index_raw``, ``area_raw``, ``predicted_iou_raw``, ``stability_score_raw``,
         ``index_preprocessed`` and so on. Scores are NaN where the label images carry none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> raw = np.array([[1, 1, 0, 2], [1, 1, 0, 2]])
+    >>> preprocessed = np.array([[1, 1, 0, 0], [1, 1, 3, 0]])
+    >>> from napari_graysam.comparison import compare_labels, matched_pairs
+    >>> matched_pairs(compare_labels(raw, preprocessed))[["change", "iou"]].values.tolist()
+    [['kept', 1.0]]
     """
     objects = comparison.objects
     paired = objects[objects["change"].isin(["kept", "changed"])]
@@ -62,6 +71,15 @@ def event_box(comparison: Comparison, number: int) -> tuple[int, int, int, int]:
     -------
     tuple of int
         ``(x0, y0, x1, y1)`` in image pixels, half-open.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> raw = np.array([[1, 1, 0, 2], [1, 1, 0, 2]])
+    >>> preprocessed = np.array([[1, 1, 0, 0], [1, 1, 3, 0]])
+    >>> from napari_graysam.comparison import compare_labels, event_box
+    >>> event_box(compare_labels(raw, preprocessed), 1)
+    (0, 0, 2, 2)
     """
     boxes = comparison.objects.loc[comparison.objects["event"] == number, list(BOX)]
     low, high = boxes.min(), boxes.max()
@@ -81,6 +99,19 @@ def score_table(scores: Mapping[Arm, Scores]) -> pd.DataFrame:
     DataFrame
         A row per measure, average precision first: ``measure`` (its name), ``raw``,
         ``preprocessed`` and ``difference``, which is preprocessed minus raw.
+
+    See Also
+    --------
+    score : Scores one arm.
+
+    Examples
+    --------
+    >>> from napari_graysam.comparison import score, score_table
+    >>> truth = [[1, 1, 0, 2]]
+    >>> raw, preprocessed = score([[1, 1, 0, 0]], truth), score(truth, truth)
+    >>> table = score_table({"raw": raw, "preprocessed": preprocessed})
+    >>> table.set_index("measure").loc["Recall at IoU 0.5"].tolist()
+    [0.5, 1.0, 0.5]
     """
     import pandas as pd
 

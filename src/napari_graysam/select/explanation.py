@@ -42,8 +42,8 @@ class Explanation:
         The reason in words.
     label
         Its label, if it is an object.
-    kept
-        The recipe keeps it by name.
+    pinned
+        The recipe asks for this very candidate.
     value, limit
         What was measured and the limit that it missed, where the reason has these.
     by

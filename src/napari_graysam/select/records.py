@@ -42,6 +42,21 @@ def generate(
         If the view has another type or shape.
     DeviceError
         If the device's memory does not suffice.
+
+    See Also
+    --------
+    napari_graysam.segment : The whole flow, from an image to a label image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import generate, load_model
+    >>> from napari_graysam.recipe import GeneratorOptions, ModelOptions
+    >>> view = np.zeros((64, 64, 3), np.uint8)
+    >>> view[20:40, 20:40] = 200
+    >>> found = generate(view, load_model(ModelOptions()), GeneratorOptions(points_per_side=4))
+    >>> all(one["segmentation"].shape == (64, 64) for one in found)
+    True
     """
     from napari_graysam.progress import run
     from napari_graysam.propose import propose
@@ -75,6 +90,20 @@ def records(
         are one less than the number of columns and rows, as upstream gives them),
         ``predicted_iou``, ``point_coords`` (``[[x, y]]``), ``stability_score`` and
         ``crop_box`` (``[x, y, w, h]``).
+
+    See Also
+    --------
+    generate : Finds the masks, too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask
+    >>> from napari_graysam.select.records import records
+    >>> mask = Mask(np.ones((2, 3), bool), (1, 1, 4, 3))
+    >>> (record,) = records([mask], "uncompressed_rle", (4, 5))
+    >>> record["area"], record["bbox"], record["segmentation"]["counts"]
+    (6, [1.0, 1.0, 2.0, 1.0], [5, 2, 2, 2, 2, 2, 5])
     """
     return [_record(mask, output_mode, shape) for mask in masks]
 

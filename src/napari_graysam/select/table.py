@@ -68,6 +68,16 @@ def object_table(
     pandas.DataFrame
         The columns and dtypes of `COLUMNS`, also without any mask. ``index`` is the label,
         ``parent`` the label of the mask around it, or 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask, paint
+    >>> from napari_graysam.select import object_table
+    >>> masks = [Mask(np.ones((3, 3), bool), (1, 1, 4, 4))]
+    >>> table = object_table(masks, paint(masks, (6, 6)), np.eye(6))
+    >>> table[["index", "area", "centroid_x", "intensity_max"]].iloc[0].tolist()
+    [1.0, 9.0, 2.0, 1.0]
     """
     visible = np.bincount(labels.ravel(), minlength=len(masks) + 1)
     rows = [

@@ -71,7 +71,7 @@ class Plots(QWidget):
     def _draw(self) -> None:
         from napari.utils.theme import get_theme
 
-        from napari_graysam.comparison import Look, draw_areas, draw_ious, draw_scores
+        from napari_graysam.comparison import PlotStyle, draw_areas, draw_ious, draw_scores
 
         if self.canvas is None:
             self._build()
@@ -84,6 +84,6 @@ class Plots(QWidget):
             if self._shown is not None:
                 comparison, names = self._shown
                 arms = _ARM_COLORS[theme.type]
-                draw(axis, comparison, Look(text, background, arms, dict(names)))
+                draw(axis, comparison, PlotStyle(text, background, arms, dict(names)))
         self.canvas.draw_idle()
         self._stale = False
