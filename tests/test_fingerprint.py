@@ -361,6 +361,7 @@ def test_retuning_gives_what_a_fresh_run_gives(stub: None, recipe: Recipe, path:
     cache = Cache()
     live = run(live_steps(IMAGE, recipe, cache=cache))
     fresh = segment(IMAGE, other)
+    assert live.result.masks
     assert objects(segment(IMAGE, other, cache=cache)) == objects(fresh)
     if recipe.changed_stage(other) in MODEL_STAGES:
         with pytest.raises(ProposalsError, match="segment again"):

@@ -1,4 +1,4 @@
-"""The region of a recipe as pixels: polygons filled, or a file read."""
+"""The region of a recipe as pixels: polygons filled, or a file read; and backwards."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from napari_graysam.errors import ImageError
 from napari_graysam.files.geojson import read_geojson
-from napari_graysam.files.polygons import fill
+from napari_graysam.files.polygons import fill, outlines
 from napari_graysam.masks.mask import Mask
-from napari_graysam.recipe.options import Region
+from napari_graysam.recipe.options import Polygon, Polygons, Region
 from napari_graysam.source.reading import read_image
 
 GEOJSON = (".geojson", ".json")
@@ -47,12 +47,13 @@ def region_mask(region: Region, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
     See Also
     --------
+    region_of : Polygons of a mask.
     napari_graysam.propose.propose : Sets points there only.
     """
     if isinstance(region, str):
         mask = _of_file(Path(region).expanduser(), shape)
     else:
-        filled = fill([[np.array(polygon)] for polygon in region])
+        filled = fill([[np.array(polygon)] for polygon in region], shape)
         mask = _painted([] if filled is None else [filled], shape)
     if not mask.any():
         where = f"{region} marks" if isinstance(region, str) else "image.region holds"
@@ -61,6 +62,41 @@ def region_mask(region: Region, shape: tuple[int, int]) -> NDArray[np.bool_]:
             "or set image.region=null to set points everywhere."
         )
     return mask
+
+
+def region_of(mask: NDArray[np.bool_]) -> Polygons:
+    """Return polygons that hold exactly the pixels of a mask: `region_mask`, backwards.
+
+    Parameters
+    ----------
+    mask
+        bool (H, W) with a True pixel.
+
+    Returns
+    -------
+    tuple
+        For each connected piece, the corners (x, y) along the edges of its pixels. The way to a
+        hole and back runs along the axes, where it encloses nothing.
+
+    Examples
+    --------
+    >>> region_of(np.array([[False, True, True]]))
+    (((1.0, 0.0), (3.0, 0.0), (3.0, 1.0), (1.0, 1.0)),)
+    """
+    return tuple(_joined([ring.tolist() for ring in rings]) for rings in outlines(mask))
+
+
+def _joined(rings: list[list[list[int]]]) -> Polygon:
+    """Make one ring of an outer one and its holes."""
+    outer, *holes = rings
+    start = outer[0]
+    corners = [*outer]
+    for hole in holes:
+        between = [hole[0][0], start[1]]
+        corners += [start, between, *hole, hole[0], between]
+    if holes:
+        corners.append(start)
+    return tuple((float(x), float(y)) for x, y in corners)
 
 
 def _of_file(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -96,10 +96,10 @@ def _region_kind(region: Any) -> str:
     return "file" if isinstance(region, str | os.PathLike) else "polygons"
 
 
-_Polygon = Annotated[tuple[tuple[float, float], ...], Field(min_length=3)]
-_Polygons = Annotated[tuple[_Polygon, ...], Field(min_length=1)]
+Polygon = Annotated[tuple[tuple[float, float], ...], Field(min_length=3)]
+Polygons = Annotated[tuple[Polygon, ...], Field(min_length=1)]
 Region = Annotated[
-    Annotated[_Polygons, Tag("polygons")] | Annotated[_PathText, Tag("file")],
+    Annotated[Polygons, Tag("polygons")] | Annotated[_PathText, Tag("file")],
     Discriminator(_region_kind),
 ]
 
