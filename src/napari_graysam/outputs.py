@@ -148,5 +148,4 @@ def is_complete(folder: Folder, stem: str, fingerprint: Fingerprint) -> bool:
 
 
 def _write_json(path: Path, data: Any) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(data, indent=2) + "\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_graysam.errors import GraysamError
-from napari_graysam.limits import read_json
+from napari_graysam.limits import read_json, reading
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -81,13 +81,10 @@ def _has_keys(keys: Any) -> bool:
 
 
 def _holds_rois(path: str) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return PLUGIN.encode() in archive.comment or any(
-                name.endswith(".roi") for name in archive.namelist()
-            )
-    except zipfile.BadZipFile:
-        return False
+    with reading(path, "a ZIP file"), zipfile.ZipFile(path) as archive:
+        return PLUGIN.encode() in archive.comment or any(
+            name.endswith(".roi") for name in archive.namelist()
+        )
 
 
 def _open_coco(path: str) -> list[LayerData] | list[tuple[None]]:
