@@ -5,7 +5,6 @@ import pytest
 
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam._napari.preview import compute as preview_worker
-from napari_graysam._napari.preview.compute import Chain
 from napari_graysam._napari.preview.controller import MARGIN, Preview, is_preview
 from napari_graysam._napari.threads import latest_request as lane
 from napari_graysam.preprocess import STEPS, BaseStep, Channels, Colormap, apply, to_rgb
@@ -22,7 +21,7 @@ class Watched(BaseStep):
     kind: str = "watched"
     number: int = 0
 
-    def apply(self, image):
+    def apply(self, image, fitted=None):
         CALLS.append(self.number)
         if self.number < 0:
             raise ValueError("the radius is larger than the image")
@@ -349,22 +348,3 @@ def test_of_a_large_image_the_visible_region_comes_first(
     assert whole is None
     assert preview.layer.data.shape == image.shape
     preview.close()
-
-
-def test_a_chain_gives_what_apply_gives_whatever_it_remembers():
-    gray = to_gray(IMAGE).pixels
-    for remembered in (0, gray.nbytes, 2**20):
-        chain = Chain(remembered)
-        for steps in (
-            CHAIN,
-            CHAIN[:1],
-            (),
-            CHAIN[::-1],
-            (CHAIN[0], STEPS["invert"](enabled=False)),
-        ):
-            run = chain.apply(gray, steps)
-            try:
-                while True:
-                    next(run)
-            except StopIteration as stop:
-                np.testing.assert_array_equal(stop.value, apply(gray, steps))

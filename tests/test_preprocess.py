@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from napari_graysam.errors import ImageError
-from napari_graysam.preprocess import STEPS, BaseStep, Step, apply
+from napari_graysam.preprocess import STEPS, BaseStep, Intermediates, Step, apply, apply_steps
+from napari_graysam.preprocess.chain import finished
 
 Image = npt.NDArray[np.float32]
 
@@ -507,3 +508,34 @@ def test_local_contrast_boosts_weak_detail_more_than_strong() -> None:
     strong_gain = (result[strong].mean() - result[5, 5]) / 0.3
     assert weak_gain > 1.5
     assert 1 < strong_gain < 0.8 * weak_gain
+
+
+def test_a_chain_gives_the_same_whatever_it_remembers() -> None:
+    image = noise(30, 40)
+    chain = (step("clahe"), step("unsharp"))
+    orders = (chain, chain[:1], (), chain[::-1], (chain[0], step("invert", enabled=False)))
+    for most in (0, image.nbytes, 2**20):
+        memory = Intermediates(most)
+        for steps in orders:
+            result = finished(apply_steps(image, steps, memory=memory))
+            np.testing.assert_array_equal(result, apply(image, steps))
+
+
+def test_steps_that_stay_are_not_applied_again() -> None:
+    image, memory = noise(30, 40), Intermediates(2**20)
+    first, second = step("clahe"), step("unsharp")
+    pauses = [len(list(apply_steps(image, steps, memory=memory))) for steps in (
+        (first, second), (first, second), (first, step("unsharp", amount=2)), (second, first)
+    )]  # fmt: skip
+    assert pauses == [2, 0, 1, 2]
+
+
+def test_a_step_that_fails_is_named() -> None:
+    class Failing(BaseStep):
+        kind: str = "failing_step"
+
+        def apply(self, image: Image, fitted: Any = None) -> Image:
+            raise ValueError("too small")
+
+    with pytest.raises(ImageError, match="step 2, Failing step, cannot .*: too small"):
+        apply(noise(3, 4), [step("invert"), Failing()])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from napari_graysam.preprocess.base import PIXELS, BaseStep, Image, blur, bounded
+from napari_graysam.preprocess.base import PIXELS, BaseStep, Fitted, Image, bounded
+from napari_graysam.preprocess.blur import blur, blur_halo
 
 BackgroundMethod = Literal["rolling_ball", "white_tophat", "black_tophat", "gaussian"]
 
@@ -38,9 +40,14 @@ class SubtractBackground(BaseStep):
         json_schema_extra=PIXELS,
     )
 
-    def apply(self, image: Image) -> Image:
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that decide what it becomes."""
+        return _background_reach(self.method, self.radius)
+
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the image without its background; see `subtract_background`."""
-        return subtract_background(image, method=self.method, radius=self.radius)
+        return subtract_background(image, method=self.method, radius=self.radius, fitted=fitted)
 
 
 class FlattenIllumination(BaseStep):
@@ -65,12 +72,23 @@ class FlattenIllumination(BaseStep):
         "lower it when dark corners turn to noise.",
     )
 
-    def apply(self, image: Image) -> Image:
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that decide what it becomes."""
+        return blur_halo(self.sigma)
+
+    def _statistics(self, image: Image) -> Sequence[float]:
+        lit, mean = _evened(image, self.sigma, self.max_gain, None)
+        return mean, _white(lit)
+
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the evenly lit image; see `flatten_illumination`."""
-        return flatten_illumination(image, sigma=self.sigma, max_gain=self.max_gain)
+        return flatten_illumination(image, sigma=self.sigma, max_gain=self.max_gain, fitted=fitted)
 
 
-def subtract_background(image: Image, *, method: BackgroundMethod, radius: float) -> Image:
+def subtract_background(
+    image: Image, *, method: BackgroundMethod, radius: float, fitted: Fitted | None = None
+) -> Image:
     """Subtract a background estimate; negative differences become 0.
 
     Parameters
@@ -81,6 +99,8 @@ def subtract_background(image: Image, *, method: BackgroundMethod, radius: float
         ``rolling_ball``, ``white_tophat``, ``black_tophat`` or ``gaussian``.
     radius
         Radius of the ball or disk, or sigma of the Gaussian; pixels.
+    fitted
+        Where the pixels lie in the whole image, whose corner the shrunk image begins at.
 
     Returns
     -------
@@ -103,13 +123,15 @@ def subtract_background(image: Image, *, method: BackgroundMethod, radius: float
     """
     image = np.ascontiguousarray(image)
     if method == "gaussian":
-        return bounded(image - blur(image, radius))
+        return bounded(image - blur(image, radius, fitted))
     if method == "black_tophat":
         image = np.float32(1) - image
-    return bounded(image - _opened(image, radius, ball=method == "rolling_ball"))
+    return bounded(image - _opened(image, radius, fitted, ball=method == "rolling_ball"))
 
 
-def flatten_illumination(image: Image, *, sigma: float, max_gain: float) -> Image:
+def flatten_illumination(
+    image: Image, *, sigma: float, max_gain: float, fitted: Fitted | None = None
+) -> Image:
     """Divide by a blurred copy and restore the mean brightness.
 
     Parameters
@@ -120,6 +142,8 @@ def flatten_illumination(image: Image, *, sigma: float, max_gain: float) -> Imag
         Blur that estimates the illumination, pixels.
     max_gain
         Largest factor by which a pixel is brightened.
+    fitted
+        The whole image's mean illumination, and the level above which it is dimmed.
 
     Returns
     -------
@@ -133,34 +157,65 @@ def flatten_illumination(image: Image, *, sigma: float, max_gain: float) -> Imag
     spread evenly and are small beside `sigma`. Cost: one wide Gaussian blur, O(HW), and a
     partial sort if the result exceeds white.
     """
-    gain = blur(image, sigma)
-    mean = float(gain.mean(dtype=np.float64))
+    lit, _ = _evened(image, sigma, max_gain, fitted)
+    white = _white(lit) if fitted is None else float(fitted.values[1])
+    if white > 1:
+        lit /= np.float32(white)
+    return bounded(lit)
+
+
+def _evened(
+    image: Image, sigma: float, max_gain: float, fitted: Fitted | None
+) -> tuple[Image, float]:
+    """Return the image divided by its illumination, whose mean is restored, and that mean."""
+    gain = blur(image, sigma, fitted)
+    mean = float(gain.mean(dtype=np.float64)) if fitted is None else float(fitted.values[0])
     np.maximum(gain, np.float32(max(mean / max_gain, 1e-6)), out=gain)
     np.divide(np.float32(mean), gain, out=gain)
     gain *= image
-    if gain.max() > 1:
-        gain /= np.float32(max(1.0, float(np.percentile(gain, 99.9))))
-    return bounded(gain)
+    return gain, mean
 
 
-def _opened(image: Image, radius: float, *, ball: bool) -> Image:
+def _white(lit: Image) -> float:
+    """Return the level above which at most 0.1 % of the pixels lie, at least 1."""
+    return max(1.0, float(np.percentile(lit, 99.9))) if lit.max() > 1 else 1.0
+
+
+def _background_reach(method: BackgroundMethod, radius: float) -> int:
+    """Return how far the background of a pixel is looked for."""
+    if method == "gaussian":
+        return blur_halo(radius)
+    factor = _shrinking(radius)
+    return factor * (2 * int(radius / factor) + 3) + 1
+
+
+def _shrinking(radius: float) -> int:
+    return max(1, int(np.ceil(radius / FULL_SIZE_RADIUS)))
+
+
+def _opened(image: Image, radius: float, fitted: Fitted | None, *, ball: bool) -> Image:
     """Return the background: the opening by a ball or by a flat disk, at most the image."""
     import cv2
 
     smoothed = cv2.blur(image, (3, 3), borderType=cv2.BORDER_REFLECT) if ball else image
-    factor = max(1, int(np.ceil(radius / FULL_SIZE_RADIUS)))
-    small = _shrunk_by_minimum(smoothed, factor)
+    factor = _shrinking(radius)
+    # The blocks of a tile are those of the whole image.
+    above, left = (0, 0) if fitted is None else (start % factor for start in fitted.origin)
+    small = _shrunk_by_minimum(smoothed, factor, (above, left))
     opened = _open_by_ball(small, radius, factor) if ball else _open_by_disk(small, radius / factor)
     height, width = image.shape
     size = (small.shape[1] * factor, small.shape[0] * factor)
-    enlarged = cv2.resize(opened, size, interpolation=cv2.INTER_LINEAR)[:height, :width]
+    enlarged = cv2.resize(opened, size, interpolation=cv2.INTER_LINEAR)
+    enlarged = enlarged[above : above + height, left : left + width]
     background: Image = np.minimum(enlarged, image)
     return background
 
 
-def _shrunk_by_minimum(image: Image, factor: int) -> Image:
-    height, width = image.shape
-    padded = np.pad(image, [(0, -height % factor), (0, -width % factor)], mode="edge")
+def _shrunk_by_minimum(image: Image, factor: int, before: tuple[int, int]) -> Image:
+    missing = [
+        (lead, -(lead + length) % factor) for lead, length in zip(before, image.shape, strict=True)
+    ]
+    padded = np.pad(image, missing, mode="edge")
     blocks = padded.reshape(len(padded) // factor, factor, -1, factor)
     shrunk: Image = blocks.min(axis=3).min(axis=1)
     return shrunk

@@ -1,16 +1,16 @@
-"""What every preprocessing step shares, and the chain that applies them."""
+"""What every preprocessing step shares."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
-from typing import Any, Literal, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from napari_graysam.errors import ImageError
 from napari_graysam.parameters import Part
 
 Image: TypeAlias = npt.NDArray[np.float32]
@@ -25,6 +25,32 @@ PIXELS: dict[str, Any] = {"unit": "px"}
 AMOUNT = "How much of the effect is mixed into the image: 0 changes nothing, 1 is the full effect."
 
 
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What a step takes from a whole image, so that a tile of it sees what the whole would.
+
+    Plain data: it can be stored, or sent to another process.
+
+    Attributes
+    ----------
+    shape
+        (H, W) of the whole image.
+    values
+        float64, statistics of the whole image, in the step's own order; empty where it needs
+        none.
+    origin
+        Row and column of the whole image where the pixels at hand begin.
+    """
+
+    shape: tuple[int, int]
+    values: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    origin: tuple[int, int] = (0, 0)
+
+    def at(self, origin: tuple[int, int]) -> Self:
+        """Return the same for pixels that begin elsewhere."""
+        return replace(self, origin=origin)
+
+
 class BaseStep(Part):
     """One step of a preprocessing chain: its parameters and what it does to an image."""
 
@@ -32,65 +58,43 @@ class BaseStep(Part):
         True, title="Enabled", description="Off: the step stays in the recipe but does nothing."
     )
 
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that decide what it becomes, besides what `fit` takes."""
+        return 0
+
+    def fit(self, image: Image) -> Fitted:
+        """Take from a whole image what its tiles need to know of it.
+
+        Parameters
+        ----------
+        image
+            float32, (H, W), values in [0, 1].
+        """
+        return Fitted((image.shape[0], image.shape[1]), np.array(self._statistics(image), float))
+
+    def _statistics(self, image: Image) -> Sequence[float]:
+        """Return the numbers that `apply` takes from a whole image."""
+        return ()
+
     @abstractmethod
-    def apply(self, image: Image) -> Image:
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the processed image; the input is left as it was.
 
         Parameters
         ----------
         image
             float32, (H, W), values in [0, 1].
+        fitted
+            Of `fit` for the image that this is a tile of, at the tile's origin. What lies
+            further than `halo` from the tile's inner edges is as in the whole image's result,
+            to float rounding. If omitted, this is the whole image.
 
         Returns
         -------
         Image
             A float32 array of the same shape, C-contiguous, values in [0, 1].
         """
-
-
-def apply(image: Image, steps: Iterable[BaseStep]) -> Image:
-    """Apply the enabled steps in order.
-
-    Parameters
-    ----------
-    image
-        float32, (H, W), finite values in [0, 1]; never modified.
-    steps
-        Step models such as `Clahe()`; disabled ones are skipped.
-
-    Returns
-    -------
-    Image
-        float32, (H, W), C-contiguous, values in [0, 1]. With no enabled step it is the
-        input itself where that is C-contiguous, else a copy.
-
-    Raises
-    ------
-    ImageError
-        If the image is not a non-empty two-dimensional float32 array with finite values
-        in [0, 1].
-    """
-    check(image)
-    result: Image = np.ascontiguousarray(image)
-    for step in steps:
-        if step.enabled:
-            result = step.apply(result)
-    return result
-
-
-def check(image: npt.NDArray[Any]) -> None:
-    """Raise `ImageError` unless the array is a float32 (H, W) image with values in [0, 1]."""
-    if image.dtype != np.float32 or image.ndim != 2 or image.size == 0:
-        raise ImageError(
-            f"preprocessing got a {image.dtype} array of shape {image.shape}; it needs a "
-            "non-empty float32 array (height, width): convert the image with to_gray() first"
-        )
-    low, high = float(image.min()), float(image.max())
-    if not (low >= 0 and high <= 1):
-        raise ImageError(
-            f"preprocessing got values from {low:g} to {high:g}; it needs finite values in "
-            "[0, 1]: convert the image with to_gray() first"
-        )
 
 
 def bounded(result: npt.NDArray[Any]) -> Image:
@@ -127,7 +131,9 @@ def robust_maximum(strength: Image) -> float:
     return max(float(np.percentile(strength, 99.5)), float(strength.max()) / 10, 1e-3)
 
 
-def drawn(image: Image, strength: Image, amount: float, polarity: Polarity) -> Image:
+def drawn(
+    image: Image, strength: Image, amount: float, polarity: Polarity, full: float | None
+) -> Image:
     """Mix lines into an image.
 
     Parameters
@@ -135,51 +141,15 @@ def drawn(image: Image, strength: Image, amount: float, polarity: Polarity) -> I
     image
         float32, (H, W), values in [0, 1].
     strength
-        float32, (H, W), non-negative; its `robust_maximum` is a line at full strength.
+        float32, (H, W), non-negative.
     amount
         Share of the line image in the result.
     polarity
         ``bright``: lines are white on black; ``dark``: black on white.
+    full
+        What is a line at full strength; the `robust_maximum` of ``strength`` if None.
     """
-    lines = bounded(strength / np.float32(robust_maximum(strength)))
+    lines = bounded(strength / np.float32(robust_maximum(strength) if full is None else full))
     if polarity == "dark":
         lines = np.float32(1) - lines
     return blend(image, lines, amount)
-
-
-def blur(image: Image, sigma: float) -> Image:
-    """Gaussian blur of an (H, W) float32 image with reflected borders; sigma in pixels.
-
-    Above sigma 8 the image is first shrunk by area averaging so that sigma becomes about
-    4, and enlarged by linear interpolation afterwards: the cost no longer grows with
-    sigma. The widths of both interpolation kernels are taken off sigma (variances add).
-    """
-    import cv2
-
-    image = np.ascontiguousarray(image)
-    height, width = image.shape
-    factor = int(sigma // 4) if sigma > 8 else 1
-    if factor == 1:
-        return gaussian_blur(image, sigma, sigma)
-    small_size = (-(-width // factor), -(-height // factor))
-    scale_x, scale_y = width / small_size[0], height / small_size[1]
-    small = cv2.resize(image, small_size, interpolation=cv2.INTER_AREA)
-    small = gaussian_blur(small, _shrunk_sigma(sigma, scale_x), _shrunk_sigma(sigma, scale_y))
-    enlarged: Image = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    return enlarged
-
-
-def gaussian_blur(image: Image, sigma_x: float, sigma_y: float) -> Image:
-    """Blur with kernels cut at 4 sigma; a kernel wider than the image reflects repeatedly."""
-    import cv2
-
-    size = (2 * int(4 * sigma_x + 0.5) + 1, 2 * int(4 * sigma_y + 0.5) + 1)
-    blurred: Image = cv2.GaussianBlur(
-        image, size, sigmaX=sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REFLECT
-    )
-    return blurred.reshape(image.shape)
-
-
-def _shrunk_sigma(sigma: float, scale: float) -> float:
-    """Sigma left to apply at the shrunk scale: a box adds scale²/12, a triangle scale²/6."""
-    return float(np.sqrt(sigma**2 - scale**2 / 4) / scale)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from napari_graysam.preprocess.base import PIXELS, BaseStep, Image, blur, bounded
+from napari_graysam.preprocess.base import PIXELS, BaseStep, Fitted, Image, bounded
+from napari_graysam.preprocess.blur import blur, blur_halo
 
 
 class Gaussian(BaseStep):
@@ -24,9 +26,14 @@ class Gaussian(BaseStep):
         json_schema_extra=PIXELS,
     )
 
-    def apply(self, image: Image) -> Image:
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that decide what it becomes."""
+        return blur_halo(self.sigma)
+
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the blurred image; see `gaussian`."""
-        return gaussian(image, sigma=self.sigma)
+        return gaussian(image, sigma=self.sigma, fitted=fitted)
 
 
 class Median(BaseStep):
@@ -43,7 +50,12 @@ class Median(BaseStep):
         json_schema_extra=PIXELS,
     )
 
-    def apply(self, image: Image) -> Image:
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that decide what it becomes."""
+        return self.radius
+
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the median-filtered image; see `median`."""
         return median(image, radius=self.radius)
 
@@ -69,9 +81,17 @@ class Bilateral(BaseStep):
         "Raise it to smooth more, lower it to keep fainter edges.",
     )
 
-    def apply(self, image: Image) -> Image:
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that decide what it becomes."""
+        return _reach(self.sigma)
+
+    def _statistics(self, image: Image) -> Sequence[float]:
+        return float(image.min()), float(image.max())
+
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the edge-preserving smoothed image; see `bilateral`."""
-        return bilateral(image, sigma=self.sigma, contrast=self.contrast)
+        return bilateral(image, sigma=self.sigma, contrast=self.contrast, fitted=fitted)
 
 
 class NlMeans(BaseStep, title="Non-local means"):
@@ -104,7 +124,12 @@ class NlMeans(BaseStep, title="Non-local means"):
         json_schema_extra=PIXELS,
     )
 
-    def apply(self, image: Image) -> Image:
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that decide what it becomes."""
+        return self.patch_radius + self.search_radius
+
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the denoised image; see `nl_means`."""
         return nl_means(
             image,
@@ -114,32 +139,7 @@ class NlMeans(BaseStep, title="Non-local means"):
         )
 
 
-class TotalVariation(BaseStep):
-    """Flatten regions to even gray and keep their outlines (total variation)."""
-
-    kind: Literal["total_variation"] = "total_variation"
-    weight: float = Field(
-        0.05,
-        gt=0,
-        le=2,
-        title="Weight",
-        description="Higher gives flatter regions with fewer details; 0.02 to 0.2 is usual.",
-    )
-    iterations: int = Field(
-        50,
-        ge=1,
-        le=500,
-        title="Iterations",
-        description="Rounds of the solver. More is closer to the exact result and takes "
-        "proportionally longer; 50 is enough up to a weight of about 0.1.",
-    )
-
-    def apply(self, image: Image) -> Image:
-        """Return the piecewise smooth image; see `total_variation`."""
-        return total_variation(image, weight=self.weight, iterations=self.iterations)
-
-
-def gaussian(image: Image, *, sigma: float) -> Image:
+def gaussian(image: Image, *, sigma: float, fitted: Fitted | None = None) -> Image:
     """Blur with a Gaussian; float32 (H, W) in [0, 1], sigma in pixels.
 
     Notes
@@ -147,7 +147,7 @@ def gaussian(image: Image, *, sigma: float) -> Image:
     Assumes noise finer than the objects. Cost: one separable filter, O(HW sigma) up to
     sigma 8, and O(HW) above, where the image is blurred at reduced size.
     """
-    return bounded(blur(image, sigma))
+    return bounded(blur(image, sigma, fitted))
 
 
 def median(image: Image, *, radius: int) -> Image:
@@ -169,7 +169,9 @@ def median(image: Image, *, radius: int) -> Image:
     return bounded(ndimage.median_filter(image, size=2 * radius + 1, mode="nearest"))
 
 
-def bilateral(image: Image, *, sigma: float, contrast: float) -> Image:
+def bilateral(
+    image: Image, *, sigma: float, contrast: float, fitted: Fitted | None = None
+) -> Image:
     """Smooth with weights that fall off with distance and with difference in grey value.
 
     Parameters
@@ -180,6 +182,8 @@ def bilateral(image: Image, *, sigma: float, contrast: float) -> Image:
         Spatial standard deviation, pixels; the window reaches 2 sigma.
     contrast
         Standard deviation over grey values.
+    fitted
+        The whole image's lowest and highest value, between which OpenCV tabulates the weights.
 
     Returns
     -------
@@ -193,16 +197,27 @@ def bilateral(image: Image, *, sigma: float, contrast: float) -> Image:
     """
     import cv2
 
-    window = 2 * max(1, round(2 * sigma)) + 1
-    return bounded(
-        cv2.bilateralFilter(
-            np.ascontiguousarray(image),
-            window,
-            sigmaColor=contrast,
-            sigmaSpace=sigma,
-            borderType=cv2.BORDER_REFLECT,
-        )
+    reach = _reach(sigma)
+    image = np.ascontiguousarray(image)
+    (height, width), added = image.shape, 0
+    if fitted is not None and fitted.shape != image.shape:
+        added = reach
+        around = cv2.BORDER_REFLECT
+        image = cv2.copyMakeBorder(image, added, added + 2, added, added, around)
+        # Out of reach: these pixels only set the table's range.
+        image[-1, :2] = fitted.values
+    smooth = cv2.bilateralFilter(
+        image,
+        2 * reach + 1,
+        sigmaColor=contrast,
+        sigmaSpace=sigma,
+        borderType=cv2.BORDER_REFLECT,
     )
+    return bounded(smooth[added : added + height, added : added + width])
+
+
+def _reach(sigma: float) -> int:
+    return max(1, round(2 * sigma))
 
 
 def nl_means(image: Image, *, strength: float, patch_radius: int, search_radius: int) -> Image:
@@ -239,58 +254,3 @@ def nl_means(image: Image, *, strength: float, patch_radius: int, search_radius:
         normType=cv2.NORM_L1,
     )
     return bounded(denoised.astype(np.float32) / np.float32(65535))
-
-
-def total_variation(image: Image, *, weight: float, iterations: int) -> Image:
-    """Minimise ``TV(u) + |u - image|² / (2 weight)`` by projection of the dual field.
-
-    Parameters
-    ----------
-    image
-        float32, (H, W), values in [0, 1].
-    weight
-        Weight of the total variation; a disk of radius r loses 2 weight / r of contrast.
-    iterations
-        Fixed number of projection rounds.
-
-    Returns
-    -------
-    Image
-        float32, (H, W), values in [0, 1].
-
-    Notes
-    -----
-    Chambolle, "An algorithm for total variation minimization and applications" (2004),
-    step 1/4. Assumes piecewise constant objects. Cost: O(HW iterations), a round costs
-    about two Gaussian blurs.
-    """
-    import cv2
-
-    image = np.ascontiguousarray(image)
-    step = np.float32(0.25)
-    flow_x, flow_y = np.zeros_like(image), np.zeros_like(image)
-    slope_x, slope_y = np.zeros_like(image), np.zeros_like(image)
-    goal = image / np.float32(weight)
-    potential, scale, square = (np.empty_like(image) for _ in range(3))
-    for _ in range(iterations):
-        _divergence(flow_x, flow_y, out=potential)
-        potential -= goal
-        np.subtract(potential[:, 1:], potential[:, :-1], out=slope_x[:, :-1])
-        np.subtract(potential[1:], potential[:-1], out=slope_y[:-1])
-        np.multiply(slope_x, slope_x, out=scale)
-        scale += np.multiply(slope_y, slope_y, out=square)
-        np.sqrt(scale, out=scale)
-        scale *= step
-        scale += np.float32(1)
-        for flow, slope in ((flow_x, slope_x), (flow_y, slope_y)):
-            cv2.scaleAdd(slope, 0.25, flow, dst=flow)
-            flow /= scale
-    _divergence(flow_x, flow_y, out=potential)
-    return bounded(image - np.float32(weight) * potential)
-
-
-def _divergence(flow_x: Image, flow_y: Image, *, out: Image) -> None:
-    """Backward differences: the negative adjoint of forward differences with zero border."""
-    np.add(flow_x, flow_y, out=out)
-    out[:, 1:] -= flow_x[:, :-1]
-    out[1:] -= flow_y[:-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 import numpy as np
@@ -11,12 +12,13 @@ from napari_graysam.preprocess.base import (
     AMOUNT,
     PIXELS,
     BaseStep,
+    Fitted,
     Image,
     blend,
-    blur,
     bounded,
     robust_maximum,
 )
+from napari_graysam.preprocess.blur import blur, blur_halo
 
 
 class DifferenceOfGaussians(BaseStep):
@@ -52,10 +54,22 @@ class DifferenceOfGaussians(BaseStep):
             )
         return self
 
-    def apply(self, image: Image) -> Image:
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that decide what it becomes."""
+        return max(blur_halo(self.sigma_low), blur_halo(self.sigma_high))
+
+    def _statistics(self, image: Image) -> Sequence[float]:
+        return (robust_maximum(np.abs(_band(image, self.sigma_low, self.sigma_high, None))),)
+
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the band-passed image; see `difference_of_gaussians`."""
         return difference_of_gaussians(
-            image, sigma_low=self.sigma_low, sigma_high=self.sigma_high, amount=self.amount
+            image,
+            sigma_low=self.sigma_low,
+            sigma_high=self.sigma_high,
+            amount=self.amount,
+            fitted=fitted,
         )
 
 
@@ -110,18 +124,33 @@ class LocalContrast(BaseStep):
             )
         return self
 
-    def apply(self, image: Image) -> Image:
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that decide what it becomes."""
+        return max(map(blur_halo, self._sigmas))
+
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the image with its detail boosted; see `local_contrast`."""
         return local_contrast(
             image,
-            sigmas=tuple(np.geomspace(self.sigma_min, self.sigma_max, self.scales).tolist()),
+            sigmas=self._sigmas,
             amount=self.amount,
             limit=self.limit,
+            fitted=fitted,
         )
+
+    @property
+    def _sigmas(self) -> tuple[float, ...]:
+        return tuple(np.geomspace(self.sigma_min, self.sigma_max, self.scales).tolist())
 
 
 def difference_of_gaussians(
-    image: Image, *, sigma_low: float, sigma_high: float, amount: float
+    image: Image,
+    *,
+    sigma_low: float,
+    sigma_high: float,
+    amount: float,
+    fitted: Fitted | None = None,
 ) -> Image:
     """Keep the band between two Gaussian blurs, around mid-grey.
 
@@ -133,6 +162,8 @@ def difference_of_gaussians(
         The finer and the coarser blur, pixels.
     amount
         Share of the band-passed image in the result.
+    fitted
+        The `robust_maximum` of the whole image's band.
 
     Returns
     -------
@@ -146,16 +177,26 @@ def difference_of_gaussians(
     and a partial sort, O(HW).
     """
     image = np.ascontiguousarray(image)
-    band = blur(image, sigma_low)
-    band -= blur(image, sigma_high)
-    scale = 0.5 / robust_maximum(np.abs(band))
-    band *= np.float32(scale)
+    band = _band(image, sigma_low, sigma_high, fitted)
+    full = robust_maximum(np.abs(band)) if fitted is None else float(fitted.values[0])
+    band *= np.float32(0.5 / full)
     band += np.float32(0.5)
     return blend(image, bounded(band), amount)
 
 
+def _band(image: Image, sigma_low: float, sigma_high: float, fitted: Fitted | None) -> Image:
+    band = blur(image, sigma_low, fitted)
+    band -= blur(image, sigma_high, fitted)
+    return band
+
+
 def local_contrast(
-    image: Image, *, sigmas: tuple[float, ...], amount: float, limit: float
+    image: Image,
+    *,
+    sigmas: tuple[float, ...],
+    amount: float,
+    limit: float,
+    fitted: Fitted | None = None,
 ) -> Image:
     """Amplify weak detail in every band between successive blurs.
 
@@ -185,7 +226,7 @@ def local_contrast(
     result = image.copy()
     finer = image
     for sigma in sigmas:
-        coarser = blur(image, sigma)
+        coarser = blur(image, sigma, fitted)
         detail = finer - coarser
         gain = np.abs(detail)
         gain *= np.float32(1 / limit)

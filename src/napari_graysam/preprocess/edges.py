@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -12,14 +12,19 @@ from napari_graysam.preprocess.base import (
     AMOUNT,
     PIXELS,
     BaseStep,
+    Fitted,
     Image,
     Polarity,
-    blur,
     bounded,
     drawn,
-    gaussian_blur,
     magnitude,
+    robust_maximum,
 )
+from napari_graysam.preprocess.blur import blur, blur_halo, gaussian_blur, gaussian_halo
+
+_SOBEL = ("Sobel", 1 / 4)
+_SCHARR = ("Scharr", 1 / 16)
+"""OpenCV's derivative, and the factor that makes it a slope a pixel."""
 
 
 class Unsharp(BaseStep):
@@ -43,9 +48,14 @@ class Unsharp(BaseStep):
         description="How much detail is added. Above 2 noise and halos become visible.",
     )
 
-    def apply(self, image: Image) -> Image:
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that decide what it becomes."""
+        return blur_halo(self.sigma)
+
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the sharpened image; see `unsharp`."""
-        return unsharp(image, sigma=self.sigma, amount=self.amount)
+        return unsharp(image, sigma=self.sigma, amount=self.amount, fitted=fitted)
 
 
 class _Gradient(BaseStep):
@@ -68,15 +78,25 @@ class _Gradient(BaseStep):
         description="bright lines, or dark lines, which separate bright objects that touch.",
     )
 
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that decide what it becomes."""
+        return 1 + (blur_halo(self.sigma) if self.sigma > 0 else 0)
+
 
 class Sobel(_Gradient):
     """Mix the edge strength after Sobel into the image."""
 
     kind: Literal["sobel"] = "sobel"
 
-    def apply(self, image: Image) -> Image:
+    def _statistics(self, image: Image) -> Sequence[float]:
+        return (robust_maximum(_edges(image, *_SOBEL, self.sigma, None)),)
+
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the image with its edges drawn in; see `sobel`."""
-        return sobel(image, sigma=self.sigma, amount=self.amount, polarity=self.polarity)
+        return sobel(
+            image, sigma=self.sigma, amount=self.amount, polarity=self.polarity, fitted=fitted
+        )
 
 
 class Scharr(_Gradient):
@@ -84,9 +104,14 @@ class Scharr(_Gradient):
 
     kind: Literal["scharr"] = "scharr"
 
-    def apply(self, image: Image) -> Image:
+    def _statistics(self, image: Image) -> Sequence[float]:
+        return (robust_maximum(_edges(image, *_SCHARR, self.sigma, None)),)
+
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the image with its edges drawn in; see `scharr`."""
-        return scharr(image, sigma=self.sigma, amount=self.amount, polarity=self.polarity)
+        return scharr(
+            image, sigma=self.sigma, amount=self.amount, polarity=self.polarity, fitted=fitted
+        )
 
 
 class Laplacian(BaseStep):
@@ -109,12 +134,17 @@ class Laplacian(BaseStep):
         description="How much detail is added. Above 2 noise becomes visible.",
     )
 
-    def apply(self, image: Image) -> Image:
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that decide what it becomes."""
+        return gaussian_halo(self.sigma) + 1
+
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the sharpened image; see `laplacian`."""
         return laplacian(image, sigma=self.sigma, amount=self.amount)
 
 
-def unsharp(image: Image, *, sigma: float, amount: float) -> Image:
+def unsharp(image: Image, *, sigma: float, amount: float, fitted: Fitted | None = None) -> Image:
     """Return ``image + amount * (image - blurred)``; float32 (H, W), sigma in pixels.
 
     Notes
@@ -124,10 +154,17 @@ def unsharp(image: Image, *, sigma: float, amount: float) -> Image:
     import cv2
 
     image = np.ascontiguousarray(image)
-    return bounded(cv2.addWeighted(image, 1 + amount, blur(image, sigma), -amount, 0))
+    return bounded(cv2.addWeighted(image, 1 + amount, blur(image, sigma, fitted), -amount, 0))
 
 
-def sobel(image: Image, *, sigma: float, amount: float, polarity: Polarity) -> Image:
+def sobel(
+    image: Image,
+    *,
+    sigma: float,
+    amount: float,
+    polarity: Polarity,
+    fitted: Fitted | None = None,
+) -> Image:
     """Mix the Sobel gradient magnitude into the image.
 
     Parameters
@@ -140,6 +177,8 @@ def sobel(image: Image, *, sigma: float, amount: float, polarity: Polarity) -> I
         Share of the edge image in the result.
     polarity
         Whether edges are drawn ``bright`` on black or ``dark`` on white.
+    fitted
+        The `robust_maximum` of the whole image's magnitude.
 
     Returns
     -------
@@ -152,12 +191,18 @@ def sobel(image: Image, *, sigma: float, amount: float, polarity: Polarity) -> I
     images show edges as clearly as bright ones; assumes that edges are stronger than noise.
     Cost: one blur, two small filters and a partial sort, O(HW).
     """
-    import cv2
+    edges = _edges(image, *_SOBEL, sigma, fitted)
+    return drawn(image, edges, amount, polarity, None if fitted is None else fitted.values[0])
 
-    return _gradient_blend(image, cv2.Sobel, 1 / 4, sigma, amount, polarity)
 
-
-def scharr(image: Image, *, sigma: float, amount: float, polarity: Polarity) -> Image:
+def scharr(
+    image: Image,
+    *,
+    sigma: float,
+    amount: float,
+    polarity: Polarity,
+    fitted: Fitted | None = None,
+) -> Image:
     """Mix the Scharr gradient magnitude into the image; parameters as for `sobel`.
 
     Notes
@@ -165,9 +210,8 @@ def scharr(image: Image, *, sigma: float, amount: float, polarity: Polarity) -> 
     Scharr (2000): a 3 × 3 kernel whose magnitude depends less on the edge's direction.
     Assumption and cost as for `sobel`.
     """
-    import cv2
-
-    return _gradient_blend(image, cv2.Scharr, 1 / 16, sigma, amount, polarity)
+    edges = _edges(image, *_SCHARR, sigma, fitted)
+    return drawn(image, edges, amount, polarity, None if fitted is None else fitted.values[0])
 
 
 def laplacian(image: Image, *, sigma: float, amount: float) -> Image:
@@ -187,20 +231,18 @@ def laplacian(image: Image, *, sigma: float, amount: float) -> Image:
     return bounded(cv2.addWeighted(image, 1, curvature, -amount * sigma**2, 0))
 
 
-def _gradient_blend(
-    image: Image,
-    derivative: Callable[..., Image],
-    scale: float,
-    sigma: float,
-    amount: float,
-    polarity: Polarity,
+def _edges(
+    image: Image, derivative: str, scale: float, sigma: float, fitted: Fitted | None
 ) -> Image:
+    """Return the gradient magnitude after a blur, by one of OpenCV's derivatives."""
     import cv2
 
     image = np.ascontiguousarray(image)
-    smooth = blur(image, sigma) if sigma > 0 else image
+    smooth = blur(image, sigma, fitted) if sigma > 0 else image
     across, down = (
-        derivative(smooth, cv2.CV_32F, dx, dy, scale=scale, borderType=cv2.BORDER_REFLECT)
+        getattr(cv2, derivative)(
+            smooth, cv2.CV_32F, dx, dy, scale=scale, borderType=cv2.BORDER_REFLECT
+        )
         for dx, dy in ((1, 0), (0, 1))
     )
-    return drawn(image, magnitude(across, down), amount, polarity)
+    return magnitude(across, down)

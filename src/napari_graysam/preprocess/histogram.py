@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from napari_graysam.preprocess.base import AMOUNT, PIXELS, BaseStep, Image, blend, bounded
+from napari_graysam.preprocess.base import AMOUNT, PIXELS, BaseStep, Fitted, Image, blend, bounded
 
 GREYS = 65535
 """White at 16 bits."""
@@ -30,9 +31,12 @@ class Equalize(BaseStep):
     kind: Literal["equalize"] = "equalize"
     amount: float = Field(1.0, ge=0, le=1, title="Amount", description=AMOUNT)
 
-    def apply(self, image: Image) -> Image:
+    def _statistics(self, image: Image) -> Sequence[float]:
+        return [float(level) for level in _equalizing(_levels(image))]
+
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the histogram-equalised image; see `equalize`."""
-        return equalize(image, amount=self.amount)
+        return equalize(image, amount=self.amount, fitted=fitted)
 
 
 class Clahe(BaseStep, title="CLAHE"):
@@ -58,9 +62,14 @@ class Clahe(BaseStep, title="CLAHE"):
         json_schema_extra=PIXELS,
     )
 
-    def apply(self, image: Image) -> Image:
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that decide what it becomes."""
+        return 2 * self.tile_size
+
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the locally equalised image; see `clahe`."""
-        return clahe(image, clip_limit=self.clip_limit, tile_size=self.tile_size)
+        return clahe(image, clip_limit=self.clip_limit, tile_size=self.tile_size, fitted=fitted)
 
 
 class _Axis(NamedTuple):
@@ -72,7 +81,7 @@ class _Axis(NamedTuple):
     weight: npt.NDArray[np.float32]
 
 
-def equalize(image: Image, *, amount: float) -> Image:
+def equalize(image: Image, *, amount: float, fitted: Fitted | None = None) -> Image:
     """Equalise the histogram of the whole image at 65,536 grey levels.
 
     Parameters
@@ -81,6 +90,8 @@ def equalize(image: Image, *, amount: float) -> Image:
         float32, (H, W), values in [0, 1].
     amount
         Share of the equalised image in the result.
+    fitted
+        The whole image's curve, by gray level; empty if it is constant.
 
     Returns
     -------
@@ -92,16 +103,31 @@ def equalize(image: Image, *, amount: float) -> Image:
     Assumes that the area which a grey value covers measures its importance: a large
     background takes most of the contrast. Cost: one histogram and one look-up, O(HW).
     """
-    grey = np.rint(image * np.float32(GREYS)).astype(np.uint16)
-    below = np.cumsum(np.bincount(grey.ravel(), minlength=GREYS + 1))
-    darkest = below[int(grey.min())]
-    if darkest == grey.size:
+    grey = _levels(image)
+    table = _equalizing(grey) if fitted is None else fitted.values.astype(np.float32)
+    if not table.size:
         return image.copy()
-    table = ((below - darkest) / (grey.size - darkest)).astype(np.float32)
     return blend(np.ascontiguousarray(image), table[grey], amount)
 
 
-def clahe(image: Image, *, clip_limit: float, tile_size: int) -> Image:
+def _levels(image: Image) -> npt.NDArray[np.uint16]:
+    levels: npt.NDArray[np.uint16] = np.rint(image * np.float32(GREYS)).astype(np.uint16)
+    return levels
+
+
+def _equalizing(grey: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
+    """Return the curve that makes all levels equally frequent; empty if there is only one."""
+    below = np.cumsum(np.bincount(grey.ravel(), minlength=GREYS + 1))
+    darkest = below[int(grey.min())]
+    if darkest == grey.size:
+        return np.empty(0, np.float32)
+    table: npt.NDArray[np.float32] = ((below - darkest) / (grey.size - darkest)).astype(np.float32)
+    return table
+
+
+def clahe(
+    image: Image, *, clip_limit: float, tile_size: int, fitted: Fitted | None = None
+) -> Image:
     """Equalise contrast tile by tile and interpolate between the tiles' grey curves.
 
     Parameters
@@ -113,6 +139,8 @@ def clahe(image: Image, *, clip_limit: float, tile_size: int) -> Image:
     tile_size
         Wanted side of a tile, pixels. The image is cut into equal tiles of about this
         size; one smaller than a tile is a single tile.
+    fitted
+        Where the pixels lie in the whole image, which is cut into tiles.
 
     Returns
     -------
@@ -132,8 +160,11 @@ def clahe(image: Image, *, clip_limit: float, tile_size: int) -> Image:
     look-ups per pixel, O(HW); about four Gaussian blurs of sigma 2.
     """
     image = np.ascontiguousarray(image)
-    height, width = image.shape
-    rows, columns = _axis(height, tile_size), _axis(width, tile_size)
+    place = Fitted((image.shape[0], image.shape[1])) if fitted is None else fitted
+    rows, columns = (
+        _axis(whole, tile_size, start, length)
+        for whole, start, length in zip(place.shape, place.origin, image.shape, strict=True)
+    )
     position = image * np.float32(BINS)
     level = np.minimum(position, BINS - 1).astype(np.uint8)
     position -= level
@@ -158,13 +189,15 @@ def clahe(image: Image, *, clip_limit: float, tile_size: int) -> Image:
     return bounded(result)
 
 
-def _axis(length: int, tile_size: int) -> _Axis:
-    """Cut `length` pixels into equal tiles of about `tile_size`."""
-    tiles = max(1, round(length / tile_size))
-    center = (np.arange(length) + 0.5) * tiles / length
-    between = np.clip(center - 0.5, 0, tiles - 1)
+def _axis(whole: int, tile_size: int, start: int, length: int) -> _Axis:
+    """Cut `whole` pixels into equal tiles of about `tile_size`; return those of some pixels."""
+    tiles = max(1, round(whole / tile_size))
+    center = (np.arange(start, start + length) + 0.5) * tiles / whole
+    tile = center.astype(np.intp)
+    between = np.clip(center - 0.5, tile[0], tile[-1])
     first = between.astype(np.intp)
-    return _Axis(tiles, center.astype(np.intp), first, (between - first).astype(np.float32))
+    weight = (between - first).astype(np.float32)
+    return _Axis(int(tile[-1] - tile[0]) + 1, tile - tile[0], first - tile[0], weight)
 
 
 def _curves(

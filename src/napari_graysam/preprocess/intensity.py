@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from napari_graysam.preprocess.base import PIXELS, BaseStep, Image, blur, bounded
+from napari_graysam.preprocess.base import PIXELS, BaseStep, Fitted, Image, bounded
+from napari_graysam.preprocess.blur import blur, blur_halo
 
 
 class Rescale(BaseStep):
@@ -39,9 +41,12 @@ class Rescale(BaseStep):
             raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
         return self
 
-    def apply(self, image: Image) -> Image:
+    def _statistics(self, image: Image) -> Sequence[float]:
+        return _percentiles(image, self.low, self.high)
+
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the stretched image; see `rescale`."""
-        return rescale(image, low=self.low, high=self.high)
+        return rescale(image, low=self.low, high=self.high, fitted=fitted)
 
 
 class Gamma(BaseStep):
@@ -57,7 +62,7 @@ class Gamma(BaseStep):
         "background. 1 changes nothing; black and white stay where they are.",
     )
 
-    def apply(self, image: Image) -> Image:
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the image raised to the power gamma; see `gamma`."""
         return gamma(image, gamma=self.gamma)
 
@@ -75,7 +80,7 @@ class Log(BaseStep):
         "hide faint ones; too high also lifts the camera noise.",
     )
 
-    def apply(self, image: Image) -> Image:
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the image on a logarithmic scale; see `log`."""
         return log(image, gain=self.gain)
 
@@ -101,7 +106,7 @@ class Sigmoid(BaseStep):
         "high approaches a black-and-white threshold.",
     )
 
-    def apply(self, image: Image) -> Image:
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the image through a sigmoid curve; see `sigmoid`."""
         return sigmoid(image, cutoff=self.cutoff, gain=self.gain)
 
@@ -111,7 +116,7 @@ class Invert(BaseStep):
 
     kind: Literal["invert"] = "invert"
 
-    def apply(self, image: Image) -> Image:
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the negative; see `invert`."""
         return invert(image)
 
@@ -146,14 +151,23 @@ class LocalNormalize(BaseStep):
         "contrast and more saturation.",
     )
 
-    def apply(self, image: Image) -> Image:
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that decide what it becomes."""
+        return 2 * blur_halo(self.sigma)
+
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the locally normalised image; see `local_normalize`."""
         return local_normalize(
-            image, sigma=self.sigma, noise_floor=self.noise_floor, span=self.span
+            image,
+            sigma=self.sigma,
+            noise_floor=self.noise_floor,
+            span=self.span,
+            fitted=fitted,
         )
 
 
-def rescale(image: Image, *, low: float, high: float) -> Image:
+def rescale(image: Image, *, low: float, high: float, fitted: Fitted | None = None) -> Image:
     """Map the `low` and `high` percentiles of the image to 0 and 1, clipping beyond.
 
     Parameters
@@ -162,6 +176,8 @@ def rescale(image: Image, *, low: float, high: float) -> Image:
         float32, (H, W), values in [0, 1].
     low, high
         Percentiles, 0 <= low < high <= 100.
+    fitted
+        The gray values at these percentiles of the whole image.
 
     Returns
     -------
@@ -173,12 +189,17 @@ def rescale(image: Image, *, low: float, high: float) -> Image:
     Assumes that the percentiles are not objects: in a nearly empty image the `high`
     percentile may be background. Cost: one partial sort, O(HW).
     """
-    bottom, top = (float(value) for value in np.percentile(image, [low, high]))
+    bottom, top = _percentiles(image, low, high) if fitted is None else fitted.values
     if top <= bottom:
         return image.copy()
     stretched = image - np.float32(bottom)
     stretched /= np.float32(top - bottom)
     return bounded(stretched)
+
+
+def _percentiles(image: Image, low: float, high: float) -> tuple[float, float]:
+    bottom, top = np.percentile(image, [low, high])
+    return float(bottom), float(top)
 
 
 def gamma(image: Image, *, gamma: float) -> Image:
@@ -245,7 +266,14 @@ def invert(image: Image) -> Image:
     return bounded(np.float32(1) - image)
 
 
-def local_normalize(image: Image, *, sigma: float, noise_floor: float, span: float) -> Image:
+def local_normalize(
+    image: Image,
+    *,
+    sigma: float,
+    noise_floor: float,
+    span: float,
+    fitted: Fitted | None = None,
+) -> Image:
     """Subtract the local mean and divide by the local standard deviation.
 
     Parameters
@@ -271,8 +299,8 @@ def local_normalize(image: Image, *, sigma: float, noise_floor: float, span: flo
     """
     import cv2
 
-    deviation = image - blur(image, sigma)
-    variance = blur(deviation * deviation, sigma)
+    deviation = image - blur(image, sigma, fitted)
+    variance = blur(deviation * deviation, sigma, fitted)
     variance += np.float32(noise_floor**2)
     deviation /= cv2.sqrt(variance)
     deviation *= np.float32(0.5 / span)

@@ -13,7 +13,6 @@ from napari_graysam.preprocess.denoise import (
     Gaussian,
     Median,
     NlMeans,
-    TotalVariation,
 )
 from napari_graysam.preprocess.detail import DifferenceOfGaussians, LocalContrast
 from napari_graysam.preprocess.edges import (
@@ -32,6 +31,7 @@ from napari_graysam.preprocess.intensity import (
     Sigmoid,
 )
 from napari_graysam.preprocess.ridges import Ridges
+from napari_graysam.preprocess.variation import TotalVariation
 
 Step: TypeAlias = Annotated[
     Rescale

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable, Sequence
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator
 
+from napari_graysam.errors import ImageError
 from napari_graysam.parameters import Part
-from napari_graysam.preprocess.base import Image, apply, check
+from napari_graysam.preprocess.base import Fitted, Image
+from napari_graysam.preprocess.chain import Intermediates, apply_steps, check, finished
 from napari_graysam.preprocess.registry import Step
 
 
@@ -75,7 +78,11 @@ class Colormap(Part):
 Rgb: TypeAlias = Annotated[Replicate | Channels | Colormap, Field(discriminator="kind")]
 
 
-def to_rgb(pixels: Image, rgb: Replicate | Channels | Colormap) -> npt.NDArray[np.uint8]:
+def to_rgb(
+    pixels: Image,
+    rgb: Rgb,
+    fitted: Sequence[Iterable[Fitted]] | None = None,
+) -> npt.NDArray[np.uint8]:
     """Turn a grayscale image into the RGB view for the model.
 
     Parameters
@@ -84,6 +91,9 @@ def to_rgb(pixels: Image, rgb: Replicate | Channels | Colormap) -> npt.NDArray[n
         float32, (H, W), values in [0, 1].
     rgb
         How the three channels are made.
+    fitted
+        Of `fit` for the steps of each of three channels, at the origin of the tile that
+        ``pixels`` are; None for a whole image.
 
     Returns
     -------
@@ -94,16 +104,40 @@ def to_rgb(pixels: Image, rgb: Replicate | Channels | Colormap) -> npt.NDArray[n
     ------
     ImageError
         If `pixels` is not a non-empty float32 (H, W) array with values in [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.preprocess import STEPS, Channels, to_rgb
+    >>> rgb = Channels(green=[STEPS["invert"]()], blue=[STEPS["gamma"](gamma=2)])
+    >>> to_rgb(np.full((1, 1), 0.2, np.float32), rgb).tolist()
+    [[[51, 204, 10]]]
     """
     check(pixels)
+    return finished(to_rgb_steps(pixels, rgb, fitted))
+
+
+def to_rgb_steps(
+    pixels: Image,
+    rgb: Rgb,
+    fitted: Sequence[Iterable[Fitted]] | None = None,
+    memories: Sequence[Intermediates | None] = (None, None, None),
+) -> Generator[None, None, npt.NDArray[np.uint8]]:
+    """Do as `to_rgb`, pausing before every step; each channel has a memory of its own."""
     if isinstance(rgb, Colormap):
         return _colored(pixels, rgb.name)
     view = np.empty((*pixels.shape, 3), np.uint8)
     if isinstance(rgb, Replicate):
         view[:] = _bytes(pixels)[..., np.newaxis]
-    else:
-        for channel, steps in enumerate((rgb.red, rgb.green, rgb.blue)):
-            view[..., channel] = _bytes(apply(pixels, steps))
+        return view
+    fits = (None, None, None) if fitted is None else fitted
+    chains = zip(("red", "green", "blue"), fits, memories, strict=True)
+    for channel, (name, fit_of_channel, memory) in enumerate(chains):
+        try:
+            processed = yield from apply_steps(pixels, getattr(rgb, name), fit_of_channel, memory)
+        except ImageError as error:
+            raise ImageError(f"{name}: {error}") from error
+        view[..., channel] = _bytes(processed)
     return view
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Self, TypeAlias
 
 import numpy as np
@@ -11,12 +12,14 @@ from napari_graysam.preprocess.base import (
     AMOUNT,
     PIXELS,
     BaseStep,
+    Fitted,
     Image,
     Polarity,
     drawn,
-    gaussian_blur,
     magnitude,
+    robust_maximum,
 )
+from napari_graysam.preprocess.blur import gaussian_blur, gaussian_halo
 
 RidgeMethod: TypeAlias = Literal["frangi", "sato"]
 
@@ -75,15 +78,29 @@ class Ridges(BaseStep):
             )
         return self
 
-    def apply(self, image: Image) -> Image:
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that decide what it becomes."""
+        return gaussian_halo(self.sigma_max) + 1
+
+    def _statistics(self, image: Image) -> Sequence[float]:
+        strength, norms = _strength(image, self.method, self.polarity, self._sigmas, None)
+        return (robust_maximum(strength), *norms)
+
+    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the image with its lines brought out; see `ridges`."""
         return ridges(
             image,
             method=self.method,
             polarity=self.polarity,
-            sigmas=tuple(np.geomspace(self.sigma_min, self.sigma_max, self.scales).tolist()),
+            sigmas=self._sigmas,
             amount=self.amount,
+            fitted=fitted,
         )
+
+    @property
+    def _sigmas(self) -> tuple[float, ...]:
+        return tuple(np.geomspace(self.sigma_min, self.sigma_max, self.scales).tolist())
 
 
 def ridges(
@@ -93,6 +110,7 @@ def ridges(
     polarity: Polarity,
     sigmas: tuple[float, ...],
     amount: float,
+    fitted: Fitted | None = None,
 ) -> Image:
     """Mix the strength of ridge-like lines into the image.
 
@@ -108,6 +126,9 @@ def ridges(
         Scales, pixels; a line of half width w answers most at about sigma = w.
     amount
         Share of the line image in the result.
+    fitted
+        The `robust_maximum` of the whole image's strength; for ``frangi`` also its half largest
+        Hessian norm of each scale.
 
     Returns
     -------
@@ -123,13 +144,31 @@ def ridges(
     (see `robust_maximum`). Assumes lines thinner than the gaps between them. Cost per
     scale: one Gaussian blur, O(HW sigma), three small filters and a square root.
     """
+    full, norms = (None, None) if fitted is None else (fitted.values[0], fitted.values[1:].tolist())
+    strength, _ = _strength(image, method, polarity, sigmas, norms)
+    return drawn(image, strength, amount, polarity, full)
+
+
+def _strength(
+    image: Image,
+    method: RidgeMethod,
+    polarity: Polarity,
+    sigmas: tuple[float, ...],
+    norms: Sequence[float] | None,
+) -> tuple[Image, list[float]]:
+    """Return the strongest answer over the scales, and half the largest norm of each."""
     image = np.ascontiguousarray(image)
-    answer = _sato if method == "sato" else _frangi
     strength = np.zeros_like(image)
-    for sigma in sigmas:
+    half_norms: list[float] = []
+    for number, sigma in enumerate(sigmas):
         across, along = _curvatures(image, sigma, polarity)
-        np.maximum(strength, answer(across, along), out=strength)
-    return drawn(image, strength, amount, polarity)
+        if method == "sato":
+            np.maximum(strength, across, out=strength)
+            continue
+        answer, half_norm = _frangi(across, along, None if norms is None else norms[number])
+        half_norms.append(half_norm)
+        np.maximum(strength, answer, out=strength)
+    return strength, half_norms
 
 
 def _curvatures(image: Image, sigma: float, polarity: Polarity) -> tuple[Image, Image]:
@@ -149,20 +188,16 @@ def _curvatures(image: Image, sigma: float, polarity: Polarity) -> tuple[Image, 
     return middle + spread, middle - spread
 
 
-def _sato(across: Image, along: Image) -> Image:
-    strength: Image = np.maximum(across, 0)
-    return strength
-
-
-def _frangi(across: Image, along: Image) -> Image:
+def _frangi(across: Image, along: Image, half_norm: float | None) -> tuple[Image, float]:
     import cv2
 
     norm_squared = across**2 + along**2
     # The eigenvalue of larger magnitude must be the positive one, else it is no such line.
     line = across + along > 0
     ratio_squared = np.divide(along**2, across**2, out=np.ones_like(across), where=line)
-    half_norm = max(float(np.sqrt(norm_squared.max())) / 2, 1e-3)
+    if half_norm is None:
+        half_norm = max(float(np.sqrt(norm_squared.max())) / 2, 1e-3)
     strength: Image = cv2.exp(ratio_squared / np.float32(-2 * BLOB_TOLERANCE**2))
     strength *= 1 - cv2.exp(norm_squared / np.float32(-2 * half_norm**2))
     strength[~line] = 0
-    return strength
+    return strength, half_norm

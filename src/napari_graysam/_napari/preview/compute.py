@@ -10,15 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam._napari.canvas.source import Source
-from napari_graysam.preprocess import BaseStep, Channels, Image, Replicate, Rgb, to_rgb
+from napari_graysam.preprocess import (
+    BaseStep,
+    Image,
+    Intermediates,
+    Replicate,
+    Rgb,
+    apply_steps,
+    to_rgb_steps,
+)
 from napari_graysam.recipe import Explicit, ImageOptions
-from napari_graysam.recipe.reference import title_of
 from napari_graysam.source.gray import to_gray
 
 LARGE = 2048 * 2048
 """Pixels up to which an image is previewed as a whole at once."""
 REMEMBERED = 2**28
-"""Bytes of intermediate images that one chain keeps."""
+"""Bytes of intermediate images that are kept for each chain."""
 
 Box = tuple[slice, slice]
 
@@ -60,63 +67,8 @@ class Failure(NamedTuple):
     message: str
 
 
-class Chain:
-    """Steps applied in order, with the images in between remembered.
-
-    Changing one step then costs that step and the ones after it. Two threads may share a chain:
-    what is remembered is replaced as a whole and never changed.
-
-    Parameters
-    ----------
-    remembered
-        Bytes of intermediate images to keep.
-    """
-
-    def __init__(self, remembered: int = REMEMBERED) -> None:
-        self._most = remembered
-        self._last: tuple[Image | None, tuple[tuple[BaseStep, Image], ...]] = (None, ())
-
-    def apply(
-        self, image: Image, steps: Sequence[BaseStep], before: str = ""
-    ) -> Generator[None, None, Image]:
-        """Return what `preprocess.apply` returns, pausing before every step.
-
-        Parameters
-        ----------
-        image
-            float32, (H, W), values in [0, 1].
-        steps
-            Disabled ones are skipped.
-        before
-            Put before the step's name where one fails.
-        """
-        enabled = [(number, step) for number, step in enumerate(steps, 1) if step.enabled]
-        source, before_now = self._last
-        done = []
-        for (_, step), known in zip(enabled, before_now, strict=False):
-            if source is not image or step != known[0]:
-                break
-            done.append(known)
-        result = done[-1][1] if done else image
-        for number, step in enabled[len(done) :]:
-            yield
-            try:
-                result = step.apply(result)
-            except Exception as error:
-                name = f"{before}step {number}, {title_of(type(step))}"
-                raise StepError(f"{name}, cannot process this image: {error}") from error
-            if (len(done) + 1) * image.nbytes <= self._most:
-                done.append((step, result))
-                self._last = (image, tuple(done))
-        return result
-
-
-class StepError(Exception):
-    """A step failed on an image."""
-
-
 class Memory:
-    """The gray image and the chains' images of the last requests.
+    """The gray image and the images between the steps of the last requests.
 
     Entries are replaced, never changed, so that several threads may use them.
     """
@@ -125,7 +77,7 @@ class Memory:
         self._gray: tuple[Any, Any, Image] | None = None
         self._window: tuple[Any, ImageOptions, Explicit] | None = None
         self._crop: tuple[Image, Box, Image] | None = None
-        self.chains = tuple(Chain() for _ in range(4))
+        self.images = tuple(Intermediates(REMEMBERED) for _ in range(4))
 
     def gray(self, request: Request) -> Image:
         """Return the whole image in gray; converted once while only steps change."""
@@ -167,7 +119,7 @@ class Memory:
 
 
 def compute(
-    request: Request, image: Callable[[], Image], chains: Sequence[Chain]
+    request: Request, image: Callable[[], Image], memories: Sequence[Intermediates]
 ) -> Generator[View | Failure | None, None, None]:
     """Yield None between steps, where it may be stopped, and the view or the failure at last.
 
@@ -177,29 +129,16 @@ def compute(
         What is asked for.
     image
         Gives the gray pixels to process.
-    chains
+    memories
         For the steps before colours, and for red, green and blue.
     """
     try:
-        pixels = image()
-        pixels = yield from chains[0].apply(pixels, request.steps)
+        pixels = yield from apply_steps(image(), request.steps, memory=memories[0])
         view: NDArray[Any] = pixels
-        if isinstance(request.rgb, Channels):
-            view = yield from _colours(pixels, request.rgb, chains[1:])
-        elif not isinstance(request.rgb, Replicate):
-            view = to_rgb(pixels, request.rgb)
+        if not isinstance(request.rgb, Replicate):
+            view = yield from to_rgb_steps(pixels, request.rgb, memories=memories[1:])
     except Exception as error:
         text = str(error) or type(error).__name__
         yield Failure(request, text[:1].upper() + text[1:])
     else:
         yield View(request, view)
-
-
-def _colours(
-    pixels: Image, rgb: Channels, chains: Sequence[Chain]
-) -> Generator[None, None, NDArray[np.uint8]]:
-    view = np.empty((*pixels.shape, 3), np.uint8)
-    for channel, (name, chain) in enumerate(zip(("red", "green", "blue"), chains, strict=True)):
-        processed = yield from chain.apply(pixels, getattr(rgb, name), f"{name}: ")
-        view[..., channel] = to_rgb(processed, Replicate())[..., 0]
-    return view

@@ -205,18 +205,19 @@ class Preview:
         self._whole.cancel()
         memory = self._memory = self._memory or Memory()
         image = partial(memory.cropped, request)
-        self._near.submit(partial(compute, request, image, memory.chains))
+        self._near.submit(partial(compute, request, image, memory.images))
         self._tell_busy()
 
     def _submit_whole(self) -> None:
         """Ask for all of an image whose visible region is shown."""
-        from napari_graysam._napari.preview.compute import Chain, compute
+        from napari_graysam._napari.preview.compute import compute
+        from napari_graysam.preprocess import Intermediates
 
         if self._cropped is not None and self._memory is not None:
             request = replace(self._cropped, box=None)
             image = partial(self._memory.gray, request)
-            chains = [Chain(remembered=0) for _ in range(4)]
-            self._whole.submit(partial(compute, request, image, chains))
+            nothing = [Intermediates(0) for _ in range(4)]
+            self._whole.submit(partial(compute, request, image, nothing))
             self._tell_busy()
 
     def _show(self, result: View | Failure) -> None:
