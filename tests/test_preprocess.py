@@ -537,5 +537,5 @@ def test_a_step_that_fails_is_named() -> None:
         def apply(self, image: Image, fitted: Any = None) -> Image:
             raise ValueError("too small")
 
-    with pytest.raises(ImageError, match="step 2, Failing step, cannot .*: too small"):
+    with pytest.raises(ImageError, match=r"step 2, Failing step, cannot .*: too small"):
         apply(noise(3, 4), [step("invert"), Failing()])
