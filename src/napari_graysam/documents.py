@@ -33,7 +33,7 @@ from napari_graysam.errors import GraysamError, RecipeError
 DEEPEST = 64
 """Levels that lists and mappings may be nested."""
 
-MOST = 200_000
+MOST = 100_000
 """Values, keys included, that one text may hold."""
 
 _TAG = "tag:yaml.org,2002:"

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from napari_graysam.documents import load_yaml
 from napari_graysam.errors import ModelError
-from napari_graysam.model.catalog import config_path
+from napari_graysam.model.catalog import CATALOG_CONFIGS, config_path
 from napari_graysam.parameters import Part
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class Config(NamedTuple):
     Attributes
     ----------
     name
-        As it was asked for: a catalogue name, or a path.
+        Of the catalogue, or for a file of one's own its absolute path.
     sha256
         Of the file's content, lower-case hexadecimal.
     model
@@ -240,7 +240,8 @@ def read_config(config: str) -> Config:
         model = SAM2.model_validate(settings)
     except ValidationError as error:
         raise _refusal(path, error) from error
-    return Config(config, hashlib.sha256(content).hexdigest(), model)
+    name = config if config in CATALOG_CONFIGS else str(path.resolve())
+    return Config(name, hashlib.sha256(content).hexdigest(), model)
 
 
 def _refusal(path: Path, error: ValidationError) -> ModelError:
@@ -259,7 +260,7 @@ def _refusal(path: Path, error: ValidationError) -> ModelError:
     return ModelError(f"The model config {path} cannot be built: {where}: {first['msg']}.")
 
 
-def build_image_model(config: str | Config) -> SAM2Base:
+def build_image_model(config: str | Config, most: int = MOST_WEIGHTS) -> SAM2Base:
     """Return a SAM2Base without its video parts, in evaluation mode, weights undefined.
 
     Equals ``sam2.build_sam.build_sam2(config, apply_postprocessing=True)`` for images. The
@@ -269,6 +270,8 @@ def build_image_model(config: str | Config) -> SAM2Base:
     ----------
     config
         What `read_config` returns or takes.
+    most
+        Numbers that the model may hold.
 
     Raises
     ------
@@ -291,7 +294,7 @@ def build_image_model(config: str | Config) -> SAM2Base:
     if isinstance(config, str):
         config = read_config(config)
     try:
-        with torch.random.fork_rng(devices=[]), _bounded():
+        with torch.random.fork_rng(devices=[]), _bounded(most):
             model: SAM2Base = config.model.build(
                 memory_attention=None,
                 memory_encoder=None,
@@ -310,8 +313,8 @@ def build_image_model(config: str | Config) -> SAM2Base:
 
 
 @contextmanager
-def _bounded() -> Generator[None, None, None]:
-    """Refuse models of more than `MOST_WEIGHTS` numbers while they are being built."""
+def _bounded(most: int) -> Generator[None, None, None]:
+    """Refuse models of more than so many numbers while they are being built."""
     from torch import Tensor
     from torch.overrides import TorchFunctionMode
 
@@ -325,10 +328,10 @@ def _bounded() -> Generator[None, None, None]:
             result = func(*args, **(kwargs or {}))
             if isinstance(result, Tensor) and not any(isinstance(each, Tensor) for each in args):
                 made += result.numel()
-                if made > MOST_WEIGHTS:
+                if made > most:
                     raise ModelError(
-                        f"The model config asks for more than {MOST_WEIGHTS} weights, which no "
-                        "SAM 2 model has."
+                        f"The model config asks for more than {most} weights: more than there are "
+                        "in the checkpoint, or in any SAM 2 model."
                     )
             return result
 

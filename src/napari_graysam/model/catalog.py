@@ -132,6 +132,7 @@ CATALOG: tuple[ModelEntry, ...] = (
     *(_official("2.1", "092824", size) for size in _SIZES),
     *(_official("2", "072824", size) for size in _SIZES),
 )
+CATALOG_CONFIGS = frozenset(entry.config for entry in CATALOG)
 
 
 def _key(name: str) -> str:
@@ -191,7 +192,7 @@ def config_path(config: str) -> Path:
     if config == BUNDLED.config:
         return _PACKAGE / config
     path = Path(config).expanduser()
-    if config in {entry.config for entry in CATALOG}:
+    if config in CATALOG_CONFIGS:
         spec = find_spec("sam2")
         folders = (spec and spec.submodule_search_locations) or ["sam2"]
         path = Path(folders[0]) / config

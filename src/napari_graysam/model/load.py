@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cachetools import LRUCache
+
 from napari_graysam.errors import DeviceError, ModelError
 from napari_graysam.model.architecture import describe, fill, recognise
-from napari_graysam.model.build import build_image_model, read_config
+from napari_graysam.model.build import MOST_WEIGHTS, build_image_model, read_config
 from napari_graysam.model.catalog import BUNDLED, CATALOG, ModelEntry, config_path, find_entry
 from napari_graysam.model.checkpoint import read_weights
 from napari_graysam.model.checksum import sha256_of
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     from napari_graysam.recipe import ModelOptions
 
-_KEPT = 2
+_KEPT_MODELS = 2
+_SPARE_WEIGHTS = 10_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +85,7 @@ class _Source(NamedTuple):
     published: bool
 
 
-_loaded: OrderedDict[tuple[object, ...], LoadedModel] = OrderedDict()
+_loaded: LRUCache[tuple[object, ...], LoadedModel] = LRUCache(_KEPT_MODELS)
 _lock = Lock()
 
 
@@ -131,9 +133,6 @@ def load_steps(options: ModelOptions) -> Generator[Progress, None, LoadedModel]:
         key = (*source, *_state(source), str(device), dtype)
         if key not in _loaded:
             _loaded[key] = _load(source, device, dtype)
-        _loaded.move_to_end(key)
-        while len(_loaded) > _KEPT:
-            _loaded.popitem(last=False)
         model = _loaded[key]
     yield Progress("load", 1, 1)
     return model.calculating(options.arithmetic)
@@ -170,7 +169,8 @@ def _load(source: _Source, device: torch.device, dtype: torch.dtype) -> LoadedMo
     weights = read_weights(source.path)
     name, expected = _architecture(source, weights)
     config = read_config(name)
-    model = build_image_model(config)
+    held = sum(value.numel() for value in weights.values())
+    model = build_image_model(config, min(2 * held + _SPARE_WEIGHTS, MOST_WEIGHTS))
     fill(model, weights, path=source.path, expected=expected)
     if source.published and source.entry is not None:
         digest = verify(source.path, source.entry)

@@ -44,9 +44,10 @@ def recipe_error(error: ValidationError, part: type[Part], source: str) -> Recip
     found = error.errors(include_url=False)
     # A list whose items are wrong is reported again as a whole: the items say more.
     parents = {details["loc"][:end] for details in found for end in range(len(details["loc"]))}
-    lines = [f"  {_describe(details, part)}" for details in found if details["loc"] not in parents]
-    if len(lines) > MOST:
-        lines[MOST:] = [f"  … and {len(lines) - MOST} more"]
+    found = [details for details in found if details["loc"] not in parents]
+    lines = [f"  {_describe(details, part)}" for details in found[:MOST]]
+    if len(found) > MOST:
+        lines.append(f"  … and {len(found) - MOST} more")
     return RecipeError("\n".join([f"{source} is not a valid recipe:", *lines]))
 
 

@@ -48,6 +48,10 @@ def _format(path: Path, error: type[RecipeError | OutputError]) -> str:
 
 
 def _text(path: Path) -> str:
+    if path.is_dir():
+        raise RecipeError(f"{path} is a folder; name a recipe file in it")
+    if path.exists() and not path.is_file():
+        raise RecipeError(f"{path} is no file, but a pipe or a device")
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
@@ -55,8 +59,6 @@ def _text(path: Path) -> str:
         raise RecipeError(
             f"there is no recipe file {path}; `graysam recipe new` writes one"
         ) from error
-    except IsADirectoryError as error:
-        raise RecipeError(f"{path} is a folder; name a recipe file in it") from error
     except (OSError, ValueError) as error:
         raise RecipeError(f"cannot read the recipe file {path}: {error}") from error
     if len(content) > LARGEST:
