@@ -17,6 +17,7 @@ from napari_graysam.errors import (
     UsageError,
 )
 from napari_graysam.files import read_labels
+from napari_graysam.model import CATALOG
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
 from napari_graysam.source.reading import read_image
@@ -205,11 +206,16 @@ def test_relative_paths_of_a_recipe_mean_the_same_everywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    recipe = RECIPE.with_values({"model.checkpoint": "own.pt", "model.config": "configs/x.yaml"})
+    named = CATALOG[1].config
+    (tmp_path / named).parent.mkdir(parents=True)
+    (tmp_path / named).write_text("a file of the name of a config of the catalogue")
+    recipe = RECIPE.with_values({"model.checkpoint": "own.pt", "model.config": named})
     job = SegmentJob(recipe, Path("out")).absolute()
     assert job.folder == tmp_path / "out"
     assert job.recipe.model.checkpoint == str(tmp_path / "own.pt")
-    assert job.recipe.model.config == "configs/x.yaml"
+    assert job.recipe.model.config == named
+    own = SegmentJob(recipe.with_values({"model.config": "x.yaml"}), Path("out")).absolute()
+    assert own.recipe.model.config == str(tmp_path / "x.yaml")
 
 
 def test_an_unreachable_scheduler_is_named(

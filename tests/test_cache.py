@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -145,6 +147,59 @@ def test_a_folder_outlives_the_cache(
     assert network.encoded == before + 1
     ask(model, Cache(folder=folder))
     assert network.encoded == before + 1
+
+
+def used(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def test_a_folder_forgets_what_was_used_longest_ago(
+    tmp_path: Path, network: CountingModel, model: LoadedModel
+) -> None:
+    ask(model, Cache(0, tmp_path))
+    limit = int(3.5 * used(tmp_path))
+    for age, seed in ((400, 0), (300, 1), (200, 2)):
+        before = {path: path.stat().st_mtime for path in tmp_path.iterdir()}
+        ask(model, Cache(0, tmp_path, limit), view(seed))
+        (written,) = (p for p in tmp_path.iterdir() if before.get(p) != p.stat().st_mtime)
+        os.utime(written, (time.time() - age,) * 2)
+    for seed in (0, 3):
+        ask(model, Cache(0, tmp_path, limit), view(seed))
+    assert used(tmp_path) <= limit
+    encoded = []
+    for seed in (2, 0, 3, 1):
+        start = network.encoded
+        ask(model, Cache(0, tmp_path, limit), view(seed))
+        encoded.append(network.encoded - start)
+    assert encoded == [0, 0, 0, 1]
+
+
+def test_what_is_larger_than_the_folder_is_not_written(tmp_path: Path, model: LoadedModel) -> None:
+    ask(model, Cache(0, tmp_path, 1000))
+    assert not list(tmp_path.iterdir())
+
+
+def test_trimming_leaves_what_is_being_written(tmp_path: Path, model: LoadedModel) -> None:
+    fresh, abandoned, other = (tmp_path / n for n in (".a-1.npz", ".b-2.npz", "notes.txt"))
+    for path in (fresh, abandoned, other):
+        path.write_bytes(b"x" * 50_000_000)
+    os.utime(abandoned, (time.time() - 10_000,) * 2)
+    ask(model, Cache(0, tmp_path, 40_000_000))
+    assert fresh.exists()
+    assert other.exists()
+    assert not abandoned.exists()
+
+
+def test_processes_that_trim_together_disturb_nobody(tmp_path: Path, model: LoadedModel) -> None:
+    limit = 1_500_000
+
+    def many(first: int) -> None:
+        for seed in range(first, first + 8):
+            ask(model, Cache(0, tmp_path, limit), view(seed % 6))
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(many, range(3)))
+    assert used(tmp_path) <= limit
 
 
 def test_a_folder_that_cannot_be_made_is_named_before_any_work(tmp_path: Path) -> None:

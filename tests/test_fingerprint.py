@@ -26,7 +26,8 @@ from napari_graysam.fingerprint import (
     outdated_from,
     versions,
 )
-from napari_graysam.model.identity import identify
+from napari_graysam.model import load_model
+from napari_graysam.model.identity import identify, identity_of
 from napari_graysam.parameters import Part
 from napari_graysam.pipeline import fingerprint_of, live_steps, retune, segment
 from napari_graysam.preprocess.registry import STEPS
@@ -478,3 +479,9 @@ def test_the_digest_of_an_image_knows_no_path(tmp_path: Path) -> None:
 
     tifffile.imwrite(tmp_path / "a.tif", STACK[0])
     assert image_digest(read_image(tmp_path / "a.tif")) == image_digest(to_gray(STACK[0]))
+
+
+def test_a_loaded_model_is_what_was_identified() -> None:
+    options = ModelOptions(device="cpu", arithmetic="fast")
+    known, model = identify(options), load_model(options)
+    assert identity_of(model) == {**known, "image_size": str(model.image_size)}

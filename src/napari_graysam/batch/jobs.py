@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from napari_graysam import outputs, pipeline
 from napari_graysam.files import read_labels
+from napari_graysam.model import CATALOG
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
 from napari_graysam.source.gray import GrayImage
@@ -187,11 +188,11 @@ class CompareJob:
 
 
 def _absolute(recipe: Recipe) -> Recipe:
-    """Make the paths of files of one's own absolute; config may also name one of sam2's."""
+    """Make the paths of files of one's own absolute; config may also name one of the catalogue."""
     model, region = recipe.model, recipe.image.region
     if model.checkpoint is not None:
         model = model.replace(checkpoint=_path(model.checkpoint))
-    if model.config is not None and Path(model.config).expanduser().is_file():
+    if model.config is not None and model.config not in {entry.config for entry in CATALOG}:
         model = model.replace(config=_path(model.config))
     if isinstance(region, str):
         region = _path(region)
