@@ -17,8 +17,6 @@ LACKING = {
     "Recipe",
     "load_model",
     "presets",
-    "write_comparison",
-    "write_segmentation",
 }
 
 

@@ -146,6 +146,18 @@ def outdated_from(before: Fingerprint, after: Fingerprint) -> Stage | None:
     str or None
         None where the result is up to date. Up to "decode" it needs a new run; from "logits" on
         `napari_graysam.pipeline.retune` suffices.
+
+    Examples
+    --------
+    >>> from napari_graysam.recipe import Recipe
+    >>> inputs = Inputs(image="1f", model={}, versions={})
+    >>> raw, sharp = Recipe(), Recipe().with_values({"preprocess": [{"kind": "unsharp"}]})
+    >>> outdated_from(Fingerprint.of(raw, inputs), Fingerprint.of(sharp, inputs))
+    'view'
+
+    See Also
+    --------
+    napari_graysam.pipeline.fingerprint_of : The fingerprint that a run would give.
     """
     return next((stage for stage in STAGES if before[stage] != after[stage]), None)
 
@@ -158,6 +170,13 @@ def image_digest(image: GrayImage) -> str:
     image
         As `napari_graysam.source.gray.to_gray` or `read_image` gives it; where the file lies,
         and how large its pixels are, does not count.
+
+    Examples
+    --------
+    >>> from napari_graysam.source.gray import to_gray
+    >>> image = np.eye(3)
+    >>> image_digest(to_gray(image)) == image_digest(to_gray(image[:, ::-1]))
+    False
     """
     window = image.record["window"]
     return digest_of(array_digest(image.raw), float(window["low"]), float(window["high"]))

@@ -48,6 +48,21 @@ def write_segmentation(segmentation: Segmentation, folder: Folder, stem: str) ->
     ------
     OutputError
         If a file cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, read_labels, segment, write_segmentation
+    >>> result = segment(np.eye(64), Recipe().with_values({"generator.points_per_side": 4}))
+    >>> paths = write_segmentation(result, "results", "eye")
+    >>> paths["labels"].as_posix(), len(paths)
+    ('results/eye.labels.tif', 6)
+    >>> bool((read_labels(paths["labels"]) == result.labels).all())
+    True
+
+    See Also
+    --------
+    is_complete : Whether everything of a result is there.
     """
     recipe = segmentation.recipe
     image = segmentation.provenance["image"]
@@ -64,7 +79,7 @@ def write_segmentation(segmentation: Segmentation, folder: Folder, stem: str) ->
         "objects": lambda path: write_table(path, segmentation.table),
         "coco": lambda path: write_coco(path, segmentation.masks, stem, shape, recipe.to_dict()),
         "overlay": lambda path: write_overlay(path, segmentation.view, segmentation.labels),
-        "provenance": lambda path: _write_json(path, segmentation.provenance),
+        "provenance": lambda path: write_text(path, _json(segmentation.provenance)),
         "recipe": recipe.to_file,
     }
     paths = {kind: Path(folder) / f"{stem}.{_KINDS[kind]}" for kind in writers}
@@ -94,6 +109,19 @@ def write_comparison(arms: Arms, folder: Folder, stem: str) -> dict[str, Path]:
     ------
     OutputError
         If a file cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, compare, write_comparison
+    >>> recipe = Recipe.preset("low-contrast").with_values({"generator.points_per_side": 4})
+    >>> paths = write_comparison(compare(np.eye(64), recipe), "results", "eye")
+    >>> paths["png"].as_posix(), paths["raw.labels"].as_posix()
+    ('results/eye.comparison.png', 'results/eye.raw.labels.tif')
+
+    See Also
+    --------
+    write_segmentation : One result.
     """
     paths: dict[str, Path] = {}
     for arm, result in (("raw", arms.raw), ("preprocessed", arms.preprocessed)):
@@ -136,6 +164,22 @@ def is_complete(folder: Folder, stem: str, fingerprint: Fingerprint) -> bool:
         As for `write_segmentation`.
     fingerprint
         Of the result that is wanted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, segment, write_segmentation
+    >>> recipe = Recipe().with_values({"generator.points_per_side": 4})
+    >>> result = segment(np.eye(64), recipe)
+    >>> paths = write_segmentation(result, "results", "eye")
+    >>> is_complete("results", "eye", result.fingerprint)
+    True
+    >>> is_complete("results", "eye", segment(np.eye(48), recipe).fingerprint)
+    False
+
+    See Also
+    --------
+    napari_graysam.pipeline.fingerprint_of : The fingerprint that a run would give.
     """
     paths = {kind: Path(folder) / f"{stem}.{suffix}" for kind, suffix in _KINDS.items()}
     if not all(path.is_file() for path in paths.values()):
@@ -147,5 +191,5 @@ def is_complete(folder: Folder, stem: str, fingerprint: Fingerprint) -> bool:
         return False
 
 
-def _write_json(path: Path, data: Any) -> None:
-    write_text(path, json.dumps(data, indent=2) + "\n")
+def _json(data: Any) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"

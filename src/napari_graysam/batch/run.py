@@ -58,6 +58,25 @@ def batch_steps(
         If the model cannot be loaded: then no image can be done.
     SchedulerError
         If the scheduler cannot be reached or has no workers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe
+    >>> from napari_graysam.batch import SegmentJob
+    >>> for name in ("one", "two"):
+    ...     np.save(f"{name}.npy", np.eye(64))
+    >>> recipe = Recipe().with_values({"generator.points_per_side": 4})
+    >>> job = SegmentJob(recipe, Path("results"))
+    >>> paths = [Path("one.npy"), Path("two.npy")]
+    >>> [report.outcome.status for report in batch_steps(paths[:1], job) if report.outcome]
+    ['done']
+    >>> [report.outcome.status for report in batch_steps(paths, job) if report.outcome]
+    ['skipped', 'done']
+
+    See Also
+    --------
+    napari_graysam.segment : One image.
     """
     job = job.absolute()
     check_stems(paths)

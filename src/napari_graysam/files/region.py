@@ -81,7 +81,7 @@ def region_of(mask: NDArray[np.bool_]) -> Polygons:
     Examples
     --------
     >>> region_of(np.array([[False, True, True]]))
-    (((1.0, 0.0), (3.0, 0.0), (3.0, 1.0), (1.0, 1.0)),)
+    (((3.0, 1.0), (1.0, 1.0), (1.0, 0.0), (3.0, 0.0)),)
     """
     return tuple(_joined([ring.tolist() for ring in rings]) for rings in outlines(mask))
 
