@@ -24,7 +24,7 @@ _STRIDE = 5
 _FEWEST = 24
 # Distance in features, of which two unrelated points are the root of two apart, at which what
 # is known of a point tells little of another, and the variance of what it does not explain.
-_REACH = 1.3
+_LENGTH_SCALE = 1.3
 _NOISE = 0.02
 # A point may be better than expected by so many standard deviations.
 _DEVIATIONS = 3.0
@@ -59,21 +59,21 @@ class Search:
         self._place = place
         self._threshold = threshold
         self._features = _standardised(features)
-        self._promise: Numbers = np.zeros(len(place))
+        self._best_iou: Numbers = np.zeros(len(place))
         self._best = np.empty(0, np.intp)
         self._best_score: Numbers = np.empty(0)
         self._cover: Flags = np.empty((0, len(place)), bool)
 
     def next(self) -> npt.NDArray[np.intp]:
         """Return the points to ask now, ascending; none at the end."""
-        new = self._promising() if self.asked.any() else _seeds(self._place)
+        new = self._worth_asking() if self.asked.any() else _seeds(self._place)
         self.asked |= new
         return np.flatnonzero(new)
 
     def learn(
         self,
         asked: npt.NDArray[np.intp],
-        promise: npt.NDArray[np.floating],
+        best_iou: npt.NDArray[np.floating],
         point: npt.NDArray[np.intp],
         score: npt.NDArray[np.floating],
         cover: Flags,
@@ -84,7 +84,7 @@ class Search:
         ----------
         asked
             (A,), the points of the round.
-        promise
+        best_iou
             (A,), the highest predicted IoU that each was answered, of masks not sure enough
             too.
         point
@@ -94,7 +94,7 @@ class Search:
         cover
             bool (K, P), the points that each sure mask covers.
         """
-        self._promise[asked] = promise
+        self._best_iou[asked] = best_iou
         points = np.concatenate([self._best, point])
         scores = np.concatenate([self._best_score, score])
         covers = np.concatenate([self._cover, cover])
@@ -103,27 +103,27 @@ class Search:
         kept = order[_distinct(covers[order])]
         self._best, self._best_score, self._cover = points[kept], scores[kept], covers[kept]
 
-    def _promising(self) -> Flags:
+    def _worth_asking(self) -> Flags:
         """Tell which of the points not asked yet to ask next."""
         covering = np.where(self._cover, self._best_score[:, None], 0).max(0, initial=0)
-        hoped = self._hoped()
-        better = ~self.asked & (hoped > np.maximum(covering, self._threshold))
-        return self._peaks(better, hoped)
+        bound = self._upper_bound()
+        better = ~self.asked & (bound > np.maximum(covering, self._threshold))
+        return self._peaks(better, bound)
 
-    def _hoped(self) -> Numbers:
+    def _upper_bound(self) -> Numbers:
         """Return the predicted IoU that each point could well have."""
         known = np.flatnonzero(self.asked)
         known = known[:: -(-len(known) // _LEARNED)]
-        promise = self._promise[known]
-        near = _likeness(self._features[known], self._features)
+        best_iou = self._best_iou[known]
+        near = _kernel(self._features[known], self._features)
         weights = np.linalg.solve(near[:, known] + _NOISE * np.eye(len(known)), near)
-        mean = promise.mean()
-        expected = mean + (promise - mean) @ weights
+        mean = best_iou.mean()
+        expected = mean + (best_iou - mean) @ weights
         unexplained = np.maximum(1 - (near * weights).sum(0), 0)
         # Where all answers are alike, features unlike any asked could still be an object's.
-        spread = max(promise.std(), self._threshold / _DEVIATIONS)
-        hoped: Numbers = expected + _DEVIATIONS * spread * np.sqrt(unexplained)
-        return hoped
+        spread = max(best_iou.std(), self._threshold / _DEVIATIONS)
+        bound: Numbers = expected + _DEVIATIONS * spread * np.sqrt(unexplained)
+        return bound
 
     def _peaks(self, chosen: Flags, height: Numbers) -> Flags:
         """Tell which of the chosen points no chosen neighbour exceeds."""
@@ -152,11 +152,11 @@ def _standardised(features: npt.NDArray[np.float32]) -> Numbers:
     return scaled
 
 
-def _likeness(some: Numbers, others: Numbers) -> Numbers:
+def _kernel(some: Numbers, others: Numbers) -> Numbers:
     """Return how much alike points are (S, O): 1 if they are the same."""
     squares = (some**2).sum(1)[:, None] + (others**2).sum(1) - 2 * some @ others.T
-    likeness: Numbers = np.exp(-np.maximum(squares, 0) / (2 * _REACH**2))
-    return likeness
+    similarity: Numbers = np.exp(-np.maximum(squares, 0) / (2 * _LENGTH_SCALE**2))
+    return similarity
 
 
 def _distinct(cover: Flags) -> list[int]:

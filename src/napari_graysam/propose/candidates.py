@@ -14,7 +14,7 @@ from napari_graysam.propose.proposals import Proposals
 
 @dataclass(frozen=True)
 class Candidates:
-    """What is kept of one batch, in pixels of the image, and what its points promised."""
+    """What is kept of one batch, in pixels of the image, and each point's best predicted IoU."""
 
     predicted_iou: npt.NDArray[np.float32]
     stability: npt.NDArray[np.float32]
@@ -25,7 +25,7 @@ class Candidates:
     number: npt.NDArray[np.intp]
     crop: Crop
     asked: npt.NDArray[np.intp]
-    promise: npt.NDArray[np.float32]
+    best_iou: npt.NDArray[np.float32]
 
 
 def gather(

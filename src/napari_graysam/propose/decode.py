@@ -149,7 +149,7 @@ class Decoder:
             (K,).
         point
             int64 (K,), which point each is of.
-        promise
+        best_iou
             (B,), the highest predicted IoU at each point, below the floor too.
         """
         with torch.no_grad(), autocast(self.model):
@@ -159,8 +159,8 @@ class Decoder:
             if self.use_m2m:
                 logits, predicted_iou = self._refine(points, logits)
         kept = _above(predicted_iou, floor)
-        promise = predicted_iou.amax(1)
-        return logits[kept], predicted_iou[kept], kept.nonzero()[:, 0], promise
+        best_iou = predicted_iou.amax(1)
+        return logits[kept], predicted_iou[kept], kept.nonzero()[:, 0], best_iou
 
     def _sparing(
         self, decoder: CropDecoder, points: Tensor, floor: float
@@ -171,8 +171,8 @@ class Decoder:
         kept = _above(answers.predicted_iou, floor)
         kept[:, 0] = False  # The single mask, which is not one of the three.
         point, _ = torch.nonzero(kept, as_tuple=True)
-        promise = answers.predicted_iou[:, 1:].amax(1)
-        return decoder.draw(answers, kept), answers.predicted_iou[kept], point, promise
+        best_iou = answers.predicted_iou[:, 1:].amax(1)
+        return decoder.draw(answers, kept), answers.predicted_iou[kept], point, best_iou
 
     def _prompts(self, points: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the prompt encoder's embeddings of points and mask prompts."""

@@ -247,7 +247,7 @@ def _features_at(crop: Crop, features: Features) -> npt.NDArray[np.float32]:
 def _learn(
     search: Search, answers: list[Candidates], crop: Crop, options: GeneratorOptions
 ) -> None:
-    """Tell the search about a round: what its points promise, and what sure masks cover."""
+    """Tell the search about a round: each point's best predicted IoU, and what masks cover."""
     height, width = crop.size
     numbers, scores, covers = [], [], []
     for some in answers:
@@ -261,7 +261,7 @@ def _learn(
         covers.append(some.logits[sure][:, row, column] > options.mask_threshold)
     search.learn(
         np.concatenate([some.asked for some in answers]),
-        np.concatenate([some.promise for some in answers]),
+        np.concatenate([some.best_iou for some in answers]),
         np.concatenate(numbers),
         np.concatenate(scores),
         np.concatenate(covers),
@@ -280,7 +280,7 @@ def _decode_batch(
     options, model = settings.options, settings.model
     point = torch.as_tensor(crop.points[numbers], dtype=torch.float32, device=model.device)
     prompts = _to_frame(point, crop.size, model.image_size)
-    logits, iou, of_point, promise = decoder.decode(prompts, settings.iou_floor)
+    logits, iou, of_point, best_iou = decoder.decode(prompts, settings.iou_floor)
     measured = measure(
         logits,
         crop.size,
@@ -302,7 +302,7 @@ def _decode_batch(
         number=numbers[_numpy(of_point)[kept]],
         crop=crop,
         asked=numbers,
-        promise=_numpy(promise.float()),
+        best_iou=_numpy(best_iou.float()),
     )
 
 
