@@ -178,8 +178,7 @@ def work(task: str, arguments: argparse.Namespace) -> None:
     import torch
 
     from napari_graysam.bench import upstream
-    from napari_graysam.model.build import drop_positions
-    from napari_graysam.model.strips import understand_strips
+    from napari_graysam.model.encoder import allow_row_chunks, drop_positions
     from napari_graysam.recipe import GeneratorOptions
     from napari_graysam.select import generate
 
@@ -191,9 +190,9 @@ def work(task: str, arguments: argparse.Namespace) -> None:
         print(json.dumps(calibrate(model, view, arguments.points)))
         return
     if task.endswith("bfloat16"):
-        model = replace(model.calculating("fast"), dtype=torch.bfloat16)
+        model = replace(model.with_arithmetic("fast"), dtype=torch.bfloat16)
     elif task != "upstream":
-        model = model.calculating("exact" if task == "exact" else "fast")
+        model = model.with_arithmetic("exact" if task == "exact" else "fast")
     options = GeneratorOptions(
         points_per_side=arguments.points,
         output_mode="coco_rle",
@@ -207,7 +206,7 @@ def work(task: str, arguments: argparse.Namespace) -> None:
     run = upstream(model, options) if task == "upstream" else None
     if run is None and arguments.model in OFFICIAL:
         drop_positions(model.model)
-        understand_strips(model.model)
+        allow_row_chunks(model.model)
     before = resident()
     print("ready", flush=True)
     sys.stdin.readline()

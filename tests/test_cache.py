@@ -102,7 +102,7 @@ def test_models_are_told_apart(network: CountingModel, model: LoadedModel) -> No
     ask(loaded(other), cache)
     assert other.encoded == 1
     before = network.encoded, network.decoded
-    ask(model.calculating("fast"), cache)
+    ask(model.with_arithmetic("fast"), cache)
     assert network.encoded == before[0] + 1
     assert network.decoded > before[1]
 

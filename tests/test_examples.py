@@ -15,7 +15,6 @@ GUI = "napari_graysam._napari"
 # Of names in this set a runnable example is still to be written.
 LACKING = {
     "Recipe",
-    "load_model",
     "presets",
 }
 

@@ -307,7 +307,7 @@ def test_a_catalogued_model_is_identified_without_its_file() -> None:
 def stub(monkeypatch: pytest.MonkeyPatch) -> None:
     def load_steps(options: ModelOptions) -> Iterator[Progress]:
         yield Progress("load", 1, 1)
-        return loaded(StubModel()).calculating(options.arithmetic)
+        return loaded(StubModel()).with_arithmetic(options.arithmetic)
 
     monkeypatch.setattr("napari_graysam.model.load_steps", load_steps)
 

@@ -35,7 +35,7 @@ PREPARE = """
 import contextlib, hashlib, cv2, torch, safetensors.torch
 from pathlib import Path
 import sam2.modeling.sam2_base, sam2.modeling.backbones.hieradet
-import napari_graysam.model.strips, napari_graysam.model.bundled.trunk
+import napari_graysam.model.encoder, napari_graysam.model.bundled.trunk
 from napari_graysam.model import load_model
 from napari_graysam.model.build import build_image_model, read_config
 from napari_graysam.recipe import ModelOptions, Recipe

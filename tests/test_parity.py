@@ -22,9 +22,9 @@ from stub_decoder import (
     upstream_generator,
 )
 
-from napari_graysam.model import strips
+from napari_graysam.model import encoder
 from napari_graysam.model.build import build_image_model
-from napari_graysam.model.strips import understand_strips
+from napari_graysam.model.encoder import allow_row_chunks
 from napari_graysam.progress import run
 from napari_graysam.propose import propose
 from napari_graysam.propose.decode import Decoder
@@ -87,17 +87,17 @@ def test_strips_of_windows_give_the_same_features(
     small: Any, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     parted = copy.deepcopy(small)
-    understand_strips(parted)
+    allow_row_chunks(parted)
     blocks = parted.image_encoder.trunk.blocks
     heights: list[int] = []
     for block in blocks:
         block.norm1.register_forward_pre_hook(lambda _, x: heights.append(x[0].shape[1]))
     # The first stage's tokens are 32 in a row.
-    monkeypatch.setattr(strips, "_TOKENS", rows * 32 * blocks[0].window_size)
+    monkeypatch.setattr(encoder, "_TOKENS", rows * 32 * blocks[0].window_size)
     whole = encode(noise(75, 140), loaded(parted))
     assert len(heights) == len(blocks)
     heights.clear()
-    ours = encode(noise(75, 140), loaded(parted).calculating("fast"))
+    ours = encode(noise(75, 140), loaded(parted).with_arithmetic("fast"))
     assert len(heights) > len(blocks)
     assert heights[0] == rows * blocks[0].window_size
     for one, other in zip(
@@ -116,7 +116,7 @@ def test_official_models_are_built_to_encode_in_strips() -> None:
     first.norm1.register_forward_pre_hook(lambda _, x: heights.append(x[0].shape[1]))
     encode(noise(75, 140), loaded(network))
     assert heights == [256]
-    encode(noise(75, 140), loaded(network).calculating("fast"))
+    encode(noise(75, 140), loaded(network).with_arithmetic("fast"))
     assert len(heights) > 2
     assert sum(heights) == 2 * 256
 
@@ -154,7 +154,7 @@ def test_single_masks_equal_upstreams_in_the_same_batch(small: Any, count: int) 
 
 @pytest.mark.parametrize("arithmetic", ["exact", "fast"])
 def test_only_masks_above_the_floor_are_drawn(small: Any, arithmetic: str) -> None:
-    model = loaded(small).calculating(arithmetic)
+    model = loaded(small).with_arithmetic(arithmetic)
     features = encode(noise(75, 140), model)
     points = torch.rand((9, 2), generator=torch.manual_seed(1)) * 128
     decoder = Decoder(features, model, multimask=True, use_m2m=False)
@@ -180,7 +180,7 @@ def test_error_against_float64_is_at_most_twice_upstreams(
 
     predictor = upstream_generator(small, GeneratorOptions()).predictor
     predictor.set_image(noise(75, 140))
-    model = loaded(small).calculating(arithmetic)
+    model = loaded(small).with_arithmetic(arithmetic)
     features = encode(noise(75, 140), model)
     points = torch.rand((64, 2), generator=torch.manual_seed(2)) * 128
     labels = torch.ones((64, 1), dtype=torch.int)
@@ -235,7 +235,7 @@ def test_official_architecture_at_its_frame() -> None:
     theirs = upstream_generator(model, options).generate(view)
     assert len(theirs) == 12
     for arithmetic in ("exact", "fast"):
-        ours = generate(view, loaded(model).calculating(arithmetic), options)
+        ours = generate(view, loaded(model).with_arithmetic(arithmetic), options)
         assert not nearly_equal(ours, theirs)
 
 
@@ -340,7 +340,7 @@ def test_real_modules_give_upstreams_records(
     )
     theirs = upstream_generator(small, options).generate(blobs(140, 190))
     assert len(theirs) > 20
-    model = loaded(small).calculating(arithmetic)
+    model = loaded(small).with_arithmetic(arithmetic)
     assert not nearly_equal(generate(blobs(140, 190), model, options), theirs)
 
 
@@ -371,7 +371,7 @@ def test_trained_model_end_to_end(name: str) -> None:
     theirs = upstream_generator(model.model, options).generate(view)
     assert len(theirs) >= 5
     for arithmetic in ("exact", "fast"):
-        ours = generate(view, model.calculating(arithmetic), options)
+        ours = generate(view, model.with_arithmetic(arithmetic), options)
         assert not nearly_equal(ours, theirs)
 
 
@@ -394,7 +394,7 @@ def test_other_batches_keep_the_same_masks_outside_the_margin(small: Any, arithm
     ours = run(
         propose(
             view,
-            loaded(small).calculating(arithmetic),
+            loaded(small).with_arithmetic(arithmetic),
             options.replace(points_per_batch=3),
             iou_floor=0,
             stability_floor=0,

@@ -259,7 +259,7 @@ def test_other_failures_are_not_hidden(
 @pytest.mark.parametrize("arithmetic", ["exact", "fast"])
 def test_bfloat16_is_as_near_to_float32_as_upstream_under_autocast(arithmetic: str) -> None:
     model = small_sam2()
-    short = loaded(model, torch.bfloat16).calculating(arithmetic)
+    short = loaded(model, torch.bfloat16).with_arithmetic(arithmetic)
     features = encode(noise(*SHAPE), short)
     points = torch.rand((36, 2), generator=torch.manual_seed(0)) * model.image_size
     labels = torch.ones((36, 1), dtype=torch.int)

@@ -95,7 +95,7 @@ def test_an_error_drops_what_is_not_begun_and_waits_for_the_rest() -> None:
 @pytest.mark.usefixtures("two_threads")
 def test_closing_a_run_ends_its_threads() -> None:
     before = threading.active_count()
-    steps = propose(noise(90, 120), loaded(small_sam2()).calculating("fast"), OPTIONS)
+    steps = propose(noise(90, 120), loaded(small_sam2()).with_arithmetic("fast"), OPTIONS)
     while next(steps).done < 2:
         pass
     assert threading.active_count() == before + 2
@@ -105,7 +105,7 @@ def test_closing_a_run_ends_its_threads() -> None:
 
 @pytest.mark.parametrize("grid", ["full", "adaptive"])
 def test_fast_arithmetic_is_the_same_on_one_core_and_on_two(two_threads: None, grid: str) -> None:
-    model = loaded(small_sam2()).calculating("fast")
+    model = loaded(small_sam2()).with_arithmetic("fast")
     options = OPTIONS.replace(grid=grid, points_per_batch=4)
 
     def ask(threads: int) -> Proposals:

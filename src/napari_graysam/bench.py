@@ -139,7 +139,7 @@ def _work(place: Path, way: Way) -> None:
     with Profile() as costs:
         costs.report(Progress("run", 0, 1))
         start = time.perf_counter()
-        records = generate(view, model.calculating(way), options) if run is None else run(view)
+        records = generate(view, model.with_arithmetic(way), options) if run is None else run(view)
         seconds = time.perf_counter() - start
     (place / f"{way}.json").write_text(json.dumps(records))
     peak = costs.stages["run"].peak - before

@@ -8,8 +8,6 @@ class or argument, no interpolation, no file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -23,7 +21,6 @@ from napari_graysam.parameters import Part
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
-    from torch import Tensor
 
 LARGEST_CONFIG = 1 << 20
 """Bytes beyond which a file is taken for something other than a config."""
@@ -143,32 +140,18 @@ class SAM2(Node):
     sam_mask_decoder_extra_args: dict[Postprocessing, bool | float] | None = None
 
 
-VIDEO_SETTINGS = frozenset(
-    {
-        "add_tpos_enc_to_obj_ptrs",
-        "binarize_mask_from_pts_for_mem_enc",
-        "compile_image_encoder",
-        "fixed_no_obj_ptr",
-        "max_cond_frames_in_attn",
-        "max_obj_ptrs_in_encoder",
-        "memory_attention",
-        "memory_encoder",
-        "memory_temporal_stride_for_eval",
-        "multimask_output_for_tracking",
-        "no_obj_embed_spatial",
-        "non_overlap_masks_for_mem_enc",
-        "num_maskmem",
-        "only_obj_ptrs_in_the_past_for_eval",
-        "proj_tpos_enc_in_obj_ptrs",
-        "sigmoid_bias_for_mem_enc",
-        "sigmoid_scale_for_mem_enc",
-        "soft_no_obj_ptr",
-        "use_mask_input_as_output_without_sam",
-        "use_mlp_for_obj_ptr_proj",
-        "use_obj_ptrs_in_encoder",
-        "use_signed_tpos_enc_to_obj_ptrs",
-    }
-)
+# fmt: off
+VIDEO_SETTINGS = frozenset((
+    "add_tpos_enc_to_obj_ptrs", "binarize_mask_from_pts_for_mem_enc", "compile_image_encoder",
+    "fixed_no_obj_ptr", "max_cond_frames_in_attn", "max_obj_ptrs_in_encoder",
+    "memory_attention", "memory_encoder", "memory_temporal_stride_for_eval",
+    "multimask_output_for_tracking", "no_obj_embed_spatial", "non_overlap_masks_for_mem_enc",
+    "num_maskmem", "only_obj_ptrs_in_the_past_for_eval", "proj_tpos_enc_in_obj_ptrs",
+    "sigmoid_bias_for_mem_enc", "sigmoid_scale_for_mem_enc", "soft_no_obj_ptr",
+    "use_mask_input_as_output_without_sam", "use_mlp_for_obj_ptr_proj",
+    "use_obj_ptrs_in_encoder", "use_signed_tpos_enc_to_obj_ptrs",
+))
+# fmt: on
 """Settings of ``SAM2Base`` that images never meet."""
 
 _POSTPROCESSING: dict[Postprocessing, bool | float] = {
@@ -289,12 +272,13 @@ def build_image_model(config: str | Config, most: int = MOST_WEIGHTS) -> SAM2Bas
     """
     import torch
 
-    from napari_graysam.model.strips import understand_strips
+    from napari_graysam.model.bounded import Bounded
+    from napari_graysam.model.encoder import allow_row_chunks, drop_positions
 
     if isinstance(config, str):
         config = read_config(config)
     try:
-        with torch.random.fork_rng(devices=[]), _bounded(most):
+        with torch.random.fork_rng(devices=[]), Bounded(most):
             model: SAM2Base = config.model.build(
                 memory_attention=None,
                 memory_encoder=None,
@@ -308,46 +292,5 @@ def build_image_model(config: str | Config, most: int = MOST_WEIGHTS) -> SAM2Bas
         raise ModelError(f"The model config {config.name} cannot be built: {reason}.") from error
     del model.maskmem_tpos_enc, model.no_mem_pos_enc
     drop_positions(model)
-    understand_strips(model)
+    allow_row_chunks(model)
     return model.eval().requires_grad_(False)
-
-
-@contextmanager
-def _bounded(most: int) -> Generator[None, None, None]:
-    """Refuse models of more than so many numbers while they are being built."""
-    from torch import Tensor
-    from torch.overrides import TorchFunctionMode
-
-    made = 0
-
-    class Counting(TorchFunctionMode):
-        def __torch_function__(
-            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            nonlocal made
-            result = func(*args, **(kwargs or {}))
-            if isinstance(result, Tensor) and not any(isinstance(each, Tensor) for each in args):
-                made += result.numel()
-                if made > most:
-                    raise ModelError(
-                        f"The model config asks for more than {most} weights: more than there are "
-                        "in the checkpoint, or in any SAM 2 model."
-                    )
-            return result
-
-    with Counting():
-        yield
-
-
-def drop_positions(model: SAM2Base) -> None:
-    """Stop the encoder from computing its position maps, which only videos use.
-
-    At a frame of 1024 pixels they are 110 MB that would stay in memory.
-    """
-    from torch import nn
-
-    class Nowhere(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x.new_zeros(1, 1, 1, 1)
-
-    model.image_encoder.neck.position_encoding = Nowhere()

@@ -155,6 +155,15 @@ def find_entry(name: str) -> ModelEntry:
     ------
     ModelError
         If no entry has this name; the message lists the names.
+
+    See Also
+    --------
+    napari_graysam.model.locate, napari_graysam.model.fetch
+
+    Examples
+    --------
+    >>> find_entry("facebook/sam2.1-hiera-tiny").config
+    'configs/sam2.1/sam2.1_hiera_t.yaml'
     """
     entry = _BY_KEY.get(_key(name))
     if entry is not None:

@@ -68,7 +68,7 @@ class LoadedModel:
     record: dict[str, Any]
     arithmetic: str = "exact"
 
-    def calculating(self, arithmetic: str) -> LoadedModel:
+    def with_arithmetic(self, arithmetic: str) -> LoadedModel:
         """Return the same model with another arithmetic; itself where that is its own."""
         if arithmetic == self.arithmetic:
             return self
@@ -92,7 +92,16 @@ _lock = Lock()
 def load_model(options: ModelOptions) -> LoadedModel:
     """Load a model, downloading its weights if they are not on this machine.
 
-    See `load_steps`, of which this is the plain call.
+    See Also
+    --------
+    load_steps : The same in steps that can be shown and cancelled; parameters and errors.
+
+    Examples
+    --------
+    >>> from napari_graysam.recipe import ModelOptions
+    >>> model = load_model(ModelOptions(name="graysam-small", device="cpu"))
+    >>> model.name, model.image_size, model.record["config"]
+    ('graysam-small', 512, 'bundled/config.yaml')
     """
     return run(load_steps(options))
 
@@ -135,7 +144,7 @@ def load_steps(options: ModelOptions) -> Generator[Progress, None, LoadedModel]:
             _loaded[key] = _load(source, device, dtype)
         model = _loaded[key]
     yield Progress("load", 1, 1)
-    return model.calculating(options.arithmetic)
+    return model.with_arithmetic(options.arithmetic)
 
 
 def _find(options: ModelOptions) -> Generator[Progress, None, _Source]:

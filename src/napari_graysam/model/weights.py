@@ -47,6 +47,15 @@ def locate(model: str | ModelEntry) -> Path | None:
     ------
     ModelError
         If the catalogue has no such name.
+
+    See Also
+    --------
+    fetch, verify, model_folders
+
+    Examples
+    --------
+    >>> locate("graysam-small").name
+    'graysam-small.safetensors'
     """
     entry = _entry(model)
     if entry.url is None:
@@ -67,6 +76,12 @@ def verify(path: Path, entry: ModelEntry) -> str:
     ------
     ModelError
         If the file cannot be read, or its SHA-256 is not the published one.
+
+    Examples
+    --------
+    >>> from napari_graysam.model import BUNDLED
+    >>> len(verify(locate(BUNDLED), BUNDLED))
+    64
     """
     try:
         digest = sha256_of(path)
@@ -107,6 +122,16 @@ def fetch(model: str | ModelEntry) -> Generator[Progress, None, Path]:
         If the catalogue has no such name, or the bundled weights are missing.
     DownloadError
         If the file cannot be had whole and right.
+
+    See Also
+    --------
+    locate, verify
+
+    Examples
+    --------
+    >>> from napari_graysam.progress import run
+    >>> run(fetch("graysam-small")).name
+    'graysam-small.safetensors'
     """
     entry = _entry(model)
     found = locate(entry)

@@ -98,10 +98,10 @@ def encode(view: npt.NDArray[np.uint8], model: LoadedModel) -> Features:
     Features on the model's device. Their sizes follow the model's frame and stride.
     """
     # Imports sam2, which takes a second and is at hand once there is a model.
-    from napari_graysam.model.strips import strips
+    from napari_graysam.model.encoder import row_chunks
 
     network = model.model
-    with torch.no_grad(), autocast(model), strips(wanted=model.arithmetic == "fast"):
+    with torch.no_grad(), autocast(model), row_chunks(enabled=model.arithmetic == "fast"):
         frame = normalise(view, model.image_size).to(model.device)
         levels = network.forward_image(frame)["backbone_fpn"][-network.num_feature_levels :]
         embedding = levels[-1]
