@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as hnp
 from napari_graysam.errors import ImageError
 from napari_graysam.recipe import ContrastLimits, DtypeRange, Explicit, ImageOptions, Percentiles
 from napari_graysam.source import axes as axes_module
-from napari_graysam.source import gray as image_module
-from napari_graysam.source.gray import check_size, to_gray
+from napari_graysam.source import window as window_module
+from napari_graysam.source.gray import ImageSource, check_size, to_gray
 
 FULL = ImageOptions(window=Percentiles(low=0, high=100))
 DTYPES = [f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)] + ["f2", "f4", "f8"]
@@ -313,7 +313,7 @@ def test_lazy_stack_computes_only_the_chosen_plane():
 
 
 def test_percentiles_of_a_huge_stack_are_sampled_alike_for_every_kind(monkeypatch):
-    monkeypatch.setattr(image_module, "MOST_SAMPLES", 2000)
+    monkeypatch.setattr(window_module, "MOST_SAMPLES", 2000)
     stack = np.random.default_rng(1).normal(1000, 100, (50, 30, 40)).astype(np.float32)
     options = ImageOptions(axes="ZYX", plane=3)
     image = to_gray(stack, options)
@@ -323,6 +323,44 @@ def test_percentiles_of_a_huge_stack_are_sampled_alike_for_every_kind(monkeypatc
     low, high = np.percentile(stack, (0.1, 99.9))
     assert image.record["window"]["low"] == pytest.approx(low, abs=60)
     assert image.record["window"]["high"] == pytest.approx(high, abs=60)
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "TZYX", "ZYXS", "TCYX"])
+@pytest.mark.parametrize("window", [Percentiles(low=2, high=98), Explicit(low=50, high=200)])
+def test_the_planes_of_a_source_are_those_read_one_by_one(axes, window):
+    sizes = {"T": 2, "Z": 3, "C": 2, "Y": 5, "X": 7, "S": 3}
+    shape = tuple(sizes[letter] for letter in axes)
+    stack = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    options = ImageOptions(axes=axes, channel=1 if "C" in axes else None, window=window)
+    source = ImageSource(stack, options)
+    planes = list(source)
+    assert len(planes) == len(source) > 1
+    for number, plane in enumerate(planes):
+        alone = to_gray(stack, options.replace(plane=number))
+        np.testing.assert_array_equal(plane.pixels, alone.pixels)
+        np.testing.assert_array_equal(plane.raw, alone.raw)
+        assert plane.record == alone.record
+
+
+def test_a_source_measures_once_and_reads_nothing_ahead():
+    read = []
+
+    def block(block_info):
+        read.append(block_info[None]["chunk-location"][0])
+        return np.full((1, 8, 8), read[-1], np.uint8)
+
+    stack = da.map_blocks(block, chunks=((1,) * 6, 8, 8), dtype=np.uint8)
+    source = ImageSource(stack, ImageOptions(axes="ZYX", window=Percentiles(low=0, high=100)))
+    assert read == []
+    assert source.plane(5).pixels.max() == 1
+    assert sorted(read) == [0, 1, 2, 3, 4, 5, 5]
+    read.clear()
+    assert source.plane(2).pixels.max() == np.float32(0.4)
+    assert read == [2]
+    with pytest.raises(ImageError, match=r"image\.plane=6 does not exist"):
+        source.plane(6)
+    with pytest.raises(ImageError, match="choose one"):
+        source.plane()
 
 
 @settings(max_examples=50)
@@ -344,7 +382,7 @@ def test_record_is_json():
 
 
 def test_image_larger_than_memory_is_refused_before_it_is_loaded(monkeypatch):
-    monkeypatch.setattr(image_module, "available_memory", lambda: 40 * 10_000)
+    monkeypatch.setattr("napari_graysam.source.gray.available_memory", lambda: 40 * 10_000)
     check_size((100, 100))
     with pytest.raises(ImageError, match=r"100 × 101 = 10,100 pixels.*10,000.*tiles"):
         check_size((100, 101))

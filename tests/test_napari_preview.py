@@ -8,8 +8,9 @@ from napari_graysam._napari.preview import compute as preview_worker
 from napari_graysam._napari.preview.controller import MARGIN, Preview, is_preview
 from napari_graysam._napari.threads import latest_request as lane
 from napari_graysam.preprocess import STEPS, BaseStep, Channels, Colormap, apply, to_rgb
-from napari_graysam.recipe import ImageOptions
-from napari_graysam.source.gray import to_gray
+from napari_graysam.recipe import Explicit, ImageOptions
+from napari_graysam.source import gray as gray_module
+from napari_graysam.source.gray import ImageSource, to_gray
 
 CHAIN = (STEPS["clahe"](), STEPS["unsharp"]())
 IMAGE = np.random.default_rng(0).integers(0, 4000, (60, 80), dtype=np.uint16)
@@ -138,32 +139,29 @@ def test_the_users_selection_stays(state, preview, settle):
 
 
 def test_a_stack_is_followed_with_one_window_for_all_planes(state, preview, settle, monkeypatch):
-    kinds = []
-
-    def recorded(array, options, **limits):
-        kinds.append(options.window.kind)
-        return to_gray(array, options, **limits)
-
-    monkeypatch.setattr(preview_worker, "to_gray", recorded)
+    measured, real = [], gray_module.measure
+    monkeypatch.setattr(gray_module, "measure", lambda *some: measured.append(1) or real(*some))
     stack = np.stack([IMAGE, IMAGE // 2, IMAGE // 4])
     state.layer = state.viewer.add_image(stack, name="stack")
     state.viewer.dims.set_point(0, 0)
     preview.enabled = True
+    window = to_gray(stack, ImageOptions(axes="ZYX", plane=0)).record["window"]
+    explicit = Explicit(low=window["low"], high=window["high"])
+    measured.clear()
     for plane in (0, 2, 1):
         state.viewer.dims.set_point(0, plane)
         settle()
-        gray = to_gray(stack, ImageOptions(axes="ZYX", plane=plane)).pixels
+        options = ImageOptions(axes="ZYX", plane=plane, window=explicit)
+        gray = to_gray(stack, options).pixels
         np.testing.assert_allclose(np.squeeze(preview.layer.data), apply(gray, CHAIN))
         here = preview.layer.data_to_world((0, 5, 6))
         assert np.allclose(here, state.layer.data_to_world((plane, 5, 6)))
-    assert kinds == ["percentiles", "explicit", "explicit"]
+    assert len(measured) == 1
 
 
 def test_gray_and_unchanged_steps_are_computed_once(state, preview, settle, monkeypatch):
-    converted = []
-    monkeypatch.setattr(
-        preview_worker, "to_gray", lambda *args, **kw: converted.append(1) or to_gray(*args, **kw)
-    )
+    converted, real = [], ImageSource.plane
+    monkeypatch.setattr(ImageSource, "plane", lambda *some: converted.append(1) or real(*some))
     watched(state, 1, 2)
     preview.enabled = True
     settle()

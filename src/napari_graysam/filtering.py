@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
@@ -14,8 +15,8 @@ from napari_graysam.preprocess import BaseStep, apply
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import ImageOptions
 from napari_graysam.recipe.options import Explicit
-from napari_graysam.source.axes import resolve, take
-from napari_graysam.source.gray import to_gray
+from napari_graysam.source.axes import Layout
+from napari_graysam.source.gray import GrayImage, ImageSource
 
 NOWHERE = (math.inf, -math.inf)
 """Range of a plane without finite values."""
@@ -61,29 +62,26 @@ def filter_steps(
     ImageError
         The array holds no real numbers or no finite ones, or does not fit into memory.
     """
-    options = ImageOptions(axes="YXS" if rgb else "YX")
-    leading = tuple(array.shape[: -3 if rgb else -2])
-    shape = tuple(array.shape[: len(leading) + 2])
-    if len(shape) < 2 or 0 in shape or np.dtype(array.dtype).kind not in "biuf":
-        raise ImageError(
-            f"{array.dtype} values of shape {tuple(array.shape)} cannot be filtered; expected "
-            "an image of integers, floats or bool."
-        )
+    axes = string.ascii_lowercase[: len(array.shape) - (3 if rgb else 2)]
+    layout = Layout(axes + ("YXS" if rgb else "YX"), tuple(array.shape))
+    source = ImageSource(array, layout=layout)
     ranges = []
-    for index in np.ndindex(leading):
-        ranges.append(_range(take(array[index], resolve(array[index].shape, options), options)))
-        yield Progress("range", len(ranges), math.prod(leading))
+    for plane in range(len(source)):
+        ranges.append(_range(source.raw(plane)))
+        yield Progress("range", plane + 1, len(source))
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
     if low > high:
         raise ImageError("Every pixel is NaN or infinite; there is nothing to filter.")
     span = high - low or max(1.0, abs(low))
-    options = options.replace(window=Explicit(low=low, high=low + span))
+    window = Explicit(low=low, high=low + span)
+    source = ImageSource(array, ImageOptions(window=window), layout=layout)
     step = step.replace(enabled=True)
+    shape = tuple(layout.shape[: len(axes) + 2])
     pixels = _empty(shape)
-    for number, index in enumerate(np.ndindex(leading)):
-        known = ranges[number] != NOWHERE
-        pixels[index] = _filtered(array[index], step, options, low, span) if known else np.nan
-        yield Progress("filter", number + 1, math.prod(leading))
+    for plane, index in enumerate(np.ndindex(shape[:-2])):
+        known = ranges[plane] != NOWHERE
+        pixels[index] = _filtered(source.plane(plane), step, low, span) if known else np.nan
+        yield Progress("filter", plane + 1, len(source))
     return Filtered(pixels, (low, high))
 
 
@@ -101,10 +99,7 @@ def _empty(shape: tuple[int, ...]) -> NDArray[np.float32]:
         ) from None
 
 
-def _filtered(
-    plane: Any, step: BaseStep, options: ImageOptions, low: float, span: float
-) -> NDArray[np.float32]:
-    gray = to_gray(plane, options)
+def _filtered(gray: GrayImage, step: BaseStep, low: float, span: float) -> NDArray[np.float32]:
     result = (apply(gray.pixels, (step,)).astype(np.float64) * span + low).astype(np.float32)
     if gray.valid is not None:
         result[~gray.valid] = np.nan

@@ -25,8 +25,8 @@ LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 class Layout(NamedTuple):
     """What the axes of an array mean.
 
-    ``axes`` has one letter of ``TZCYXS`` for each axis of ``shape``: time, depth, channels,
-    rows, columns, and samples (the colours of one pixel).
+    ``axes`` has one letter for each axis of ``shape``: T time, Z depth, C channels, Y rows,
+    X columns, S samples (the colours of one pixel); any other letter is one more axis of planes.
     """
 
     axes: str
@@ -44,7 +44,7 @@ class Layout(NamedTuple):
     @property
     def leading(self) -> tuple[int, ...]:
         """Positions of the axes that ``image.plane`` counts along, slowest first."""
-        return tuple(i for i, letter in enumerate(self.axes) if letter in "ZT")
+        return tuple(i for i, letter in enumerate(self.axes) if letter not in "CYXS")
 
     @property
     def planes(self) -> int:
@@ -65,22 +65,29 @@ class Layout(NamedTuple):
 def resolve(shape: tuple[int, ...], options: ImageOptions) -> Layout:
     """Decide what each axis means, and check plane and channel against it.
 
+    Parameters and errors are those of `layout_of`, and the ``plane`` of ``options`` is checked.
+    """
+    layout = layout_of(shape, options)
+    check_plane(layout, options.plane)
+    return layout
+
+
+def layout_of(shape: tuple[int, ...], options: ImageOptions) -> Layout:
+    """Decide what each axis means, and check the channel against it.
+
     Parameters
     ----------
     shape
         Shape of the array.
     options
-        ``axes``, ``plane``, ``channel`` and ``gray`` are read.
+        ``axes``, ``channel`` and ``gray`` are read.
 
     Raises
     ------
     ImageError
         The array has no pixels, its shape is ambiguous, or the options do not fit it.
     """
-    if len(shape) < 2:
-        raise ImageError(f"An array of shape {shape} is no image: it needs rows and columns.")
-    if prod(shape) == 0:
-        raise ImageError(f"An image of shape {shape} has 0 pixels; at least one is needed.")
+    check_shape(shape)
     axes = options.axes if options.axes is not None else guess(shape)
     if axes is None:
         raise ImageError(_ambiguous(shape))
@@ -90,9 +97,16 @@ def resolve(shape: tuple[int, ...], options: ImageOptions) -> Layout:
             f"its shape is {shape}. Give one letter of TZCYXS for each."
         )
     layout = Layout(axes, shape)
-    _check_plane(layout, options.plane)
     _check_channel(layout, options)
     return layout
+
+
+def check_shape(shape: tuple[int, ...]) -> None:
+    """Raise `ImageError` unless a shape has rows, columns and at least one pixel."""
+    if len(shape) < 2:
+        raise ImageError(f"An array of shape {shape} is no image: it needs rows and columns.")
+    if prod(shape) == 0:
+        raise ImageError(f"An image of shape {shape} has 0 pixels; at least one is needed.")
 
 
 def guess(shape: tuple[int, ...]) -> str | None:
@@ -113,7 +127,8 @@ def guess(shape: tuple[int, ...]) -> str | None:
     return None
 
 
-def _check_plane(layout: Layout, plane: int | None) -> None:
+def check_plane(layout: Layout, plane: int | None) -> None:
+    """Raise `ImageError` unless a number chooses one of the planes; None chooses the only one."""
     count = layout.planes
     if plane is None and count > 1:
         raise ImageError(
@@ -173,11 +188,11 @@ def _ambiguous(shape: tuple[int, ...]) -> str:
     return f"An array of shape {shape} can be read in several ways; choose: " + "; ".join(choices)
 
 
-def take(array: Any, layout: Layout, options: ImageOptions) -> NDArray[Any]:
-    """Read the chosen plane, (H, W), as gray values."""
+def take(array: Any, layout: Layout, options: ImageOptions, plane: int) -> NDArray[Any]:
+    """Read a plane, (H, W), as gray values."""
     index: list[int | slice] = [slice(None)] * len(layout.shape)
     counts = tuple(layout.shape[i] for i in layout.leading)
-    positions = np.unravel_index(options.plane or 0, counts) if counts else ()
+    positions = np.unravel_index(plane, counts) if counts else ()
     for axis, position in zip(layout.leading, positions, strict=True):
         index[axis] = int(position)
     return _gray(array, layout, index, options)
@@ -231,7 +246,7 @@ def _gray(
         index[-1] = slice(0, 3)
     loaded = np.asarray(array[tuple(index)])
     left = [a for a, i in zip(layout.axes, index, strict=True) if isinstance(i, slice)]
-    loaded = loaded.transpose(sorted(range(len(left)), key=lambda i: "TZYXCS".index(left[i])))
+    loaded = loaded.transpose(sorted(range(len(left)), key=lambda i: "TZYXCS".find(left[i])))
     return _combined(loaded, options.gray) if set("CS") & set(left) else loaded
 
 

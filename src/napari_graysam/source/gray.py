@@ -12,18 +12,32 @@ from numpy.typing import NDArray
 from napari_graysam.errors import ImageError
 from napari_graysam.limits import available_memory
 from napari_graysam.recipe import ImageOptions, Percentiles
-from napari_graysam.source.axes import Layout, has_alpha, resolve, sample, strides, take
+from napari_graysam.source.axes import (
+    Layout,
+    check_plane,
+    check_shape,
+    has_alpha,
+    layout_of,
+    take,
+)
+from napari_graysam.source.window import (
+    Number,
+    WindowStatistics,
+    apply_window,
+    as_array,
+    finite_mask,
+    given_window,
+    measure,
+    native,
+    percentiles,
+    subsampled,
+)
 
 BYTES_PER_PIXEL = 40
 """Peak need of the pipeline outside the model: the original, three float32 images of a
 preprocessing step, two RGB views, two label images and the boolean masks between them."""
 LARGEST_SIDE = 32767
 """OpenCV stores pixel coordinates of several filters in signed 16 bits."""
-MOST_SAMPLES = 2**24
-"""Percentiles look at no more pixels than this."""
-BLOCK = 2**16
-
-Number = int | float
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +64,148 @@ class GrayImage:
     raw: NDArray[Any]
     valid: NDArray[np.bool_] | None
     record: dict[str, Any]
+
+
+class ImageSource:
+    """An image or a stack that is measured once and read plane by plane.
+
+    Nothing is read before it is asked for; of a lazy array only what is.
+
+    Parameters
+    ----------
+    array
+        As for `to_gray`.
+    options
+        Window, axes, channel and conversion of colours; ``plane`` is not used.
+    contrast_limits
+        The layer's limits, used if ``options.window.kind`` is ``"limits"``.
+    layout
+        What the axes mean, where ``options.axes`` cannot say it.
+
+    Attributes
+    ----------
+    layout
+        What the axes of the array mean.
+
+    Raises
+    ------
+    ImageError
+        The array is no image of real numbers, has no pixels, is ambiguous or too large, or the
+        options do not fit it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.recipe import ImageOptions
+    >>> from napari_graysam.source.gray import ImageSource
+    >>> stack = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+    >>> source = ImageSource(stack, ImageOptions(axes="ZYX"))
+    >>> len(source), source.plane(2).record["window"]["high"]
+    (3, 11)
+    >>> [round(float(plane.pixels.max()), 2) for plane in source]
+    [0.27, 0.64, 1.0]
+    """
+
+    def __init__(
+        self,
+        array: Any,
+        options: ImageOptions | None = None,
+        *,
+        contrast_limits: tuple[float, float] | None = None,
+        layout: Layout | None = None,
+    ) -> None:
+        self.array = as_array(array)
+        self.options = ImageOptions() if options is None else options
+        self.contrast_limits = contrast_limits
+        shape = tuple(self.array.shape)
+        check_shape(shape)
+        self.layout = layout_of(shape, self.options) if layout is None else layout
+        check_size(self.layout.plane_shape)
+        self._statistics: WindowStatistics | None = None
+
+    def __len__(self) -> int:
+        """Return the number of planes."""
+        return self.layout.planes
+
+    def __iter__(self) -> Iterator[GrayImage]:
+        """Read one plane after the other."""
+        return (self.plane(number) for number in range(len(self)))
+
+    def raw(self, number: int | None = None) -> NDArray[Any]:
+        """Read a plane's original gray values, (H, W); None is the only one."""
+        check_plane(self.layout, number)
+        return native(take(self.array, self.layout, self.options, number or 0))
+
+    def plane(self, number: int | None = None) -> GrayImage:
+        """Read a plane in the window of the whole stack; None is the only one.
+
+        Raises
+        ------
+        ImageError
+            There is no such plane, it has no finite pixels, or the window does not fit them.
+        """
+        raw = self.raw(number)
+        valid = finite_mask(raw)
+        finite = raw if valid is None else raw[valid]
+        if finite.size == 0:
+            raise ImageError("Every pixel is NaN or infinite; there is nothing to segment.")
+        record = self._record(number)
+        record["non_finite"] = int(raw.size - finite.size)
+        _note_losses(record, self.layout, self.options)
+        low, high = self._window(raw, finite, record)
+        record["window"] = {"kind": self.options.window.kind, "low": low, "high": high}
+        pixels, below, above = apply_window(raw, valid, low, high)
+        record["clipped_low"], record["clipped_high"] = below / finite.size, above / finite.size
+        if low == high:
+            text = f"Every pixel has the same value, {low:g}; the view is all black."
+            record["notes"].append(text)
+        return GrayImage(pixels, raw, valid, record)
+
+    def statistics(self, raw: NDArray[Any], window: Percentiles) -> WindowStatistics | None:
+        """Measure the whole stack for a window, once; of one plane, ``raw`` has been read already.
+
+        None where all pixels looked at are NaN or infinite.
+        """
+        if self._statistics is None:
+            array, layout = self.array, self.layout
+            if len(self) == 1:
+                array, layout = raw, Layout("YX", raw.shape)
+            self._statistics = measure(array, layout, self.options, window)
+        return self._statistics
+
+    def _window(
+        self, raw: NDArray[Any], finite: NDArray[Any], record: dict[str, Any]
+    ) -> tuple[Number, Number]:
+        """Return the window's ends, and note in the record what is special about them."""
+        window = self.options.window
+        least, most = finite.min().item(), finite.max().item()
+        record["constant"] = least == most
+        if isinstance(window, Percentiles):
+            measured = self.statistics(raw, window)
+            low, high = measured[:2] if measured else percentiles(finite, window)
+            record["subsampled"] = subsampled(self.layout)
+        else:
+            dtype = np.dtype(self.array.dtype)
+            low, high = given_window(self.options, dtype, self.contrast_limits, least, most)
+        if low == high and least < most:
+            low, high = least, most
+            record["notes"].append(
+                "The window's percentiles coincide; the plane's full range was used instead."
+            )
+        return low, high
+
+    def _record(self, number: int | None) -> dict[str, Any]:
+        return {
+            "shape": list(self.layout.shape),
+            "dtype": np.dtype(self.array.dtype).name,
+            "axes": self.layout.axes,
+            "plane": number,
+            "channel": self.options.channel,
+            "gray": _conversion(self.layout, self.options),
+            "non_finite": 0,
+            "subsampled": False,
+            "notes": [],
+        }
 
 
 def to_gray(
@@ -80,47 +236,21 @@ def to_gray(
     ImageError
         The array is no image of real numbers, has no pixels or no finite ones, is ambiguous or
         too large, or the options do not fit it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.source.gray import to_gray
+    >>> gray = to_gray(np.array([[100, 150], [200, 300]], np.uint16))
+    >>> gray.pixels.tolist(), gray.raw.dtype.name
+    ([[0.0, 0.25], [0.5, 1.0]], 'uint16')
+
+    See Also
+    --------
+    ImageSource : Many planes of one stack, whose window is measured once.
     """
-    options = ImageOptions() if options is None else options
-    array = _as_array(array)
-    layout = resolve(tuple(array.shape), options)
-    check_size(layout.plane_shape)
-    raw = _native(take(array, layout, options))
-    valid = _finite_mask(raw)
-    record: dict[str, Any] = {
-        "shape": list(layout.shape),
-        "dtype": np.dtype(array.dtype).name,
-        "axes": layout.axes,
-        "plane": options.plane,
-        "channel": options.channel,
-        "gray": _conversion(layout, options),
-        "non_finite": 0 if valid is None else int(raw.size - np.count_nonzero(valid)),
-        "subsampled": False,
-        "notes": [],
-    }
-    _note_losses(record, layout, options)
-    finite = raw if valid is None else raw[valid]
-    if finite.size == 0:
-        raise ImageError("Every pixel is NaN or infinite; there is nothing to segment.")
-    least, most = finite.min().item(), finite.max().item()
-    record["constant"] = least == most
-    if options.window.kind == "percentiles":
-        values = _window_values(array, raw, layout, options)
-        low, high = _percentiles(values, options.window)
-        record["subsampled"] = max(strides(layout, MOST_SAMPLES)) > 1
-    else:
-        low, high = _given_window(options, np.dtype(array.dtype), contrast_limits, least, most)
-    if low == high and least < most:
-        low, high = least, most
-        record["notes"].append(
-            "The window's percentiles coincide; the plane's full range was used instead."
-        )
-    record["window"] = {"kind": options.window.kind, "low": low, "high": high}
-    pixels, below, above = _map(raw, valid, low, high)
-    record["clipped_low"], record["clipped_high"] = below / finite.size, above / finite.size
-    if low == high:
-        record["notes"].append(f"Every pixel has the same value, {low:g}; the view is all black.")
-    return GrayImage(pixels, raw, valid, record)
+    source = ImageSource(array, options, contrast_limits=contrast_limits)
+    return source.plane(source.options.plane)
 
 
 def check_size(shape: tuple[int, int]) -> None:
@@ -153,36 +283,6 @@ def check_size(shape: tuple[int, int]) -> None:
         )
 
 
-def _as_array(array: Any) -> Any:
-    """Return something with shape, dtype and slicing, whose dtype holds real numbers."""
-    if not isinstance(getattr(array, "dtype", None), np.dtype):
-        try:
-            array = np.asarray(array)
-        except ValueError as error:
-            raise ImageError(f"{type(array).__name__} is no image: {error}") from error
-    if array.dtype.kind not in "biuf":
-        raise ImageError(
-            f"An image of type {array.dtype} cannot be segmented; expected integers, floats or "
-            f"bool. Of complex numbers, pass the magnitude."
-        )
-    return array
-
-
-def _native(raw: NDArray[Any]) -> NDArray[Any]:
-    """Copy into native byte order and C order, in a type that arithmetic can use."""
-    widened = {"bool": np.uint8, "float16": np.float32}.get(raw.dtype.name)
-    if raw.dtype.kind == "f" and raw.dtype.itemsize > 8:
-        widened = np.float64
-    return np.array(raw, dtype=widened or raw.dtype.newbyteorder("="), order="C", subok=False)
-
-
-def _finite_mask(raw: NDArray[Any]) -> NDArray[np.bool_] | None:
-    if raw.dtype.kind != "f":
-        return None
-    finite = np.isfinite(raw)
-    return None if finite.all() else finite
-
-
 def _note_losses(record: dict[str, Any], layout: Layout, options: ImageOptions) -> None:
     if has_alpha(layout, options):
         record["notes"].append("The fourth channel was taken for alpha and ignored.")
@@ -195,93 +295,3 @@ def _conversion(layout: Layout, options: ImageOptions) -> str | None:
         options.channel is None or set("CS") <= set(layout.axes)
     )
     return options.gray if combined else None
-
-
-def _window_values(
-    array: Any, raw: NDArray[Any], layout: Layout, options: ImageOptions
-) -> NDArray[Any]:
-    """Finite pixels of the whole image or stack; of the plane where the stack's sample has none."""
-    if layout.planes > 1:
-        values = _native(sample(array, layout, options, MOST_SAMPLES))
-    else:
-        values = _native(sample(raw, Layout("YX", raw.shape), options, MOST_SAMPLES))
-    finite = _finite_mask(values)
-    values = values.ravel() if finite is None else values[finite]
-    return values if values.size else raw[np.isfinite(raw)]
-
-
-def _percentiles(values: NDArray[Any], window: Percentiles) -> tuple[Number, Number]:
-    """Return percentiles, rounded outwards to values that occur."""
-    first = int(np.floor(window.low / 100 * (values.size - 1)))
-    last = int(np.ceil(window.high / 100 * (values.size - 1)))
-    values.partition((first, last))
-    return values[first].item(), values[last].item()
-
-
-def _given_window(
-    options: ImageOptions,
-    dtype: np.dtype[Any],
-    contrast_limits: tuple[float, float] | None,
-    least: Number,
-    most: Number,
-) -> tuple[Number, Number]:
-    """Return the ends of a window that does not depend on the image's values."""
-    window = options.window
-    if window.kind == "limits" and contrast_limits is None:
-        raise ImageError(
-            "image.window.kind=limits needs the contrast limits of a layer, and none were "
-            "given; choose percentiles, dtype or explicit."
-        )
-    limits = (window.low, window.high) if window.kind == "explicit" else contrast_limits
-    if window.kind != "dtype" and limits is not None:
-        low, high = (float(limit) for limit in limits)
-        if not (np.isfinite([low, high]).all() and low < high):
-            raise ImageError(f"A window's ends must be finite and rise; got {low:g} to {high:g}.")
-        return low, high
-    if dtype.kind in "iu":
-        return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
-    if least < 0 or most > 1:
-        raise ImageError(
-            f"image.window.kind=dtype takes {dtype} values from 0 to 1, but these go from "
-            f"{least:g} to {most:g}; choose percentiles or explicit."
-        )
-    return 0, 1
-
-
-def _map(
-    raw: NDArray[Any], valid: NDArray[np.bool_] | None, low: Number, high: Number
-) -> tuple[NDArray[np.float32], int, int]:
-    """Clip to the window and scale to [0, 1]; also count the pixels below and above it."""
-    pixels = np.zeros(raw.shape, np.float32)
-    base = int(raw.min()) if raw.dtype.kind in "iu" and raw.dtype.itemsize == 8 else 0
-    start, stop = float(low - base), float(high - base)
-    # The span of the largest floats overflows; a quarter of it does not.
-    scale = 4.0 if stop - start == np.inf else 1.0
-    below = above = 0
-    for rows in _blocks(raw.shape):
-        block = _exact(raw[rows], base)
-        if valid is not None:
-            block[~valid[rows]] = start
-        below += int(np.count_nonzero(block < start))
-        above += int(np.count_nonzero(block > stop))
-        if start < stop:
-            np.clip(block, start, stop, out=block)
-            block /= scale
-            block -= start / scale
-            block /= stop / scale - start / scale
-            pixels[rows] = block
-    return pixels, below, above
-
-
-def _exact(block: NDArray[Any], base: int) -> NDArray[np.float64]:
-    """Return ``block - base`` in float64; exact where the difference is below 2**53."""
-    if base == 0:
-        return block.astype(np.float64)
-    # Two's complement: the difference is right modulo 2**64 for either sign.
-    return (block.astype(np.uint64) - np.uint64(base % 2**64)).astype(np.float64)
-
-
-def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
-    rows = max(1, BLOCK // shape[1])
-    for start in range(0, shape[0], rows):
-        yield slice(start, start + rows)

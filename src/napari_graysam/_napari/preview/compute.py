@@ -19,8 +19,7 @@ from napari_graysam.preprocess import (
     apply_steps,
     to_rgb_steps,
 )
-from napari_graysam.recipe import Explicit, ImageOptions
-from napari_graysam.source.gray import to_gray
+from napari_graysam.source.gray import ImageSource
 
 LARGE = 2048 * 2048
 """Pixels up to which an image is previewed as a whole at once."""
@@ -74,23 +73,30 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        self._gray: tuple[Any, Any, Image] | None = None
-        self._window: tuple[Any, ImageOptions, Explicit] | None = None
+        self._stack: tuple[Any, Any, ImageSource] | None = None
+        self._gray: tuple[ImageSource, int | None, Image] | None = None
         self._crop: tuple[Image, Box, Image] | None = None
         self.images = tuple(Intermediates(REMEMBERED) for _ in range(4))
 
     def gray(self, request: Request) -> Image:
         """Return the whole image in gray; converted once while only steps change."""
-        source = request.source
-        limits = source.contrast_limits if source.options.window.kind == "limits" else None
-        key = (source.options, source.plane, limits)
-        if self._gray is None or self._gray[0] is not request.data or self._gray[1] != key:
-            converted = to_gray(
-                source.array, self._options(request), contrast_limits=source.contrast_limits
-            )
-            self._remember_window(request, converted.record)
-            self._gray = (request.data, key, converted.pixels)
+        stack, plane = self._source(request), request.source.options.plane
+        if self._gray is None or self._gray[:2] != (stack, plane):
+            self._gray = (stack, plane, stack.plane(plane).pixels)
         return self._gray[2]
+
+    def _source(self, request: Request) -> ImageSource:
+        """Return the stack, which is measured once while only its planes change."""
+        source = request.source
+        options = source.options.replace(plane=None)
+        limits = source.contrast_limits if options.window.kind == "limits" else None
+        # A part of the layer's array is cut anew for each request, and is told by its words.
+        part = None if source.array is request.data else source.plane
+        key = (options, limits, part)
+        if self._stack is None or self._stack[0] is not request.data or self._stack[1] != key:
+            stack = ImageSource(source.array, options, contrast_limits=source.contrast_limits)
+            self._stack = (request.data, key, stack)
+        return self._stack[2]
 
     def cropped(self, request: Request) -> Image:
         """Return the part of the gray image that is asked for."""
@@ -100,22 +106,6 @@ class Memory:
         if self._crop is None or self._crop[0] is not image or self._crop[1] != box:
             self._crop = (image, box, np.ascontiguousarray(image[box]))
         return self._crop[2]
-
-    def _options(self, request: Request) -> ImageOptions:
-        """Return the options with the stack's window where another plane has measured it."""
-        options = request.source.options
-        if self._window is not None:
-            data, of_stack, window = self._window
-            if data is request.data and of_stack == options.replace(plane=None):
-                return options.replace(window=window)
-        return options
-
-    def _remember_window(self, request: Request, record: dict[str, Any]) -> None:
-        measured, options = record["window"], request.source.options
-        whole_stack = request.source.array is request.data and options.plane is not None
-        if measured["kind"] == "percentiles" and whole_stack and not record["notes"]:
-            window = Explicit(low=measured["low"], high=measured["high"])
-            self._window = (request.data, options.replace(plane=None), window)
 
 
 def compute(
