@@ -1,4 +1,4 @@
-"""Time of selecting again while a slider moves, against selecting without memory.
+"""Time of selecting again while a slider moves, against a selector that remembers nothing.
 
 Synthetic candidates in threes (a part, an object, a group) around many points, as a run leaves
 them, with logits of 256 by 256. A setting takes eight values it never had before, as a moving

@@ -1,4 +1,4 @@
-"""Masks that a recipe keeps by name: which candidates they are."""
+"""Masks that a recipe pins by point, crop and number: which candidates they are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POINT_TOLERANCE = 0.01
 
 
 def pinned_mask(proposals: Proposals, candidate: int) -> PinnedMask:
-    """Return the entry of ``labels.keep`` that names a candidate.
+    """Return the entry of ``labels.keep`` that pins a candidate.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def pinned_mask(proposals: Proposals, candidate: int) -> PinnedMask:
 
 
 def is_pinned(proposals: Proposals, keep: Sequence[PinnedMask]) -> npt.NDArray[np.bool_]:
-    """Tell which candidates a recipe keeps; entries that name none are skipped.
+    """Tell which candidates a recipe pins; entries that name none are skipped.
 
     Parameters
     ----------
@@ -51,9 +51,10 @@ def is_pinned(proposals: Proposals, keep: Sequence[PinnedMask]) -> npt.NDArray[n
     ProposalsError
         If there is an entry and the proposals were made with floors.
     """
-    stays = np.zeros(len(proposals), bool)
-    stays[[candidate for candidate in _candidates(proposals, keep) if candidate is not None]] = True
-    return stays
+    pinned = np.zeros(len(proposals), bool)
+    found = _candidates(proposals, keep)
+    pinned[[candidate for candidate in found if candidate is not None]] = True
+    return pinned
 
 
 def missing_pinned(proposals: Proposals, keep: Sequence[PinnedMask]) -> tuple[PinnedMask, ...]:
@@ -80,7 +81,7 @@ def _check_complete(proposals: Proposals) -> None:
     """Refuse proposals in which masks of a point are missing."""
     if proposals.record["iou_floor"] > 0 or proposals.record["stability_floor"] > 0:
         raise ProposalsError(
-            "kept masks are found only where every candidate was stored, but these proposals "
+            "pinned masks are found only where every candidate was stored, but these proposals "
             f"hold only what passed a predicted IoU of {proposals.record['iou_floor']} and a "
             f"stability of {proposals.record['stability_floor']}: run the model again with "
             "floors of 0, or empty labels.keep"
