@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from napari_graysam.errors import ImageError
 from napari_graysam.preprocess import BaseStep, apply
 from napari_graysam.progress import Progress
-from napari_graysam.recipe import ImageOptions
-from napari_graysam.recipe.options import Explicit
+from napari_graysam.recipe import Explicit, ImageOptions
 from napari_graysam.source.axes import Layout
 from napari_graysam.source.gray import GrayImage, ImageSource
 

@@ -12,7 +12,7 @@ from napari_graysam.errors import ImageError
 from napari_graysam.files.geojson import read_geojson
 from napari_graysam.files.polygons import fill, outlines
 from napari_graysam.masks.mask import Mask
-from napari_graysam.recipe.options import Polygon, Polygons, Region
+from napari_graysam.recipe.image import Polygon, Polygons, Region
 from napari_graysam.source.reading import read_image
 
 GEOJSON = (".geojson", ".json")

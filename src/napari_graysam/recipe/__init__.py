@@ -2,18 +2,15 @@
 
 from napari_graysam.recipe.document import SCHEMA_VERSION, Recipe, presets
 from napari_graysam.recipe.generator import GeneratorOptions, OutputMode
-from napari_graysam.recipe.options import (
+from napari_graysam.recipe.image import (
     ContrastLimits,
     DtypeRange,
     Explicit,
     ImageOptions,
-    LabelOptions,
-    ModelOptions,
     Percentiles,
-    PinnedMask,
-    Suppression,
     Window,
 )
+from napari_graysam.recipe.options import LabelOptions, ModelOptions, PinnedMask, Suppression
 from napari_graysam.recipe.problems import recipe_error
 from napari_graysam.recipe.reference import Parameter, parameters
 from napari_graysam.recipe.stages import MODEL_STAGES, STAGES, Stage, by_stage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +16,8 @@ from napari_graysam.parameters import Part
 from napari_graysam.preprocess.registry import Step
 from napari_graysam.preprocess.rgb import Replicate, Rgb
 from napari_graysam.recipe.generator import GeneratorOptions
-from napari_graysam.recipe.options import ImageOptions, LabelOptions, ModelOptions
+from napari_graysam.recipe.image import ImageOptions, with_region
+from napari_graysam.recipe.options import LabelOptions, ModelOptions
 from napari_graysam.recipe.problems import did_you_mean, recipe_error
 from napari_graysam.recipe.stages import Stage, changed_stage
 from napari_graysam.recipe.storage import read_document, write_document
@@ -143,7 +144,7 @@ class Recipe(Part):
             If the file is missing, unreadable or not a valid recipe.
         """
         folder = Path(path).parent
-        data = _with_region(
+        data = with_region(
             read_document(Path(path)), lambda region: folder / os.path.expanduser(region)
         )
         return cls.from_dict(data, str(path))
@@ -159,7 +160,7 @@ class Recipe(Part):
         folder = Path(path).parent
         write_document(
             Path(path),
-            _with_region(self.to_dict(full=full), lambda region: os.path.relpath(region, folder)),
+            with_region(self.to_dict(full=full), lambda region: os.path.relpath(region, folder)),
         )
 
     @classmethod
@@ -282,16 +283,6 @@ def _preset_files() -> dict[str, str]:
         if file.name.endswith(".yaml")
     }
     return dict(sorted(found.items()))
-
-
-def _with_region(data: Any, move: Callable[[str], str | Path]) -> Any:
-    """Return a document whose relative path of a region, if it has one, is moved."""
-    image = data.get("image") if isinstance(data, dict) else None
-    if not isinstance(image, dict) or not isinstance(region := image.get("region"), str):
-        return data
-    if os.path.isabs(region):
-        return data
-    return {**data, "image": {**image, "region": os.path.normpath(move(region))}}
 
 
 def _changes(part: Part) -> dict[str, Any]:
