@@ -14,6 +14,7 @@ from napari_graysam.propose import Proposals, propose, rescore
 from napari_graysam.propose.decode import Decoder
 from napari_graysam.propose.encode import encode
 from napari_graysam.propose.grid import crops, layer_boxes, regular_grid
+from napari_graysam.propose.points import ExplicitPoints
 from napari_graysam.propose.statistics import measure
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
 from napari_graysam.select import Selector, generate, select
@@ -316,3 +317,28 @@ def test_selection_nests_and_names_its_source(everything: Proposals) -> None:
     assert all(mask.area > 0 for mask in masks)
     parts = select(everything, LOOSE.replace(box_nms_thresh=1), LabelOptions(level="parts"))
     assert 0 < len(parts) < len(masks)
+
+
+def test_points_of_ones_own_are_asked_and_join_those_of_the_grid(stub: StubModel) -> None:
+    model, view = loaded(stub), noise(*SHAPE)
+    mine = np.array([[3.5, 4.5], [20.0, 11.0]])
+    found = run(propose(view, model, LOOSE, points=ExplicitPoints(mine)))
+    assert found.record["point_source"] == "explicit points"
+    assert {tuple(point) for point in found.point.tolist()} <= {tuple(one) for one in mine.tolist()}
+    grid = run(propose(view, model, LOOSE))
+    both = Proposals.concat([grid, found])
+    assert len(both) == len(grid) + len(found)
+    np.testing.assert_array_equal(both.logits[len(grid) :], found.logits)
+    assert both.record["parts"] == [
+        {"point_source": "full grid", "candidates": len(grid)},
+        {"point_source": "explicit points", "candidates": len(found)},
+    ]
+    nothing = run(propose(view, model, LOOSE, points=ExplicitPoints(mine), iou_floor=2))
+    assert len(nothing) == 0
+    assert len(Proposals.concat([nothing, grid])) == len(grid)
+    other = run(propose(noise(SHAPE[0] + 1, SHAPE[1]), model, LOOSE))
+    for parts in ([], [grid, other]):
+        with pytest.raises(ProposalsError, match="cannot be joined"):
+            Proposals.concat(parts)
+    with pytest.raises(ProposalsError, match=r"\(3,\)"):
+        ExplicitPoints([1, 2, 3])

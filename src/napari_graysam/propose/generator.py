@@ -22,7 +22,6 @@ from torch.nn import functional
 from napari_graysam.errors import DeviceError, ImageError
 from napari_graysam.model import LoadedModel
 from napari_graysam.progress import Progress
-from napari_graysam.propose.adaptive import Search
 from napari_graysam.propose.cache import Cache, proposals_key
 from napari_graysam.propose.candidates import Candidates, gather
 from napari_graysam.propose.decode import (
@@ -34,7 +33,8 @@ from napari_graysam.propose.decode import (
 )
 from napari_graysam.propose.encode import Features, encode
 from napari_graysam.propose.enlarge import Enlargement, enlargement_of
-from napari_graysam.propose.grid import Crop, crops
+from napari_graysam.propose.grid import Crop
+from napari_graysam.propose.points import PointSource, source_of
 from napari_graysam.propose.proposals import Proposals, masks_together
 from napari_graysam.propose.statistics import measure
 from napari_graysam.propose.workers import Workers
@@ -47,6 +47,7 @@ class _Settings:
 
     model: LoadedModel
     options: GeneratorOptions
+    points: PointSource
     iou_floor: float
     stability_floor: float
 
@@ -60,8 +61,9 @@ def propose(
     iou_floor: float | None = None,
     stability_floor: float | None = None,
     cache: Cache | None = None,
+    points: PointSource | None = None,
 ) -> Generator[Progress, None, Proposals]:
-    """Ask the model for masks at every grid point of a view.
+    """Ask the model for masks at many points of a view.
 
     Parameters
     ----------
@@ -82,6 +84,8 @@ def propose(
     cache
         Looked into for features and proposals of earlier runs, and added to. What it holds may
         have been kept above lower floors.
+    points
+        Where to ask; the grid of ``options`` if omitted. Proposals at other points are not cached.
 
     Yields
     ------
@@ -116,11 +120,13 @@ def propose(
     settings = _Settings(
         model,
         options,
+        source_of(options) if points is None else points,
         options.pred_iou_thresh if iou_floor is None else iou_floor,
         options.stability_score_thresh if stability_floor is None else stability_floor,
     )
     key = proposals_key(view, model, options, region)
-    known = cache.proposals(key, options, (settings.iou_floor, settings.stability_floor))
+    floors = (settings.iou_floor, settings.stability_floor)
+    known = cache.proposals(key, options, floors) if points is None else None
     if known is not None:
         yield Progress("decode", 1, 1)
         return known
@@ -128,7 +134,7 @@ def propose(
         keep_freed_memory()
     found: list[Candidates] = []
     batches = Batches(options.points_per_batch or batch_size(model))
-    todo = crops(view.shape[:2], options, region)
+    todo = settings.points.crops(view.shape[:2], options, region)
     total, done = sum(len(crop.points) for crop in todo), 0
     of_grid = total
     with closing(Workers(alone=not _side_by_side(model))) as workers:
@@ -151,7 +157,8 @@ def propose(
                 yield Progress("decode", done, total)
     record = _record(settings, batches, (done, of_grid), region)
     proposals = gather(found, view.shape[:2], record)
-    cache.keep(key, proposals)
+    if points is None:
+        cache.keep(key, proposals)
     return proposals
 
 
@@ -184,23 +191,26 @@ def _side_by_side(model: LoadedModel) -> bool:
 
 
 def _decode_crop(
-    crop: Crop, decoder: Decoder, settings: _Settings, batches: Batches, workers: Workers
+    crop: Crop,
+    decoder: Decoder,
+    settings: _Settings,
+    batches: Batches,
+    workers: Workers,
 ) -> Generator[tuple[Candidates, int], None, None]:
     """Yield the candidates of each batch of a crop's points, and how many points it had."""
-    options = settings.options
-    if options.grid == "full" or crop.place is None:
-        every = np.arange(len(crop.points))
-        yield from _decode_points(every, crop, decoder, settings, batches, workers)
-        return
-    features = _features_at(crop, decoder.features)
-    search = Search(crop.place, features, options.pred_iou_thresh)
-    while len(asked := search.next()):
+    features = partial(_features_at, crop, decoder.features)
+    rounds = settings.points.rounds(crop, features, settings.options)
+    asked = next(rounds, None)
+    while asked is not None:
         answers = []
         for candidates, count in _decode_points(asked, crop, decoder, settings, batches, workers):
             answers.append(candidates)
             yield candidates, count
         # Once a round, so that the batch size does not decide what is asked.
-        _learn(search, answers, crop, options)
+        try:
+            asked = rounds.send(answers)
+        except StopIteration:
+            return
 
 
 def _decode_points(
@@ -242,30 +252,6 @@ def _features_at(crop: Crop, features: Features) -> npt.NDArray[np.float32]:
         align_corners=False,
     )
     return _numpy(sampled[0, :, 0].T)
-
-
-def _learn(
-    search: Search, answers: list[Candidates], crop: Crop, options: GeneratorOptions
-) -> None:
-    """Tell the search about a round: each point's best predicted IoU, and what masks cover."""
-    height, width = crop.size
-    numbers, scores, covers = [], [], []
-    for some in answers:
-        sure = some.stability >= options.stability_score_thresh
-        if options.pred_iou_thresh > 0:
-            sure &= some.predicted_iou > options.pred_iou_thresh
-        shape = np.array(some.logits.shape[:0:-1])
-        column, row = (crop.points / [width, height] * shape).astype(int).T
-        numbers.append(some.number[sure])
-        scores.append(some.predicted_iou[sure])
-        covers.append(some.logits[sure][:, row, column] > options.mask_threshold)
-    search.learn(
-        np.concatenate([some.asked for some in answers]),
-        np.concatenate([some.best_iou for some in answers]),
-        np.concatenate(numbers),
-        np.concatenate(scores),
-        np.concatenate(covers),
-    )
 
 
 def _decode_batch(
@@ -336,6 +322,7 @@ def _record(
         "iou_floor": settings.iou_floor,
         "stability_floor": settings.stability_floor,
         "masks_together": masks_together(options),
+        "point_source": settings.points.name,
         "points": points[0],
         "points_of_grid": points[1],
         "points_per_batch": batches.size,

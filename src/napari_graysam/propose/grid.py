@@ -140,7 +140,7 @@ def crops(
                 points = grid * np.array([x1 - x0, y1 - y0])
                 chosen = np.arange(len(points))
                 if region is not None:
-                    chosen = np.flatnonzero(_inside(points, region[y0:y1, x0:x1]))
+                    chosen = np.flatnonzero(inside(points, region[y0:y1, x0:x1]))
                 if len(chosen):
                     side = None if options.point_grids is not None else math.isqrt(len(grid))
                     place = None if side is None else np.stack(np.divmod(chosen, side), axis=1)
@@ -149,9 +149,7 @@ def crops(
     return found
 
 
-def _inside(
-    points: npt.NDArray[np.float64], region: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
+def inside(points: npt.NDArray[np.float64], region: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Tell which points lie on a True pixel of ``region``."""
     height, width = region.shape
     columns = np.clip(points[:, 0].astype(int), 0, width - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
@@ -100,6 +100,51 @@ class Proposals:
             "mps": torch.backends.mps.is_available(),
         }
         return name if present.get(name.type, False) else torch.device("cpu")
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """Join the candidates that several point sources found in one view.
+
+        Parameters
+        ----------
+        parts
+            Of the same view, model and generator options, in the order to keep.
+
+        Returns
+        -------
+        Proposals
+            Its record is the first one's, with the highest floors, all notes, and in ``parts``
+            each one's point source and number of candidates.
+
+        Raises
+        ------
+        ProposalsError
+            If there are no parts, or they are not of the same view and model.
+        """
+        about = [
+            (one.image_size, one.record.get("sha256"), one.record["generator"]) for one in parts
+        ]
+        if not parts or any(one != about[0] for one in about):
+            raise ProposalsError(
+                f"{len(parts)} proposals cannot be joined: they must be of the same view, model "
+                "and generator options"
+            )
+        records = [one.record for one in parts]
+        record = {
+            **records[0],
+            **{key: max(one[key] for one in records) for key in ("iou_floor", "stability_floor")},
+            "notes": [note for one in records for note in one.get("notes", ())],
+            "parts": [
+                {"point_source": one.record.get("point_source"), "candidates": len(one)}
+                for one in parts
+            ],
+        }
+        # The logits of no candidates have no size.
+        held = [one for one in parts if len(one)] or parts[:1]
+        arrays = {
+            name: np.concatenate([getattr(one, name) for one in held]) for name, _, _ in _ARRAYS
+        }
+        return cls(**arrays, image_size=parts[0].image_size, record=record)
 
     def half_open(self, index: int) -> Box:
         """Return a candidate's box with the ends after its last pixels; equal where it is empty."""
