@@ -111,5 +111,4 @@ def install(monkeypatch):
     monkeypatch.setattr(
         "napari_graysam._napari.results.run.score_floors", lambda recipe: ScoreFloors(0.25, 0)
     )
-    monkeypatch.setattr("napari_graysam._napari.threads.libraries.load_torch", lambda: None)
     return fake

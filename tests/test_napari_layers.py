@@ -53,7 +53,7 @@ def show(layers, source, segmentation, arm="raw", new=False):
 
 
 def finished(layers, message=""):
-    while layers.turns.busy:
+    while layers.queue.busy:
         QApplication.processEvents()
     return message
 

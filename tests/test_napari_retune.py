@@ -38,10 +38,10 @@ def section(make_napari_viewer_proxy, fake, qtbot):
 
 def settle(qtbot, section):
     retuner = section.retuner
-    lanes = (retuner._lane, retuner._measuring)
-    qtbot.waitUntil(lambda: not any(lane.busy for lane in lanes), timeout=20_000)
+    workers = (retuner._selecting, retuner._measuring)
+    qtbot.waitUntil(lambda: not any(one.busy for one in workers), timeout=20_000)
     qtbot.waitUntil(lambda: not retuner._settled.isActive(), timeout=20_000)
-    qtbot.waitUntil(lambda: not any(lane.busy for lane in lanes), timeout=20_000)
+    qtbot.waitUntil(lambda: not any(one.busy for one in workers), timeout=20_000)
 
 
 def counts(section):
@@ -89,7 +89,7 @@ def test_going_back_at_once_ends_where_it_started(section, qtbot, monkeypatch):
 
     monkeypatch.setattr(pipeline, "retune", slow)
     section.state.change({"generator.pred_iou_thresh": 0.95})
-    qtbot.waitUntil(lambda: section.retuner._lane.busy)
+    qtbot.waitUntil(lambda: section.retuner._selecting.busy)
     section.state.change({"generator.pred_iou_thresh": 0.5})
     hold.set()
     settle(qtbot, section)

@@ -9,7 +9,7 @@ from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.panel.sections.run import RunSection
 from napari_graysam._napari.panel.sections.run_view import in_words
 from napari_graysam._napari.panel.state import PanelState
-from napari_graysam._napari.results.run import ArmDone, Failed, RunProgress, run_arms, score_floors
+from napari_graysam._napari.results.run import ArmDone, RunProgress, run_arms, score_floors
 from napari_graysam.errors import DeviceError, ImageError, ModelError
 from napari_graysam.recipe import Recipe
 
@@ -37,7 +37,7 @@ def section(viewer, qtbot):
     notification_manager.records.clear()
     yield section
     section.cancel()
-    qtbot.waitUntil(lambda: section._worker is None, timeout=10_000)
+    qtbot.waitUntil(lambda: not section._worker.busy, timeout=10_000)
 
 
 def said():
@@ -206,12 +206,12 @@ def test_a_closed_viewer_ends_the_run(make_napari_viewer, fake, qtbot):
     section.state.layer = viewer.add_image(fake_run.squares(1))
     fake.gate.clear()
     section.run()
-    worker = section._worker
+    worker = section._worker._worker
     qtbot.waitUntil(lambda: fake.batches == 2, timeout=10_000)
     section.native.deleteLater()
     qtbot.waitUntil(lambda: worker.abort_requested, timeout=10_000)
     fake.gate.set()
-    qtbot.waitUntil(lambda: section._worker is None, timeout=10_000)
+    qtbot.waitUntil(lambda: not section._worker.busy, timeout=10_000)
     assert section.state.results == {}
     section.state.recipe = Recipe()  # Nobody listens any more.
 
@@ -266,13 +266,6 @@ def test_floors_leave_room_below_the_thresholds():
     assert score_floors(recipe) == (0, 0)
     dense = recipe.with_values({"generator.crop_n_layers": 2})
     assert score_floors(dense) == (0.3, 0.45)
-
-
-def test_a_worker_yields_errors_instead_of_raising(fake, viewer):
-    source = read_source(viewer, viewer.add_image(fake_run.squares(1)), Recipe().image)
-    fake.error = DeviceError("out of memory")
-    *_, last = run_arms(source, ENHANCED, ["raw"])
-    assert last == Failed(fake.error)
 
 
 def test_the_next_arm_begins_when_the_last_one_is_shown(fake, viewer, monkeypatch):

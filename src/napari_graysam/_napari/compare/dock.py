@@ -29,7 +29,7 @@ from napari_graysam._napari.compare.table import ObjectRow
 from napari_graysam._napari.compare.view import Face
 from napari_graysam._napari.panel.docking import join_soon
 from napari_graysam._napari.results.registry import result_of
-from napari_graysam._napari.threads.latest_request import Lane
+from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import Arm
 from napari_graysam.errors import OutputError
 
@@ -61,7 +61,7 @@ class CompareDock(QWidget):
         self._asked = 0
         self._outdated = True
         self._outcome: Outcome | None = None
-        self._lane = Lane(self._receive, lambda: None)
+        self._worker = LatestRequest(self._receive)
         self._timer = QTimer(self, singleShot=True, interval=_SETTLE)
         self._timer.timeout.connect(self.refresh)
         self._joined = False
@@ -149,7 +149,7 @@ class CompareDock(QWidget):
             read_truth=None if truth is None else partial(plane_of, truth),
             previous=self._outcome,
         )
-        self._lane.submit(partial(compare, request))
+        self._worker.submit(partial(compare, request))
 
     def _receive(self, answer: Answer) -> None:
         if answer.number != self._asked:
@@ -261,10 +261,10 @@ class CompareDock(QWidget):
     def hideEvent(self, event: QHideEvent) -> None:
         """Stop computing what nobody looks at."""
         super().hideEvent(event)
-        if self._timer.isActive() or self._lane.busy:
+        if self._timer.isActive() or self._worker.busy:
             self._outdated = True
             self._timer.stop()
-            self._lane.cancel()
+            self._worker.cancel()
 
     def changeEvent(self, event: QEvent) -> None:
         """Let the viewer go when the dock is closed."""

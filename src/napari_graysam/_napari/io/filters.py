@@ -13,7 +13,7 @@ from napari_graysam._napari.forms.controls import align_label
 from napari_graysam._napari.forms.folds import Message
 from napari_graysam._napari.forms.form import PartForm
 from napari_graysam._napari.panel.docking import join_soon
-from napari_graysam._napari.threads.latest_request import Lane
+from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import GraysamError
 from napari_graysam.preprocess import STEPS, BaseStep
 from napari_graysam.progress import Progress
@@ -71,7 +71,7 @@ class FilterDock(Container):
             align_label(choice)
         self._about = QLabel(wordWrap=True)
         self._form = PartForm(STEPS[kind](), exclude=("enabled",))
-        self._lane = Lane(self._receive, self._rest)
+        self._worker = LatestRequest(self._receive, self._rest, self._fail)
         self._lay_out()
         self._kind.changed.connect(self._show_form)
         self.choose(kind)
@@ -93,8 +93,8 @@ class FilterDock(Container):
             layout.addWidget(part)
         layout.addStretch(1)
         self._rest()
-        lane = self._lane
-        self.native.destroyed.connect(lambda: lane.cancel())
+        worker = self._worker
+        self.native.destroyed.connect(lambda: worker.cancel())
 
     @property
     def step(self) -> BaseStep:
@@ -135,12 +135,12 @@ class FilterDock(Container):
         self.cancel_button.show()
         self.progress.setRange(0, 0)
         self.progress.show()
-        self._lane.submit(lambda: _filter(request))
+        self._worker.submit(lambda: _filter(request))
 
     def cancel(self) -> None:
         """Stop what runs, without a new layer."""
-        if self._lane.busy:
-            self._lane.cancel()
+        if self._worker.busy:
+            self._worker.cancel()
             self.message.say("Cancelled; no layer was added.", warning=False)
 
     def _images(self, widget: Any = None) -> list[Image]:
@@ -159,17 +159,18 @@ class FilterDock(Container):
         self._form.native.setVisible(bool(self._form.fields))
         self._about.setText(description_of(STEPS[kind]))
 
-    def _receive(self, event: Progress | Done | Exception) -> None:
+    def _receive(self, event: Progress | Done) -> None:
         if isinstance(event, Progress):
             half = event.total if event.stage == "filter" else 0
             self.progress.setRange(0, 2 * event.total)
             self.progress.setValue(half + event.done)
-        elif isinstance(event, Done):
-            self._add(event)
-        elif isinstance(event, GraysamError | MemoryError):
-            self.message.say(str(event) or "The memory does not suffice; crop the image first.")
         else:
-            raise event
+            self._add(event)
+
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, GraysamError | MemoryError):
+            raise error
+        self.message.say(str(error) or "The memory does not suffice; crop the image first.")
 
     def _add(self, done: Done) -> None:
         request, (pixels, window) = done
@@ -209,15 +210,10 @@ def _request(layer: Image, step: BaseStep) -> Request:
     return Request(array, layer.rgb, step, layer.name, placement)
 
 
-def _filter(request: Request) -> Generator[Progress | Done | Exception, None, None]:
-    # Worker threads swallow some exceptions, so an error travels as an event.
+def _filter(request: Request) -> Generator[Progress | Done, None, None]:
     from napari_graysam.filtering import filter_steps
 
-    try:
-        result = yield from filter_steps(request.array, request.step, rgb=request.rgb)
-        yield Done(request, result)
-    except Exception as error:
-        yield error
+    yield Done(request, (yield from filter_steps(request.array, request.step, rgb=request.rgb)))
 
 
 def open_filter(kind: str) -> None:

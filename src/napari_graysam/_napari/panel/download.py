@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from magicgui.widgets import Container, Label, ProgressBar, PushButton
 from qtpy.QtWidgets import QSizePolicy
 
+from napari_graysam._napari.threads.latest_request import LatestRequest
+from napari_graysam.errors import GraysamError
 from napari_graysam.model.weights import fetch, locate
 
 if TYPE_CHECKING:
@@ -28,7 +31,8 @@ class Download(Container):
     def __init__(self, arrived: Callable[[], None]) -> None:
         self._arrived = arrived
         self._entry: ModelEntry | None = None
-        self._worker: Any = None
+        self._outcome = ""
+        self._worker = LatestRequest(self._on_progress, self._on_end, self._on_error)
         self.button = PushButton(text="Download")
         self.bar = ProgressBar(min=0, max=1000, visible=False)
         self.cancel = PushButton(text="Cancel", visible=False)
@@ -47,7 +51,7 @@ class Download(Container):
     @property
     def running(self) -> bool:
         """Whether a download is going on."""
-        return self._worker is not None
+        return self._worker.busy
 
     def offer(self, entry: ModelEntry | None) -> None:
         """Offer a model's checkpoint, if it is not here yet."""
@@ -64,28 +68,16 @@ class Download(Container):
 
     def start(self) -> None:
         """Download the offered checkpoint in a thread."""
-        from napari.qt.threading import create_worker
-
         if self._entry is None or self.running:
             return
         self._show(True)
         say(self.message, f"Downloading {self._entry.title} …")
-        self._worker = create_worker(
-            _steps,
-            self._entry,
-            _start_thread=False,
-            _connect={
-                "yielded": self._on_progress,
-                "returned": self._on_returned,
-                "aborted": self._on_aborted,
-            },
-        )
-        self._worker.start()
+        self._outcome = "Stopped; the next download goes on from there."
+        self._worker.submit(partial(_steps, self._entry))
 
     def stop(self, *_: object) -> None:
         """Stop after the current block."""
-        if self.running:
-            self._worker.quit()
+        self._worker.cancel()
 
     def _show(self, running: bool) -> None:
         self.button.native.setVisible(not running)
@@ -93,36 +85,31 @@ class Download(Container):
         self.cancel.native.setVisible(running)
         self.bar.value = 0
 
-    def _on_progress(self, progress: Progress) -> None:
+    def _on_progress(self, progress: Progress | Path) -> None:
+        if isinstance(progress, Path):
+            self._outcome = f"{progress.name} is on disk."
+            return
         if progress.total:
             self.bar.value = min(1000, progress.done * 1000 // progress.total)
         verb = "Checking" if progress.stage == "verify" else "Downloading"
         say(self.message, f"{verb}: {megabytes(progress.done)} of {megabytes(progress.total)}")
 
-    def _on_returned(self, outcome: Path | str) -> None:
-        done = isinstance(outcome, Path)
-        self._end(f"{outcome.name} is on disk." if isinstance(outcome, Path) else f"⚠ {outcome}")
-        if done:
+    def _on_error(self, error: Exception) -> None:
+        if not isinstance(error, GraysamError):
+            raise error
+        self._outcome = f"⚠ {error}"
+
+    def _on_end(self) -> None:
+        self._show(False)
+        say(self.message, self._outcome)
+        arrived = self._entry is not None and locate(self._entry) is not None
+        self.offer(self._entry)
+        if arrived:
             self._arrived()
 
-    def _on_aborted(self) -> None:
-        self._end("Stopped; the next download goes on from there.")
 
-    def _end(self, message: str) -> None:
-        self._worker = None
-        self._show(False)
-        say(self.message, message)
-        self.offer(self._entry)
-
-
-def _steps(entry: ModelEntry) -> Any:
-    """Download; an expected failure is returned as its message."""
-    from napari_graysam.errors import GraysamError
-
-    try:
-        return (yield from fetch(entry))
-    except GraysamError as error:
-        return str(error)
+def _steps(entry: ModelEntry) -> Generator[Progress | Path, None, None]:
+    yield (yield from fetch(entry))
 
 
 def megabytes(count: int | None) -> str:

@@ -14,7 +14,7 @@ from qtpy.QtCore import QTimer
 from napari_graysam._napari.canvas.source import Source, read_source
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam._napari.preview.layer import TRANSFORM, PreviewLayer, is_preview
-from napari_graysam._napari.threads.latest_request import Lane
+from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import ImageError
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ class Preview:
         self._cropped: Request | None = None
         self._message = ""
         self._enabled = self._busy = self._closed = False
-        self._near = Lane(self._show, self._tell_busy, overtaking=1)
-        self._whole = Lane(self._show, self._tell_busy)
+        self._near = LatestRequest(self._show, self._tell_busy, parallel=1)
+        self._whole = LatestRequest(self._show, self._tell_busy)
         self._soon = QTimer(singleShot=True, interval=THROTTLE)
         self._soon.timeout.connect(self._submit)
         self._settled = QTimer(singleShot=True, interval=SETTLED)

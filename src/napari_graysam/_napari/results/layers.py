@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_graysam._napari.canvas.source import Source
 from napari_graysam._napari.results.colors import Positions, colormap
 from napari_graysam._napari.results.registry import remember
-from napari_graysam._napari.threads.gui_queue import Turns
+from napari_graysam._napari.threads.gui_queue import GuiQueue
 
 if TYPE_CHECKING:
     from napari.components import LayerList
@@ -60,13 +60,13 @@ class ResultLayers:
 
     Attributes
     ----------
-    turns
-        What is left to do until new layers are visible.
+    queue
+        The tasks that add new layers and make them visible.
     """
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
-        self.turns = Turns()
+        self.queue = GuiQueue()
         self._current: dict[Arm, _Shown] = {}
         self._known: dict[tuple[Arm, str], _Shown] = {}
 
@@ -94,7 +94,7 @@ class ResultLayers:
         str
             What the user should know: that an edited layer was left alone. Else empty.
         """
-        self.turns.finish()
+        self.queue.finish()
         source = replace(source, array=None)
         known = None if new else self._own(arm, source)
         message = ""
@@ -133,7 +133,7 @@ class ResultLayers:
         str
             As `show`.
         """
-        self.turns.finish()
+        self.queue.finish()
         shown = self._current[arm]
         present = shown.layer in self._viewer.layers
         if present and not shown.edited:
@@ -179,7 +179,7 @@ class ResultLayers:
         _SHOWN[layer.unique_id] = shown
         layer.events.paint.connect(lambda event: setattr(shown, "painted", True))
         tools = list(_put_off(layer))
-        self.turns.add(
+        self.queue.add(
             partial(self._insert, layer),
             partial(self._select, layer),
             *tools,

@@ -14,8 +14,7 @@ from qtpy.QtCore import QTimer
 
 from napari_graysam._napari.canvas.source import limits_of
 from napari_graysam._napari.results.colors import Positions, object_colors
-from napari_graysam._napari.threads.latest_request import Lane
-from napari_graysam._napari.threads.responsive import give_way, short_holds
+from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.parameters import Part
 from napari_graysam.recipe import Recipe
 from napari_graysam.recipe.stages import stage_of
@@ -99,8 +98,8 @@ class Retuner:
         self._bases: dict[Arm, Basis] = {}
         self._watched: Layer | None = None
         self.outdated: dict[Arm, str] = {}
-        self._lane = Lane(self._receive, lambda: None)
-        self._measuring = Lane(self._receive, lambda: None)
+        self._selecting = LatestRequest(self._receive)
+        self._measuring = LatestRequest(self._receive)
         self._settled = QTimer(singleShot=True, interval=SETTLED)
         self._settled.timeout.connect(self._measure)
         state.recipe_changed.connect(self._follow)
@@ -115,7 +114,7 @@ class Retuner:
         self._watch(None)
         with suppress(RuntimeError):  # Qt may have deleted the timer at the program's end.
             self._settled.stop()
-        self._lane.cancel()
+        self._selecting.cancel()
         self._measuring.cancel()
 
     def adopt(self, arm: Arm, basis: Basis) -> None:
@@ -180,7 +179,7 @@ class Retuner:
                 wanted[arm] = (basis, now)
         if wanted:
             self._measuring.cancel()  # It would slow down what the slider waits for.
-            self._lane.submit(partial(_select, recipe, wanted, dict(self._state.results)))
+            self._selecting.submit(partial(_select, recipe, wanted, dict(self._state.results)))
         self.changed.emit()
 
     def _receive(self, event: _Retuned | _Measured) -> None:
@@ -204,7 +203,7 @@ class Retuner:
             self._follow(self._state.recipe, None)
 
     def _measure(self) -> None:
-        if self._lane.busy:
+        if self._selecting.busy:
             self._settled.start()
             return
         results = {arm: one for arm, one in self._state.results.items() if arm in self._bases}
@@ -217,21 +216,17 @@ def _select(
     wanted: Mapping[Arm, tuple[Basis, Recipe]],
     shown: dict[Arm, Segmentation],
 ) -> Generator[_Retuned, None, None]:
-    """Select each arm's objects again, in a thread.
-
-    Every error is reported: a worker thread that raises a RuntimeError never says it has ended.
-    """
+    """Select each arm's objects again, and give both arms their colours."""
     from napari_graysam.pipeline import retune
 
     results: dict[Arm, Segmentation] = {}
     problems: dict[Arm, str] = {}
-    with short_holds():
-        for arm, (basis, of_arm) in wanted.items():
-            try:
-                results[arm] = retune(basis.live, of_arm)
-            except Exception as error:
-                problems[arm] = str(error) or type(error).__name__
-        colors = object_colors({**shown, **results})
+    for arm, (basis, of_arm) in wanted.items():
+        try:
+            results[arm] = retune(basis.live, of_arm)
+        except Exception as error:
+            problems[arm] = str(error) or type(error).__name__
+    colors = object_colors({**shown, **results})
     bases = {arm: basis for arm, (basis, _) in wanted.items()}
     yield _Retuned(recipe, bases, results, colors, problems)
 
@@ -240,7 +235,6 @@ def _settle(
     results: dict[Arm, Segmentation], selectors: dict[Arm, Selector]
 ) -> Generator[_Measured | None, None, None]:
     """Measure each arm's objects, then prepare for other thresholds; a newer request stops it."""
-    give_way()
     for result in results.values():
         _ = result.table
         yield None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from threading import Event
@@ -11,8 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_graysam._napari.canvas.region import Mask
 from napari_graysam._napari.canvas.source import Source
-from napari_graysam._napari.results.colors import Positions, object_colors
-from napari_graysam._napari.threads.responsive import give_way, prepare_layers, short_holds
+from napari_graysam._napari.results.colors import Positions, object_colors, palette
 from napari_graysam.errors import ModelError
 from napari_graysam.model.catalog import find_entry
 
@@ -56,23 +54,17 @@ class ArmDone(NamedTuple):
     shown: Event
 
 
-class Failed(NamedTuple):
-    """What ended a run. Worker threads swallow some exceptions, so it travels as an event."""
-
-    error: Exception
-
-
-RunEvent = RunProgress | ArmDone | Failed
+RunEvent = RunProgress | ArmDone
 
 
 class Memory:
-    """What the runs of a panel share, made by the first of them: it needs PyTorch."""
+    """The cache of features and proposals that the runs of a panel share."""
 
     def __init__(self) -> None:
         self._cache: Cache | None = None
 
     def cache(self) -> Cache:
-        """Return the features and proposals of earlier runs; called in the run's thread."""
+        """Return the cache; the first call imports PyTorch and belongs in a worker thread."""
         if self._cache is None:
             from napari_graysam.propose.cache import Cache
 
@@ -107,35 +99,15 @@ def run_arms(
     memory
         What earlier runs left behind; None starts from nothing.
     """
-    # The worker restores the filters; what matters to the user is in the results' notes.
-    warnings.simplefilter("ignore")
-    give_way()
-    try:
-        with short_holds():
-            asked = recipe.replace(image=source.options)
-            yield from _run(source, asked, arms, region, others, memory)
-    except Exception as error:
-        yield Failed(error)
-
-
-def _run(
-    source: Source,
-    recipe: Recipe,
-    arms: Sequence[Arm],
-    region: Callable[[], Mask] | None,
-    others: Mapping[Arm, Segmentation] | None,
-    memory: Memory | None,
-) -> Generator[RunEvent, None, None]:
     from napari_graysam import pipeline
-    from napari_graysam._napari.threads.libraries import load_torch
     from napari_graysam.source.gray import to_gray
 
+    recipe = recipe.replace(image=source.options)
     yield RunProgress(arms[0], "image", 0, 1, None)
     gray = to_gray(source.array, source.options, contrast_limits=source.contrast_limits)
     mask = None if region is None else region()
-    yield RunProgress(arms[0], "libraries", 0, 1, None)
-    load_torch()
-    prepare_layers()
+    palette()  # Takes the GUI thread 0.1 s when it shows the first layer.
+    yield RunProgress(arms[0], "load", 0, 1, None)
     cache = None if memory is None else memory.cache()
     clock = _Clock(len(arms))
     results = dict(others or {})
@@ -154,7 +126,7 @@ def _run(
         done = ArmDone(arm, live, seconds, object_colors(results), Event())
         yield done
         if arm != arms[-1]:
-            # Making a layer takes the window longest, and longer beside a computing arm.
+            # Adding a layer takes the GUI thread longer beside a computing arm.
             done.shown.wait(PATIENCE)
 
 

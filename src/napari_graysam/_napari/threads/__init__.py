@@ -1,1 +1,1 @@
-"""Work in other threads, and its way back to the window."""
+"""Worker threads, and the way of their results back to the GUI thread."""

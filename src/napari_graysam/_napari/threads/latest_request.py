@@ -1,4 +1,4 @@
-"""A background lane: one computation at a time, and only the newest request waits."""
+"""A worker thread that computes one request at a time and drops all but the latest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATIENCE = 300
 
 
 class _Failed(NamedTuple):
-    """What ended a computation, on its way to the GUI thread."""
+    """The exception that ended a computation, passed to the GUI thread as a result."""
 
     error: Exception
 
@@ -21,11 +21,11 @@ class _Failed(NamedTuple):
 Steps = Callable[[], Generator[Any, None, None]]
 
 
-class Lane:
-    """Runs generators in a thread; what was asked for before the newest request is dropped.
+class LatestRequest:
+    """Runs generators in a worker thread; while one runs, only the latest request waits.
 
-    A computation that takes less than `PATIENCE` is finished and shown even if it has become
-    stale, so that a moving slider is followed and not only its end.
+    A computation that takes less than `PATIENCE` is finished although a newer request waits, so
+    that results follow a moving slider and do not only come when it stops.
 
     Parameters
     ----------
@@ -33,22 +33,27 @@ class Lane:
         Called in the GUI thread with everything but None that the generators yield.
     on_idle
         Called in the GUI thread when nothing is running or waiting any more.
-    overtaking
-        How many stopped computations, which may be in the middle of a long step, the newest one
-        does not wait for.
+    on_error
+        Called in the GUI thread with the exception that ended a generator, which is raised there
+        if this is omitted.
+    parallel
+        How many stopped computations may still be in the middle of a long step while the latest
+        request already runs.
     """
 
     def __init__(
         self,
         on_result: Callable[[Any], None],
-        on_idle: Callable[[], None],
+        on_idle: Callable[[], None] = lambda: None,
+        on_error: Callable[[Exception], None] | None = None,
         *,
-        overtaking: int = 0,
+        parallel: int = 0,
     ) -> None:
         self._on_result = on_result
         self._on_idle = on_idle
-        self._overtaking = overtaking
-        self._overtaken: list[Any] = []
+        self._on_error = on_error
+        self._parallel = parallel
+        self._stopped: list[Any] = []
         self._worker: Any = None
         self._started = 0.0
         self._next: Steps | None = None
@@ -59,7 +64,7 @@ class Lane:
         return self._worker is not None
 
     def submit(self, steps: Steps) -> None:
-        """Run a generator function now, or as soon as what is running has ended."""
+        """Run a generator function now, or when the running one has ended."""
         if self._worker is None:
             self._start(steps)
             return
@@ -68,7 +73,7 @@ class Lane:
         QTimer.singleShot(self._patience(), lambda: self._stop_if_stale(worker))
 
     def cancel(self) -> None:
-        """Stop at the next opportunity; nothing more is shown."""
+        """Stop the running computation at its next yield, and drop its results."""
         self._next = None
         if self._worker is not None:
             self._worker.quit()
@@ -77,7 +82,7 @@ class Lane:
         from napari.qt.threading import create_worker
 
         def generate() -> Generator[Any, None, None]:
-            # Of some errors, RuntimeErrors among them, worker threads tell nobody.
+            # napari reports no RuntimeError of a worker thread.
             try:
                 yield from steps()
             except Exception as error:
@@ -91,20 +96,22 @@ class Lane:
 
     def _receive(self, worker: Any, result: Any) -> None:
         if isinstance(result, _Failed):
-            raise result.error
-        if result is not None and not worker.abort_requested:
+            if self._on_error is None:
+                raise result.error
+            self._on_error(result.error)
+        elif result is not None and not worker.abort_requested:
             self._on_result(result)
 
     def _finish(self, worker: Any) -> None:
-        if worker in self._overtaken:
-            self._overtaken.remove(worker)
+        if worker in self._stopped:
+            self._stopped.remove(worker)
             if self._worker is not None and self._patience() == 0:
                 self._stop_if_stale(self._worker)
         elif worker is self._worker:
             self._worker = None
-            self._go_on()
+            self._start_next()
 
-    def _go_on(self) -> None:
+    def _start_next(self) -> None:
         waiting, self._next = self._next, None
         if waiting is not None:
             self._start(waiting)
@@ -112,14 +119,14 @@ class Lane:
             self._on_idle()
 
     def _patience(self) -> int:
-        """Return the milliseconds that what is running may still take."""
+        """Return the milliseconds that the running computation may still take."""
         return max(0, int(PATIENCE - (time.monotonic() - self._started) * 1000))
 
     def _stop_if_stale(self, worker: Any) -> None:
         if worker is not self._worker or self._next is None:
             return
         worker.quit()
-        if len(self._overtaken) < self._overtaking:
-            self._overtaken.append(worker)
+        if len(self._stopped) < self._parallel:
+            self._stopped.append(worker)
             self._worker = None
-            self._go_on()
+            self._start_next()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from napari_graysam._napari.forms.fields import guard_wheel
 from napari_graysam._napari.forms.form import RecipeForm
 from napari_graysam._napari.forms.wording import tooltip
 from napari_graysam._napari.panel.download import Download, megabytes, say, wrapped
+from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.model.catalog import BUNDLED, CATALOG, bundled_path, find_entry
 from napari_graysam.model.weights import locate
 from napari_graysam.recipe import GeneratorOptions, ModelOptions, Recipe
@@ -53,7 +54,7 @@ class ModelSection(Container):
         self._state = state
         self._own = state.recipe.model.checkpoint is not None
         self._devices: tuple[str, ...] = ()
-        self._looking: Any = None
+        self._finder = LatestRequest(self._on_devices)
         self._build(state)
         super().__init__(widgets=[self.architecture, self.file, self.device], labels=True)
         self.download = Download(self.reset_choices)
@@ -194,21 +195,11 @@ class ModelSection(Container):
         return f"{shown}\nMemory: {_memory(recipe, entry, weights)}."
 
     def look_for_devices(self) -> None:
-        """Find out, in a thread, which devices there are; it needs PyTorch, which is slow."""
-        if self._devices or self._looking is not None:
-            return
-        if "torch" in sys.modules:
-            self._on_devices(_devices())
-            return
-        from napari.qt.threading import create_worker
-
-        self._looking = create_worker(
-            _devices, _start_thread=False, _connect={"returned": self._on_devices}
-        )
-        self._looking.start()
+        """Find out in a worker thread which devices there are, which imports PyTorch."""
+        if not self._devices and not self._finder.busy:
+            self._finder.submit(_devices)
 
     def _on_devices(self, devices: tuple[str, ...]) -> None:
-        self._looking = None
         self._devices = devices
         self._follow()
 
@@ -227,12 +218,10 @@ class _InterestWatcher(QObject):
         return False
 
 
-def _devices() -> tuple[str, ...]:
-    from napari_graysam._napari.threads.libraries import load_torch
+def _devices() -> Iterator[tuple[str, ...]]:
     from napari_graysam.model.device import device_names
 
-    load_torch()
-    return device_names()
+    yield device_names()
 
 
 def _changes(before: Recipe, after: Recipe) -> str:

@@ -13,14 +13,8 @@ from napari_graysam._napari.canvas.source import Source, pixels_of, read_source
 from napari_graysam._napari.panel.sections.run_view import ResultLine, RunView
 from napari_graysam._napari.results.layers import ResultLayers
 from napari_graysam._napari.results.live_update import Basis, Retuner
-from napari_graysam._napari.results.run import (
-    ArmDone,
-    Failed,
-    Memory,
-    RunEvent,
-    RunProgress,
-    run_arms,
-)
+from napari_graysam._napari.results.run import ArmDone, Memory, RunEvent, RunProgress, run_arms
+from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS
 from napari_graysam.errors import GraysamError
 from napari_graysam.recipe import Recipe
@@ -81,7 +75,7 @@ class RunSection:
         self.retuner = Retuner(state, self.layers)
         self.seconds: dict[Arm, float] = {}
         self._memory = Memory()
-        self._worker: Any = None
+        self._worker = LatestRequest(self._receive, self._finish, self._fail)
         self._job: _Job | None = None
         self._told: set[str] = set()
         self._closed = False
@@ -134,30 +128,19 @@ class RunSection:
         self._start(arms, region)
 
     def _start(self, arms: Sequence[Arm], region: Callable[[], Mask] | None) -> None:
-        from napari.qt.threading import create_worker
-
-        assert self._job is not None
+        job = self._job
+        assert job is not None
         others = {arm: result for arm, result in self.state.results.items() if arm not in arms}
-        self._worker = create_worker(
-            run_arms,
-            self._job.source,
-            self._job.recipe,
-            arms,
-            region,
-            others,
-            self._memory,
-            _start_thread=False,
-        )
-        self._worker.yielded.connect(self._receive)
-        self._worker.finished.connect(self._finish)
         self.state.running = True
         self.native.show_status("Starting…")
-        self._worker.start()
+        self._worker.submit(
+            partial(run_arms, job.source, job.recipe, arms, region, others, self._memory)
+        )
 
     def cancel(self) -> None:
         """Stop the run within one batch of points; results that are there stay."""
-        if self._worker is not None:
-            self._worker.quit()
+        if self._worker.busy:
+            self._worker.cancel()
             self.native.show_status("Cancelling after this batch…")
             self.native.cancel.setEnabled(False)
 
@@ -179,12 +162,13 @@ class RunSection:
         if self._closed or self._job is None:
             return
         if isinstance(event, RunProgress):
-            if not self._worker.abort_requested:
-                self.native.show_progress(event)
-        elif isinstance(event, ArmDone):
+            self.native.show_progress(event)
+        else:
             self._arm_done(event, self._job)
-        elif isinstance(event, Failed):
-            _report(event.error)
+
+    def _fail(self, error: Exception) -> None:
+        if not self._closed:
+            _report(error)
 
     def _arm_done(self, event: ArmDone, job: _Job) -> None:
         """Show an arm's result, in pieces between which the window answers."""
@@ -196,7 +180,7 @@ class RunSection:
             event.colors[event.arm],
             new=self.native.new_layers.isChecked(),
         )
-        self.layers.turns.add(
+        self.layers.queue.add(
             partial(self._recolor_others, event),
             partial(self._adopt, event, job),
             partial(self._tell, message, job),
@@ -222,8 +206,8 @@ class RunSection:
                 _inform(text)
 
     def _finish(self) -> None:
-        self._worker = self._job = None
-        self.layers.turns.add(self._end)
+        self._job = None
+        self.layers.queue.add(self._end)
 
     def _end(self) -> None:
         if not self._closed:
@@ -234,11 +218,10 @@ class RunSection:
         self._closed = True
         self.retuner.close()
         with suppress(RuntimeError):  # Qt may have deleted the window at the program's end.
-            self.layers.turns.finish()  # Or layers would stay hidden.
+            self.layers.queue.finish()  # Or layers would stay hidden.
         for signal, slot in self._listening():
             signal.disconnect(slot, missing_ok=True)
-        if self._worker is not None:
-            self._worker.quit()
+        self._worker.cancel()
 
     def _show_state(self, *_: object) -> None:
         self.native.show_running(self.state.running, possible=self.state.layer is not None)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 STAGES = {
     "image": "reading the image",
     "preprocess": "preprocessing",
-    "libraries": "loading PyTorch",
     "download": "downloading the model",
     "verify": "checking the model file",
     "load": "loading the model",
