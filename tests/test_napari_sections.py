@@ -49,7 +49,7 @@ def _no_models(monkeypatch, tmp_path, qapp):
     """No checkpoint is on disk, and devices are not looked for."""
     monkeypatch.setenv("GRAYSAM_MODELS", str(tmp_path / "models"))
     monkeypatch.setattr("napari_graysam.model.weights.cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(model_section, "_devices", lambda: ("cuda:0", "cpu"))
+    monkeypatch.setattr(model_section, "_devices", lambda: iter([("cuda:0", "cpu")]))
 
 
 @pytest.fixture

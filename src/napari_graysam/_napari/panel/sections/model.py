@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -218,7 +218,7 @@ class _InterestWatcher(QObject):
         return False
 
 
-def _devices() -> Iterator[tuple[str, ...]]:
+def _devices() -> Generator[tuple[str, ...], None, None]:
     from napari_graysam.model.device import device_names
 
     yield device_names()
