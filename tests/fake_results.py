@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_graysam._napari.canvas.source import Placement
+from napari_graysam._napari.canvas.placement import Placement
 from napari_graysam.masks import Mask, paint
 from napari_graysam.recipe import Recipe
 from napari_graysam.results import Segmentation

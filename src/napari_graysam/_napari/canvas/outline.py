@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_graysam._napari.canvas.position import part
-from napari_graysam._napari.canvas.source import Placement
-from napari_graysam._napari.results.layers import MARK
+from napari_graysam._napari.canvas.layers import KEY, same_selection
+from napari_graysam._napari.canvas.placement import Placement
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -37,7 +34,7 @@ class CandidateLayer:
 
     def show(self, mask: Mask, placement: Placement) -> None:
         """Draw a mask of the image at `placement`."""
-        where = part(placement, mask.box)
+        where = placement.part(mask.box)
         data = where.arrange(mask.bits).astype(np.uint8)
         layer = self._layer
         if layer is None or layer not in self._viewer.layers or layer.ndim != data.ndim:
@@ -45,8 +42,7 @@ class CandidateLayer:
             self._add(data, where)
             return
         layer.data = data
-        for name, value in where.options.items():
-            setattr(layer, name, value)
+        where.apply_to(layer)
         layer.visible = True
 
     def hide(self) -> None:
@@ -58,7 +54,7 @@ class CandidateLayer:
         """Take the layer away."""
         layer, self._layer = self._layer, None
         if layer is not None and layer in self._viewer.layers:
-            with self._same_selection():
+            with same_selection(self._viewer.layers):
                 self._viewer.layers.remove(layer)
 
     def _add(self, data: np.ndarray, where: Placement) -> None:
@@ -70,18 +66,8 @@ class CandidateLayer:
             name=NAME,
             opacity=0.6,
             colormap=DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: COLOUR}),
-            metadata={MARK: {"candidate": True}},
+            metadata={KEY: {"candidate": True}},
             **where.options,
         )
-        with self._same_selection():
+        with same_selection(self._viewer.layers):
             self._viewer.layers.append(self._layer)
-
-    @contextmanager
-    def _same_selection(self) -> Iterator[None]:
-        """Leave the user's layers selected while this one comes and goes."""
-        layers = self._viewer.layers
-        selected, active = set(layers.selection), layers.selection.active
-        yield
-        layers.selection = {layer for layer in selected if layer in layers}
-        if active is not None and active in layers:
-            layers.selection.active = active

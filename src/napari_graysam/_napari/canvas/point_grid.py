@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
+from napari_graysam._napari.canvas.layers import KEY
 from napari_graysam._napari.canvas.region import region_mask
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam.errors import ImageError, UsageError
@@ -15,10 +16,9 @@ from napari_graysam.errors import ImageError, UsageError
 if TYPE_CHECKING:
     from napari.layers import Points
 
-    from napari_graysam._napari.canvas.source import Placement
+    from napari_graysam._napari.canvas.placement import Placement
     from napari_graysam._napari.panel.state import PanelState
 
-MARK = "napari-graysam"
 MOST_POINTS = 50_000
 """More points than this are not drawn: the display would become slow."""
 _COLORS = ("#ffb000", "#56b4e9", "#cc79a7", "#009e73", "#f0e442", "#d55e00")
@@ -103,7 +103,7 @@ class PointGrid:
                 data,
                 border_width=0,
                 out_of_slice_display=False,
-                metadata={MARK: {"point_grid": True}},
+                metadata={KEY: {"point_grid": True}},
                 name=f"{name} point grid",
                 **look,
                 **place.options,

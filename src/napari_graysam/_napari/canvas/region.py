@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam._napari.canvas.layers import pixels_of
+from napari_graysam._napari.canvas.placement import matrix_of, transform_of
 from napari_graysam.errors import ImageError
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-    from napari_graysam._napari.canvas.source import Placement, Source
+    from napari_graysam._napari.canvas.placement import Placement
+    from napari_graysam._napari.canvas.source import Source
 
 Mask = NDArray[np.bool_]
 _AREAS = ("rectangle", "ellipse", "polygon")
@@ -57,18 +60,19 @@ def read_region(layer: Layer | None, source: Source) -> Callable[[], Mask] | Non
 
     if layer is None:
         return None
-    name = f"“{layer.name}” limits the points, but"
+    name, matrix = f"“{layer.name}” limits the points, but", matrix_of(transform_of(layer))
     if isinstance(layer, Shapes):
         outlines = [
             _ellipse(vertices) if kind == "ellipse" else np.array(vertices, float)
             for vertices, kind in zip(layer.data, layer.shape_type, strict=True)
             if kind in _AREAS
         ]
-        draw = partial(_of_shapes, outlines, _matrix(layer), source.placement)
+        draw = partial(_of_shapes, outlines, matrix, source.placement)
         return partial(_checked, draw, f"{name} no area drawn", source.layer_name)
     if isinstance(layer, Labels):
-        data = layer.data[0] if layer.multiscale else layer.data
-        draw = partial(_of_labels, data, _matrix(layer), source.placement)
+        draw = partial(
+            _of_labels, pixels_of(layer), matrix_of(transform_of(layer)), source.placement
+        )
         return partial(_checked, draw, f"{name} no label painted", source.layer_name)
     raise ImageError(
         f"“{layer.name}” is a {type(layer).__name__} layer and cannot limit the points: choose a "
@@ -114,7 +118,7 @@ def _of_labels(data: Any, matrix: NDArray[np.floating], placement: Placement) ->
     """Look up the label under the centre of every pixel of the image."""
     ndim = data.ndim
     rows, columns = np.indices(placement.plane_shape, sparse=True)
-    to_labels = np.linalg.inv(matrix) @ _fitted(_placement_matrix(placement), ndim)
+    to_labels = np.linalg.inv(matrix) @ _fitted(placement.matrix, ndim)
     y, x = (axis - len(placement.shape) + ndim for axis in placement.axes)
     if min(y, x) < 0:
         return np.zeros(placement.plane_shape, bool)
@@ -138,29 +142,6 @@ def _looked_up(data: Any, index: tuple[NDArray[np.intp], ...]) -> NDArray[Any]:
     return np.asarray(data)[index]
 
 
-def _matrix(layer: Layer) -> NDArray[np.floating]:
-    """Return the homogeneous matrix from a layer's pixels to the world."""
-    return _joined(
-        scale=layer.scale,
-        translate=layer.translate,
-        rotate=layer.rotate,
-        shear=layer.shear,
-        affine=layer.affine.affine_matrix,
-    )
-
-
-def _placement_matrix(placement: Placement) -> NDArray[np.floating]:
-    names = ("scale", "translate", "rotate", "shear", "affine")
-    return _joined(**{name: placement.options[name] for name in names})
-
-
-def _joined(*, affine: NDArray[Any], **parts: Any) -> NDArray[np.floating]:
-    from napari.utils.transforms import CompositeAffine
-
-    matrix: NDArray[np.floating] = affine @ CompositeAffine(**parts).affine_matrix
-    return matrix
-
-
 def _fitted(matrix: NDArray[np.floating], ndim: int) -> NDArray[np.floating]:
     """Add or drop leading dimensions, as napari lines up layers by their last ones."""
     more = ndim - (len(matrix) - 1)
@@ -178,8 +159,8 @@ def _to_image(
     ndim = len(placement.shape)
     world = vertices @ matrix[:-1, :-1].T + matrix[:-1, -1]
     missing = max(0, ndim - world.shape[1])
-    origin = _placement_matrix(placement)[:missing, -1]
+    origin = placement.matrix[:missing, -1]
     world = np.hstack([np.broadcast_to(origin, (len(world), missing)), world[:, -ndim:]])
-    to_image = np.linalg.inv(_placement_matrix(placement))
+    to_image = np.linalg.inv(placement.matrix)
     pixels: NDArray[np.floating] = world @ to_image[:-1, :-1].T + to_image[:-1, -1]
     return pixels

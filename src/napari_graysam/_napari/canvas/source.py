@@ -6,54 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from napari_graysam._napari.canvas.layers import pixels_of
+from napari_graysam._napari.canvas.placement import Placement, transform_of
 from napari_graysam.errors import ImageError
 from napari_graysam.recipe import ImageOptions
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from napari.viewer import Viewer
-
-
-@dataclass(frozen=True, eq=False)
-class Placement:
-    """Where a plane of a layer lies, so that results lie on it and nowhere else.
-
-    A plane of a stack becomes a layer with as many dimensions as the stack, of length 1 along
-    all but two: napari shows it at that plane only, under any transform.
-
-    Attributes
-    ----------
-    shape
-        Of a layer with the plane's pixels.
-    axes
-        That layer's axes of rows and of columns.
-    options
-        Keyword arguments of the layer: scale, translate, rotate, shear, affine, units and
-        axis_labels.
-    """
-
-    shape: tuple[int, ...]
-    axes: tuple[int, int]
-    options: dict[str, Any]
-
-    @property
-    def plane_shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        y, x = self.axes
-        return self.shape[y], self.shape[x]
-
-    def arrange(self, plane: NDArray[Any]) -> NDArray[Any]:
-        """Return (H, W) pixels, or (H, W, 3) colours, in the shape of the layer."""
-        ordered = plane if self.axes[0] < self.axes[1] else plane.swapaxes(0, 1)
-        return ordered.reshape(self.shape + plane.shape[2:])
-
-    def extract(self, data: NDArray[Any]) -> NDArray[Any]:
-        """Return the (H, W) pixels of a layer with this shape."""
-        y, x = self.axes
-        plane = data.reshape(self.shape[min(y, x)], self.shape[max(y, x)])
-        return plane if y < x else plane.T
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,11 +100,6 @@ def read_source(viewer: Viewer, layer: Layer | None, options: ImageOptions) -> S
         contrast_limits=limits_of(image),
         placement=_placement(image, (rows, columns), index),
     )
-
-
-def pixels_of(image: Image) -> Any:
-    """Return the array of an image layer, of a multiscale one that of the highest resolution."""
-    return image.data[0] if image.multiscale else image.data
 
 
 def limits_of(image: Image) -> tuple[float, float] | None:
@@ -260,24 +216,8 @@ def _in_words(image: Image, axes: str, index: tuple[int, ...]) -> str:
 
 
 def _placement(image: Image, axes: tuple[int, int], index: tuple[int, ...]) -> Placement:
-    """Copy the layer's transform, moved along the stack to the plane."""
-    from napari.utils.transforms import CompositeAffine
-
-    shape = pixels_of(image).shape
-    to_physical = CompositeAffine(
-        scale=image.scale, translate=image.translate, rotate=image.rotate, shear=image.shear
-    )
-    options = {
-        "scale": image.scale,
-        "translate": np.asarray(to_physical(index[: image.ndim])),
-        "rotate": image.rotate,
-        "shear": image.shear,
-        "affine": image.affine.affine_matrix,
-        "units": image.units,
-        "axis_labels": image.axis_labels,
-    }
-    return Placement(
-        shape=tuple(shape[axis] if axis in axes else 1 for axis in range(image.ndim)),
-        axes=axes,
-        options=options,
-    )
+    """Return where a plane of an image lies."""
+    shape = pixels_of(image).shape[: image.ndim]
+    whole = Placement(shape, axes, transform_of(image))
+    plane = [size if axis in axes else 1 for axis, size in enumerate(shape)]
+    return whole.moved(index[: image.ndim], plane)

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_graysam._napari.canvas.layers import KEY, about
 from napari_graysam._napari.compare.compute import Outcome
-from napari_graysam._napari.compare.pairing import (
-    OURS,
-    about,
-    arm_of,
-    base_name,
-    options_of,
-    shape_of,
-)
+from napari_graysam._napari.compare.pairing import arm_of, base_name, placement_of
 from napari_graysam.comparison import CODES, COLORS, Arm
 
 if TYPE_CHECKING:
@@ -67,10 +61,10 @@ class DifferenceLayer:
 
     def show(self, layers: dict[Arm, Labels], outcome: Outcome) -> Labels:
         """Add the layer above both others, or update it."""
-        shape = shape_of(layers["raw"])
-        data = outcome.comparison.difference.reshape(shape)
+        placement = placement_of(layers["raw"])
+        data = placement.arrange(outcome.comparison.difference)
         counts = dict(outcome.comparison.counts)
-        metadata = {OURS: {**self._about(layers), "counts": counts}}
+        metadata = {KEY: {**self._about(layers), "counts": counts}}
         layer = self.layer
         if layer is None:
             self._layer = layer = self._viewer.add_labels(
@@ -79,14 +73,13 @@ class DifferenceLayer:
                 colormap=difference_colormap(),
                 metadata=metadata,
                 opacity=0.9,
-                **options_of(layers["raw"]),
+                **placement.options,
             )
             layer.editable = False
             return layer
         layer.data = data
         layer.metadata = metadata
-        for name, value in options_of(layers["raw"]).items():
-            setattr(layer, name, value)
+        placement.apply_to(layer)
         return layer
 
     @staticmethod

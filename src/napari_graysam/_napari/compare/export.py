@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam._napari.canvas.layers import about
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.compare.compute import Outcome
-from napari_graysam._napari.compare.pairing import about, source_of
+from napari_graysam._napari.compare.pairing import source_of
 from napari_graysam.comparison import ARMS, Arm
 from napari_graysam.errors import GraysamError
 from napari_graysam.recipe import ImageOptions

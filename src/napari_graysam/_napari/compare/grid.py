@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from napari_graysam._napari.compare.pairing import options_of, source_of
+from napari_graysam._napari.canvas.layers import KEY
+from napari_graysam._napari.canvas.placement import transform_of
+from napari_graysam._napari.compare.pairing import source_of
 from napari_graysam.comparison import ARMS, Arm
 
 if TYPE_CHECKING:
@@ -89,8 +91,8 @@ class SideBySide:
             name=f"{image.name} (second cell)",
             rgb=image.rgb,
             multiscale=image.multiscale,
-            metadata={"napari-graysam": {"kind": "second cell"}},
-            **options_of(image),
+            metadata={KEY: {"kind": "second cell"}},
+            **transform_of(image),
             **look,
         )
         selection = set(self._viewer.layers.selection)

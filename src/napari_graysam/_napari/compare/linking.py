@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_graysam._napari.canvas.units import factors
+from napari_graysam._napari.canvas.placement import look_at
 from napari_graysam._napari.compare.compute import Outcome
-from napari_graysam._napari.compare.pairing import plane_axes
+from napari_graysam._napari.compare.pairing import placement_of
 from napari_graysam._napari.compare.table import ObjectRow
 from napari_graysam.comparison import ARMS, CODES, Arm, event_box
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 _SHARE = 0.4
 """Share of the canvas that an object takes up after the camera has moved to it."""
-_SMALLEST = 24
-"""Pixels of the image that the camera shows at least."""
 _STILL = 4
 """Pixels of the screen that a mouse may move in a click."""
 
@@ -99,7 +96,8 @@ class Link:
         finally:
             self._busy = False
         if zoom:
-            self._zoom(event_box(self._outcome.comparison, row.event))
+            box = event_box(self._outcome.comparison, row.event)
+            look_at(self._viewer, placement_of(self._layers["raw"]), box, share=_SHARE)
 
     def show_alone(self, alone: bool) -> None:
         """Show only the selected object in each layer, or what was shown before."""
@@ -111,33 +109,6 @@ class Link:
         for arm, before in self._alone.items():
             self._layers[arm].show_selected_label = before
         self._alone = {}
-
-    def _zoom(self, box: tuple[int, int, int, int]) -> None:
-        """Move the camera to a box of the first layer, given as (x0, y0, x1, y1) in pixels."""
-        layer, viewer = self._layers["raw"], self._viewer
-        axes = plane_axes(layer)
-        assert axes is not None
-        x0, y0, x1, y1 = box
-        spare = [max(0, _SMALLEST - length) / 2 for length in (y1 - y0, x1 - x0)]
-        rows = y0 - 0.5 - spare[0], y1 - 0.5 + spare[0]
-        columns = x0 - 0.5 - spare[1], x1 - 0.5 + spare[1]
-        into_world = factors(layer.units, viewer.layers.units)
-        world = []
-        for row, column in product(rows, columns):
-            point = np.zeros(layer.ndim)
-            point[list(axes)] = row, column
-            world.append(np.asarray(layer.data_to_world(point)) * into_world)
-        low, high = np.min(world, axis=0), np.max(world, axis=0)
-        middle = np.zeros(viewer.dims.ndim)
-        size = np.zeros(viewer.dims.ndim)
-        middle[-layer.ndim :], size[-layer.ndim :] = (low + high) / 2, high - low
-        for axis in viewer.dims.not_displayed[-layer.ndim :]:
-            if axis >= viewer.dims.ndim - layer.ndim:
-                viewer.dims.set_point(axis, middle[axis])
-        shown = list(viewer.dims.displayed)
-        room = np.asarray(viewer.canvas.viewbox_size(viewer.layers), dtype=float)
-        viewer.scene.camera.center = tuple(middle[shown])
-        viewer.scene.camera.zoom = float(np.min(room / size[shown][-2:]) * _SHARE)
 
     def _on_selected(self, arm: Arm, event: Any = None) -> None:
         if not self._busy and self._outcome is not None and self._is_active():
@@ -172,17 +143,12 @@ class Link:
         outcome = self._outcome
         if outcome is None:
             return
-        layer = self._layers["raw"]
-        axes = plane_axes(layer)
-        assert axes is not None
-        place = np.asarray(position, float)[-layer.ndim :]
-        place = place / factors(layer.units, self._viewer.layers.units)[-len(place) :]
-        pixel = np.rint(np.asarray(layer.world_to_data(place)))[list(axes)].astype(int)
-        shape = outcome.comparison.difference.shape
-        if (pixel < 0).any() or (pixel >= shape).any():
+        pixel = placement_of(self._layers["raw"]).pixel_at(position, self._viewer.layers.units)
+        if pixel is None:
             return
-        found = {arm: int(outcome.labels[arm][tuple(pixel)]) for arm in ARMS}
-        code = int(outcome.comparison.difference[tuple(pixel)])
+        x, y = pixel
+        found = {arm: int(outcome.labels[arm][y, x]) for arm in ARMS}
+        code = int(outcome.comparison.difference[y, x])
         for arm in self._preferred(cell, found, code):
             if found[arm]:
                 self._on_picked(arm, found[arm])

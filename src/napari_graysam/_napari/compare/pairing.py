@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam._napari.canvas.layers import about, pixels_of
+from napari_graysam._napari.canvas.placement import Placement, transform_of
 from napari_graysam._napari.canvas.units import factors, unit_text
 from napari_graysam.comparison import ARMS, Arm
 
@@ -16,17 +18,9 @@ if TYPE_CHECKING:
     import pint
     from napari.layers import Image, Labels, Layer
 
-OURS = "napari-graysam"
-TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 _ARM_NAME = re.compile(r"^(?P<base>.*) \[(?P<arm>raw|preprocessed)\]")
 _ALIGNED = 1e-3
 """Pixels by which layers that lie on each other may be apart."""
-
-
-def about(layer: Layer) -> dict[str, Any]:
-    """Return what this program has noted in a layer; empty for other layers."""
-    found = layer.metadata.get(OURS)
-    return found if isinstance(found, dict) else {}
 
 
 def arm_of(layer: Layer) -> Arm | None:
@@ -104,8 +98,7 @@ def source_of(layers: Iterable[Layer], labels: Layer) -> Image | None:
 
 def shape_of(layer: Layer) -> tuple[int, ...]:
     """Return the shape of a layer's pixels, of the finest level where it has several."""
-    data = layer.data[0] if layer.multiscale else layer.data
-    return tuple(int(length) for length in data.shape)
+    return tuple(int(length) for length in pixels_of(layer).shape)
 
 
 def plane_axes(layer: Layer) -> tuple[int, int] | None:
@@ -125,16 +118,14 @@ def plane_axes(layer: Layer) -> tuple[int, int] | None:
 
 def plane_of(layer: Layer) -> NDArray[np.integer]:
     """Read the (H, W) labels of a layer with one plane; the array is the caller's own."""
+    return placement_of(layer).extract(np.array(pixels_of(layer)))
+
+
+def placement_of(layer: Layer) -> Placement:
+    """Return where the only plane of a layer lies."""
     axes = plane_axes(layer)
     assert axes is not None
-    data = layer.data[0] if layer.multiscale else layer.data
-    shape = shape_of(layer)
-    return np.array(data).reshape(shape[axes[0]], shape[axes[1]])
-
-
-def options_of(layer: Layer) -> dict[str, Any]:
-    """Return the keyword arguments that put another layer in the same place."""
-    return {name: getattr(layer, name) for name in TRANSFORM}
+    return Placement(shape_of(layer), axes, transform_of(layer))
 
 
 def problem_with(first: Labels | None, second: Labels | None, truth: Labels | None) -> str:
@@ -185,9 +176,7 @@ def _mismatch(first: Labels, other: Labels) -> str:
 
 
 def _plane_shape(layer: Layer) -> tuple[int, int]:
-    axes, shape = plane_axes(layer), shape_of(layer)
-    assert axes is not None
-    return shape[axes[0]], shape[axes[1]]
+    return placement_of(layer).plane_shape
 
 
 def _numbers(layer: Layer) -> str:
@@ -202,16 +191,11 @@ def _numbers(layer: Layer) -> str:
 
 def _corners(layer: Layer, units: Sequence[pint.Unit]) -> NDArray[np.float64]:
     """Place a layer's corner pixels along the axes of its plane, in the given units."""
-    axes, shape = plane_axes(layer), shape_of(layer)
-    assert axes is not None
+    placement = placement_of(layer)
+    axes, (height, width) = list(placement.axes), placement.plane_shape
     scale = factors([layer.units[axis] for axis in axes], units)
-    corners = []
-    for row in (0, shape[axes[0]]):
-        for column in (0, shape[axes[1]]):
-            point = np.zeros(len(shape))
-            point[list(axes)] = row, column
-            corners.append(np.asarray(layer.data_to_world(point))[list(axes)] * scale)
-    return np.array(corners, dtype=np.float64)
+    corners = [placement.world_at(x, y)[axes] for y in (0, height) for x in (0, width)]
+    return np.array(corners * scale, dtype=np.float64)
 
 
 def _aligned(first: Labels, other: Labels) -> bool:

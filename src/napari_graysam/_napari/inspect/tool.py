@@ -9,7 +9,6 @@ import numpy as np
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_graysam._napari.canvas.outline import CandidateLayer
-from napari_graysam._napari.canvas.position import pixel_at
 from napari_graysam._napari.inspect.stored_note import StoredNote, floors_of
 from napari_graysam._napari.inspect.table import ExplanationTable
 from napari_graysam._napari.panel.state import PanelState
@@ -18,7 +17,7 @@ from napari_graysam.errors import GraysamError
 from napari_graysam.recipe import Recipe
 
 if TYPE_CHECKING:
-    from napari_graysam._napari.canvas.source import Placement
+    from napari_graysam._napari.canvas.placement import Placement
     from napari_graysam.results import Arm
     from napari_graysam.select.explanation import Explanation
     from napari_graysam.select.selector import Selector
@@ -131,7 +130,7 @@ class Inspector(QWidget):
         if placement is None:
             self._clear(RUN_FIRST)
             return
-        pixel = pixel_at(placement, position, self._state.viewer.layers.units)
+        pixel = placement.pixel_at(position, self._state.viewer.layers.units)
         if pixel is None:
             self._clear("This place is outside of the segmented image.")
             return

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from magicgui.widgets import ComboBox, Container
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidget
 
+from napari_graysam._napari.canvas.layers import KEY, pixels_of
+from napari_graysam._napari.canvas.placement import transform_of
 from napari_graysam._napari.forms.controls import align_label
 from napari_graysam._napari.forms.folds import Message
 from napari_graysam._napari.forms.form import PartForm
@@ -182,7 +184,7 @@ class FilterDock(Container):
         self._viewer.add_image(
             pixels,
             name=f"{request.name} [{title_of(type(request.step))}]",
-            metadata={"napari-graysam": about},
+            metadata={KEY: about},
             **request.layer,
         )
         if request.rgb:
@@ -197,17 +199,7 @@ class FilterDock(Container):
 
 
 def _request(layer: Image, step: BaseStep) -> Request:
-    placement = {
-        "scale": layer.scale,
-        "translate": layer.translate,
-        "rotate": layer.rotate,
-        "shear": layer.shear,
-        "affine": layer.affine.affine_matrix,
-        "units": layer.units,
-        "axis_labels": layer.axis_labels,
-    }
-    array = layer.data[0] if layer.multiscale else layer.data
-    return Request(array, layer.rgb, step, layer.name, placement)
+    return Request(pixels_of(layer), layer.rgb, step, layer.name, transform_of(layer))
 
 
 def _filter(request: Request) -> Generator[Progress | Done, None, None]:

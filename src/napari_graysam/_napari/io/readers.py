@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_graysam._napari.canvas.layers import KEY, pixels_of
+from napari_graysam._napari.canvas.placement import transform_of
 from napari_graysam.errors import GraysamError
 from napari_graysam.limits import read_json, reading
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 
     from napari_graysam.files.objects import Objects
 
-PLUGIN = "napari-graysam"
 PANEL = "Segment everything (SAM 2)"
 HEAD = 2**16
 """Characters of a file that are looked at to tell what it is."""
@@ -59,7 +60,7 @@ def get_reader(path: str | list[str]) -> Reader | None:
 def _json_reader(path: str, head: str, suffix: str) -> Reader | None:
     if '"Masks by napari-graysam"' in head:
         return _open_coco
-    if '"Feature' in head and (suffix == ".geojson" or '"objectType"' in head or PLUGIN in head):
+    if '"Feature' in head and (suffix == ".geojson" or '"objectType"' in head or KEY in head):
         return _open_geojson
     small = Path(path).stat().st_size <= LARGEST_RECIPE
     if '"schema_version"' in head and small:
@@ -82,7 +83,7 @@ def _has_keys(keys: Any) -> bool:
 
 def _holds_rois(path: str) -> bool:
     with reading(path, "a ZIP file"), zipfile.ZipFile(path) as archive:
-        return PLUGIN.encode() in archive.comment or any(
+        return KEY.encode() in archive.comment or any(
             name.endswith(".roi") for name in archive.namelist()
         )
 
@@ -120,7 +121,7 @@ def _opened(
         return NOTHING
     notes = list(objects.notes)
     if image is not None and _shape(image) == objects.shape:
-        layer[1].update(_transform(image))
+        layer[1].update(transform_of(image))
         notes.append(f"Placed on the image “{image.name}”, which has the same size.")
     if notes:
         show_info(f"{Path(path).name}: {' '.join(notes)}")
@@ -148,7 +149,7 @@ def _layer(path: str, objects: Objects) -> LayerData:
     attributes = {
         "name": Path(path).name.partition(".")[0],
         "features": pd.DataFrame(rows) if rows else pd.DataFrame({"index": []}, dtype="int64"),
-        "metadata": {PLUGIN: about},
+        "metadata": {KEY: about},
     }
     return paint_objects(objects), attributes, "labels"
 
@@ -169,20 +170,8 @@ def _open_image() -> Image | None:
 
 
 def _shape(image: Image) -> tuple[int, int]:
-    shape = (image.data[0] if image.multiscale else image.data).shape
+    shape = pixels_of(image).shape
     return int(shape[0]), int(shape[1])
-
-
-def _transform(image: Image) -> dict[str, Any]:
-    return {
-        "scale": image.scale,
-        "translate": image.translate,
-        "rotate": image.rotate,
-        "shear": image.shear,
-        "affine": image.affine.affine_matrix,
-        "units": image.units,
-        "axis_labels": image.axis_labels,
-    }
 
 
 def _open_recipe(path: str) -> list[tuple[None]]:
@@ -201,7 +190,7 @@ def _open_recipe(path: str) -> list[tuple[None]]:
     if viewer is None:
         show_warning(f"{path}: a recipe is opened in the panel of an open napari window.")
         return NOTHING
-    dock, panel = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
+    dock, panel = viewer.window.add_plugin_dock_widget(KEY, PANEL)
     dock.show()
     panel.state.recipe = recipe
     title = f"“{recipe.name}”" if recipe.name else Path(path).name

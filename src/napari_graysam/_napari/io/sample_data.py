@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from napari_graysam._napari.canvas.layers import KEY
 from napari_graysam.samples import samples
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -26,14 +27,14 @@ def open_sample(name: str) -> list[LayerData]:
     """
     sample = samples()[name]
     about = {"sample": name, "description": sample.description, "preset": sample.preset}
-    image = {"name": sample.title, "metadata": {"napari-graysam": about}}
+    image = {"name": sample.title, "metadata": {KEY: about}}
     layers: list[LayerData] = [(sample.load(), image, "image")]
     truth = sample.truth()
     if truth is not None:
         hidden = {
             "name": f"{sample.title}: ground truth",
             "visible": False,
-            "metadata": {"napari-graysam": {**about, "ground_truth": True}},
+            "metadata": {KEY: {**about, "ground_truth": True}},
         }
         layers.append((truth, hidden, "labels"))
     return layers

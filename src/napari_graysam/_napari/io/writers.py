@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam._napari.canvas.layers import KEY
 from napari_graysam.errors import OutputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PROGRAM = "napari-graysam"
 Attributes = Mapping[str, Any]
 
 
@@ -183,7 +183,7 @@ def read_layer(data: Any, attributes: Attributes) -> Saved:
     """
     name = str(attributes.get("name", "Labels"))
     labels = _plane(data[0] if attributes.get("multiscale") else data, name)
-    about = attributes.get("metadata", {}).get(PROGRAM, {})
+    about = attributes.get("metadata", {}).get(KEY, {})
     recipe, source = about.get("recipe"), about.get("source_layer", "")
     table = attributes["features"].copy()
     if "index" not in table:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from qtpy.QtCore import QEvent, QSize, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_graysam._napari.canvas.position import look_at
+from napari_graysam._napari.canvas.placement import look_at
 from napari_graysam._napari.compare.navigator import Walk
 from napari_graysam._napari.forms.folds import Column, Fold, Message
 from napari_graysam._napari.inspect.tool import Inspector
@@ -22,7 +22,7 @@ from napari_graysam.errors import OutputError
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_graysam._napari.canvas.source import Placement
+    from napari_graysam._napari.canvas.placement import Placement
     from napari_graysam.recipe import Recipe
     from napari_graysam.results import Arm
 

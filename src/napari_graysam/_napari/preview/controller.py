@@ -11,9 +11,11 @@ import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_graysam._napari.canvas.layers import pixels_of
+from napari_graysam._napari.canvas.placement import TRANSFORM
 from napari_graysam._napari.canvas.source import Source, read_source
 from napari_graysam._napari.panel.state import PanelState
-from napari_graysam._napari.preview.layer import TRANSFORM, PreviewLayer, is_preview
+from napari_graysam._napari.preview.layer import PreviewLayer, is_preview
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import ImageError
 
@@ -196,7 +198,7 @@ class Preview:
         self._watch(layer)
         rows, columns = source.placement.plane_shape
         box = visible_box(source, layer, int(LARGE**0.5)) if rows * columns > LARGE else None
-        request = Request(source, _data(layer), recipe.preprocess, recipe.rgb, box)
+        request = Request(source, pixels_of(layer), recipe.preprocess, recipe.rgb, box)
         asked = _signature(request)
         if asked == self._asked:
             return
@@ -224,7 +226,7 @@ class Preview:
         from napari_graysam._napari.preview.compute import Failure
 
         source, request = self._source, result.request
-        if not self._enabled or source is None or request.data is not _data(source):
+        if not self._enabled or source is None or request.data is not pixels_of(source):
             return
         current = _signature(request) == self._asked
         if isinstance(result, Failure):
@@ -282,11 +284,6 @@ def visible_box(source: Source, layer: Layer, side: int) -> Box:
             stop = first + side
         slices.append(slice(first, stop))
     return slices[0], slices[1]
-
-
-def _data(layer: Layer) -> Any:
-    """Return the array of a layer, the largest of several resolutions."""
-    return layer.data[0] if layer.multiscale else layer.data
 
 
 def _signature(request: Request) -> tuple[Any, ...]:

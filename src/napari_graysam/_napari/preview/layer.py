@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from psygnal import Signal
 
-from napari_graysam._napari.results.layers import MARK
+from napari_graysam._napari.canvas.layers import KEY, about, same_selection
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
-    from napari_graysam._napari.canvas.source import Placement
+    from napari_graysam._napari.canvas.placement import Placement
     from napari_graysam._napari.preview.compute import Box, View
-
-TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
 def is_preview(layer: Layer | None) -> bool:
     """Whether a layer is a preview that this program made."""
-    about = {} if layer is None else layer.metadata.get(MARK, {})
-    return isinstance(about, dict) and bool(about.get("preview"))
+    return bool(about(layer).get("preview"))
 
 
 class PreviewLayer:
@@ -70,9 +65,7 @@ class PreviewLayer:
             self.remove()
             self._add(pixels, colour, placement, source, visible=old is None or old.visible)
             return
-        for name in TRANSFORM:
-            if not _same(getattr(old, name), placement.options[name]):
-                setattr(old, name, placement.options[name])
+        placement.apply_to(old)
         old.data = pixels
 
     def remove(self) -> None:
@@ -93,7 +86,7 @@ class PreviewLayer:
             pixels,
             rgb=colour,
             name=f"{source.name} [preview]",
-            metadata={MARK: {"preview": True, "source": source.name}},
+            metadata={KEY: {"preview": True, "source": source.name}},
             interpolation2d=source.interpolation2d,
             visible=visible,
             **limits,
@@ -112,44 +105,17 @@ class PreviewLayer:
 
     @contextmanager
     def _keep_selection(self) -> Iterator[None]:
-        """Leave the user's selected layers selected while ours comes or goes."""
-        layers = self._viewer.layers
-        selected, active = set(layers.selection), layers.selection.active
         self.editing = True
         try:
-            yield
+            with same_selection(self._viewer.layers):
+                yield
         finally:
             self.editing = False
-        layers.selection = selected & set(layers)
-        if active in layers:
-            layers.selection.active = active
 
 
 def boxed(placement: Placement, box: Box | None) -> Placement:
-    """Return where a part of a plane lies.
-
-    Parameters
-    ----------
-    placement
-        Of the plane.
-    box
-        Rows and columns; None for all.
-    """
+    """Return where a part of a plane lies, given as rows and columns; None for all."""
     if box is None:
         return placement
-    from napari.utils.transforms import CompositeAffine
-
-    shape, offset = list(placement.shape), [0] * len(placement.shape)
-    for axis, part in zip(placement.axes, box, strict=True):
-        shape[axis], offset[axis] = part.stop - part.start, part.start
-    names = ("scale", "translate", "rotate", "shear")
-    to_physical = CompositeAffine(**{name: placement.options[name] for name in names})
-    options = {**placement.options, "translate": np.asarray(to_physical(offset))}
-    return replace(placement, shape=tuple(shape), options=options)
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values of a layer's transform are the same."""
-    if isinstance(one, tuple):
-        return one == tuple(other)
-    return np.array_equal(getattr(one, "affine_matrix", one), other)
+    rows, columns = box
+    return placement.part((columns.start, rows.start, columns.stop, rows.stop))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,20 +12,17 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam._napari.canvas.layers import KEY, about, same_selection
 from napari_graysam._napari.canvas.source import Source
 from napari_graysam._napari.results.colors import Positions, colormap
 from napari_graysam._napari.results.registry import remember
 from napari_graysam._napari.threads.gui_queue import GuiQueue
 
 if TYPE_CHECKING:
-    from napari.components import LayerList
     from napari.layers import Labels, Layer
     from napari.viewer import Viewer
 
     from napari_graysam.results import Arm, Segmentation
-
-MARK = "napari-graysam"
-"""Key of a layer's metadata under which we say how it was made."""
 
 
 @dataclass(eq=False)
@@ -102,8 +99,7 @@ class ResultLayers:
             if known.source.placement.shape == source.placement.shape and not known.edited:
                 self._current[arm] = self._known[arm, source.title] = known
                 known.source = source
-                for name, value in source.placement.options.items():
-                    setattr(known.layer, name, value)
+                source.placement.apply_to(known.layer)
                 self._write(known, arm, result, colors)
                 return message
             message = _left_alone(known.layer)
@@ -169,7 +165,7 @@ class ResultLayers:
             source.placement.arrange(result.labels).copy(),
             name=self._free_name(f"{source.title} [{arm}]"),
             colormap=colormap(colors),
-            metadata={MARK: describe(arm, result, source)},
+            metadata={KEY: describe(arm, result, source)},
             visible=False,
             **source.placement.options,
         )
@@ -188,7 +184,9 @@ class ResultLayers:
         )
 
     def _insert(self, layer: Labels) -> None:
-        with _same_selection(self._viewer.layers):
+        layers = self._viewer.layers
+        # Telling of a selection that does not change would take a third of the time.
+        with layers.selection.events.blocker_all(), same_selection(layers):
             self._viewer.add_layer(layer)
 
     def _select(self, layer: Labels) -> None:
@@ -213,7 +211,7 @@ class ResultLayers:
         shown.layer.colormap = colormap(colors)
         shown.layer.metadata = {
             **shown.layer.metadata,
-            MARK: describe(arm, result, shown.source),
+            KEY: describe(arm, result, shown.source),
         }
         self._features(shown, result)
 
@@ -249,22 +247,8 @@ def describe(arm: Arm, result: Segmentation, source: Source) -> dict[str, Any]:
 
 def _is_of(layer: Layer, arm: Arm, source: Source) -> bool:
     """Whether a layer says that it shows this arm of this image."""
-    about = layer.metadata.get(MARK)
-    if not isinstance(about, dict):
-        return False
-    says = [about.get(key) for key in ("arm", "source_layer", "plane")]
+    says = [about(layer).get(key) for key in ("arm", "source_layer", "plane")]
     return says == [arm, source.layer_name, source.plane]
-
-
-@contextmanager
-def _same_selection(layers: LayerList) -> Iterator[None]:
-    """Keep the selection when a layer is added; changing it takes a third of that time."""
-    selection = layers.selection
-    before = set(selection)
-    with selection.events.blocker_all():
-        yield
-        selection.clear()
-        selection.update(before)
 
 
 def _put_off(layer: Labels) -> Iterator[Callable[[], None]]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari_graysam._napari.canvas.layers import pixels_of
 from napari_graysam._napari.canvas.region import Mask, read_region
-from napari_graysam._napari.canvas.source import Source, pixels_of, read_source
+from napari_graysam._napari.canvas.source import Source, read_source
 from napari_graysam._napari.panel.sections.run_view import ResultLine, RunView
 from napari_graysam._napari.results.layers import ResultLayers
 from napari_graysam._napari.results.live_update import Basis, Retuner
