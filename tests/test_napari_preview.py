@@ -189,7 +189,7 @@ def test_a_slow_step_holds_up_nothing_and_its_result_is_dropped(state, preview, 
     np.testing.assert_array_equal(preview.layer.data, half)
     assert busy[-1] is False
     GATE.set()
-    qtbot.waitUntil(lambda: not preview._near._overtaken, timeout=20000)
+    qtbot.waitUntil(lambda: not preview._near._stopped, timeout=20000)
     settle()
     np.testing.assert_array_equal(preview.layer.data, half)
     assert CALLS == [1, QUICK]
