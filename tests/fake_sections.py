@@ -41,17 +41,17 @@ class Thresholds(_Section):
 
 
 class Run(_Section):
-    """Notes what it is asked to do; `bases` are the runs it pretends to have done."""
+    """Notes what it is asked to do; `runs` are those it pretends to have done."""
 
     title = "Run"
 
     def __init__(self, state: PanelState) -> None:
         super().__init__(state)
         self.calls: list[str] = []
-        self.bases: dict[str, SimpleNamespace] = {}
+        self.runs: dict[str, SimpleNamespace] = {}
         self.native.new_layers = QCheckBox()
         self.native.both, self.native.cancel = QPushButton("Both"), QPushButton("Cancel")
-        self.retuner = SimpleNamespace(basis=self.bases.get)
+        self.live_update = SimpleNamespace(run_of=self.runs.get)
 
     def run(self) -> None:
         self.calls.append("run")

@@ -1,67 +1,43 @@
 from dataclasses import replace
+from threading import current_thread, main_thread
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fake_results import SHAPE, placement, result, square
+import stub_run
+from fake_results import placement
 
 from napari_graysam._napari.inspect.tool import Inspector
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam._napari.results.run import score_floors
-from napari_graysam.recipe import PinnedMask, Recipe, presets
+from napari_graysam.pipeline import ScoreFloors, select
+from napari_graysam.recipe import Recipe, presets
 from napari_graysam.select.explanation import Explanation
+from napari_graysam.select.selector import Selector
+from napari_graysam.source.gray import to_gray
 
+SHAPE = (64, 64)
 SCALE, SHIFT = np.array((2.0, 0.5)), np.array((10.0, -5.0))
-OBJECT, DIM, TWIN = square(4, 6, 12), square(6, 8, 6), square(5, 6, 12)
+RECIPE = stub_run.START.with_values({"generator.pred_iou_thresh": 0.7})
+WHOLE = {(y, x) for y in range(4, 12) for x in range(4, 12)}
+"""Pixels of the square at x 4 to 11, y 4 to 11, whose left half and twin are candidates too."""
+LEFT = {(y, x) for y, x in WHOLE if x < 8}
 
 
-def explanation(candidate, mask, **said):
-    return Explanation(
-        candidate=candidate,
-        predicted_iou=0.91 - candidate / 10,
-        stability=0.95,
-        area=mask.area,
-        box=mask.box,
-        point=(0, 0),
-        draw=lambda: mask,
-        **said,
-    )
+def segmented(**options):
+    """Segment a bright square and a dim one, and keep the candidates."""
+    gray = to_gray(stub_run.squares(1, 0.5))
+    return stub_run.segmented(gray, RECIPE, parts=True, **options)
 
 
-EXPLANATIONS = (
-    explanation(0, OBJECT, reason="object", text="object 1", label=1),
-    explanation(
-        1,
-        DIM,
-        reason="predicted_iou",
-        text="predicted IoU 0.74 < 0.80",
-        parameter="generator.pred_iou_thresh",
-        relaxed=0.73,
-    ),
-    explanation(2, TWIN, reason="cut_off", text="cut off at the edge of its crop"),
-)
+@pytest.fixture(scope="module")
+def live():
+    return segmented()
 
 
-class Selector:
-    """Knows the candidates of `EXPLANATIONS`, which lie where their masks are."""
-
-    def __init__(self, floor=0.0):
-        record = {"iou_floor": floor, "stability_floor": floor}
-        self.proposals = SimpleNamespace(record=record)
-
-    def explain(self, x, y, generator, labels):
-        def covers(mask):
-            x0, y0, x1, y1 = mask.box
-            return x0 <= x < x1 and y0 <= y < y1
-
-        return [one for one in EXPLANATIONS if covers(one.mask)]
-
-    def relax(self, candidate, generator, labels):
-        parameter = EXPLANATIONS[candidate].parameter
-        return None if parameter is None else {parameter: EXPLANATIONS[candidate].relaxed}
-
-    def pinned_mask(self, candidate):
-        return PinnedMask(point=(candidate, 0))
+@pytest.fixture(scope="module")
+def without_low_scores():
+    return segmented(score_floors=ScoreFloors(0.4, 0.4))
 
 
 @pytest.fixture
@@ -72,14 +48,40 @@ def state(make_napari_viewer_proxy):
 
 
 @pytest.fixture
-def inspector(state, qtbot):
+def inspector(state, live, qtbot):
     """An active inspector of a preprocessed result that lies shifted and scaled."""
-    place = placement(scale=SCALE, translate=SHIFT)
+    place = placement(SHAPE, scale=SCALE, translate=SHIFT)
     inspector = Inspector(state, lambda arm: place)
     qtbot.addWidget(inspector)
-    state.set_result("preprocessed", result((OBJECT,)), Selector())
+    state.recipe = RECIPE
+    show(state, live)
     inspector.active = True
-    return inspector
+    yield inspector
+    settle(inspector, qtbot)
+
+
+def show(state, live, arm="preprocessed"):
+    state.set_result(arm, live.result, live.selector)
+
+
+def settle(inspector, qtbot):
+    """Wait until everything that was asked is answered."""
+    workers = (inspector._asking, inspector._drawing, inspector._relaxing)
+    qtbot.waitUntil(lambda: not any(worker.busy for worker in workers), timeout=20_000)
+
+
+@pytest.fixture
+def ask(inspector, qtbot):
+    """Click a pixel, select a row if one is named, and wait for the answers."""
+
+    def ask(x, y, row=None):
+        click(inspector, x, y)
+        settle(inspector, qtbot)
+        if row is not None:
+            inspector.table.selectRow(row)
+            settle(inspector, qtbot)
+
+    return ask
 
 
 def click(inspector, x, y, drag=0):
@@ -120,34 +122,37 @@ def drawn(state):
     return {tuple(layers[0].data_to_world(at)) for at in np.argwhere(layers[0].data)}
 
 
-def world(mask):
-    return {
-        tuple(SHIFT + SCALE * (y + mask.box[1], x + mask.box[0])) for y, x in np.argwhere(mask.bits)
-    }
+def world(pixels):
+    return {tuple(SHIFT + SCALE * at) for at in pixels}
 
 
-def test_a_click_lists_what_became_of_every_candidate(inspector):
-    click(inspector, 9, 7)
-    assert rows(inspector) == [
-        ["1", "0.91", "0.95", "144", "Object 1"],
-        ["–", "0.81", "0.95", "36", "Predicted IoU 0.74 < 0.80"],
-        ["–", "0.71", "0.95", "144", "Cut off at the edge of its crop"],
+def test_a_click_lists_what_became_of_every_candidate(inspector, ask):
+    ask(6, 6)
+    assert [row[:4] for row in rows(inspector)] == [
+        ["1", "1.00", "1.00", "64"],
+        ["–", "0.90", "1.00", "64"],
+        ["–", "0.50", "1.00", "32"],
     ]
-    assert "x 9, y 7: 3 candidates, 1 in the result" in inspector.text.text()
-    click(inspector, 6, 4)
-    assert [row[0] for row in rows(inspector)] == ["1"]
+    said = [row[4] for row in rows(inspector)]
+    assert said[0] == "Object 1"
+    assert "uplicate of object 1" in said[1]
+    assert "redicted IoU 0.50" in said[2]
+    assert "x 6, y 6: 3 candidates, 1 in the result" in inspector.text.text()
+    ask(10, 6)
+    assert [row[0] for row in rows(inspector)] == ["1", "–"]
 
 
-def test_a_place_without_candidates_or_outside_is_said(inspector):
-    click(inspector, 50, 30)
+def test_a_place_without_candidates_or_outside_is_said(inspector, ask):
+    ask(40, 40)
     assert rows(inspector) == []
     assert "no candidate covers it" in inspector.text.text()
-    click(inspector, 60, 30)
+    ask(64, 30)
     assert "outside" in inspector.text.text()
 
 
-def test_a_drag_asks_nothing(inspector):
-    click(inspector, 9, 7, drag=20)
+def test_a_drag_asks_nothing(inspector, qtbot):
+    click(inspector, 6, 6, drag=20)
+    settle(inspector, qtbot)
     assert rows(inspector) == []
 
 
@@ -156,76 +161,93 @@ def test_without_a_result_the_tool_says_run_first(state, qtbot):
     qtbot.addWidget(inspector)
     inspector.active = True
     assert "segment the image first" in inspector.text.text()
-    click(inspector, 9, 7)
+    click(inspector, 6, 6)
     assert "segment the image first" in inspector.text.text()
 
 
-def test_a_chosen_candidate_is_drawn_where_it_lies(inspector, state):
-    click(inspector, 9, 7)
+def test_a_chosen_candidate_is_drawn_where_it_lies(inspector, state, ask):
+    ask(6, 6)
     selected = list(state.viewer.layers.selection)
     assert drawn(state) is None
-    for row, one in enumerate(EXPLANATIONS):
-        inspector.table.selectRow(row)
-        assert drawn(state) == world(one.mask)
+    for row, pixels in enumerate((WHOLE, WHOLE, LEFT)):
+        ask(6, 6, row)
+        assert drawn(state) == world(pixels)
     assert list(state.viewer.layers.selection) == selected
 
 
-def test_a_hovered_candidate_is_drawn_until_the_mouse_leaves(inspector, state):
+def test_a_hovered_candidate_is_drawn_until_the_mouse_leaves(inspector, state, ask, qtbot):
     from qtpy.QtCore import QEvent
     from qtpy.QtWidgets import QApplication
 
-    click(inspector, 9, 7)
+    ask(6, 6)
     inspector.table.cellEntered.emit(2, 0)
-    assert drawn(state) == world(TWIN)
+    settle(inspector, qtbot)
+    assert drawn(state) == world(LEFT)
     QApplication.sendEvent(inspector.table.viewport(), QEvent(QEvent.Type.Leave))
     assert drawn(state) is None
 
 
-def test_switching_the_tool_off_removes_the_layer_and_the_list(inspector, state):
-    click(inspector, 9, 7)
-    inspector.table.selectRow(1)
+def test_switching_the_tool_off_removes_the_layer_and_the_list(inspector, state, ask, qtbot):
+    ask(6, 6, 1)
     inspector.active = False
     assert [layer.name for layer in state.viewer.layers] == ["Image"]
     assert rows(inspector) == []
-    click(inspector, 9, 7)
+    click(inspector, 6, 6)
+    settle(inspector, qtbot)
     assert rows(inspector) == []
 
 
-def test_the_user_may_delete_the_candidate_layer(inspector, state):
-    click(inspector, 9, 7)
-    inspector.table.selectRow(0)
+def test_the_user_may_delete_the_candidate_layer(inspector, state, ask):
+    ask(6, 6, 0)
     state.viewer.layers.remove("candidate")
-    inspector.table.selectRow(1)
-    assert drawn(state) == world(DIM)
+    ask(6, 6, 2)
+    assert drawn(state) == world(LEFT)
 
 
-def test_keep_records_the_candidate_in_the_recipe(inspector, state):
-    click(inspector, 9, 7)
+def test_the_selector_is_asked_in_another_thread(inspector, ask, monkeypatch, qtbot):
+    found = []
+
+    def note(name, real):
+        return lambda *some: found.append((name, current_thread())) or real(*some)
+
+    for name in ("explain", "relax"):
+        monkeypatch.setattr(Selector, name, note(name, getattr(Selector, name)))
+    monkeypatch.setattr(Explanation, "mask", property(note("mask", Explanation.mask.fget)))
+    ask(6, 6, 2)
+    inspector.relax.click()
+    settle(inspector, qtbot)
+    assert [name for name, _ in found] == ["explain", "mask", "relax"]
+    assert main_thread() not in {thread for _, thread in found}
+
+
+def test_keep_records_the_candidate_in_the_recipe(inspector, state, live, ask):
+    ask(6, 6, 0)
     assert not inspector.keep.isEnabled()
-    inspector.table.selectRow(1)
+    ask(6, 6, 2)
     inspector.keep.click()
-    assert state.recipe.labels.keep == (PinnedMask(point=(1, 0)),)
-    inspector.table.selectRow(0)
-    assert not inspector.keep.isEnabled()
+    (kept,) = state.recipe.labels.keep
+    areas = sorted(mask.area for mask in select(live.selector, state.recipe).masks)
+    assert (kept.mask, areas) == (1, [32, 64])
 
 
-def test_a_kept_candidate_can_be_given_up(inspector, state):
-    click(inspector, 9, 7)
-    inspector.table.selectRow(1)
+def test_a_kept_candidate_can_be_given_up(inspector, state, live, ask):
+    ask(6, 6, 2)
     inspector.keep.click()
-    kept = replace(EXPLANATIONS[1], pinned=True, label=2)
-    inspector.table.show_explanations((kept,))
-    inspector.table.selectRow(0)
+    selected = select(live.selector, state.recipe)
+    again = replace(live.result, recipe=state.recipe, masks=selected.masks, labels=selected.labels)
+    show(state, replace(live, result=again))
+    ask(6, 6, 1)
     assert inspector.keep.text() == "Keep no longer"
     inspector.keep.click()
     assert state.recipe.labels.keep == ()
 
 
-def test_where_not_every_mask_is_stored_the_way_out_is_one_press(inspector, state):
+def test_where_not_every_mask_is_stored_the_way_out_is_one_press(
+    inspector, state, live, without_low_scores, ask
+):
     assert state.change({"generator.points_per_side": 64, "generator.crop_n_layers": 1})
-    state.set_result("preprocessed", result((OBJECT,)), Selector(floor=0.4))
-    click(inspector, 9, 7)
-    inspector.table.selectRow(1)
+    show(state, without_low_scores)
+    ask(6, 6, 2)
     assert not inspector.keep.isEnabled()
     assert inspector.relax.isEnabled()
     assert not inspector.stored.isHidden()
@@ -235,64 +257,73 @@ def test_where_not_every_mask_is_stored_the_way_out_is_one_press(inspector, stat
     inspector.stored.button.click()
     points = state.recipe.generator.points_per_side
     assert score_floors(state.recipe) == (0, 0)
-    assert score_floors(state.recipe.with_values({"generator.points_per_side": points + 1})) != (
-        0,
-        0,
-    )
+    more = state.recipe.with_values({"generator.points_per_side": points + 1})
+    assert score_floors(more) != (0, 0)
     assert inspector.stored.button.isHidden()
     assert "Run again" in inspector.stored.text.text()
-    state.set_result("preprocessed", result((OBJECT,)), Selector())
+    show(state, live)
     assert inspector.stored.isHidden()
+    ask(6, 6, 2)
     assert inspector.keep.isEnabled()
 
 
-def test_without_a_regular_grid_only_words_help(inspector, state):
+def test_without_a_regular_grid_only_words_help(inspector, state, without_low_scores, ask):
     grids = [[[x / 100, y / 100] for x in range(100) for y in range(100)]]
     assert state.change({"generator.points_per_side": None, "generator.point_grids": grids})
-    state.set_result("preprocessed", result((OBJECT,)), Selector(floor=0.4))
-    click(inspector, 9, 7)
+    show(state, without_low_scores)
+    ask(6, 6)
     assert inspector.stored.button.isHidden()
     assert "fewer points" in inspector.stored.text.text()
 
 
-def test_relax_changes_the_parameter_that_dropped_it(inspector, state):
-    click(inspector, 9, 7)
-    inspector.table.selectRow(2)
+def test_relax_changes_what_dropped_it_by_as_little_as_needed(inspector, state, live, ask, qtbot):
+    ask(6, 6, 0)
     assert not inspector.relax.isEnabled()
-    inspector.table.selectRow(1)
-    assert "becomes 0.73" in inspector.relax.toolTip()
+    ask(6, 6, 2)
+    assert "becomes 0.4" in inspector.relax.toolTip()
     inspector.relax.click()
-    assert state.recipe.generator.pred_iou_thresh == 0.73
+    settle(inspector, qtbot)
+    assert 0.4 < state.recipe.generator.pred_iou_thresh < 0.5
+    assert 32 in {mask.area for mask in select(live.selector, state.recipe).masks}
 
 
-def test_a_new_result_is_asked_again_and_the_choice_stays(inspector, state):
-    click(inspector, 9, 7)
-    inspector.table.selectRow(1)
-    state.set_result("preprocessed", result((OBJECT, DIM)), Selector())
-    assert inspector.table.explanation is EXPLANATIONS[1]
+def test_values_that_were_found_for_another_recipe_are_not_taken(inspector, state, ask, qtbot):
+    ask(6, 6, 2)
+    inspector.relax.click()
+    state.change({"labels.min_area": 7})
+    before = state.recipe
+    settle(inspector, qtbot)
+    assert state.recipe == before
+
+
+def test_a_new_result_is_asked_again_and_the_choice_stays(inspector, state, live, ask, qtbot):
+    ask(6, 6, 1)
+    show(state, live)
+    settle(inspector, qtbot)
+    assert inspector.table.selectionModel().selectedRows()[0].row() == 1
     state.set_result("preprocessed", None)
     assert rows(inspector) == []
 
 
-def test_either_arm_can_be_asked(inspector, state):
+def test_either_arm_can_be_asked(inspector, state, live, ask):
     assert inspector.arm.isHidden()
-    state.set_result("raw", result((OBJECT,)))
+    state.set_result("raw", live.result)
     assert not inspector.arm.isHidden()
     assert inspector.arm.currentText() == "preprocessed"
-    click(inspector, 9, 7)
+    ask(6, 6)
     inspector.arm.setCurrentText("raw")
     inspector.arm.activated.emit(1)
     assert "kept no candidates" in inspector.text.text()
-    state.set_result("raw", result((OBJECT,)), Selector())
+    show(state, live, "raw")
     assert inspector.arm.currentText() == "raw"
     assert len(rows(inspector)) == 0
 
 
-def test_the_preprocessed_arm_is_asked_unless_the_user_picks(state, qtbot):
-    inspector = Inspector(state, lambda arm: placement(scale=SCALE, translate=SHIFT))
+def test_the_preprocessed_arm_is_asked_unless_the_user_picks(state, live, qtbot):
+    inspector = Inspector(state, lambda arm: placement(SHAPE))
     qtbot.addWidget(inspector)
     for arm in ("raw", "preprocessed"):
-        state.set_result(arm, result((OBJECT,)), Selector())
+        show(state, live, arm)
     assert inspector.arm.currentText() == "preprocessed"
 
 

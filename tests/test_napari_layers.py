@@ -2,20 +2,18 @@ import gc
 import json
 import weakref
 
-import fake_run
 import numpy as np
 import pytest
+import stub_run
 from qtpy.QtWidgets import QApplication
 
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.results.colors import colormap, object_colors
 from napari_graysam._napari.results.layers import ResultLayers
-from napari_graysam.pipeline import ScoreFloors
-from napari_graysam.progress import run
 from napari_graysam.recipe import ImageOptions, Recipe
 from napari_graysam.source.gray import to_gray
 
-RAW = Recipe().with_values({"generator.pred_iou_thresh": 0.5})
+RAW = stub_run.START
 
 
 @pytest.fixture
@@ -25,7 +23,7 @@ def viewer(make_napari_viewer_proxy):
 
 @pytest.fixture
 def source(viewer):
-    image = fake_run.squares(1, 0.9, 0.6, 0.3)
+    image = stub_run.squares(1, 0.9, 0.6, 0.3)
     layer = viewer.add_image(
         image,
         name="cells",
@@ -43,8 +41,7 @@ def source(viewer):
 def result(source, threshold=0.5, arm="raw"):
     recipe = RAW.with_values({"generator.pred_iou_thresh": threshold})
     gray = to_gray(source.array, source.options)
-    steps = fake_run.FakeRun().live_steps(gray, recipe, source=arm, score_floors=ScoreFloors())
-    return run(steps).result
+    return stub_run.segmented(gray, recipe, source=arm).result
 
 
 def show(layers, source, segmentation, arm="raw", new=False):
@@ -221,7 +218,7 @@ def test_a_stale_table_is_never_shown(viewer, source):
 
 def test_a_plane_of_a_stack_has_its_own_layer_at_its_own_place(viewer):
     image = viewer.add_image(
-        np.stack([fake_run.squares(1), fake_run.squares(1, 1)]), name="deep", scale=(4, 1, 1)
+        np.stack([stub_run.squares(1), stub_run.squares(1, 1)]), name="deep", scale=(4, 1, 1)
     )
     layers = ResultLayers(viewer)
     for plane in (0, 1):

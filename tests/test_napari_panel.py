@@ -1,6 +1,8 @@
 import subprocess
 import sys
 import textwrap
+import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import fake_sections
@@ -10,9 +12,11 @@ from app_model.types import KeyBinding
 from fake_results import placement, result, square
 from npe2 import PluginManifest
 
+import napari_graysam.comparison
 from napari_graysam._napari.panel import settings
 from napari_graysam._napari.panel.keys import SHORTCUTS
 from napari_graysam._napari.panel.widget import MINIMUM_WIDTH, WIDTH, SegmentPanel
+from napari_graysam.fingerprint import Fingerprint, Inputs
 from napari_graysam.recipe import Recipe
 
 FAKES = {
@@ -162,20 +166,52 @@ def test_a_closed_panel_leaves_no_keys_and_no_clicks(panel):
     assert len(viewer.keymap) == 0
 
 
-def test_next_and_previous_centre_the_view_on_what_differs(panel):
-    viewer = panel.state.viewer
+@pytest.fixture
+def compared(panel):
+    """A panel with two results of a moved and scaled image, which differ in two objects."""
     place = placement((40, 60), scale=(2, 3), translate=(100, 0))
-    panel.run.bases.update(preprocessed=SimpleNamespace(source=SimpleNamespace(placement=place)))
+    panel.run.runs.update(preprocessed=SimpleNamespace(source=SimpleNamespace(placement=place)))
     same, lost, gained = square(0, 0), square(10, 20), square(30, 40)
     panel.state.set_result("raw", result((same, lost)))
     panel.state.set_result("preprocessed", result((same, gained)))
+    return panel
+
+
+def test_next_and_previous_centre_the_view_on_what_differs(compared, qtbot):
+    viewer = compared.state.viewer
     where = {"gained": (100 + 2 * 31.5, 3 * 41.5), "lost": (100 + 2 * 11.5, 3 * 21.5)}
     for name, change in (("next", "gained"), ("next", "lost"), ("next", "gained")):
         press(viewer, name)
+        qtbot.waitUntil(lambda change=change: change in compared.message.text, timeout=10_000)
         assert tuple(viewer.scene.camera.center)[-2:] == pytest.approx(where[change])
-        assert change in panel.message.text
     press(viewer, "previous")
-    assert "2 of 2: lost (raw 2)" in panel.message.text
+    assert "2 of 2: lost (raw 2)" in compared.message.text
+
+
+def test_results_are_compared_in_another_thread(compared, qtbot, monkeypatch):
+    found, real = [], napari_graysam.comparison.compare_masks
+    monkeypatch.setattr(
+        napari_graysam.comparison,
+        "compare_masks",
+        lambda *some: found.append(threading.current_thread()) or real(*some),
+    )
+    press(compared.state.viewer, "next")
+    qtbot.waitUntil(lambda: "gained" in compared.message.text, timeout=10_000)
+    assert len(found) == 1
+    assert threading.main_thread() not in found
+
+
+def test_results_of_different_images_are_not_compared(compared, qtbot):
+    def of_image(digest):
+        inputs = Inputs(image=digest, model={}, versions={})
+        fingerprint = Fingerprint.of(Recipe(), inputs).model_dump()
+        return replace(result((square(0, 0),)), provenance={"fingerprint": fingerprint})
+
+    compared.state.set_result("raw", of_image("one"))
+    compared.state.set_result("preprocessed", of_image("other"))
+    press(compared.state.viewer, "next")
+    assert "There is no object that differs" in compared.message.text
+    assert "different images" in compared.message.text
 
 
 def test_without_two_results_next_says_what_to_do(panel):

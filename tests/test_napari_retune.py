@@ -1,24 +1,21 @@
 import threading
 import time
 
-import fake_run
 import numpy as np
 import pytest
+import stub_run
 from napari.utils.notifications import notification_manager
 
 from napari_graysam._napari.panel.sections.run import RunSection
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam._napari.results.live_update import changed_titles
-from napari_graysam.recipe import Recipe
 
-START = Recipe().with_values(
-    {"preprocess": "[{kind: gamma, gamma: 0.5}]", "generator.pred_iou_thresh": 0.5}
-)
+START = stub_run.START.with_values({"preprocess": "[{kind: gamma, gamma: 0.5}]"})
 
 
 @pytest.fixture
 def fake(monkeypatch):
-    return fake_run.install(monkeypatch)
+    return stub_run.install(monkeypatch)
 
 
 @pytest.fixture
@@ -27,7 +24,7 @@ def section(make_napari_viewer_proxy, fake, qtbot):
     viewer = make_napari_viewer_proxy()
     section = RunSection(PanelState(viewer, START))
     viewer.window.add_dock_widget(section.native, name="Run")
-    image = fake_run.squares(1, 0.9, 0.6, 0.3, 0.2)
+    image = stub_run.squares(1, 0.9, 0.6, 0.3, 0.2)
     section.state.layer = viewer.add_image(image, name="cells")
     section.run()
     qtbot.waitUntil(lambda: not section.state.running, timeout=20_000)
@@ -37,10 +34,10 @@ def section(make_napari_viewer_proxy, fake, qtbot):
 
 
 def settle(qtbot, section):
-    retuner = section.retuner
-    workers = (retuner._selecting, retuner._measuring)
+    live_update = section.live_update
+    workers = (live_update._selecting, live_update._measuring)
     qtbot.waitUntil(lambda: not any(one.busy for one in workers), timeout=20_000)
-    qtbot.waitUntil(lambda: not retuner._settled.isActive(), timeout=20_000)
+    qtbot.waitUntil(lambda: not live_update._settled.isActive(), timeout=20_000)
     qtbot.waitUntil(lambda: not any(one.busy for one in workers), timeout=20_000)
 
 
@@ -89,7 +86,7 @@ def test_going_back_at_once_ends_where_it_started(section, qtbot, monkeypatch):
 
     monkeypatch.setattr(pipeline, "retune", slow)
     section.state.change({"generator.pred_iou_thresh": 0.95})
-    qtbot.waitUntil(lambda: section.retuner._selecting.busy)
+    qtbot.waitUntil(lambda: section.live_update._selecting.busy)
     section.state.change({"generator.pred_iou_thresh": 0.5})
     hold.set()
     settle(qtbot, section)
@@ -118,21 +115,21 @@ def test_selecting_and_measuring_happen_in_other_threads(section, qtbot, monkeyp
 
 def test_what_needs_the_model_is_said_and_from_where(section, qtbot):
     section.state.change({"generator.points_per_side": 16})
-    outdated = section.retuner.outdated
+    outdated = section.live_update.outdated
     assert "Changed since: Points per side. Run again" in outdated["raw"]
     assert "encoded image is kept" in outdated["preprocessed"]
     # Both arms are outdated for the same reason, which is said once.
     assert "Points per side" in section.native.hint.text()
     assert "Points per side" not in section.native.results["raw"].text()
-    section.state.change({"generator.points_per_side": 32})
+    section.state.change({"generator.points_per_side": 8})
     assert outdated == {}
     assert section.native.hint.text() == ""
 
 
 def test_preprocessing_outdates_only_its_own_arm(section, qtbot):
     section.state.change({"preprocess": "[{kind: gamma, gamma: 2.0}]"})
-    assert set(section.retuner.outdated) == {"preprocessed"}
-    assert "Preprocessing" in section.retuner.outdated["preprocessed"]
+    assert set(section.live_update.outdated) == {"preprocessed"}
+    assert "Preprocessing" in section.live_update.outdated["preprocessed"]
     assert "image encoder" in section.native.results["preprocessed"].text()
     section.state.change({"generator.pred_iou_thresh": 0.7})
     settle(qtbot, section)
@@ -151,7 +148,7 @@ def limits(section, qtbot):
 
 
 def test_other_contrast_limits_of_the_layer_ask_for_a_new_run(limits, qtbot):
-    outdated, layer = limits.retuner.outdated, limits.state.layer
+    outdated, layer = limits.live_update.outdated, limits.state.layer
     assert outdated == {}
     layer.contrast_limits = (0, 100)
     assert set(outdated) == {"raw", "preprocessed"}
@@ -171,31 +168,31 @@ def test_contrast_limits_that_changed_during_a_run_are_noticed(limits, fake, qtb
     limits.state.layer.contrast_limits = (0, 100)
     fake.gate.set()
     qtbot.waitUntil(lambda: not limits.state.running, timeout=20_000)
-    assert "Contrast limits" in limits.retuner.outdated["raw"]
+    assert "Contrast limits" in limits.live_update.outdated["raw"]
 
 
 def test_contrast_limits_do_not_matter_to_other_windows(section):
     section.state.layer.contrast_limits = (0, 100)
-    assert section.retuner.outdated == {}
+    assert section.live_update.outdated == {}
 
 
 def test_below_the_floor_a_new_run_is_asked_for(section, qtbot):
     section.state.change({"generator.pred_iou_thresh": 0.1})
     settle(qtbot, section)
     assert counts(section) == [3, 4]
-    assert "not kept. Run again" in section.retuner.outdated["raw"]
+    assert "not kept. Run again" in section.live_update.outdated["raw"]
     section.state.change({"generator.pred_iou_thresh": 0.3})
     settle(qtbot, section)
-    assert section.retuner.outdated == {}
+    assert section.live_update.outdated == {}
 
 
 def test_a_changed_region_asks_for_a_new_run(section, qtbot):
     section.state.region = section.layers.layer("raw")
-    assert "region has changed" in section.retuner.outdated["raw"]
+    assert "region has changed" in section.live_update.outdated["raw"]
     section.state.region = None
     section.run()
     qtbot.waitUntil(lambda: not section.state.running, timeout=20_000)
-    assert section.retuner.outdated == {}
+    assert section.live_update.outdated == {}
 
 
 def test_an_edited_layer_is_left_alone_and_the_next_one_followed(section, qtbot):
@@ -224,7 +221,7 @@ def test_a_run_that_was_overtaken_by_a_change_catches_up(section, fake, qtbot):
 
 def test_a_run_stops_what_measures_in_the_background(section, qtbot, monkeypatch):
     settle(qtbot, section)
-    measuring, began = section.retuner._measuring, threading.Event()
+    measuring, began = section.live_update._measuring, threading.Event()
 
     def endless(results, selectors):
         while True:
@@ -233,7 +230,7 @@ def test_a_run_stops_what_measures_in_the_background(section, qtbot, monkeypatch
             yield None
 
     monkeypatch.setattr("napari_graysam._napari.results.live_update._settle", endless)
-    section.retuner._settled.start()
+    section.live_update._settled.start()
     qtbot.waitUntil(began.is_set, timeout=5_000)
     assert measuring.busy
     monkeypatch.undo()

@@ -1,8 +1,8 @@
 import threading
 
-import fake_run
 import numpy as np
 import pytest
+import stub_run
 from napari.utils.notifications import notification_manager
 
 from napari_graysam._napari.canvas.source import read_source
@@ -13,14 +13,12 @@ from napari_graysam._napari.results.run import ArmDone, RunProgress, run_arms, s
 from napari_graysam.errors import DeviceError, ImageError, ModelError
 from napari_graysam.recipe import Recipe
 
-ENHANCED = Recipe().with_values(
-    {"preprocess": "[{kind: gamma, gamma: 0.3}]", "generator.pred_iou_thresh": 0.5}
-)
+ENHANCED = stub_run.START.with_values({"preprocess": "[{kind: gamma, gamma: 0.3}]"})
 
 
 @pytest.fixture
 def fake(monkeypatch):
-    return fake_run.install(monkeypatch)
+    return stub_run.install(monkeypatch)
 
 
 @pytest.fixture
@@ -33,7 +31,7 @@ def section(viewer, qtbot):
     state = PanelState(viewer, ENHANCED)
     section = RunSection(state)
     viewer.window.add_dock_widget(section.native, name="Run")
-    state.layer = viewer.add_image(fake_run.squares(1, 0.9, 0.2), name="cells", scale=(2, 2))
+    state.layer = viewer.add_image(stub_run.squares(1, 0.9, 0.2), name="cells", scale=(2, 2))
     notification_manager.records.clear()
     yield section
     section.cancel()
@@ -130,12 +128,12 @@ def test_cancel_stops_within_a_batch_and_keeps_the_finished_arm(section, viewer,
     wait(qtbot, section)
     fake.gate.clear()
     section.run(("preprocessed",))
-    qtbot.waitUntil(lambda: fake.batches == fake_run.BATCHES + 2, timeout=10_000)
+    qtbot.waitUntil(lambda: fake.batches == stub_run.BATCHES + 2, timeout=10_000)
     section.native.cancel.click()
     assert not section.native.cancel.isEnabled()
     fake.gate.set()
     wait(qtbot, section)
-    assert fake.batches <= fake_run.BATCHES + 3
+    assert fake.batches <= stub_run.BATCHES + 3
     assert list(section.state.results) == ["raw"]
     assert section.layers.layer("raw") is not None
     assert "Raw" in lines(section)["raw"]
@@ -192,7 +190,7 @@ def test_changed_pixels_do_not_mix_into_a_run(section, viewer, fake, qtbot):
     fake.gate.clear()
     section.run(("raw",))
     qtbot.waitUntil(lambda: fake.batches == 2, timeout=10_000)
-    viewer.layers["cells"].data = fake_run.squares(1, 1, 1, 1)
+    viewer.layers["cells"].data = stub_run.squares(1, 1, 1, 1)
     fake.gate.set()
     wait(qtbot, section)
     assert len(section.state.results["raw"].masks) == 2
@@ -203,7 +201,7 @@ def test_a_closed_viewer_ends_the_run(make_napari_viewer, fake, qtbot):
     viewer = make_napari_viewer()
     section = RunSection(PanelState(viewer, ENHANCED))
     viewer.window.add_dock_widget(section.native, name="Run")
-    section.state.layer = viewer.add_image(fake_run.squares(1))
+    section.state.layer = viewer.add_image(stub_run.squares(1))
     fake.gate.clear()
     section.run()
     worker = section._worker._worker
@@ -240,7 +238,7 @@ def test_without_an_image_a_run_says_what_to_do(section, fake):
 def test_another_image_starts_afresh(section, viewer, fake, qtbot):
     section.run()
     wait(qtbot, section)
-    section.state.layer = viewer.add_image(fake_run.squares(1), name="others")
+    section.state.layer = viewer.add_image(stub_run.squares(1), name="others")
     section.run(("raw",))
     wait(qtbot, section)
     assert list(section.state.results) == ["raw"]
@@ -270,7 +268,7 @@ def test_floors_leave_room_below_the_thresholds():
 
 def test_the_next_arm_begins_when_the_last_one_is_shown(fake, viewer, monkeypatch):
     monkeypatch.setattr("napari_graysam._napari.results.run.PATIENCE", 20.0)
-    source = read_source(viewer, viewer.add_image(fake_run.squares(1, 1)), Recipe().image)
+    source = read_source(viewer, viewer.add_image(stub_run.squares(1, 1)), Recipe().image)
     steps = run_arms(source, ENHANCED, ["raw", "preprocessed"])
     done = next(event for event in steps if isinstance(event, ArmDone))
     later = []
@@ -293,7 +291,7 @@ def test_the_next_run_is_given_what_the_last_one_left(section, fake, qtbot):
 
 @pytest.mark.slow
 def test_the_bundled_model_runs_cancels_and_never_blocks(section, viewer, qtbot):
-    image = fake_run.squares(*[1] * 25)
+    image = stub_run.squares(*[1] * 25)
     section.state.layer = viewer.add_image(image, name="real")
     section.state.recipe = Recipe.preset("fluorescence-nuclei").with_values(
         {"generator.points_per_side": 16, "generator.points_per_batch": 32, "model.device": "cpu"}
@@ -314,5 +312,5 @@ def test_the_bundled_model_runs_cancels_and_never_blocks(section, viewer, qtbot)
     qtbot.waitUntil(
         lambda: len(section.state.results["preprocessed"].masks) < before, timeout=20_000
     )
-    assert section.retuner.outdated == {}
+    assert section.live_update.outdated == {}
     assert said() == []

@@ -1,8 +1,11 @@
 """The panel's sections: image, model, points, thresholds, labels, recipe."""
 
+import importlib
 import shlex
 import sys
 import time
+from functools import partial
+from threading import current_thread, main_thread
 
 import dask.array as da
 import numpy as np
@@ -376,9 +379,15 @@ def points(state, viewer):
     return PointsSection(state)
 
 
-def test_the_grid_is_a_layer_on_the_image(points, state, viewer):
+def show_grid(section, wait):
+    """Switch the grid on, and wait for what is said of it."""
+    section.show_grid.value = True
+    wait(lambda: section.message.value)
+
+
+def test_the_grid_is_a_layer_on_the_image(points, state, viewer, wait):
     state.change({"generator.points_per_side": 4, "generator.crop_n_layers": 1})
-    points.show_grid.value = True
+    show_grid(points, wait)
     layer = viewer.layers["cells point grid"]
     np.testing.assert_array_equal(layer.scale, (0.5, 0.5))
     np.testing.assert_array_equal(layer.translate, (3, 4))
@@ -391,7 +400,7 @@ def test_the_grid_is_a_layer_on_the_image(points, state, viewer):
 
 
 def test_the_grid_follows_the_parameters_and_the_region(points, state, viewer, wait):
-    points.show_grid.value = True
+    show_grid(points, wait)
     layer = viewer.layers["cells point grid"]
     state.change({"generator.points_per_side": 6})
     wait(lambda: len(layer.data) == 36)
@@ -407,28 +416,43 @@ def test_the_grid_follows_the_parameters_and_the_region(points, state, viewer, w
     wait(lambda: len(layer.data) == 36)
 
 
-def test_a_removed_grid_switches_its_box_off_and_back(points, viewer):
-    points.show_grid.value = True
+def test_a_removed_grid_switches_its_box_off_and_back(points, viewer, wait):
+    show_grid(points, wait)
     viewer.layers.remove("cells point grid")
     assert points.show_grid.value is False
     points.show_grid.value = True
     points.show_grid.value = False
+    wait(lambda: not points.grid._worker.busy)
     assert "cells point grid" not in viewer.layers
 
 
-def test_too_many_points_are_not_drawn(points, state, viewer):
+def test_too_many_points_are_not_drawn(points, state, viewer, wait):
     state.change({"generator.points_per_side": 512})
-    points.show_grid.value = True
+    show_grid(points, wait)
     assert "262,144 points" in points.message.value
     assert len(viewer.layers) == 1
 
 
-def test_the_grid_of_a_stack_lies_on_the_shown_plane(state, viewer):
+def test_points_and_region_are_found_in_another_thread(points, viewer, wait, monkeypatch):
+    found = []
+    for name in ("propose.grid.crops", "_napari.canvas.region._of_shapes"):
+        module, _, attribute = f"napari_graysam.{name}".rpartition(".")
+        real = getattr(importlib.import_module(module), attribute)
+        note = partial(lambda real, *some: found.append(current_thread()) or real(*some), real)
+        monkeypatch.setattr(f"{module}.{attribute}", note)
+    shapes = viewer.add_shapes([[[0, 0], [0, 9], [9, 9], [9, 0]]], scale=(0.5, 0.5))
+    points._state.region = shapes
+    show_grid(points, wait)
+    assert len(found) == 2
+    assert main_thread() not in found
+
+
+def test_the_grid_of_a_stack_lies_on_the_shown_plane(state, viewer, wait):
     viewer.add_image(np.zeros((5, 8, 8)), name="stack")
     viewer.dims.set_point(0, 2)
     state.layer = viewer.layers[0]
     section = PointsSection(state)
-    section.show_grid.value = True
+    show_grid(section, wait)
     (layer,) = (one for one in viewer.layers if "grid" in one.name)
     assert layer.ndim == 3
     assert layer.translate[0] == 2

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_graysam._napari.canvas.region import region_mask
+from napari_graysam._napari.canvas.region import read_region
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam.errors import ImageError
 from napari_graysam.recipe import ContrastLimits, ImageOptions
@@ -24,6 +24,12 @@ def stack(*shape):
 def raw(source):
     """Gray values that the pipeline reads."""
     return to_gray(source.array, source.options, contrast_limits=source.contrast_limits).raw
+
+
+def region_mask(layer, source):
+    """Pixels of the image that a layer covers; None for no layer."""
+    region = read_region(layer, source)
+    return None if region is None else region()
 
 
 def turn(degrees):

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_graysam._napari.canvas.layers import KEY
-from napari_graysam._napari.canvas.region import region_mask
+from napari_graysam._napari.canvas.layers import KEY, same_selection
+from napari_graysam._napari.canvas.region import read_region
 from napari_graysam._napari.canvas.source import read_source
-from napari_graysam.errors import ImageError, UsageError
+from napari_graysam._napari.threads.latest_request import LatestRequest
+from napari_graysam.errors import GraysamError, ImageError, UsageError
 
 if TYPE_CHECKING:
     from napari.layers import Points
 
     from napari_graysam._napari.canvas.placement import Placement
+    from napari_graysam._napari.canvas.region import Mask
+    from napari_graysam._napari.canvas.source import Source
     from napari_graysam._napari.panel.state import PanelState
+    from napari_graysam.recipe import GeneratorOptions
 
 MOST_POINTS = 50_000
 """More points than this are not drawn: the display would become slow."""
 _COLORS = ("#ffb000", "#56b4e9", "#cc79a7", "#009e73", "#f0e442", "#d55e00")
+
+
+class _Found(NamedTuple):
+    """The points of a grid, in pixels of the layer, and the crop layer that each is of."""
+
+    data: NDArray[np.float64]
+    crop_layers: NDArray[np.int64]
+    name: str
+    placement: Placement
+    words: str
 
 
 class PointGrid:
@@ -38,57 +54,48 @@ class PointGrid:
         The layer, or None.
     removed
         Emitted when the user removes the layer.
+    drawn
+        Emitted with how many points are shown, or why none are.
     """
 
     removed = Signal()
+    drawn = Signal(str)
 
     def __init__(self, state: PanelState) -> None:
         self._state = state
         self.layer: Points | None = None
+        self._worker = LatestRequest(self._receive, on_error=self._fail)
         state.viewer.layers.events.removed.connect(self._on_removed)
 
-    def draw(self) -> str:
-        """Show the points of the recipe on the chosen image.
-
-        Returns
-        -------
-        str
-            How many points there are.
+    def draw(self) -> None:
+        """Show the points of the recipe on the chosen image, found in a worker thread.
 
         Raises
         ------
         ImageError
-            If no plane can be read, or the region holds none of it.
-        UsageError
-            If there are too many points to show.
+            If no plane can be read.
         """
-        from napari_graysam.propose.grid import crops
-
-        state, options = self._state, self._state.recipe.generator
+        state = self._state
         source = read_source(state.viewer, state.layer, state.recipe.image)
-        place = source.placement
-        region = region_mask(state.region, source)
-        found = crops(place.plane_shape, options, region)
-        count = sum(len(crop.points) for crop in found)
-        if count > MOST_POINTS:
-            raise UsageError(
-                f"The grid has {count:,} points, more than the {MOST_POINTS:,} that are shown: "
-                "lower the points per side or the crop layers to see it."
-            )
-        points = [crop.points + np.array(crop.box[:2]) for crop in found]
-        layers = [np.full(len(crop.points), _layer_of(crop.index)) for crop in found]
-        data = _arranged(np.concatenate(points or [np.empty((0, 2))]), place)
-        self._show(data, np.concatenate(layers or [np.empty(0, int)]), source.title, place)
-        within = " within the region" if region is not None else ""
-        return f"{count:,} points{within}."
+        region = read_region(state.region, source)
+        self._worker.submit(partial(_find, source, state.recipe.generator, region))
 
-    def _show(
-        self, data: NDArray[Any], crop_layers: NDArray[Any], name: str, place: Placement
-    ) -> None:
-        viewer = self._state.viewer
+    def _receive(self, found: _Found) -> None:
+        self._show(found)
+        self.drawn.emit(found.words)
+
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, GraysamError):
+            raise error
+        self.remove()
+        self.drawn.emit(f"⚠ {error}")
+
+    def _show(self, found: _Found) -> None:
+        viewer, data, crop_layers = self._state.viewer, found.data, found.crop_layers
+        name, place = found.name, found.placement
         side = max(1.0, np.sqrt(np.prod(place.plane_shape) / max(1, len(data))) / 5)
         colors = [_COLORS[number % len(_COLORS)] for number in crop_layers]
-        look = {
+        style = {
             "features": {"crop_layer": crop_layers},
             "size": np.full(len(data), side) / (1 + crop_layers),
             "face_color": colors or _COLORS[0],
@@ -96,29 +103,30 @@ class PointGrid:
         if self.layer is not None and self.layer.ndim != data.shape[1]:
             self.remove()
         if self.layer is not None and np.array_equal(self.layer.data, data):
-            look = {}
-        active = viewer.layers.selection.active
+            style = {}
         if self.layer is None:
-            self.layer = viewer.add_points(
-                data,
-                border_width=0,
-                out_of_slice_display=False,
-                metadata={KEY: {"point_grid": True}},
-                name=f"{name} point grid",
-                **look,
-                **place.options,
-            )
-            viewer.layers.selection.active = active
+            with same_selection(viewer.layers):
+                self.layer = viewer.add_points(
+                    data,
+                    border_width=0,
+                    out_of_slice_display=False,
+                    metadata={KEY: {"point_grid": True}},
+                    name=f"{name} point grid",
+                    **style,
+                    **place.options,
+                )
             return
-        if look:
+        if style:
             self.layer.data = data
-        for key, value in {**look, **place.options}.items():
+        for key, value in style.items():
             setattr(self.layer, key, value)
+        place.apply_to(self.layer)
         self.layer.selected_data = set()
         self.layer.name = f"{name} point grid"
 
     def remove(self) -> None:
         """Take the layer away."""
+        self._worker.cancel()
         layer, self.layer = self.layer, None
         if layer is not None and layer in self._state.viewer.layers:
             self._state.viewer.layers.remove(layer)
@@ -131,6 +139,30 @@ class PointGrid:
         if event.value is self.layer:
             self.layer = None
             self.removed.emit()
+
+
+def _find(
+    source: Source, options: GeneratorOptions, region: Callable[[], Mask] | None
+) -> Generator[_Found, None, None]:
+    from napari_graysam.propose.grid import crops
+
+    place = source.placement
+    found = crops(place.plane_shape, options, None if region is None else region())
+    count = sum(len(crop.points) for crop in found)
+    if count > MOST_POINTS:
+        raise UsageError(
+            f"The grid has {count:,} points, more than the {MOST_POINTS:,} that are shown: "
+            "lower the points per side or the crop layers to see it."
+        )
+    points = [crop.points + np.array(crop.box[:2]) for crop in found]
+    layers = [np.full(len(crop.points), _layer_of(crop.index)) for crop in found]
+    yield _Found(
+        data=_arranged(np.concatenate(points or [np.empty((0, 2))]), place),
+        crop_layers=np.concatenate(layers or [np.empty(0, int)]),
+        name=source.title,
+        placement=place,
+        words=f"{count:,} points{' within the region' if region is not None else ''}.",
+    )
 
 
 def grid_from_layer(state: PanelState, layer: Points | None) -> list[list[float]]:

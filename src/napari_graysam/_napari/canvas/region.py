@@ -23,8 +23,8 @@ Mask = NDArray[np.bool_]
 _AREAS = ("rectangle", "ellipse", "polygon")
 
 
-def region_mask(layer: Layer | None, source: Source) -> Mask | None:
-    """Return the pixels of the image that a layer covers, wherever both lie in the world.
+def read_region(layer: Layer | None, source: Source) -> Callable[[], Mask] | None:
+    """Read which pixels of the image a layer covers, wherever both lie in the world.
 
     Parameters
     ----------
@@ -36,20 +36,8 @@ def region_mask(layer: Layer | None, source: Source) -> Mask | None:
 
     Returns
     -------
-    ndarray or None
-        bool (H, W).
-
-    Raises
-    ------
-    ImageError
-        If the layer is of another type, or covers no pixel of the image.
-    """
-    region = read_region(layer, source)
-    return None if region is None else region()
-
-
-def read_region(layer: Layer | None, source: Source) -> Callable[[], Mask] | None:
-    """Do as `region_mask`, in two steps: the second needs no layer and may run in a thread.
+    callable or None
+        Draws the region, bool (H, W); it needs no layer and belongs in a worker thread.
 
     Raises
     ------

@@ -10,6 +10,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from napari_graysam._napari.canvas.listeners import Listeners
 from napari_graysam._napari.compare import export
 from napari_graysam._napari.compare.compute import (
     Answer,
@@ -22,7 +23,6 @@ from napari_graysam._napari.compare.compute import (
 from napari_graysam._napari.compare.difference import DifferenceLayer
 from napari_graysam._napari.compare.grid import SideBySide
 from napari_graysam._napari.compare.linking import Link
-from napari_graysam._napari.compare.listeners import Listeners
 from napari_graysam._napari.compare.pairing import plane_of
 from napari_graysam._napari.compare.selection import Selection
 from napari_graysam._napari.compare.table import ObjectRow

@@ -1,96 +1,98 @@
-"""From one object that differs between the arms to the next, and from one arm to the other."""
+"""From one object that differs between the arms to the next."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from napari_graysam._napari.panel.state import PanelState
+from napari_graysam._napari.results.identity import comparable
+from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS
 
 if TYPE_CHECKING:
     from napari_graysam.comparison import Event
+    from napari_graysam.results import Segmentation
 
 Box = tuple[int, int, int, int]
 
 
-class Walk:
+class Difference(NamedTuple):
+    """A change in words, and the box ``(x0, y0, x1, y1)`` around its objects in image pixels."""
+
+    words: str
+    box: Box
+
+
+class ChangeNavigator:
     """Goes through the objects that differ between both results, in the comparison's order.
 
     Parameters
     ----------
     state
-        Its results are compared when they are first asked for, and again when they change.
+        Its results are compared in a worker thread when they are first asked for, and again when
+        they have changed.
+    on_step
+        Called with the number of the change, from 1, and all changes; with 0 where there are
+        none.
     """
 
-    def __init__(self, state: PanelState) -> None:
+    def __init__(
+        self, state: PanelState, on_step: Callable[[int, tuple[Difference, ...]], None]
+    ) -> None:
         self._state = state
-        self._events: tuple[Event, ...] | None = None
+        self._on_step = on_step
+        self._changes: tuple[Difference, ...] | None = None
         self._at: int | None = None
+        self._by = 1
+        self._worker = LatestRequest(self._receive)
         state.result_changed.connect(self._forget)
 
+    def step(self, by: int) -> None:
+        """Go to the next change (1) or the previous one (-1), around the ends."""
+        self._by = by
+        results = self._state.results
+        if self._changes is not None:
+            self._go()
+        elif set(ARMS) <= set(results) and comparable(*(results[arm] for arm in ARMS)):
+            self._worker.submit(partial(_compare, *(results[arm] for arm in ARMS)))
+        else:
+            self._on_step(0, ())
+
+    def _receive(self, changes: tuple[Difference, ...]) -> None:
+        self._changes = changes
+        self._go()
+
+    def _go(self) -> None:
+        changes = self._changes or ()
+        before = self._at if self._at is not None else (-1 if self._by > 0 else 0)
+        self._at = (before + self._by) % len(changes) if changes else None
+        self._on_step(0 if self._at is None else self._at + 1, changes)
+
     def _forget(self, arm: str) -> None:
-        self._events = self._at = None
-
-    @property
-    def events(self) -> tuple[Event, ...]:
-        """What differs; nothing while a result is missing."""
-        if self._events is None:
-            results = self._state.results
-            if not set(ARMS) <= set(results):
-                return ()
-            from napari_graysam.comparison import compare_masks
-
-            raw, other = (results[arm] for arm in ARMS)
-            shape = (raw.labels.shape[0], raw.labels.shape[1])
-            if other.labels.shape != shape:
-                return ()
-            found = compare_masks(raw.masks, other.masks, shape).events
-            self._events = tuple(event for event in found if event.change != "kept")
-        return self._events
-
-    def step(self, by: int) -> tuple[str, Box] | None:
-        """Go on or back, around the ends.
-
-        Parameters
-        ----------
-        by
-            1 for the next object, -1 for the one before.
-
-        Returns
-        -------
-        (str, (x0, y0, x1, y1)) or None
-            What differs, in words, and the box around it in image pixels; None where there is
-            nothing to go to.
-        """
-        events = self.events
-        if not events:
-            return None
-        before = self._at if self._at is not None else (-1 if by > 0 else 0)
-        self._at = (before + by) % len(events)
-        event = events[self._at]
-        number = f"{self._at + 1} of {len(events)}"
-        return f"{number}: {_words(event)}", self._box(event)
-
-    def _box(self, event: Event) -> Box:
-        boxes = np.array(
-            [
-                self._state.results[arm].masks[label - 1].box
-                for arm, labels in zip(ARMS, (event.raw, event.preprocessed), strict=True)
-                for label in labels
-            ]
-        )
-        x0, y0 = boxes[:, :2].min(axis=0).tolist()
-        x1, y1 = boxes[:, 2:].max(axis=0).tolist()
-        return x0, y0, x1, y1
+        self._worker.cancel()
+        self._changes = self._at = None
 
 
-def _words(event: Event) -> str:
-    """Name an event and its objects."""
-    sides = [
+def _compare(
+    raw: Segmentation, preprocessed: Segmentation
+) -> Generator[tuple[Difference, ...], None, None]:
+    from napari_graysam.comparison import compare_masks
+
+    shape = (raw.labels.shape[0], raw.labels.shape[1])
+    events = compare_masks(raw.masks, preprocessed.masks, shape).events
+    yield tuple(_difference(event, raw, preprocessed) for event in events if event.change != "kept")
+
+
+def _difference(event: Event, raw: Segmentation, preprocessed: Segmentation) -> Difference:
+    sides = ((raw, event.raw), (preprocessed, event.preprocessed))
+    boxes = [result.masks[label - 1].box for result, labels in sides for label in labels]
+    x0, y0, x1, y1 = zip(*boxes, strict=True)
+    named = [
         f"{arm} {', '.join(map(str, labels))}"
-        for arm, labels in zip(ARMS, (event.raw, event.preprocessed), strict=True)
+        for arm, (_, labels) in zip(ARMS, sides, strict=True)
         if labels
     ]
-    return f"{event.change} ({'; '.join(sides)})"
+    words = f"{event.change} ({'; '.join(named)})"
+    return Difference(words, (min(x0), min(y0), max(x1), max(y1)))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_graysam._napari.canvas.layers import about, pixels_of
 from napari_graysam._napari.canvas.placement import Placement, transform_of
 from napari_graysam._napari.canvas.units import factors, unit_text
+from napari_graysam._napari.results.identity import comparable_layers
 from napari_graysam.comparison import ARMS, Arm
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def pair_among(layers: Iterable[Layer]) -> tuple[Labels | None, Labels | None]:
             found = arms.setdefault(base_name(layer), {})
             found[arm] = layer
     for found in reversed(arms.values()):
-        if len(found) == len(ARMS):
+        if len(found) == len(ARMS) and comparable_layers(*found.values()):
             return found["raw"], found["preprocessed"]
     if len(candidates) == 2 and not arms:
         return candidates[0], candidates[1]
@@ -144,6 +145,11 @@ def problem_with(first: Labels | None, second: Labels | None, truth: Labels | No
                 f"“{layer.name}” has the shape {shape_of(layer)}; planes are compared one by one. "
                 "Choose Labels layers of a single plane."
             )
+    if not comparable_layers(first, second):
+        return (
+            f"“{first.name}” and “{second.name}” are results of different images, planes or "
+            "regions. Segment both arms again, or choose others."
+        )
     for other in chosen[1:]:
         if text := _mismatch(first, other):
             role = "the ground truth " if other == truth else ""

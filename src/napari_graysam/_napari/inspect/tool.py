@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
@@ -12,12 +13,14 @@ from napari_graysam._napari.canvas.outline import CandidateLayer
 from napari_graysam._napari.inspect.stored_note import StoredNote, floors_of
 from napari_graysam._napari.inspect.table import ExplanationTable
 from napari_graysam._napari.panel.state import PanelState
+from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS
 from napari_graysam.errors import GraysamError
 from napari_graysam.recipe import Recipe
 
 if TYPE_CHECKING:
     from napari_graysam._napari.canvas.placement import Placement
+    from napari_graysam.masks import Mask
     from napari_graysam.results import Arm
     from napari_graysam.select.explanation import Explanation
     from napari_graysam.select.selector import Selector
@@ -29,6 +32,21 @@ KEEP = "Add this mask to the result whatever the thresholds say; the recipe reme
 NOT_STORED = "This run has not stored every mask, so none can be kept by itself."
 JITTER = 3
 """Canvas pixels that the mouse may move between press and release of a click."""
+
+
+class _Answer(NamedTuple):
+    """The candidates that cover a pixel ``(x, y)``."""
+
+    selector: Selector
+    pixel: tuple[int, int]
+    explanations: Sequence[Explanation]
+
+
+class _Relaxed(NamedTuple):
+    """Values at which a recipe would keep a candidate, by dotted path; None if there are none."""
+
+    recipe: Recipe
+    values: dict[str, Any] | None
 
 
 class Inspector(QWidget):
@@ -56,6 +74,9 @@ class Inspector(QWidget):
         self.table = ExplanationTable()
         self.stored = StoredNote()
         self.keep = QPushButton("Keep this one")
+        self._asking = LatestRequest(self._show_answer, on_error=self._on_error)
+        self._drawing = LatestRequest(lambda drawn: self._candidate.show(*drawn))
+        self._relaxing = LatestRequest(self._apply_relaxed)
         self.relax = QPushButton("Relax the threshold")
         self._lay_out()
         self._connect()
@@ -102,6 +123,8 @@ class Inspector(QWidget):
         else:
             callbacks.remove(self._on_press)
             self._pixel = None
+            for worker in (self._asking, self._drawing, self._relaxing):
+                worker.cancel()
             self.table.show_explanations(())
             self._candidate.remove()
         self.setVisible(active)
@@ -145,20 +168,27 @@ class Inspector(QWidget):
         if selector is None:
             self._clear("This result kept no candidates: segment again, then click.")
             return
-        x, y = self._pixel
-        try:
-            explanations = selector.explain(x, y, result.recipe.generator, result.recipe.labels)
-        except GraysamError as error:
-            self._clear(str(error))
+        self._asking.submit(partial(_explain, selector, self._pixel, result.recipe))
+
+    def _show_answer(self, answer: _Answer) -> None:
+        """List the candidates at a pixel, unless another place or arm is asked by now."""
+        selector = self._state.selectors.get(self._chosen_arm() or ARMS[0])
+        if answer.pixel != self._pixel or answer.selector is not selector:
             return
         self._candidate.hide()
-        self.text.setText(_summary(x, y, explanations))
-        self.table.show_explanations(explanations)
+        self.text.setText(_summary(*answer.pixel, answer.explanations))
+        self.table.show_explanations(answer.explanations)
         self._note()
+
+    def _on_error(self, error: Exception) -> None:
+        if not isinstance(error, GraysamError):
+            raise error
+        self._clear(str(error))
 
     def _clear(self, text: str) -> None:
         """Say something in place of candidates."""
         self._pixel = None
+        self._asking.cancel()
         self._candidate.hide()
         self.table.show_explanations(())
         self.text.setText(text)
@@ -204,9 +234,10 @@ class Inspector(QWidget):
         arm = self._chosen_arm()
         placement = None if arm is None else self._placement(arm)
         if explanation is None or placement is None:
+            self._drawing.cancel()
             self._candidate.hide()
         else:
-            self._candidate.show(explanation.mask, placement)
+            self._drawing.submit(partial(_read_mask, explanation, placement))
 
     def _show_buttons(self, explanation: Explanation | None) -> None:
         kept = explanation is not None and explanation.pinned
@@ -242,21 +273,43 @@ class Inspector(QWidget):
         if found is None:
             return
         explanation, selector = found
-        recipe = self._state.recipe
-        values: dict[str, Any] | None = {str(explanation.parameter): explanation.relaxed}
         if explanation.label is None:
-            values = selector.relax(explanation.candidate, recipe.generator, recipe.labels)
-        if values is None:
+            recipe = self._state.recipe
+            self._relaxing.submit(partial(_relax, selector, explanation.candidate, recipe))
+        else:
+            self._state.change({str(explanation.parameter): explanation.relaxed})
+
+    def _apply_relaxed(self, relaxed: _Relaxed) -> None:
+        """Take the values that were found, unless the recipe has changed meanwhile."""
+        if relaxed.recipe != self._state.recipe:
+            return
+        if relaxed.values is None:
             way_out = ": use “Keep this one”" if self._all_stored else ""
             self._state.problem.emit(f"No value of a threshold lets this mask pass{way_out}.")
         else:
-            self._state.change(values)
+            self._state.change(relaxed.values)
 
     def _chosen(self) -> tuple[Explanation, Selector] | None:
         """Return the chosen candidate and what knows it."""
         arm, explanation = self._chosen_arm(), self.table.explanation
         selector = None if arm is None else self._state.selectors.get(arm)
         return None if explanation is None or selector is None else (explanation, selector)
+
+
+def _explain(
+    selector: Selector, pixel: tuple[int, int], recipe: Recipe
+) -> Generator[_Answer, None, None]:
+    yield _Answer(selector, pixel, selector.explain(*pixel, recipe.generator, recipe.labels))
+
+
+def _read_mask(
+    explanation: Explanation, placement: Placement
+) -> Generator[tuple[Mask, Placement], None, None]:
+    yield explanation.mask, placement
+
+
+def _relax(selector: Selector, candidate: int, recipe: Recipe) -> Generator[_Relaxed, None, None]:
+    yield _Relaxed(recipe, selector.relax(candidate, recipe.generator, recipe.labels))
 
 
 def _relax_tip(explanation: Explanation | None) -> str:

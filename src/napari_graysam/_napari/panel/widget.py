@@ -10,13 +10,15 @@ from qtpy.QtCore import QEvent, QSize, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_graysam._napari.canvas.placement import look_at
-from napari_graysam._napari.compare.navigator import Walk
+from napari_graysam._napari.compare.navigator import ChangeNavigator, Difference
 from napari_graysam._napari.forms.folds import Column, Fold, Message
 from napari_graysam._napari.inspect.tool import Inspector
 from napari_graysam._napari.panel import settings
 from napari_graysam._napari.panel.docking import join_soon
 from napari_graysam._napari.panel.keys import KeyHelp, Keys, with_key
 from napari_graysam._napari.panel.state import PanelState
+from napari_graysam._napari.results.identity import comparable
+from napari_graysam.comparison import ARMS
 from napari_graysam.errors import OutputError
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ class SegmentPanel(QWidget):
         self.run.native.new_layers.setChecked(session.panel.new_layers)
         self.folds = {one.title: Fold(one.title, one.native) for one in self.sections}
         self.inspector = Inspector(self.state, self._placement)
-        self.walk = Walk(self.state)
+        self.navigator = ChangeNavigator(self.state, self._show_change)
         self.keys = Keys(napari_viewer, self._actions())
         self.message = Message()
         self._lay_out()
@@ -132,8 +134,8 @@ class SegmentPanel(QWidget):
             "run": self.run.run,
             "cancel": self.run.cancel,
             "arms": self.run.toggle_arms,
-            "next": lambda: self.go(1),
-            "previous": lambda: self.go(-1),
+            "next": lambda: self.navigator.step(1),
+            "previous": lambda: self.navigator.step(-1),
             "why": lambda: self.why.toggle(),
         }
         keyed = {"run": self.run.native.both, "cancel": self.run.native.cancel}
@@ -166,23 +168,26 @@ class SegmentPanel(QWidget):
             if hasattr(section, "reset_choices"):
                 section.reset_choices(event)
 
-    def go(self, by: int) -> None:
-        """Centre the view on the next (1) or the previous (-1) object that differs."""
-        found = self.walk.step(by)
-        arm: Arm = "preprocessed"
-        placement = self._placement(arm)
-        if found is None or placement is None:
-            both = len(self.state.results) > 1
-            text = "Both results agree." if both else "Segment both first, then go through them."
+    def _show_change(self, number: int, changes: tuple[Difference, ...]) -> None:
+        """Centre the view on an object that differs, or say that there is none."""
+        placement = self._placement("preprocessed")
+        if not changes or placement is None:
+            results = tuple(self.state.results.values())
+            if len(results) < len(ARMS):
+                text = "Segment both first, then go through them."
+            elif comparable(*results):
+                text = "Both results agree."
+            else:
+                text = "The results are of different images, planes or regions."
             self.message.say(f"There is no object that differs to go to. {text}", warning=False)
             return
-        words, box = found
+        words, box = changes[number - 1]
         look_at(self.state.viewer, placement, box)
-        self.message.say(words, warning=False)
+        self.message.say(f"{number} of {len(changes)}: {words}", warning=False)
 
     def _placement(self, arm: Arm) -> Placement | None:
-        basis = self.run.retuner.basis(arm)
-        return None if basis is None else basis.source.placement
+        run = self.run.live_update.run_of(arm)
+        return None if run is None else run.source.placement
 
     def _on_problem(self, text: str) -> None:
         self._refused = True

@@ -1,10 +1,9 @@
-"""Results follow the recipe: without the model where that suffices, else they say so."""
+"""Results follow the recipe: selected again where no model is needed, else marked outdated."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +13,7 @@ from qtpy.QtCore import QTimer
 
 from napari_graysam._napari.canvas.source import limits_of
 from napari_graysam._napari.results.colors import Positions, object_colors
+from napari_graysam._napari.results.inputs import SETTLED, InputsWatcher, Run
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.parameters import Part
 from napari_graysam.recipe import Recipe
@@ -22,14 +22,11 @@ from napari_graysam.recipe.stages import stage_of
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-    from napari_graysam._napari.canvas.source import Source
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam._napari.results.layers import ResultLayers
-    from napari_graysam.results import Arm, LiveSegmentation, Segmentation
+    from napari_graysam.results import Arm, Segmentation
     from napari_graysam.select.selector import Selector
 
-SETTLED = 250
-"""Milliseconds without a change after which objects are measured."""
 _FROM_START = "a run starts with the image encoder"
 _AGAIN = {
     "image": _FROM_START,
@@ -39,27 +36,11 @@ _AGAIN = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Basis:
-    """A run: what was asked for, of which image, what it gave, and the image's layer."""
-
-    asked: Recipe
-    source: Source
-    live: LiveSegmentation
-    layer: Layer
-
-    def has_other_limits(self, recipe: Recipe) -> bool:
-        """Whether the layer's contrast limits count for a recipe and have changed since."""
-        if recipe.image.window.kind != "limits":
-            return False
-        return limits_of(self.layer) != self.source.contrast_limits
-
-
 class _Retuned(NamedTuple):
     """Newly selected results, for which recipe and of which runs, and why some failed."""
 
     recipe: Recipe
-    bases: dict[Arm, Basis]
+    runs: dict[Arm, Run]
     results: dict[Arm, Segmentation]
     colors: dict[Arm, Positions]
     problems: dict[Arm, str]
@@ -71,7 +52,7 @@ class _Measured(NamedTuple):
     results: dict[Arm, Segmentation]
 
 
-class Retuner:
+class LiveUpdate:
     """Selects the arms' objects again whenever the recipe changes; the latest change wins.
 
     Parameters
@@ -83,6 +64,8 @@ class Retuner:
 
     Attributes
     ----------
+    outdated
+        By arm, why its result is not what a run would give now.
     changed
         Emitted when results were updated, or became outdated.
     message
@@ -95,7 +78,8 @@ class Retuner:
     def __init__(self, state: PanelState, layers: ResultLayers) -> None:
         self._state = state
         self._layers = layers
-        self._bases: dict[Arm, Basis] = {}
+        self._runs: dict[Arm, Run] = {}
+        self._reasons: dict[Arm, str] = {}
         self._watched: Layer | None = None
         self.outdated: dict[Arm, str] = {}
         self._selecting = LatestRequest(self._receive)
@@ -103,13 +87,14 @@ class Retuner:
         self._settled = QTimer(singleShot=True, interval=SETTLED)
         self._settled.timeout.connect(self._measure)
         state.recipe_changed.connect(self._follow)
-        state.region_changed.connect(self._on_region)
+        self._inputs = InputsWatcher(state)
+        self._inputs.changed.connect(self._tell)
         state.running_changed.connect(self._on_running)
 
     def close(self) -> None:
         """Follow nothing more."""
+        self._inputs.close()
         self._state.recipe_changed.disconnect(self._follow, missing_ok=True)
-        self._state.region_changed.disconnect(self._on_region, missing_ok=True)
         self._state.running_changed.disconnect(self._on_running, missing_ok=True)
         self._watch(None)
         with suppress(RuntimeError):  # Qt may have deleted the timer at the program's end.
@@ -117,21 +102,22 @@ class Retuner:
         self._selecting.cancel()
         self._measuring.cancel()
 
-    def adopt(self, arm: Arm, basis: Basis) -> None:
+    def adopt(self, arm: Arm, run: Run) -> None:
         """Follow the recipe with the result of a run, and catch up with changes since."""
-        self._bases[arm] = basis
-        self._watch(basis.layer)
-        self.outdated.pop(arm, None)
+        self._runs[arm] = run
+        self._inputs.watch(arm, run)
+        self._watch(run.layer)
         self._follow(self._state.recipe, None)
 
     def forget(self, arm: Arm) -> None:
         """Follow with this arm no more."""
-        self._bases.pop(arm, None)
-        self.outdated.pop(arm, None)
+        self._runs.pop(arm, None)
+        self._reasons.pop(arm, None)
+        self._inputs.watch(arm, None)
 
-    def basis(self, arm: Arm) -> Basis | None:
+    def run_of(self, arm: Arm) -> Run | None:
         """Return the run that an arm's result comes from."""
-        return self._bases.get(arm)
+        return self._runs.get(arm)
 
     def _watch(self, layer: Layer | None) -> None:
         """Follow the contrast limits of the image that was segmented."""
@@ -147,39 +133,41 @@ class Retuner:
         if self._state.recipe.image.window.kind == "limits":
             self._follow(self._state.recipe, None)
 
-    def _on_region(self, region: object) -> None:
-        for arm in self._bases:
-            self.outdated[arm] = "The region has changed: run again."
-        self.changed.emit()
-
     def _on_running(self, running: bool) -> None:
         if running:
             self._settled.stop()
             self._measuring.cancel()
-        elif self._bases:
+        elif self._runs:
             self._settled.start()
 
     def _follow(self, recipe: Recipe, stage: object) -> None:
-        wanted: dict[Arm, tuple[Basis, Recipe]] = {}
-        for arm, basis in self._bases.items():
-            asked, now = (one.raw_arm() if arm == "raw" else one for one in (basis.asked, recipe))
+        wanted: dict[Arm, tuple[Run, Recipe]] = {}
+        self._reasons.clear()
+        for arm, run in self._runs.items():
+            asked, now = (one.raw_arm() if arm == "raw" else one for one in (run.asked, recipe))
             first = asked.changed_stage(now)
             names = list(changed_titles(asked, now))
-            if basis.has_other_limits(now):
+            if _has_other_limits(run, now):
                 first = "image"
-                names.append(f"Contrast limits of “{basis.layer.name}”")
-            self.outdated.pop(arm, None)
+                names.append(f"Contrast limits of “{run.layer.name}”")
             if first in _AGAIN:
                 titles = ", ".join(dict.fromkeys(names))
-                self.outdated[arm] = f"Changed since: {titles}. Run again; {_AGAIN[first]}."
+                self._reasons[arm] = f"Changed since: {titles}. Run again; {_AGAIN[first]}."
                 continue
             current = self._state.results.get(arm)
-            now = now.replace(image=basis.live.result.recipe.image)
+            now = now.replace(image=run.live.result.recipe.image)
             if current is not None and current.recipe.changed_stage(now) is not None:
-                wanted[arm] = (basis, now)
+                wanted[arm] = (run, now)
         if wanted:
             self._measuring.cancel()  # It would slow down what the slider waits for.
             self._selecting.submit(partial(_select, recipe, wanted, dict(self._state.results)))
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say which results are outdated and why: for their inputs, or else for the recipe."""
+        self.outdated.clear()
+        self.outdated.update(self._reasons)
+        self.outdated.update(self._inputs.reasons)
         self.changed.emit()
 
     def _receive(self, event: _Retuned | _Measured) -> None:
@@ -187,18 +175,18 @@ class Retuner:
             for arm, result in event.results.items():
                 self._layers.set_table(arm, result)
             return
-        stale = {arm for arm, basis in event.bases.items() if self._bases.get(arm) is not basis}
+        stale = {arm for arm, run in event.runs.items() if self._runs.get(arm) is not run}
         for arm, problem in event.problems.items():
             if arm not in stale:
-                self.outdated[arm] = f"{problem[:1].upper()}{problem[1:]}. Run again."
+                self._reasons[arm] = f"{problem[:1].upper()}{problem[1:]}. Run again."
         for arm, result in event.results.items():
             if arm in stale:
                 continue
             if text := self._layers.update(arm, result, event.colors[arm]):
                 self.message.emit(text)
-            self._state.set_result(arm, result, event.bases[arm].live.selector)
+            self._state.set_result(arm, result, event.runs[arm].live.selector)
         self._settled.start()
-        self.changed.emit()
+        self._tell()
         if event.recipe != self._state.recipe:
             self._follow(self._state.recipe, None)
 
@@ -206,14 +194,14 @@ class Retuner:
         if self._selecting.busy:
             self._settled.start()
             return
-        results = {arm: one for arm, one in self._state.results.items() if arm in self._bases}
+        results = {arm: one for arm, one in self._state.results.items() if arm in self._runs}
         ahead = {} if self._state.running else self._state.selectors
         self._measuring.submit(partial(_settle, results, dict(ahead)))
 
 
 def _select(
     recipe: Recipe,
-    wanted: Mapping[Arm, tuple[Basis, Recipe]],
+    wanted: Mapping[Arm, tuple[Run, Recipe]],
     shown: dict[Arm, Segmentation],
 ) -> Generator[_Retuned, None, None]:
     """Select each arm's objects again, and give both arms their colours."""
@@ -221,14 +209,14 @@ def _select(
 
     results: dict[Arm, Segmentation] = {}
     problems: dict[Arm, str] = {}
-    for arm, (basis, of_arm) in wanted.items():
+    for arm, (run, of_arm) in wanted.items():
         try:
-            results[arm] = retune(basis.live, of_arm)
+            results[arm] = retune(run.live, of_arm)
         except Exception as error:
             problems[arm] = str(error) or type(error).__name__
     colors = object_colors({**shown, **results})
-    bases = {arm: basis for arm, (basis, _) in wanted.items()}
-    yield _Retuned(recipe, bases, results, colors, problems)
+    runs = {arm: run for arm, (run, _) in wanted.items()}
+    yield _Retuned(recipe, runs, results, colors, problems)
 
 
 def _settle(
@@ -243,6 +231,12 @@ def _settle(
     ahead = [selectors[arm].prepare(one.generator, one.labels) for arm, one in recipes.items()]
     for _ in zip_longest(*ahead):
         yield None
+
+
+def _has_other_limits(run: Run, recipe: Recipe) -> bool:
+    """Whether the layer's contrast limits count for a recipe and have changed since a run."""
+    limits = recipe.image.window.kind == "limits"
+    return limits and limits_of(run.layer) != run.source.contrast_limits
 
 
 def changed_titles(before: Part, after: Part) -> Iterator[str]:

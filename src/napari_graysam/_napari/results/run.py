@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from napari_graysam._napari.canvas.region import Mask
 from napari_graysam._napari.canvas.source import Source
 from napari_graysam._napari.results.colors import Positions, object_colors, palette
+from napari_graysam._napari.results.identity import comparable
 from napari_graysam.errors import ModelError
 from napari_graysam.model.catalog import find_entry
 
@@ -95,7 +96,7 @@ def run_arms(
     region
         Gives bool (H, W), where points are allowed, as `read_region`; None everywhere.
     others
-        Earlier results of the same image, with which colours are to correspond.
+        Earlier results, with which colours correspond if they are of the same image.
     memory
         What earlier runs left behind; None starts from nothing.
     """
@@ -110,7 +111,7 @@ def run_arms(
     yield RunProgress(arms[0], "load", 0, 1, None)
     cache = None if memory is None else memory.cache()
     clock = _Clock(len(arms))
-    results = dict(others or {})
+    results: dict[Arm, Segmentation] = dict(others or {})
     for arm in arms:
         started = time.perf_counter()
         of_arm = recipe.raw_arm() if arm == "raw" else recipe
@@ -120,6 +121,7 @@ def run_arms(
         live = yield from _reported(arm, steps, clock)
         yield RunProgress(arm, "measure", 0, 1, None)
         _ = live.result.table
+        results = {one: of for one, of in results.items() if comparable(of, live.result)}
         results[arm] = live.result
         clock.arm_done()
         seconds = time.perf_counter() - started

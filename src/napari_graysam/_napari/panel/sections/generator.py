@@ -95,6 +95,7 @@ class PointsSection(Container):
         state.region_changed.connect(self._follow_region)
         self.show_grid.changed.connect(self._switch)
         self.grid.removed.connect(self._on_removed)
+        self.grid.drawn.connect(self._say)
         self._timer.timeout.connect(self._draw)
         state.recipe_changed.connect(self._follow)
         state.recipe_changed.connect(self._draw_soon)
@@ -158,7 +159,7 @@ class PointsSection(Container):
         if not self.show_grid.value:
             return
         try:
-            self._say(self.grid.draw())
+            self.grid.draw()
         except GraysamError as error:
             self.grid.remove()
             self._say(f"⚠ {error}")

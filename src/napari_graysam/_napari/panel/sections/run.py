@@ -12,8 +12,10 @@ from napari_graysam._napari.canvas.layers import pixels_of
 from napari_graysam._napari.canvas.region import Mask, read_region
 from napari_graysam._napari.canvas.source import Source, read_source
 from napari_graysam._napari.panel.sections.run_view import ResultLine, RunView
+from napari_graysam._napari.results.identity import comparable
+from napari_graysam._napari.results.inputs import Run
 from napari_graysam._napari.results.layers import ResultLayers
-from napari_graysam._napari.results.live_update import Basis, Retuner
+from napari_graysam._napari.results.live_update import LiveUpdate
 from napari_graysam._napari.results.run import ArmDone, Memory, RunEvent, RunProgress, run_arms
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS
@@ -64,7 +66,7 @@ class RunSection:
         The widget.
     layers
         The result layers.
-    retuner
+    live_update
         Follows the recipe after a run.
     """
 
@@ -73,7 +75,7 @@ class RunSection:
     def __init__(self, state: PanelState) -> None:
         self.state = state
         self.layers = ResultLayers(state.viewer)
-        self.retuner = Retuner(state, self.layers)
+        self.live_update = LiveUpdate(state, self.layers)
         self.seconds: dict[Arm, float] = {}
         self._memory = Memory()
         self._worker = LatestRequest(self._receive, self._finish, self._fail)
@@ -95,14 +97,14 @@ class RunSection:
             signal.connect(slot)
 
     def _listening(self) -> Sequence[tuple[Any, Callable[..., None]]]:
-        state, retuner = self.state, self.retuner
+        state, live_update = self.state, self.live_update
         return (
             (state.running_changed, self._show_state),
             (state.layer_changed, self._show_state),
             (state.recipe_changed, self._show_state),
             (state.result_changed, self._show_results),
-            (retuner.changed, self._show_results),
-            (retuner.message, _inform),
+            (live_update.changed, self._show_results),
+            (live_update.message, _inform),
         )
 
     def run(self, arms: Sequence[Arm] = ARMS) -> None:
@@ -123,7 +125,6 @@ class RunSection:
             _warn(str(error))
             return
         assert layer is not None
-        self._forget_other_images(source)
         self._job = _Job(recipe, source, layer, pixels_of(layer))
         self._told.clear()
         self._start(arms, region)
@@ -150,12 +151,11 @@ class RunSection:
         if self.layers.toggle() is None:
             _inform("There are no two results to switch between: run both arms first.")
 
-    def _forget_other_images(self, source: Source) -> None:
-        """Let go of results of another image or plane; their layers stay."""
-        for arm in tuple(self.state.results):
-            basis = self.retuner.basis(arm)
-            if basis is None or basis.source.title != source.title:
-                self.retuner.forget(arm)
+    def _forget_incomparable(self, event: ArmDone) -> None:
+        """Let go of a result of another image, plane or region; its layer stays."""
+        for arm, result in tuple(self.state.results.items()):
+            if not comparable(result, event.live.result):
+                self.live_update.forget(arm)
                 self.seconds.pop(arm, None)
                 self.state.set_result(arm, None)
 
@@ -197,7 +197,8 @@ class RunSection:
         if self._closed:
             return
         self.state.set_result(event.arm, event.live.result, event.live.selector)
-        self.retuner.adopt(event.arm, Basis(job.recipe, job.source, event.live, job.layer))
+        self.live_update.adopt(event.arm, Run(job.recipe, job.source, event.live, job.layer))
+        self._forget_incomparable(event)
 
     def _tell(self, message: str, job: _Job) -> None:
         """Say what the user should know, each thing once a run."""
@@ -217,7 +218,7 @@ class RunSection:
     def _close(self, *_: object) -> None:
         """Stop everything when the panel or the viewer goes."""
         self._closed = True
-        self.retuner.close()
+        self.live_update.close()
         with suppress(RuntimeError):  # Qt may have deleted the window at the program's end.
             self.layers.queue.finish()  # Or layers would stay hidden.
         for signal, slot in self._listening():
@@ -247,7 +248,7 @@ class RunSection:
     @property
     def _outdated_together(self) -> str:
         """Why both results are outdated, where it is for the same reason."""
-        reasons = [self.retuner.outdated.get(arm, "") for arm in ARMS]
+        reasons = [self.live_update.outdated.get(arm, "") for arm in ARMS]
         return reasons[0] if reasons[0] == reasons[1] else ""
 
     def _line(self, arm: Arm, result: Segmentation) -> ResultLine:
@@ -255,7 +256,7 @@ class RunSection:
             objects=len(result.masks),
             unmasked=result.unmasked,
             seconds=self.seconds.get(arm),
-            outdated="" if self._outdated_together else self.retuner.outdated.get(arm, ""),
+            outdated="" if self._outdated_together else self.live_update.outdated.get(arm, ""),
             notes=result.notes,
         )
 

@@ -1,0 +1,166 @@
+"""Whether image and region still are what the results were made of, by content."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from napari_graysam._napari.canvas.listeners import Listeners
+from napari_graysam._napari.canvas.placement import TRANSFORM
+from napari_graysam._napari.canvas.region import Mask, read_region
+from napari_graysam._napari.canvas.source import Source, read_source
+from napari_graysam._napari.results.identity import Identity
+from napari_graysam._napari.threads.latest_request import LatestRequest
+from napari_graysam.errors import GraysamError, ImageError
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+    from napari_graysam._napari.panel.state import PanelState
+    from napari_graysam.recipe import Recipe
+    from napari_graysam.results import Arm, LiveSegmentation
+
+SETTLED = 250
+"""Milliseconds without a change after which the pixels are read again."""
+_MOVES = (*(name for name in TRANSFORM if name not in ("units", "axis_labels")), "data")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run: what was asked for, of which image, what it gave, and the image's layer."""
+
+    asked: Recipe
+    source: Source
+    live: LiveSegmentation
+    layer: Layer
+
+
+class InputsWatcher:
+    """Reads image and region again, in a worker thread, whenever they may have changed.
+
+    Parameters
+    ----------
+    state
+        Whose image, plane and region are followed.
+
+    Attributes
+    ----------
+    reasons
+        By arm, why its result is not of the current image or region.
+    changed
+        Emitted when `reasons` were found anew.
+    """
+
+    changed = Signal()
+
+    def __init__(self, state: PanelState) -> None:
+        self._state = state
+        self._runs: dict[Arm, Run] = {}
+        self.reasons: dict[Arm, str] = {}
+        self._worker = LatestRequest(self._receive)
+        self._timer = QTimer(singleShot=True, interval=SETTLED)
+        self._timer.timeout.connect(self._check)
+        self._listeners, self._layers = Listeners(), Listeners()
+        dims = state.viewer.dims.events
+        for emitter in (state.running_changed, dims.point, dims.order, dims.ndisplay):
+            self._listeners.add(emitter, self.check_soon)
+        for emitter in (state.layer_changed, state.region_changed):
+            self._listeners.add(emitter, self._follow_layers)
+        self._follow_layers()
+
+    def watch(self, arm: Arm, run: Run | None) -> None:
+        """Watch the inputs of a run in place of the arm's last one; None for none."""
+        self._runs.pop(arm, None)
+        self.reasons.pop(arm, None)
+        if run is not None:
+            self._runs[arm] = run
+            self.check_soon()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a check is running or about to."""
+        return self._timer.isActive() or self._worker.busy
+
+    def close(self) -> None:
+        """Follow nothing more."""
+        self._listeners.clear()
+        self._layers.clear()
+        with suppress(RuntimeError):  # Qt may have deleted the timer at the program's end.
+            self._timer.stop()
+        self._worker.cancel()
+
+    def check_soon(self, *_: object) -> None:
+        """Check when nothing has changed for a moment."""
+        if self._runs:
+            self._timer.start()
+
+    def _follow_layers(self, *_: object) -> None:
+        self._layers.clear()
+        image, region = self._state.layer, self._state.region
+        watched = [(image, "data"), *((region, name) for name in _MOVES)]
+        # Of strokes, undo and redo, a Labels layer tells by these alone.
+        watched += [(region, name) for name in ("paint", "set_data") if hasattr(region, "paint")]
+        for layer, name in watched:
+            if layer is not None:
+                self._layers.add(getattr(layer.events, name), self.check_soon)
+        self.check_soon()
+
+    def _check(self) -> None:
+        state = self._state
+        try:
+            source = read_source(state.viewer, state.layer, state.recipe.image)
+            region = read_region(state.region, source)
+        except GraysamError:
+            self._receive({})  # Nothing can be run, so nothing is outdated.
+            return
+        wanted = {}
+        self.reasons.clear()
+        for arm, run in self._runs.items():
+            if state.layer != run.layer:
+                self.reasons[arm] = "Another image is chosen: run again to segment it."
+            elif source.plane != run.source.plane:
+                self.reasons[arm] = "Another plane is shown: run again to segment it."
+            else:
+                wanted[run.source] = replace(
+                    source,
+                    options=run.source.options,
+                    contrast_limits=run.source.contrast_limits,
+                )
+        self._worker.submit(partial(_identify, wanted, region))
+
+    def _receive(self, found: Mapping[Source, Identity]) -> None:
+        for arm, run in self._runs.items():
+            if run.source not in found:
+                continue
+            (image, region), before = found[run.source], run.live.result.fingerprint.inputs
+            if image != before.image:
+                self.reasons[arm] = "The image has changed: run again."
+            elif region != before.region:
+                self.reasons[arm] = "The region has changed: run again."
+        self.changed.emit()
+
+
+def _identify(
+    sources: Mapping[Source, Source], region: Callable[[], Mask] | None
+) -> Generator[Any, None, None]:
+    """Yield the digests of image and region as they are now, by the source of the run."""
+    from napari_graysam.fingerprint import array_digest, image_digest
+    from napari_graysam.source.gray import to_gray
+
+    found: dict[Source, Identity] = {}
+    try:
+        mask = "" if region is None else array_digest(region())
+    except ImageError:  # It holds no pixel of the image any more.
+        mask = "none"
+    for before, now in sources.items():
+        yield None
+        with suppress(ImageError):
+            gray = to_gray(now.array, now.options, contrast_limits=now.contrast_limits)
+            found[before] = image_digest(gray), mask
+    yield found
