@@ -6,6 +6,8 @@ import pytest
 import stub_run
 from napari.utils.notifications import notification_manager
 
+from napari_graysam import fingerprint
+from napari_graysam._napari.compare.pairing import pair_among, problem_with
 from napari_graysam._napari.panel.sections.run import RunSection
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam._napari.results.live_update import changed_titles
@@ -14,12 +16,12 @@ START = stub_run.START.with_values({"preprocess": "[{kind: gamma, gamma: 0.5}]"}
 
 
 @pytest.fixture
-def fake(monkeypatch):
+def stub(monkeypatch):
     return stub_run.install(monkeypatch)
 
 
 @pytest.fixture
-def section(make_napari_viewer_proxy, fake, qtbot):
+def section(make_napari_viewer_proxy, stub, qtbot):
     """After a run of both arms; raw sees squares of brightness 1, .9, .6, .3 and .2."""
     viewer = make_napari_viewer_proxy()
     section = RunSection(PanelState(viewer, START))
@@ -34,10 +36,10 @@ def section(make_napari_viewer_proxy, fake, qtbot):
 
 
 def settle(qtbot, section):
-    live_update = section.live_update
-    workers = (live_update._selecting, live_update._measuring)
+    update = section.live_update
+    workers = (update._selecting, update._measuring, update._inputs)
     qtbot.waitUntil(lambda: not any(one.busy for one in workers), timeout=20_000)
-    qtbot.waitUntil(lambda: not live_update._settled.isActive(), timeout=20_000)
+    qtbot.waitUntil(lambda: not update._settled.isActive(), timeout=20_000)
     qtbot.waitUntil(lambda: not any(one.busy for one in workers), timeout=20_000)
 
 
@@ -48,7 +50,7 @@ def counts(section):
     return held
 
 
-def test_a_threshold_moves_both_arms_without_the_model(section, fake, qtbot):
+def test_a_threshold_moves_both_arms_without_the_model(section, stub, qtbot):
     assert counts(section) == [3, 4]
     section.state.change({"generator.pred_iou_thresh": 0.7})
     settle(qtbot, section)
@@ -56,7 +58,7 @@ def test_a_threshold_moves_both_arms_without_the_model(section, fake, qtbot):
     section.state.change({"generator.pred_iou_thresh": 0.28})
     settle(qtbot, section)
     assert counts(section) == [4, 5]
-    assert len(fake.calls) == 2
+    assert len(stub.calls) == 2
     assert "4 objects, 93.8% unmasked" in section.native.results["raw"].text()
 
 
@@ -162,11 +164,11 @@ def test_other_contrast_limits_of_the_layer_ask_for_a_new_run(limits, qtbot):
     assert outdated == {}
 
 
-def test_contrast_limits_that_changed_during_a_run_are_noticed(limits, fake, qtbot):
-    fake.gate.clear()
+def test_contrast_limits_that_changed_during_a_run_are_noticed(limits, stub, qtbot):
+    stub.gate.clear()
     limits.run(("raw",))
     limits.state.layer.contrast_limits = (0, 100)
-    fake.gate.set()
+    stub.gate.set()
     qtbot.waitUntil(lambda: not limits.state.running, timeout=20_000)
     assert "Contrast limits" in limits.live_update.outdated["raw"]
 
@@ -186,13 +188,97 @@ def test_below_the_floor_a_new_run_is_asked_for(section, qtbot):
     assert section.live_update.outdated == {}
 
 
-def test_a_changed_region_asks_for_a_new_run(section, qtbot):
-    section.state.region = section.layers.layer("raw")
-    assert "region has changed" in section.live_update.outdated["raw"]
-    section.state.region = None
+def outdated(section, qtbot):
+    """Return why each arm is outdated, once image and region have been read again."""
+    settle(qtbot, section)
+    return dict(section.live_update.outdated)
+
+
+def both(text):
+    return {"raw": f"{text}: run again.", "preprocessed": f"{text}: run again."}
+
+
+def test_replaced_pixels_outdate_both_results_until_they_are_back(section, qtbot):
+    layer = section.state.layer
+    before = layer.data
+    layer.data = stub_run.squares(1, 1, 1)
+    assert outdated(section, qtbot) == both("The image has changed")
+    assert "image has changed" in section.native.hint.text()
+    layer.data = before.copy()
+    assert outdated(section, qtbot) == {}
+
+
+def test_pixels_that_were_edited_in_place_are_noticed_by_a_run(section, stub, qtbot):
+    section.state.layer.data[40:48, 40:48] = 255
+    stub.gate.clear()
+    section.run(("preprocessed",))
+    qtbot.waitUntil(lambda: "raw" in section.live_update.outdated, timeout=20_000)
+    assert section.live_update.outdated == both("The image has changed")
+    stub.gate.set()
+    qtbot.waitUntil(lambda: not section.state.running, timeout=20_000)
+    # The raw result is of another image: it is compared with nothing any more.
+    assert list(section.state.results) == ["preprocessed"]
+    assert outdated(section, qtbot) == {}
+    layers = [section.state.viewer.layers[f"cells [{arm}]"] for arm in ("raw", "preprocessed")]
+    assert pair_among(section.state.viewer.layers) == (None, None)
+    assert "different images" in problem_with(*layers, None)
+
+
+def test_another_image_or_plane_outdates_results_until_it_is_back(section, qtbot):
+    state = section.state
+    cells = state.layer
+    state.layer = state.viewer.add_image(stub_run.squares(1), name="others")
+    again = "run again to segment it."
+    assert set(outdated(section, qtbot).values()) == {f"Another image is chosen: {again}"}
+    state.layer = cells
+    assert outdated(section, qtbot) == {}
+
+
+def test_another_plane_outdates_results_until_it_is_back(section, qtbot):
+    state = section.state
+    planes = np.stack([stub_run.squares(1), stub_run.squares(1, 1)])
+    state.layer = state.viewer.add_image(planes, name="deep")
+    state.viewer.dims.set_point(0, 0)
     section.run()
     qtbot.waitUntil(lambda: not section.state.running, timeout=20_000)
-    assert section.live_update.outdated == {}
+    assert outdated(section, qtbot) == {}
+    state.viewer.dims.set_point(0, 1)
+    assert set(outdated(section, qtbot)) == {"raw", "preprocessed"}
+    assert "Another plane is shown" in section.live_update.outdated["raw"]
+    state.viewer.dims.set_point(0, 0)
+    assert outdated(section, qtbot) == {}
+
+
+def test_a_region_outdates_results_whenever_it_holds_other_pixels(section, qtbot):
+    state = section.state
+    corner = [[[-1, -1], [-1, 30], [30, 30], [30, -1]]]
+    state.region = shapes = state.viewer.add_shapes(corner, name="here")
+    assert outdated(section, qtbot) == both("The region has changed")
+    section.run()
+    qtbot.waitUntil(lambda: not state.running, timeout=20_000)
+    assert outdated(section, qtbot) == {}
+    shapes.data = [[[-1, -1], [-1, 40], [30, 40], [30, -1]]]
+    assert outdated(section, qtbot) == both("The region has changed")
+    shapes.data = corner
+    assert outdated(section, qtbot) == {}
+    shapes.translate = (5, 5)
+    assert outdated(section, qtbot) == both("The region has changed")
+    shapes.translate = (0, 0)
+    state.region = None
+    assert outdated(section, qtbot) == both("The region has changed")
+
+
+def test_image_and_region_are_read_again_in_another_thread(section, qtbot, monkeypatch):
+    threads, real = [], fingerprint.image_digest
+    monkeypatch.setattr(
+        fingerprint,
+        "image_digest",
+        lambda *some: threads.append(threading.current_thread()) or real(*some),
+    )
+    section.state.layer.data = stub_run.squares(1)
+    settle(qtbot, section)
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 def test_an_edited_layer_is_left_alone_and_the_next_one_followed(section, qtbot):
@@ -209,11 +295,11 @@ def test_an_edited_layer_is_left_alone_and_the_next_one_followed(section, qtbot)
     assert "was edited" in said[0]
 
 
-def test_a_run_that_was_overtaken_by_a_change_catches_up(section, fake, qtbot):
-    fake.gate.clear()
+def test_a_run_that_was_overtaken_by_a_change_catches_up(section, stub, qtbot):
+    stub.gate.clear()
     section.run()
     section.state.change({"generator.pred_iou_thresh": 0.94})
-    fake.gate.set()
+    stub.gate.set()
     qtbot.waitUntil(lambda: not section.state.running, timeout=20_000)
     settle(qtbot, section)
     assert counts(section) == [1, 2]

@@ -17,7 +17,7 @@ ENHANCED = stub_run.START.with_values({"preprocess": "[{kind: gamma, gamma: 0.3}
 
 
 @pytest.fixture
-def fake(monkeypatch):
+def stub(monkeypatch):
     return stub_run.install(monkeypatch)
 
 
@@ -50,7 +50,7 @@ def lines(section):
     return {arm: label.text() for arm, label in section.native.results.items() if label.text()}
 
 
-def test_both_arms_become_layers_and_lines(section, viewer, fake, qtbot):
+def test_both_arms_become_layers_and_lines(section, viewer, stub, qtbot):
     section.native.both.click()
     assert section.state.running
     wait(qtbot, section)
@@ -63,52 +63,52 @@ def test_both_arms_become_layers_and_lines(section, viewer, fake, qtbot):
     assert viewer.layers["cells [preprocessed]"].data.max() == 3
     assert "2 objects, 96.9% unmasked" in lines(section)["raw"]
     assert "3 objects" in lines(section)["preprocessed"]
-    assert threading.main_thread() not in fake.threads
+    assert threading.main_thread() not in stub.threads
     assert said() == []
 
 
-def test_the_arms_differ_in_preprocessing_only(section, fake, qtbot):
+def test_the_arms_differ_in_preprocessing_only(section, stub, qtbot):
     section.run()
     wait(qtbot, section)
     raw, other = section.state.results["raw"].recipe, section.state.results["preprocessed"].recipe
     assert raw == other.raw_arm()
-    assert [source for source, _, _ in fake.calls] == ["raw", "preprocessed"]
+    assert [source for source, _, _ in stub.calls] == ["raw", "preprocessed"]
 
 
-def test_one_arm_runs_alone(section, viewer, fake, qtbot):
+def test_one_arm_runs_alone(section, viewer, stub, qtbot):
     section.native.preprocessed.click()
     wait(qtbot, section)
     assert list(section.state.results) == ["preprocessed"]
     assert section.layers.layer("raw") is None
 
 
-def test_buttons_follow_what_can_be_done(section, fake, qtbot):
+def test_buttons_follow_what_can_be_done(section, stub, qtbot):
     view = section.native
     starters = (view.both, view.raw, view.preprocessed)
     assert all(button.isEnabled() for button in starters)
     assert not view.cancel.isEnabled()
-    fake.gate.clear()
+    stub.gate.clear()
     section.run()
     assert not any(button.isEnabled() for button in starters)
     assert view.cancel.isEnabled()
     section.run()  # A second run is not started.
-    fake.gate.set()
+    stub.gate.set()
     wait(qtbot, section)
-    assert len(fake.calls) == 2
+    assert len(stub.calls) == 2
     assert view.bar.isHidden()
     section.state.layer = None
     assert not any(button.isEnabled() for button in starters)
     assert "Choose an image" in view.hint.text()
 
 
-def test_progress_says_stage_count_and_time(section, fake, qtbot):
-    fake.gate.clear()
+def test_progress_says_stage_count_and_time(section, stub, qtbot):
+    stub.gate.clear()
     section.run(("raw",))
     qtbot.waitUntil(lambda: "32 of 64 points" in section.native.status.text(), timeout=10_000)
     assert section.native.status.text().startswith("Raw: finding masks")
     assert "s left" in section.native.status.text()
     assert (section.native.bar.value(), section.native.bar.maximum()) == (32, 64)
-    fake.gate.set()
+    stub.gate.set()
     wait(qtbot, section)
 
 
@@ -123,17 +123,17 @@ def test_progress_in_words():
     )
 
 
-def test_cancel_stops_within_a_batch_and_keeps_the_finished_arm(section, viewer, fake, qtbot):
+def test_cancel_stops_within_a_batch_and_keeps_the_finished_arm(section, viewer, stub, qtbot):
     section.run(("raw",))
     wait(qtbot, section)
-    fake.gate.clear()
+    stub.gate.clear()
     section.run(("preprocessed",))
-    qtbot.waitUntil(lambda: fake.batches == stub_run.BATCHES + 2, timeout=10_000)
+    qtbot.waitUntil(lambda: stub.batches == stub_run.BATCHES + 2, timeout=10_000)
     section.native.cancel.click()
     assert not section.native.cancel.isEnabled()
-    fake.gate.set()
+    stub.gate.set()
     wait(qtbot, section)
-    assert fake.batches <= stub_run.BATCHES + 3
+    assert stub.batches <= stub_run.BATCHES + 3
     assert list(section.state.results) == ["raw"]
     assert section.layers.layer("raw") is not None
     assert "Raw" in lines(section)["raw"]
@@ -145,8 +145,8 @@ def test_cancel_stops_within_a_batch_and_keeps_the_finished_arm(section, viewer,
 @pytest.mark.parametrize(
     "error", [ImageError("the image is odd"), ModelError("no file"), DeviceError("memory is out")]
 )
-def test_an_expected_problem_is_one_sentence(section, fake, qtbot, error):
-    fake.error = error
+def test_an_expected_problem_is_one_sentence(section, stub, qtbot, error):
+    stub.error = error
     section.run()
     wait(qtbot, section)
     text = str(error)
@@ -154,88 +154,88 @@ def test_an_expected_problem_is_one_sentence(section, fake, qtbot, error):
     assert notification_manager.records[0].severity == "warning"
 
 
-def test_an_unexpected_error_is_shown_as_napari_shows_errors(section, fake, qtbot, monkeypatch):
+def test_an_unexpected_error_is_shown_as_napari_shows_errors(section, stub, qtbot, monkeypatch):
     seen = []
     monkeypatch.setattr(notification_manager, "receive_error", lambda *some: seen.append(some[1]))
-    fake.error = RuntimeError("a bug")
+    stub.error = RuntimeError("a bug")
     section.run()
     wait(qtbot, section)
-    assert seen == [fake.error]
-    fake.error = MemoryError()
+    assert seen == [stub.error]
+    stub.error = MemoryError()
     section.run()
     wait(qtbot, section)
     assert len(said()) == 1
     assert "memory does not suffice" in said()[0]
 
 
-def test_what_the_generator_noted_is_shown(section, fake, qtbot):
-    fake.notes.append("A batch of 64 points did not fit into memory; 32 were used.")
+def test_what_the_generator_noted_is_shown(section, stub, qtbot):
+    stub.notes.append("A batch of 64 points did not fit into memory; 32 were used.")
     section.run(("raw",))
     wait(qtbot, section)
     assert "32 were used" in lines(section)["raw"]
 
 
-def test_a_removed_image_still_gets_its_result(section, viewer, fake, qtbot):
-    fake.gate.clear()
+def test_a_removed_image_still_gets_its_result(section, viewer, stub, qtbot):
+    stub.gate.clear()
     section.run(("raw",))
-    qtbot.waitUntil(lambda: fake.batches == 2, timeout=10_000)
+    qtbot.waitUntil(lambda: stub.batches == 2, timeout=10_000)
     viewer.layers.remove(viewer.layers["cells"])
-    fake.gate.set()
+    stub.gate.set()
     wait(qtbot, section)
     np.testing.assert_array_equal(viewer.layers["cells [raw]"].scale, (2, 2))
     assert any("was removed during the run" in text for text in said())
 
 
-def test_changed_pixels_do_not_mix_into_a_run(section, viewer, fake, qtbot):
-    fake.gate.clear()
+def test_changed_pixels_do_not_mix_into_a_run(section, viewer, stub, qtbot):
+    stub.gate.clear()
     section.run(("raw",))
-    qtbot.waitUntil(lambda: fake.batches == 2, timeout=10_000)
+    qtbot.waitUntil(lambda: stub.batches == 2, timeout=10_000)
     viewer.layers["cells"].data = stub_run.squares(1, 1, 1, 1)
-    fake.gate.set()
+    stub.gate.set()
     wait(qtbot, section)
     assert len(section.state.results["raw"].masks) == 2
     assert any("has changed during the run" in text for text in said())
 
 
-def test_a_closed_viewer_ends_the_run(make_napari_viewer, fake, qtbot):
+def test_a_closed_viewer_ends_the_run(make_napari_viewer, stub, qtbot):
     viewer = make_napari_viewer()
     section = RunSection(PanelState(viewer, ENHANCED))
     viewer.window.add_dock_widget(section.native, name="Run")
     section.state.layer = viewer.add_image(stub_run.squares(1))
-    fake.gate.clear()
+    stub.gate.clear()
     section.run()
     worker = section._worker._worker
-    qtbot.waitUntil(lambda: fake.batches == 2, timeout=10_000)
+    qtbot.waitUntil(lambda: stub.batches == 2, timeout=10_000)
     section.native.deleteLater()
     qtbot.waitUntil(lambda: worker.abort_requested, timeout=10_000)
-    fake.gate.set()
+    stub.gate.set()
     qtbot.waitUntil(lambda: not section._worker.busy, timeout=10_000)
     assert section.state.results == {}
     section.state.recipe = Recipe()  # Nobody listens any more.
 
 
-def test_a_region_limits_the_points(section, viewer, fake, qtbot):
+def test_a_region_limits_the_points(section, viewer, stub, qtbot):
     painted = np.zeros((64, 64), np.uint8)
     painted[:20, :20] = 1
     section.state.region = viewer.add_labels(painted, scale=(2, 2), name="here")
     section.run(("raw",))
     wait(qtbot, section)
-    np.testing.assert_array_equal(fake.calls[0][1], painted == 1)
+    np.testing.assert_array_equal(stub.calls[0][1], painted == 1)
     section.state.region.data = painted * 0
     section.run(("raw",))
     wait(qtbot, section)
-    assert len(fake.calls) == 1
+    assert len(stub.calls) == 1
     assert "no label painted" in said()[-1]
 
 
-def test_without_an_image_a_run_says_what_to_do(section, fake):
+def test_without_an_image_a_run_says_what_to_do(section, stub):
     section.state.layer = None
     section.run()
     assert not section.state.running
     assert "No image is chosen" in said()[0]
 
 
-def test_another_image_starts_afresh(section, viewer, fake, qtbot):
+def test_another_image_starts_afresh(section, viewer, stub, qtbot):
     section.run()
     wait(qtbot, section)
     section.state.layer = viewer.add_image(stub_run.squares(1), name="others")
@@ -246,7 +246,7 @@ def test_another_image_starts_afresh(section, viewer, fake, qtbot):
     assert "others [raw]" in viewer.layers
 
 
-def test_the_arms_are_toggled(section, viewer, fake, qtbot):
+def test_the_arms_are_toggled(section, viewer, stub, qtbot):
     section.toggle_arms()
     assert "run both arms" in said()[0]
     section.run()
@@ -266,7 +266,7 @@ def test_floors_leave_room_below_the_thresholds():
     assert score_floors(dense) == (0.3, 0.45)
 
 
-def test_the_next_arm_begins_when_the_last_one_is_shown(fake, viewer, monkeypatch):
+def test_the_next_arm_begins_when_the_last_one_is_shown(stub, viewer, monkeypatch):
     monkeypatch.setattr("napari_graysam._napari.results.run.PATIENCE", 20.0)
     source = read_source(viewer, viewer.add_image(stub_run.squares(1, 1)), Recipe().image)
     steps = run_arms(source, ENHANCED, ["raw", "preprocessed"])
@@ -281,11 +281,11 @@ def test_the_next_arm_begins_when_the_last_one_is_shown(fake, viewer, monkeypatc
     assert [event.arm for event in later if isinstance(event, ArmDone)] == ["preprocessed"]
 
 
-def test_the_next_run_is_given_what_the_last_one_left(section, fake, qtbot):
+def test_the_next_run_is_given_what_the_last_one_left(section, stub, qtbot):
     for _ in range(2):
         section.run(("raw",))
         wait(qtbot, section)
-    first, second = fake.caches
+    first, second = stub.caches
     assert first is second is not None
 
 

@@ -117,14 +117,29 @@ def test_no_image_says_what_to_do(state):
     assert state.layer is None
 
 
-def test_the_first_image_is_chosen_and_described(state, viewer):
+def test_the_first_image_is_chosen_and_described(state, viewer, wait):
     section = ImageSection(state)
     layer = viewer.add_image(np.linspace(-1, 3, 12, dtype=np.float32).reshape(3, 4), name="a")
     section.reset_choices()
     assert state.layer is layer
-    assert section.about.value == "4 × 3 px, float32, values -1 to 3"
+    wait(lambda: section.about.value == "4 × 3 px, float32, values -1 to 3")
     for name in ("plane", "channel", "gray"):
         assert not visible(section, f"image.{name}")
+
+
+def test_the_range_of_the_values_is_read_in_another_thread(state, viewer, wait, monkeypatch):
+    from napari_graysam._napari.panel.sections import image
+
+    found, real = [], image.sample
+    monkeypatch.setattr(
+        image, "sample", lambda *some: found.append(current_thread()) or real(*some)
+    )
+    section = ImageSection(state)
+    viewer.add_image(np.arange(12.0).reshape(3, 4))
+    section.reset_choices()
+    wait(lambda: "values 0 to 11" in section.about.value)
+    assert found
+    assert main_thread() not in found
 
 
 def test_a_stack_follows_the_viewer_unless_a_plane_is_chosen(state, viewer):

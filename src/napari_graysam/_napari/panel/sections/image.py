@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from napari_graysam._napari.forms.controls import align_label
 from napari_graysam._napari.forms.fields import NumberField, OptionalField, TextField, guard_wheel
 from napari_graysam._napari.forms.form import KindField, RecipeForm
 from napari_graysam._napari.preview.controller import is_preview
+from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import GraysamError
 from napari_graysam.recipe import Explicit
 from napari_graysam.source.axes import resolve, sample, strides
@@ -50,6 +53,7 @@ class ImageSection(Container):
     def __init__(self, state: PanelState) -> None:
         self._state = state
         self._range: tuple[object, str] = (None, "")
+        self._reader = LatestRequest(self._show_range)
         self.layer = ComboBox(label="Image layer", choices=self._images, nullable=False)
         self.layer.tooltip = "<qt>The image that is segmented. Open one with File ▸ Open.</qt>"
         self.about = Label(value="")
@@ -106,6 +110,7 @@ class ImageSection(Container):
         self.native.destroyed.connect(self._disconnect)
 
     def _disconnect(self) -> None:
+        self._reader.cancel()
         dims, layers = self._state.viewer.dims, self._state.viewer.layers
         for emitter in (dims.events, layers.events):
             emitter.disconnect(self._on_viewer)
@@ -202,8 +207,7 @@ class ImageSection(Container):
             for letter, name in _AXES.items()
             if layout.size(letter) > 1
         ]
-        words.append(self._values(source, layout))
-        text = ", ".join(words)
+        text = ", ".join(filter(None, [*words, self._values(source, layout)]))
         return f"{text}\nShown: {source.plane}" if source.plane else text
 
     def _values(self, source: Source, layout: Layout) -> str:
@@ -214,9 +218,21 @@ class ImageSection(Container):
             return f"read when needed{shown}"
         key = (id(source.array), source.options.axes, source.options.channel, source.options.gray)
         if self._range[0] != key:
-            thinned = max(strides(layout, _LOOKED_AT)) > 1
-            self._range = (key, _extremes(source, layout, "about " if thinned else ""))
+            self._range = (key, "")
+            self._reader.submit(partial(_read_range, key, source, layout))
         return self._range[1]
+
+    def _show_range(self, found: tuple[object, str]) -> None:
+        if found[0] == self._range[0]:
+            self._range = found
+            self.describe()
+
+
+def _read_range(
+    key: object, source: Source, layout: Layout
+) -> Generator[tuple[object, str], None, None]:
+    about = "about " if max(strides(layout, _LOOKED_AT)) > 1 else ""
+    yield key, _extremes(source, layout, about)
 
 
 def _extremes(source: Source, layout: Layout, about: str) -> str:
