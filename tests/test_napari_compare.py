@@ -83,28 +83,28 @@ def click(viewer, pixel, **fields):
 
 
 def row_of(dock):
-    row = dock.face.table.selected
+    row = dock.view.table.selected
     return None if row is None else (row.arm, row.label)
 
 
 def shown(dock):
-    model = dock.face.table.objects
+    model = dock.view.table.objects
     return [(model.row(at).arm, model.row(at).label) for at in range(model.rowCount())]
 
 
 def test_the_two_arms_are_chosen_and_counted(opened):
-    assert {arm: layer.name for arm, layer in opened.selection.layers.items()} == {
+    assert {arm: layer.name for arm, layer in opened.chosen.layers.items()} == {
         "raw": "cells [raw]",
         "preprocessed": "cells [preprocessed]",
     }
-    texts = {change: button.text() for change, button in opened.face.counts.buttons.items()}
+    texts = {change: button.text() for change, button in opened.view.counts.buttons.items()}
     counted = {"kept": 1, "changed": 1, "gained": 1, "lost": 1, "split": 1, "merged": 0}
     assert texts == {change: f"{change}: {number}" for change, number in counted.items()}
     assert len(shown(opened)) == 4 + 5
 
 
 def test_selecting_a_row_selects_both_labels_and_moves_the_camera(opened, viewer):
-    table = opened.face.table
+    table = opened.view.table
     camera = viewer.scene.camera
     camera.center, camera.zoom = (0, 500, 500), 0.1
     table.selectRow(table.objects.find("raw", 4))
@@ -167,7 +167,7 @@ def test_a_dock_out_of_sight_follows_no_clicks(opened, viewer):
 
 
 def test_the_difference_layer_lies_on_the_labels_in_the_colours_of_the_counts(opened, viewer):
-    opened.face.add_difference.click()
+    opened.view.add_difference.click()
     layer = viewer.layers["cells [difference]"]
     assert layer.data.dtype == np.uint8
     found = [CHANGES[layer.data[at] - 1] for at in (KEPT, LOST, SPLIT, CHANGED, GAINED)]
@@ -210,7 +210,7 @@ def test_editing_a_layer_compares_again_and_updates_the_difference(opened, viewe
 
 
 def test_thresholds_come_from_the_rules_and_count(opened, qtbot):
-    fields = opened.face.rules.fields
+    fields = opened.view.rules.fields
     assert list(fields) == ["kept_iou", "match_iou", "part_inside", "part_share", "covered"]
     before = opened.outcome
     fields["kept_iou"].spin.value = 0.55
@@ -220,16 +220,16 @@ def test_thresholds_come_from_the_rules_and_count(opened, qtbot):
 
 
 def test_pressing_a_count_lists_only_its_objects(opened):
-    opened.face.counts.buttons["split"].click()
+    opened.view.counts.buttons["split"].click()
     assert shown(opened) == [("raw", 3), ("preprocessed", 13), ("preprocessed", 14)]
-    opened.face.counts.buttons["lost"].click()
+    opened.view.counts.buttons["lost"].click()
     assert len(shown(opened)) == 4
-    opened.face.counts.buttons["split"].click()
+    opened.view.counts.buttons["split"].click()
     assert shown(opened) == [("raw", 2)]
 
 
 def test_sorting_keeps_the_selected_object(opened):
-    table = opened.face.table
+    table = opened.view.table
     table.selectRow(table.objects.find("preprocessed", 12))
     table.sortByColumn(2, table.model().sort.__defaults__[0])
     assert [label for _, label in shown(opened)] == [1, 2, 3, 4, 11, 12, 13, 14, 15]
@@ -240,19 +240,19 @@ def test_next_and_previous_visit_every_change_once(opened):
     visited = []
     for _ in range(4):
         opened.next_changed()
-        visited.append(opened.face.table.selected.change)
+        visited.append(opened.view.table.selected.change)
     assert sorted(visited) == ["changed", "gained", "lost", "split"]
     last = row_of(opened)
     opened.next_changed()
-    assert opened.face.table.selected.change == visited[0]
+    assert opened.view.table.selected.change == visited[0]
     opened.previous_changed()
     assert row_of(opened) == last
 
 
 def test_only_the_selected_object_is_shown_on_request(opened, viewer):
-    opened.face.alone.click()
+    opened.view.alone.click()
     assert viewer.layers["cells [raw]"].show_selected_label
-    opened.face.alone.click()
+    opened.view.alone.click()
     assert not viewer.layers["cells [raw]"].show_selected_label
 
 
@@ -262,7 +262,7 @@ def test_side_by_side_and_back(opened, viewer):
     before = [(layer.name, layer.visible) for layer in viewer.layers]
     grid = viewer.canvas.grid
     settings = (grid.enabled, grid.stride, grid.shape, grid.spacing)
-    opened.face.side_by_side.click()
+    opened.view.side_by_side.click()
     cells = [
         [viewer.layers[index].name for index in indices]
         for _, indices in grid.iter_viewboxes(viewer.layers)
@@ -277,16 +277,16 @@ def test_side_by_side_and_back(opened, viewer):
     assert row_of(opened) == ("preprocessed", 11)
     click(viewer, KEPT, viewbox=(0, 0))
     assert row_of(opened) == ("raw", 1)
-    opened.face.side_by_side.click()
+    opened.view.side_by_side.click()
     assert [(layer.name, layer.visible) for layer in viewer.layers] == before
     assert (grid.enabled, grid.stride, grid.shape, grid.spacing) == settings
 
 
 def test_a_ground_truth_scores_both_layers(opened, viewer, qtbot):
     truth = viewer.add_labels(planes()[0], name="truth", **PLACE)
-    opened.face.truth.layer = truth
+    opened.view.truth.layer = truth
     qtbot.waitUntil(lambda: bool(opened.outcome and opened.outcome.scores), timeout=10000)
-    table = opened.face.scores.table
+    table = opened.view.scores.table
     cells = [[table.item(row, at).text() for at in range(4)] for row in range(table.rowCount())]
     by_name = {name: values for name, *values in cells}
     assert by_name["AP at IoU 0.50"] == ["1.000", "0.500", "−0.500"]
@@ -302,16 +302,16 @@ def test_the_ground_truth_of_a_sample_is_found(make_napari_viewer_proxy):
     add(viewer, "raw", raw, scale=(1, 1), translate=(0, 0), units=None)
     add(viewer, "preprocessed", preprocessed, scale=(1, 1), translate=(0, 0), units=None)
     dock = CompareDock(viewer)
-    assert dock.selection.truth.name == "truth"
+    assert dock.chosen.truth.name == "truth"
     dock.deleteLater()
 
 
 def test_plots_are_drawn_when_looked_at_in_the_theme_s_colours(opened, viewer):
     from napari.utils.theme import get_theme
 
-    assert opened.face.plots.canvas is None
-    opened.face.tabs.setCurrentWidget(opened.face.plots)
-    figure = opened.face.plots.canvas.figure
+    assert opened.view.plots.canvas is None
+    opened.view.tabs.setCurrentWidget(opened.view.plots)
+    figure = opened.view.plots.canvas.figure
     assert [axis.get_legend() is not None for axis in figure.axes] == [True, True, False]
     assert [len(axis.collections) for axis in figure.axes][2] == 2
     for theme in ("light", "dark"):
@@ -355,8 +355,8 @@ def test_an_export_that_fails_says_why(opened, tmp_path, monkeypatch):
     monkeypatch.setattr(
         dock_module.QFileDialog, "getSaveFileName", lambda *_: (str(target / "out"), "")
     )
-    opened.face.exports["csv"].trigger()
-    assert "out.csv" in opened.face.message.text
+    opened.view.exports["csv"].trigger()
+    assert "out.csv" in opened.view.message.text
     assert target.read_text() == "here"
 
 
@@ -364,18 +364,18 @@ def test_the_dialog_s_file_gets_its_suffix(opened, tmp_path, monkeypatch):
     monkeypatch.setattr(
         dock_module.QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "out"), "")
     )
-    opened.face.exports["json"].trigger()
+    opened.view.exports["json"].trigger()
     assert (tmp_path / "out.json").is_file()
 
 
 def test_a_removed_layer_clears_the_comparison_and_says_so(opened, viewer, qtbot):
-    opened.face.side_by_side.click()
+    opened.view.side_by_side.click()
     viewer.layers.remove("cells [raw]")
-    qtbot.waitUntil(lambda: opened.face.message.text != "", timeout=5000)
-    assert "“cells [raw]” left the viewer" in opened.face.message.text
+    qtbot.waitUntil(lambda: opened.view.message.text != "", timeout=5000)
+    assert "“cells [raw]” left the viewer" in opened.view.message.text
     assert opened.outcome is None
     assert shown(opened) == []
-    assert not opened.face.export.isEnabled()
+    assert not opened.view.export.isEnabled()
     assert not viewer.canvas.grid.enabled
     assert "cells (second cell)" not in viewer.layers
 
@@ -384,12 +384,12 @@ def test_arms_that_come_later_are_chosen(make_napari_viewer_proxy, qtbot):
     viewer = make_napari_viewer_proxy(show=True)
     dock = CompareDock(viewer)
     viewer.window.add_dock_widget(dock, area="right")
-    qtbot.waitUntil(lambda: "Choose two Labels layers" in dock.face.message.text, timeout=5000)
+    qtbot.waitUntil(lambda: "Choose two Labels layers" in dock.view.message.text, timeout=5000)
     raw, preprocessed = planes()
     add(viewer, "raw", raw)
     add(viewer, "preprocessed", preprocessed)
     qtbot.waitUntil(lambda: dock.outcome is not None, timeout=20000)
-    assert dock.face.message.text == ""
+    assert dock.view.message.text == ""
     viewer.window.remove_dock_widget(dock)
 
 
@@ -405,7 +405,7 @@ def test_a_closed_dock_lets_the_viewer_go(viewer):
     assert viewer.mouse_drag_callbacks == before
     assert len(layer.events.paint.callbacks) == listening
     viewer.layers.remove("cells [raw]")
-    assert len(dock.selection.layers) == 2
+    assert len(dock.chosen.layers) == 2
 
 
 def labels(data, **options):
@@ -457,7 +457,7 @@ def test_clicks_and_rows_find_objects_of_layers_in_other_units(make_napari_viewe
     viewer.layers.selection.active = viewer.layers["cells [raw]"]
     click(viewer, LOST)
     assert row_of(dock) == ("raw", 2)
-    dock.face.table.selectRow(dock.face.table.objects.find("raw", 4))
+    dock.view.table.selectRow(dock.view.table.objects.find("raw", 4))
     middle = viewer.scene.camera.center[-2:]
     assert middle == pytest.approx((10 + 2 * 29.5, 20 + 2 * 39.5))
     viewer.window.remove_dock_widget(dock)
@@ -490,13 +490,13 @@ def counted(dock):
 def test_covered_masks_of_results_count(nested, tmp_path):
     dock, _, _ = nested
     assert counted(dock) == {"kept": 2, "lost": 1}
-    assert "whole masks" in dock.face.basis.text()
+    assert "whole masks" in dock.view.basis.text()
     objects = dock.outcome.comparison.objects
     assert objects.loc[objects["index"] == 3, "area"].tolist() == [16]
-    dock.face.table.selectRow(dock.face.table.objects.find("raw", 3))
-    assert "cover raw 3" in dock.face.status.text()
-    dock.face.table.selectRow(dock.face.table.objects.find("raw", 1))
-    assert "cover" not in dock.face.status.text()
+    dock.view.table.selectRow(dock.view.table.objects.find("raw", 3))
+    assert "cover raw 3" in dock.view.status.text()
+    dock.view.table.selectRow(dock.view.table.objects.find("raw", 1))
+    assert "cover" not in dock.view.status.text()
     dock.export(tmp_path / "c.json", "json")
     assert json.loads((tmp_path / "c.json").read_text())["compared"] == "masks"
 
@@ -504,15 +504,15 @@ def test_covered_masks_of_results_count(nested, tmp_path):
 def test_an_edited_or_forgotten_result_is_compared_as_the_layer_shows_it(nested, qtbot):
     dock, layers, results = nested
     layers["preprocessed"].paint((30, 50), 7)
-    qtbot.waitUntil(lambda: "label images" in dock.face.basis.text(), timeout=10000)
+    qtbot.waitUntil(lambda: "label images" in dock.view.basis.text(), timeout=10000)
     assert counted(dock) == {"kept": 1, "gained": 1}
     layers["preprocessed"].undo()
-    qtbot.waitUntil(lambda: "whole masks" in dock.face.basis.text(), timeout=10000)
+    qtbot.waitUntil(lambda: "whole masks" in dock.view.basis.text(), timeout=10000)
     assert counted(dock) == {"kept": 2, "lost": 1}
     results.clear()
     gc.collect()
     dock.refresh()
-    qtbot.waitUntil(lambda: "label images" in dock.face.basis.text(), timeout=10000)
+    qtbot.waitUntil(lambda: "label images" in dock.view.basis.text(), timeout=10000)
     assert counted(dock) == {"kept": 1}
 
 

@@ -13,10 +13,10 @@ from napari_graysam._napari.forms.fields import NumberField, OptionalField, Text
 from napari_graysam._napari.forms.form import (
     KindField,
     PartForm,
-    RecipeForm,
     field_widget,
     has_widget,
 )
+from napari_graysam._napari.forms.recipe_form import RecipeForm
 from napari_graysam._napari.forms.wording import MODEL_SYMBOL, tooltip
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam.parameters import Part

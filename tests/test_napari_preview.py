@@ -332,7 +332,7 @@ def test_of_a_large_image_the_visible_region_comes_first(
     (top, left), (bottom, right) = state.layer.corner_pixels
     preview = Preview(state)
     views = []
-    preview.shown.connect(
+    preview.updated.connect(
         lambda view: views.append((view.request.box, preview.layer.data_to_world((0, 0))))
     )
     preview.enabled = True

@@ -276,7 +276,7 @@ def test_the_next_arm_begins_when_the_last_one_is_shown(stub, viewer, monkeypatc
     thread.start()
     thread.join(0.3)
     assert not later
-    done.shown.set()
+    done.displayed.set()
     thread.join(10)
     assert [event.arm for event in later if isinstance(event, ArmDone)] == ["preprocessed"]
 

@@ -131,7 +131,9 @@ class Placement:
         return np.ones(len(self.shape)) if own is None else factors(own, units)
 
 
-def look_at(viewer: Viewer, placement: Placement, box: Box, *, share: float | None = None) -> None:
+def center_on(
+    viewer: Viewer, placement: Placement, box: Box, *, share: float | None = None
+) -> None:
     """Centre the camera on a box of the image, at the plane where it lies.
 
     Parameters

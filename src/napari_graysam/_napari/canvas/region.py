@@ -118,10 +118,10 @@ def _of_labels(data: Any, matrix: NDArray[np.floating], placement: Placement) ->
         [(some >= 0) & (some < size) for some, size in zip(at, data.shape, strict=True)]
     )
     index = tuple(np.where(inside, some, 0).astype(np.intp) for some in at)
-    return inside & (_looked_up(data, index) != 0)
+    return inside & (_lookup(data, index) != 0)
 
 
-def _looked_up(data: Any, index: tuple[NDArray[np.intp], ...]) -> NDArray[Any]:
+def _lookup(data: Any, index: tuple[NDArray[np.intp], ...]) -> NDArray[Any]:
     """Read pixels, loading no more planes of a lazy array than they lie in."""
     leading = [np.unique(some) for some in index[:-2]]
     if all(some.size == 1 for some in leading):

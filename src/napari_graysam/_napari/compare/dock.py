@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_graysam._napari.canvas.listeners import Listeners
 from napari_graysam._napari.compare import export
+from napari_graysam._napari.compare.chosen_layers import ChosenLayers
 from napari_graysam._napari.compare.compute import (
     Answer,
     Failure,
@@ -22,11 +23,10 @@ from napari_graysam._napari.compare.compute import (
 )
 from napari_graysam._napari.compare.difference import DifferenceLayer
 from napari_graysam._napari.compare.grid import SideBySide
-from napari_graysam._napari.compare.linking import Link
 from napari_graysam._napari.compare.pairing import plane_of
-from napari_graysam._napari.compare.selection import Selection
+from napari_graysam._napari.compare.selected_object import SelectedObject
 from napari_graysam._napari.compare.table import ObjectRow
-from napari_graysam._napari.compare.view import Face
+from napari_graysam._napari.compare.view import DockView
 from napari_graysam._napari.panel.docking import join_soon
 from napari_graysam._napari.results.registry import result_of
 from napari_graysam._napari.threads.latest_request import LatestRequest
@@ -66,28 +66,28 @@ class CompareDock(QWidget):
         self._timer.timeout.connect(self.refresh)
         self._joined = False
         self._listeners, self._watched = Listeners(), Listeners()
-        self.face = face = Face(self, napari_viewer)
-        self.selection = Selection(napari_viewer, face.choices, face.truth, self._on_choice)
+        self.view = view = DockView(self, napari_viewer)
+        self.chosen = ChosenLayers(napari_viewer, view.choices, view.truth, self._on_choice)
         self.difference = DifferenceLayer(napari_viewer)
         self.side_by_side = SideBySide(napari_viewer)
-        self.link = Link(napari_viewer, self._on_picked, self.isVisible)
+        self.selected = SelectedObject(napari_viewer, self._on_picked, self.isVisible)
         self._connect()
-        self.selection.follow()
-        self.destroyed.connect(partial(_let_go, self._listeners, self._watched, self.link))
+        self.chosen.follow()
+        self.destroyed.connect(partial(_let_go, self._listeners, self._watched, self.selected))
 
     def _connect(self) -> None:
-        face = self.face
-        face.rules.part_changed.connect(self._soon)
-        face.counts.chosen.connect(face.table.show_changes)
-        face.table.picked.connect(self._on_row)
-        face.alone.toggled.connect(self.link.show_alone)
-        face.add_difference.clicked.connect(self.show_difference)
-        face.side_by_side.clicked.connect(self.toggle_side_by_side)
-        for kind, action in face.exports.items():
+        view = self.view
+        view.rules.part_changed.connect(self._soon)
+        view.counts.chosen.connect(view.table.show_changes)
+        view.table.picked.connect(self._on_row)
+        view.alone.toggled.connect(self.selected.show_alone)
+        view.add_difference.clicked.connect(self.show_difference)
+        view.side_by_side.clicked.connect(self.toggle_side_by_side)
+        for kind, action in view.exports.items():
             action.triggered.connect(partial(self._on_export, kind))
         for name in _LIST_EVENTS:
             self._listeners.add(getattr(self._viewer.layers.events, name), self.reset_choices)
-        self._listeners.add(self._viewer.events.theme, face.plots.refresh)
+        self._listeners.add(self._viewer.events.theme, view.plots.refresh)
 
     @property
     def outcome(self) -> Outcome | None:
@@ -96,7 +96,7 @@ class CompareDock(QWidget):
 
     def reset_choices(self, event: Any = None) -> None:
         """Follow the viewer's layers."""
-        self.selection.follow()
+        self.chosen.follow()
 
     def _on_choice(self) -> None:
         self._forget()
@@ -106,8 +106,8 @@ class CompareDock(QWidget):
     def _watch(self) -> None:
         """Listen to the chosen layers and to no others."""
         self._watched.clear()
-        truth = self.selection.truth
-        for layer in (*self.selection.layers.values(), *([] if truth is None else [truth])):
+        truth = self.chosen.truth
+        for layer in (*self.chosen.layers.values(), *([] if truth is None else [truth])):
             for name in _LAYER_EVENTS:
                 self._watched.add(getattr(layer.events, name), self._soon)
             # The only event of undo and redo; napari sends it with every other redraw, too.
@@ -119,7 +119,7 @@ class CompareDock(QWidget):
         self._asked += 1
         if self.isVisible():
             if self._outcome is not None:
-                self.face.say_status("Changed since the comparison; comparing again …")
+                self.view.say_status("Changed since the comparison; comparing again …")
             self._timer.start()
 
     def _maybe_soon(self, *_: object) -> None:
@@ -132,19 +132,19 @@ class CompareDock(QWidget):
         self._timer.stop()
         self._outdated = False
         self._asked += 1
-        problem = self.selection.problem
+        problem = self.chosen.problem
         if problem:
             self._forget(problem)
             return
-        self.face.say_problem("")
+        self.view.say_problem("")
         if self._outcome is None:
-            self.face.say_status("Comparing …")
-        layers, truth = self.selection.layers, self.selection.truth
+            self.view.say_status("Comparing …")
+        layers, truth = self.chosen.layers, self.chosen.truth
         request = Request(
             number=self._asked,
             read={arm: partial(plane_of, layer) for arm, layer in layers.items()},
             tables=(layers["raw"].features.copy(), layers["preprocessed"].features.copy()),
-            rules=self.face.chosen_rules,
+            rules=self.view.chosen_rules,
             results=_written(layers),
             read_truth=None if truth is None else partial(plane_of, truth),
             previous=self._outcome,
@@ -154,17 +154,17 @@ class CompareDock(QWidget):
     def _receive(self, answer: Answer) -> None:
         if answer.number != self._asked:
             return
-        result, names = answer.result, self.selection.names
+        result, names = answer.result, self.chosen.names
         if isinstance(result, Failure):
             self._forget(result.message)
             return
-        layers = self.selection.layers
-        self.link.attach(layers, result)
+        layers = self.chosen.layers
+        self.selected.attach(layers, result)
         if result is self._outcome:
-            self.face.show_status(result, names)
+            self.view.show_status(result, names)
             return
         self._outcome = result
-        self.face.show_outcome(result, names)
+        self.view.show_outcome(result, names)
         if self.difference.layer is None:
             self.difference.find(layers)
         if self.difference.layer is not None:
@@ -174,31 +174,31 @@ class CompareDock(QWidget):
         """Show no comparison, and say why."""
         self._outcome = None
         self.side_by_side.restore()
-        self.link.detach()
-        self.face.clear(self.selection.names)
-        self.face.say_problem(problem)
+        self.selected.detach()
+        self.view.clear(self.chosen.names)
+        self.view.say_problem(problem)
 
     def show_difference(self) -> None:
         """Add the difference layer, or bring it up to date."""
         if self._outcome is not None:
-            layers = self.selection.layers
-            self.link.difference = self.difference.show(layers, self._outcome)
+            layers = self.chosen.layers
+            self.selected.difference = self.difference.show(layers, self._outcome)
 
     def toggle_side_by_side(self) -> None:
         """Show both layers side by side, or the viewer as it was before."""
         if self.side_by_side.on:
             self.side_by_side.restore()
         elif self._outcome is not None:
-            self.side_by_side.show(self.selection.layers)
-        self.face.side_by_side.setChecked(self.side_by_side.on)
+            self.side_by_side.show(self.chosen.layers)
+        self.view.side_by_side.setChecked(self.side_by_side.on)
 
     def next_changed(self) -> None:
         """Go to the next object that is not kept."""
-        self.face.table.step(1)
+        self.view.table.step(1)
 
     def previous_changed(self) -> None:
         """Go to the object before that is not kept."""
-        self.face.table.step(-1)
+        self.view.table.step(-1)
 
     def export(self, path: Path, kind: str) -> None:
         """Write the comparison; nothing is written while there is none.
@@ -217,10 +217,10 @@ class CompareDock(QWidget):
         """
         if self._outcome is None:
             return
-        layers = self.selection.layers
+        layers = self.chosen.layers
         height, width = self._outcome.comparison.difference.shape
         view = partial(export.backdrop, self._viewer, layers["raw"], (height, width))
-        export.write(path, kind, self._outcome, layers, view, self.selection.names)
+        export.write(path, kind, self._outcome, layers, view, self.chosen.names)
 
     def _on_export(self, kind: str) -> None:
         start = f"comparison.{kind}"
@@ -233,21 +233,21 @@ class CompareDock(QWidget):
         try:
             self.export(path, kind)
         except OutputError as error:
-            self.face.say_problem(str(error))
+            self.view.say_problem(str(error))
         else:
-            self.face.say_status(f"Saved {path.name}")
+            self.view.say_status(f"Saved {path.name}")
 
     def _on_row(self, row: ObjectRow) -> None:
-        self.link.show(row, zoom=True)
+        self.selected.show(row, zoom=True)
         if self._outcome is not None:
-            self.face.show_row(row, self._outcome, self.selection.names)
+            self.view.show_row(row, self._outcome, self.chosen.names)
 
     def _on_picked(self, arm: Arm, label: int) -> None:
         """Select what was clicked; the camera stays where it is."""
-        if self.face.table.select(arm, label):
-            row = self.face.table.selected
+        if self.view.table.select(arm, label):
+            row = self.view.table.selected
             assert row is not None
-            self.link.show(row, zoom=False)
+            self.selected.show(row, zoom=False)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Compare what has changed out of sight."""
@@ -271,7 +271,7 @@ class CompareDock(QWidget):
         super().changeEvent(event)
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.side_by_side.restore()
-            _let_go(self._listeners, self._watched, self.link)
+            _let_go(self._listeners, self._watched, self.selected)
 
 
 def _written(layers: dict[Arm, Labels]) -> dict[Arm, Written]:
@@ -280,8 +280,8 @@ def _written(layers: dict[Arm, Labels]) -> dict[Arm, Written]:
     return {arm: Written(one.labels, one.masks) for arm, one in found.items() if one is not None}
 
 
-def _let_go(listeners: Listeners, watched: Listeners, link: Link, *_: object) -> None:
+def _let_go(listeners: Listeners, watched: Listeners, selected: SelectedObject, *_: object) -> None:
     """Stop listening to viewer and layers: a closed dock must not answer them."""
     listeners.clear()
     watched.clear()
-    link.release()
+    selected.release()

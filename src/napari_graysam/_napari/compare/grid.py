@@ -83,9 +83,9 @@ class SideBySide:
         """Add the image a second time, sharing its pixels and following its contrast."""
         from napari.layers import Image
 
-        look = {name: getattr(image, name) for name in (*_LINKED, "interpolation2d")}
+        style = {name: getattr(image, name) for name in (*_LINKED, "interpolation2d")}
         if image.rgb:
-            look = {}
+            style = {}
         copy = Image(
             image.data,
             name=f"{image.name} (second cell)",
@@ -93,7 +93,7 @@ class SideBySide:
             multiscale=image.multiscale,
             metadata={KEY: {"kind": "second cell"}},
             **transform_of(image),
-            **look,
+            **style,
         )
         selection = set(self._viewer.layers.selection)
         added: Image = self._viewer.add_layer(copy)

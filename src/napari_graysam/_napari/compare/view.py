@@ -47,7 +47,7 @@ _BASIS_TIP = (
 )
 
 
-class Face:
+class DockView:
     """The widgets of the dock and what they show; it knows no layers but those chosen in it.
 
     Parameters

@@ -31,13 +31,13 @@ class ExplanationTable(QTableWidget):
 
     Attributes
     ----------
-    looked_at
+    highlighted
         Emitted with the explanation under the mouse, or else the chosen one, or None.
     chosen
         Emitted with the explanation of the chosen row, or None.
     """
 
-    looked_at = Signal(object)
+    highlighted = Signal(object)
     chosen = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -57,7 +57,7 @@ class ExplanationTable(QTableWidget):
         self.setFixedHeight(HEIGHT)
         self.setMouseTracking(True)
         self.viewport().installEventFilter(self)
-        self.cellEntered.connect(lambda row, _: self.looked_at.emit(self._explanations[row]))
+        self.cellEntered.connect(lambda row, _: self.highlighted.emit(self._explanations[row]))
         self.itemSelectionChanged.connect(self._on_choice)
 
     @property
@@ -87,12 +87,12 @@ class ExplanationTable(QTableWidget):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Notice that the mouse has left the rows."""
         if event.type() == QEvent.Type.Leave:
-            self.looked_at.emit(self.explanation)
+            self.highlighted.emit(self.explanation)
         return bool(super().eventFilter(watched, event))
 
     def _on_choice(self) -> None:
         self.chosen.emit(self.explanation)
-        self.looked_at.emit(self.explanation)
+        self.highlighted.emit(self.explanation)
 
 
 def _cells(explanation: Explanation) -> tuple[str, ...]:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_graysam._napari.canvas.outline import CandidateLayer
-from napari_graysam._napari.inspect.stored_note import StoredNote, floors_of
+from napari_graysam._napari.canvas.candidate import CandidateLayer
+from napari_graysam._napari.inspect.answers import (
+    Answer,
+    Relaxed,
+    explain,
+    read_mask,
+    relax,
+    relax_tip,
+    summary,
+)
+from napari_graysam._napari.inspect.floors_note import FloorsNote, floors_of
 from napari_graysam._napari.inspect.table import ExplanationTable
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS
 from napari_graysam.errors import GraysamError
-from napari_graysam.recipe import Recipe
 
 if TYPE_CHECKING:
     from napari_graysam._napari.canvas.placement import Placement
-    from napari_graysam.masks import Mask
     from napari_graysam.results import Arm
     from napari_graysam.select.explanation import Explanation
     from napari_graysam.select.selector import Selector
@@ -32,21 +39,6 @@ KEEP = "Add this mask to the result whatever the thresholds say; the recipe reme
 NOT_STORED = "This run has not stored every mask, so none can be kept by itself."
 JITTER = 3
 """Canvas pixels that the mouse may move between press and release of a click."""
-
-
-class _Answer(NamedTuple):
-    """The candidates that cover a pixel ``(x, y)``."""
-
-    selector: Selector
-    pixel: tuple[int, int]
-    explanations: Sequence[Explanation]
-
-
-class _Relaxed(NamedTuple):
-    """Values at which a recipe would keep a candidate, by dotted path; None if there are none."""
-
-    recipe: Recipe
-    values: dict[str, Any] | None
 
 
 class Inspector(QWidget):
@@ -72,7 +64,7 @@ class Inspector(QWidget):
         self.arm.setToolTip("Whose candidates are listed")
         self.text = QLabel(wordWrap=True)
         self.table = ExplanationTable()
-        self.stored = StoredNote()
+        self.floors = FloorsNote()
         self.keep = QPushButton("Keep this one")
         self._asking = LatestRequest(self._show_answer, on_error=self._on_error)
         self._drawing = LatestRequest(lambda drawn: self._candidate.show(*drawn))
@@ -92,16 +84,16 @@ class Inspector(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.text)
         column.addWidget(self.table)
-        column.addWidget(self.stored)
+        column.addWidget(self.floors)
         column.addLayout(bottom)
 
     def _connect(self) -> None:
         self.arm.activated.connect(self._on_arm)
-        self.table.looked_at.connect(self._draw)
+        self.table.highlighted.connect(self._draw)
         self.table.chosen.connect(self._show_buttons)
         self.keep.clicked.connect(self._keep)
         self.relax.clicked.connect(self._relax)
-        self.stored.points_wanted.connect(self._use_points)
+        self.floors.points_wanted.connect(self._use_points)
         self._state.result_changed.connect(self._on_result)
         self._state.recipe_changed.connect(self._note)
 
@@ -168,15 +160,15 @@ class Inspector(QWidget):
         if selector is None:
             self._clear("This result kept no candidates: segment again, then click.")
             return
-        self._asking.submit(partial(_explain, selector, self._pixel, result.recipe))
+        self._asking.submit(partial(explain, selector, self._pixel, result.recipe))
 
-    def _show_answer(self, answer: _Answer) -> None:
+    def _show_answer(self, answer: Answer) -> None:
         """List the candidates at a pixel, unless another place or arm is asked by now."""
         selector = self._state.selectors.get(self._chosen_arm() or ARMS[0])
         if answer.pixel != self._pixel or answer.selector is not selector:
             return
         self._candidate.hide()
-        self.text.setText(_summary(*answer.pixel, answer.explanations))
+        self.text.setText(summary(*answer.pixel, answer.explanations))
         self.table.show_explanations(answer.explanations)
         self._note()
 
@@ -198,7 +190,7 @@ class Inspector(QWidget):
         """Say what the asked result has not stored, while its candidates are listed."""
         arm = None if self._pixel is None else self._chosen_arm()
         selector = None if arm is None else self._state.selectors.get(arm)
-        self.stored.show_result(selector, self._state.recipe)
+        self.floors.show_result(selector, self._state.recipe)
 
     def _use_points(self, points: int) -> None:
         self._state.change({"generator.points_per_side": points})
@@ -237,7 +229,7 @@ class Inspector(QWidget):
             self._drawing.cancel()
             self._candidate.hide()
         else:
-            self._drawing.submit(partial(_read_mask, explanation, placement))
+            self._drawing.submit(partial(read_mask, explanation, placement))
 
     def _show_buttons(self, explanation: Explanation | None) -> None:
         kept = explanation is not None and explanation.pinned
@@ -246,7 +238,7 @@ class Inspector(QWidget):
         self.keep.setEnabled(possible and self._all_stored)
         self.keep.setToolTip(KEEP if self._all_stored else NOT_STORED)
         self.relax.setEnabled(explanation is not None and explanation.parameter is not None)
-        self.relax.setToolTip(_relax_tip(explanation))
+        self.relax.setToolTip(relax_tip(explanation))
 
     @property
     def _all_stored(self) -> bool:
@@ -275,11 +267,11 @@ class Inspector(QWidget):
         explanation, selector = found
         if explanation.label is None:
             recipe = self._state.recipe
-            self._relaxing.submit(partial(_relax, selector, explanation.candidate, recipe))
+            self._relaxing.submit(partial(relax, selector, explanation.candidate, recipe))
         else:
             self._state.change({str(explanation.parameter): explanation.relaxed})
 
-    def _apply_relaxed(self, relaxed: _Relaxed) -> None:
+    def _apply_relaxed(self, relaxed: Relaxed) -> None:
         """Take the values that were found, unless the recipe has changed meanwhile."""
         if relaxed.recipe != self._state.recipe:
             return
@@ -294,42 +286,3 @@ class Inspector(QWidget):
         arm, explanation = self._chosen_arm(), self.table.explanation
         selector = None if arm is None else self._state.selectors.get(arm)
         return None if explanation is None or selector is None else (explanation, selector)
-
-
-def _explain(
-    selector: Selector, pixel: tuple[int, int], recipe: Recipe
-) -> Generator[_Answer, None, None]:
-    yield _Answer(selector, pixel, selector.explain(*pixel, recipe.generator, recipe.labels))
-
-
-def _read_mask(
-    explanation: Explanation, placement: Placement
-) -> Generator[tuple[Mask, Placement], None, None]:
-    yield explanation.mask, placement
-
-
-def _relax(selector: Selector, candidate: int, recipe: Recipe) -> Generator[_Relaxed, None, None]:
-    yield _Relaxed(recipe, selector.relax(candidate, recipe.generator, recipe.labels))
-
-
-def _relax_tip(explanation: Explanation | None) -> str:
-    """Say what relaxing would change."""
-    text = "Change the parameter that dropped this mask, by as little as needed"
-    if explanation is None or explanation.parameter is None:
-        return text
-    part, name = explanation.parameter.split(".")
-    title = type(getattr(Recipe(), part)).model_fields[name].title
-    return f"{text}:\n{title} becomes {explanation.relaxed}"
-
-
-def _summary(x: int, y: int, explanations: Sequence[Explanation]) -> str:
-    """Say what was found at a pixel."""
-    if not explanations:
-        return (
-            f"Pixel x {x}, y {y}: no candidate covers it. More points, or preprocessing that makes "
-            "the object stand out, may find one."
-        )
-    shown = [explanation for explanation in explanations if explanation.label is not None]
-    objects = f"{len(shown)} in the result" if shown else "none in the result"
-    count = "1 candidate" if len(explanations) == 1 else f"{len(explanations)} candidates"
-    return f"Pixel x {x}, y {y}: {count}, {objects}."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from qtpy.QtCore import QEvent, QSize, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_graysam._napari.canvas.placement import look_at
+from napari_graysam._napari.canvas.placement import center_on
 from napari_graysam._napari.compare.navigator import ChangeNavigator, Difference
 from napari_graysam._napari.forms.folds import Column, Fold, Message
 from napari_graysam._napari.inspect.tool import Inspector
@@ -182,7 +182,7 @@ class SegmentPanel(QWidget):
             self.message.say(f"There is no object that differs to go to. {text}", warning=False)
             return
         words, box = changes[number - 1]
-        look_at(self.state.viewer, placement, box)
+        center_on(self.state.viewer, placement, box)
         self.message.say(f"{number} of {len(changes)}: {words}", warning=False)
 
     def _placement(self, arm: Arm) -> Placement | None:

@@ -51,14 +51,14 @@ class Preview:
         the last good preview stays.
     busy_changed
         Emitted with whether something is being computed.
-    shown
+    updated
         Emitted with the `View` when the layer holds new pixels.
     """
 
     enabled_changed = Signal(bool)
     problem = Signal(str)
     busy_changed = Signal(bool)
-    shown = Signal(object)
+    updated = Signal(object)
 
     def __init__(self, state: PanelState) -> None:
         self._state = state
@@ -69,8 +69,8 @@ class Preview:
         self._cropped: Request | None = None
         self._message = ""
         self._enabled = self._busy = self._closed = False
-        self._near = LatestRequest(self._show, self._tell_busy, parallel=1)
-        self._whole = LatestRequest(self._show, self._tell_busy)
+        self._near = LatestRequest(self._show, self._report_busy, parallel=1)
+        self._whole = LatestRequest(self._show, self._report_busy)
         self._soon = QTimer(singleShot=True, interval=THROTTLE)
         self._soon.timeout.connect(self._submit)
         self._settled = QTimer(singleShot=True, interval=SETTLED)
@@ -140,7 +140,7 @@ class Preview:
             getattr(event, how)(self.update)
         getattr(viewer.dims.events.ndisplay, how)(self.update)
         getattr(viewer.layers.events.removed, how)(self._follow_removal)
-        getattr(self._output.shown_again, how)(self.update)
+        getattr(self._output.made_visible, how)(self.update)
 
     def _watch(self, layer: Layer | None) -> None:
         """Follow the data and the transform of the source."""
@@ -208,7 +208,7 @@ class Preview:
         memory = self._memory = self._memory or Memory()
         image = partial(memory.cropped, request)
         self._near.submit(partial(compute, request, image, memory.images))
-        self._tell_busy()
+        self._report_busy()
 
     def _submit_whole(self) -> None:
         """Ask for all of an image whose visible region is shown."""
@@ -220,7 +220,7 @@ class Preview:
             image = partial(self._memory.gray, request)
             nothing = [Intermediates(0) for _ in range(4)]
             self._whole.submit(partial(compute, request, image, nothing))
-            self._tell_busy()
+            self._report_busy()
 
     def _show(self, result: View | Failure) -> None:
         from napari_graysam._napari.preview.compute import Failure
@@ -238,7 +238,7 @@ class Preview:
         if request.box is not None and current:
             self._cropped = request
             self._settled.start()
-        self.shown.emit(result)
+        self.updated.emit(result)
 
     def _forget(self) -> None:
         """Stop, and forget the source."""
@@ -248,14 +248,14 @@ class Preview:
         self._whole.cancel()
         self._watch(None)
         self._memory = self._asked = self._cropped = None
-        self._tell_busy()
+        self._report_busy()
 
     def _say(self, message: str) -> None:
         if message != self._message and not self._closed:
             self._message = message
             self.problem.emit(message)
 
-    def _tell_busy(self) -> None:
+    def _report_busy(self) -> None:
         busy = self._near.busy or self._whole.busy
         if busy != self._busy and not self._closed:
             self._busy = busy

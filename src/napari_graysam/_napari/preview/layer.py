@@ -33,11 +33,11 @@ class PreviewLayer:
 
     Attributes
     ----------
-    shown_again
+    made_visible
         Emitted when the user makes the hidden layer visible.
     """
 
-    shown_again = Signal()
+    made_visible = Signal()
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
@@ -72,7 +72,7 @@ class PreviewLayer:
         """Remove the layer, if there is one."""
         layer, self.layer = self.layer, None
         if layer is not None and layer in self._viewer.layers:
-            layer.events.visible.disconnect(self._tell)
+            layer.events.visible.disconnect(self._report_visible)
             with self._keep_selection():
                 self._viewer.layers.remove(layer)
 
@@ -92,16 +92,16 @@ class PreviewLayer:
             **limits,
             **placement.options,
         )
-        layer.events.visible.connect(self._tell)
+        layer.events.visible.connect(self._report_visible)
         layers = self._viewer.layers
         with self._keep_selection():
             for left in [other for other in layers if is_preview(other)]:
                 layers.remove(left)
             layers.insert(layers.index(source) + 1, layer)
 
-    def _tell(self) -> None:
+    def _report_visible(self) -> None:
         if self.layer is not None and self.layer.visible:
-            self.shown_again.emit()
+            self.made_visible.emit()
 
     @contextmanager
     def _keep_selection(self) -> Iterator[None]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class _Shown:
+class _Entry:
     """A layer, what was written to it, and whether anybody has painted in it since.
 
     The source has no pixels: this stays as long as the layer, also after the panel.
@@ -43,7 +43,7 @@ class _Shown:
         return self.painted or not np.array_equal(data, self.source.placement.arrange(self.written))
 
 
-_SHOWN: WeakValueDictionary[Hashable, _Shown] = WeakValueDictionary()
+_ENTRIES: WeakValueDictionary[Hashable, _Entry] = WeakValueDictionary()
 """By the layer's unique id, of all panels; the layer itself keeps its entry alive."""
 
 
@@ -64,13 +64,13 @@ class ResultLayers:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self.queue = GuiQueue()
-        self._current: dict[Arm, _Shown] = {}
-        self._known: dict[tuple[Arm, str], _Shown] = {}
+        self._current: dict[Arm, _Entry] = {}
+        self._known: dict[tuple[Arm, str], _Entry] = {}
 
     def layer(self, arm: Arm) -> Labels | None:
         """Return the layer of an arm's latest result; None where it was removed."""
-        shown = self._current.get(arm)
-        return shown.layer if shown is not None and shown.layer in self._viewer.layers else None
+        entry = self._current.get(arm)
+        return entry.layer if entry is not None and entry.layer in self._viewer.layers else None
 
     def show(
         self, arm: Arm, result: Segmentation, source: Source, colors: Positions, *, new: bool
@@ -106,17 +106,17 @@ class ResultLayers:
         self._add(arm, result, source, colors)
         return message
 
-    def _own(self, arm: Arm, source: Source) -> _Shown | None:
+    def _own(self, arm: Arm, source: Source) -> _Entry | None:
         """Return the arm's latest layer of an image, or one that an earlier panel left behind."""
         known = self._known.get((arm, source.title))
         if known is not None and known.layer in self._viewer.layers:
             return known
         found = [
-            _SHOWN[layer.unique_id]
+            _ENTRIES[layer.unique_id]
             for layer in reversed(self._viewer.layers)
-            if layer.unique_id in _SHOWN and _is_of(layer, arm, source)
+            if layer.unique_id in _ENTRIES and _is_of(layer, arm, source)
         ]
-        return next((shown for shown in found if not shown.edited), found[0] if found else None)
+        return next((entry for entry in found if not entry.edited), found[0] if found else None)
 
     def update(self, arm: Arm, result: Segmentation, colors: Positions) -> str:
         """Show another selection of the arm's latest result.
@@ -130,13 +130,13 @@ class ResultLayers:
             As `show`.
         """
         self.queue.finish()
-        shown = self._current[arm]
-        present = shown.layer in self._viewer.layers
-        if present and not shown.edited:
-            self._write(shown, arm, result, colors)
+        entry = self._current[arm]
+        present = entry.layer in self._viewer.layers
+        if present and not entry.edited:
+            self._write(entry, arm, result, colors)
             return ""
-        self._add(arm, result, shown.source, colors)
-        return _left_alone(shown.layer) if present else ""
+        self._add(arm, result, entry.source, colors)
+        return _left_alone(entry.layer) if present else ""
 
     def recolor(self, arm: Arm, colors: Positions) -> None:
         """Give the objects of an arm other colours."""
@@ -146,8 +146,8 @@ class ResultLayers:
 
     def set_table(self, arm: Arm, result: Segmentation) -> None:
         """Give the arm's layer the measured table of its result, where it still shows that."""
-        shown, layer = self._current.get(arm), self.layer(arm)
-        if shown is not None and layer is not None and shown.written is result.labels:
+        entry, layer = self._current.get(arm), self.layer(arm)
+        if entry is not None and layer is not None and entry.written is result.labels:
             layer.features = result.table
 
     def toggle(self) -> Arm | None:
@@ -170,17 +170,17 @@ class ResultLayers:
             **source.placement.options,
         )
         remember(layer, result)
-        shown = _Shown(layer, source, result.labels)
-        self._current[arm] = self._known[arm, source.title] = shown
-        _SHOWN[layer.unique_id] = shown
-        layer.events.paint.connect(lambda event: setattr(shown, "painted", True))
+        entry = _Entry(layer, source, result.labels)
+        self._current[arm] = self._known[arm, source.title] = entry
+        _ENTRIES[layer.unique_id] = entry
+        layer.events.paint.connect(lambda event: setattr(entry, "painted", True))
         tools = list(_put_off(layer))
         self.queue.add(
             partial(self._insert, layer),
             partial(self._select, layer),
             *tools,
-            partial(self._reveal, arm, shown),
-            partial(self._features, shown, result),
+            partial(self._reveal, arm, entry),
+            partial(self._features, entry, result),
         )
 
     def _insert(self, layer: Labels) -> None:
@@ -193,36 +193,36 @@ class ResultLayers:
         if layer in self._viewer.layers:
             self._viewer.layers.selection.active = layer
 
-    def _reveal(self, arm: Arm, shown: _Shown) -> None:
+    def _reveal(self, arm: Arm, entry: _Entry) -> None:
         """Show a new layer in place of the other arm's."""
-        if shown.layer not in self._viewer.layers:
+        if entry.layer not in self._viewer.layers:
             return
         other = self.layer("preprocessed" if arm == "raw" else "raw")
         if other is not None:
             other.visible = False
-        shown.layer.visible = True
+        entry.layer.visible = True
 
-    def _write(self, shown: _Shown, arm: Arm, result: Segmentation, colors: Positions) -> None:
-        shown.written = result.labels
-        remember(shown.layer, result)
-        data = shown.source.placement.arrange(result.labels).copy()
-        with _drawn_once(shown.layer):
-            shown.layer.data = data
-        shown.layer.colormap = colormap(colors)
-        shown.layer.metadata = {
-            **shown.layer.metadata,
-            KEY: describe(arm, result, shown.source),
+    def _write(self, entry: _Entry, arm: Arm, result: Segmentation, colors: Positions) -> None:
+        entry.written = result.labels
+        remember(entry.layer, result)
+        data = entry.source.placement.arrange(result.labels).copy()
+        with _drawn_once(entry.layer):
+            entry.layer.data = data
+        entry.layer.colormap = colormap(colors)
+        entry.layer.metadata = {
+            **entry.layer.metadata,
+            KEY: describe(arm, result, entry.source),
         }
-        self._features(shown, result)
+        self._features(entry, result)
 
-    def _features(self, shown: _Shown, result: Segmentation) -> None:
+    def _features(self, entry: _Entry, result: Segmentation) -> None:
         """Show the table if it has been measured; else none, as the old one no longer holds."""
-        if shown.written is not result.labels:
+        if entry.written is not result.labels:
             return
         if "table" in vars(result):
-            shown.layer.features = result.table
-        elif len(shown.layer.features):
-            shown.layer.features = {}
+            entry.layer.features = result.table
+        elif len(entry.layer.features):
+            entry.layer.features = {}
 
     def _free_name(self, name: str) -> str:
         taken = {layer.name for layer in self._viewer.layers}

@@ -88,7 +88,7 @@ class LiveUpdate:
         self._settled.timeout.connect(self._measure)
         state.recipe_changed.connect(self._follow)
         self._inputs = InputsWatcher(state)
-        self._inputs.changed.connect(self._tell)
+        self._inputs.changed.connect(self._report)
         state.running_changed.connect(self._on_running)
 
     def close(self) -> None:
@@ -161,9 +161,9 @@ class LiveUpdate:
         if wanted:
             self._measuring.cancel()  # It would slow down what the slider waits for.
             self._selecting.submit(partial(_select, recipe, wanted, dict(self._state.results)))
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         """Say which results are outdated and why: for their inputs, or else for the recipe."""
         self.outdated.clear()
         self.outdated.update(self._reasons)
@@ -186,7 +186,7 @@ class LiveUpdate:
                 self.message.emit(text)
             self._state.set_result(arm, result, event.runs[arm].live.selector)
         self._settled.start()
-        self._tell()
+        self._report()
         if event.recipe != self._state.recipe:
             self._follow(self._state.recipe, None)
 

@@ -45,14 +45,14 @@ class RunProgress(NamedTuple):
 class ArmDone(NamedTuple):
     """An arm, measured, with its candidates, its seconds, and the colours of all arms.
 
-    The next arm begins when it is ``shown``.
+    The next arm begins when it is ``displayed``.
     """
 
     arm: Arm
     live: LiveSegmentation
     seconds: float
     colors: dict[Arm, Positions]
-    shown: Event
+    displayed: Event
 
 
 RunEvent = RunProgress | ArmDone
@@ -129,7 +129,7 @@ def run_arms(
         yield done
         if arm != arms[-1]:
             # Adding a layer takes the GUI thread longer beside a computing arm.
-            done.shown.wait(PATIENCE)
+            done.displayed.wait(PATIENCE)
 
 
 def _reported(

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QSizePolicy
 from napari_graysam._napari.canvas.point_grid import PointGrid, grid_from_layer
 from napari_graysam._napari.forms.controls import align_label, more
 from napari_graysam._napari.forms.fields import OptionalField, guard_wheel
-from napari_graysam._napari.forms.form import RecipeForm
+from napari_graysam._napari.forms.recipe_form import RecipeForm
 from napari_graysam._napari.forms.wording import tooltip
 from napari_graysam.errors import GraysamError
 from napari_graysam.recipe import GeneratorOptions

@@ -13,7 +13,8 @@ from qtpy.QtWidgets import QSizePolicy
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.forms.controls import align_label
 from napari_graysam._napari.forms.fields import NumberField, OptionalField, TextField, guard_wheel
-from napari_graysam._napari.forms.form import KindField, RecipeForm
+from napari_graysam._napari.forms.form import KindField
+from napari_graysam._napari.forms.recipe_form import RecipeForm
 from napari_graysam._napari.preview.controller import is_preview
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import GraysamError
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from napari_graysam.parameters import Part
     from napari_graysam.source.axes import Layout
 
-_LOOKED_AT = 2**20
+_SAMPLED = 2**20
 """Pixels that the value range is read from."""
 _AXES = {"C": "channels", "Z": "slices", "T": "time points"}
 
@@ -231,12 +232,12 @@ class ImageSection(Container):
 def _read_range(
     key: object, source: Source, layout: Layout
 ) -> Generator[tuple[object, str], None, None]:
-    about = "about " if max(strides(layout, _LOOKED_AT)) > 1 else ""
+    about = "about " if max(strides(layout, _SAMPLED)) > 1 else ""
     yield key, _extremes(source, layout, about)
 
 
 def _extremes(source: Source, layout: Layout, about: str) -> str:
-    values = sample(source.array, layout, source.options, _LOOKED_AT)
+    values = sample(source.array, layout, source.options, _SAMPLED)
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     if finite.size == 0:
         return "no finite values"

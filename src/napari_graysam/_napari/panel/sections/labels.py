@@ -8,7 +8,7 @@ from magicgui.widgets import Container, Label, PushButton
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_graysam._napari.forms.controls import align_label, more
-from napari_graysam._napari.forms.form import RecipeForm
+from napari_graysam._napari.forms.recipe_form import RecipeForm
 from napari_graysam._napari.forms.wording import tooltip
 from napari_graysam.recipe import LabelOptions
 

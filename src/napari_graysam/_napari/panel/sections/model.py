@@ -11,7 +11,7 @@ from qtpy.QtCore import QEvent, QObject
 
 from napari_graysam._napari.forms.controls import align_label
 from napari_graysam._napari.forms.fields import guard_wheel
-from napari_graysam._napari.forms.form import RecipeForm
+from napari_graysam._napari.forms.recipe_form import RecipeForm
 from napari_graysam._napari.forms.wording import tooltip
 from napari_graysam._napari.panel.download import Download, megabytes, say, wrapped
 from napari_graysam._napari.threads.latest_request import LatestRequest
@@ -194,7 +194,7 @@ class ModelSection(Container):
         shown = entry.description if not self._own else f"Built as {entry.title}."
         return f"{shown}\nMemory: {_memory(recipe, entry, weights)}."
 
-    def look_for_devices(self) -> None:
+    def find_devices(self) -> None:
         """Find out in a worker thread which devices there are, which imports PyTorch."""
         if not self._devices and not self._finder.busy:
             self._finder.submit(_devices)
@@ -214,7 +214,7 @@ class _InterestWatcher(QObject):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Wait for the mouse over the section, or the focus on the chooser."""
         if event.type() in (QEvent.Type.Enter, QEvent.Type.FocusIn):
-            self._section.look_for_devices()
+            self._section.find_devices()
         return False
 
 

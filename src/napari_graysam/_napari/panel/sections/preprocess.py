@@ -110,7 +110,7 @@ class PreprocessSection:
         self.preview_box.toggled.connect(lambda on: setattr(self.preview, "enabled", on))
         self.preview.enabled_changed.connect(lambda on: self.preview_box.setChecked(on))
         self.preview.problem.connect(self._say)
-        self.preview.busy_changed.connect(self._tell_busy)
+        self.preview.busy_changed.connect(self._report_busy)
         self._patience.timeout.connect(lambda: self.status.setText("Computing…"))
         self.native.destroyed.connect(self._close)
 
@@ -129,7 +129,7 @@ class PreprocessSection:
         self._state.recipe = self._state.recipe.replace(preprocess=steps, rgb=rgb)
         self._follow(self._state.recipe)
 
-    def _tell_busy(self, busy: bool) -> None:
+    def _report_busy(self, busy: bool) -> None:
         if busy:
             self._patience.start()
         else:

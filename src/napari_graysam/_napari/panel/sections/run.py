@@ -80,7 +80,7 @@ class RunSection:
         self._memory = Memory()
         self._worker = LatestRequest(self._receive, self._finish, self._fail)
         self._job: _Job | None = None
-        self._told: set[str] = set()
+        self._notified: set[str] = set()
         self._closed = False
         self.native = RunView()
         self._connect()
@@ -126,7 +126,7 @@ class RunSection:
             return
         assert layer is not None
         self._job = _Job(recipe, source, layer, pixels_of(layer))
-        self._told.clear()
+        self._notified.clear()
         self._start(arms, region)
 
     def _start(self, arms: Sequence[Arm], region: Callable[[], Mask] | None) -> None:
@@ -184,8 +184,8 @@ class RunSection:
         self.layers.queue.add(
             partial(self._recolor_others, event),
             partial(self._adopt, event, job),
-            partial(self._tell, message, job),
-            event.shown.set,
+            partial(self._notify, message, job),
+            event.displayed.set,
         )
 
     def _recolor_others(self, event: ArmDone) -> None:
@@ -200,11 +200,11 @@ class RunSection:
         self.live_update.adopt(event.arm, Run(job.recipe, job.source, event.live, job.layer))
         self._forget_incomparable(event)
 
-    def _tell(self, message: str, job: _Job) -> None:
+    def _notify(self, message: str, job: _Job) -> None:
         """Say what the user should know, each thing once a run."""
         for text in (message, job.what_happened(self.state)):
-            if text and text not in self._told and not self._closed:
-                self._told.add(text)
+            if text and text not in self._notified and not self._closed:
+                self._notified.add(text)
                 _inform(text)
 
     def _finish(self) -> None:

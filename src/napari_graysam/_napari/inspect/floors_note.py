@@ -40,7 +40,7 @@ def fewer_points(recipe: Recipe) -> int | None:
     return None
 
 
-class StoredNote(QWidget):
+class FloorsNote(QWidget):
     """Says that low scores were not stored, and offers as many points as can be stored.
 
     Attributes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_graysam._napari.canvas.placement import look_at
+from napari_graysam._napari.canvas.placement import center_on
 from napari_graysam._napari.compare.compute import Outcome
 from napari_graysam._napari.compare.pairing import placement_of
 from napari_graysam._napari.compare.table import ObjectRow
@@ -29,7 +29,7 @@ def other_arm(arm: Arm) -> Arm:
     return ARMS[1 - ARMS.index(arm)]
 
 
-class Link:
+class SelectedObject:
     """Keeps the labels that are selected in both layers and the table's row the same.
 
     Parameters
@@ -97,7 +97,7 @@ class Link:
             self._busy = False
         if zoom:
             box = event_box(self._outcome.comparison, row.event)
-            look_at(self._viewer, placement_of(self._layers["raw"]), box, share=_SHARE)
+            center_on(self._viewer, placement_of(self._layers["raw"]), box, share=_SHARE)
 
     def show_alone(self, alone: bool) -> None:
         """Show only the selected object in each layer, or what was shown before."""

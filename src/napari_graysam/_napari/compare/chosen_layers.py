@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 
-class Selection:
+class ChosenLayers:
     """The chosen layers; chooses what belongs together until the user does.
 
     Parameters
