@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args, get_origin
 
-from magicgui.widgets import CheckBox, ComboBox
+from magicgui.widgets import CheckBox, ComboBox, Label
 from magicgui.widgets.bases import Widget
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QComboBox, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QWidget
 
 from napari_graysam._napari.forms.elide import elide
 from napari_graysam._napari.forms.fields import NumberField
@@ -15,6 +15,20 @@ from napari_graysam._napari.forms.folds import Fold
 from napari_graysam._napari.forms.wording import LABEL_LETTERS, bounds, choice_text, without_none
 from napari_graysam.parameters import Part
 from napari_graysam.recipe.reference import extra
+
+
+class Note(Label):
+    """A text that wraps, out of sight while it is empty."""
+
+    def __init__(self) -> None:
+        super().__init__(value="", visible=False)
+        self.native.setWordWrap(True)
+        self.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+
+    def say(self, text: str) -> None:
+        """Show a text in place of the last one; hide the note where there is none."""
+        self.value = text
+        self.native.setVisible(bool(text))
 
 
 def plain_widget(part_type: type[Part], name: str, value: Any) -> Widget:

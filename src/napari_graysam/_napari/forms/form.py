@@ -7,14 +7,14 @@ from functools import partial
 from html import escape
 from typing import Any, Literal, get_origin
 
-from magicgui.widgets import CheckBox, ComboBox, Container, Label
+from magicgui.widgets import CheckBox, ComboBox, Container
 from magicgui.widgets.bases import ValuedContainerWidget, Widget
 from psygnal import Signal
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from qtpy.QtWidgets import QSizePolicy
 
-from napari_graysam._napari.forms.controls import align_label, label_of, plain_widget
+from napari_graysam._napari.forms.controls import Note, align_label, label_of, plain_widget
 from napari_graysam._napari.forms.fields import OptionalField, TextField, guard_wheel
 from napari_graysam._napari.forms.wording import (
     bounds,
@@ -126,8 +126,7 @@ class PartForm(Container):
             for name in (fields if only is None else only)
             if name != "kind" and name not in exclude and has_widget(fields[name])
         ]
-        self._message = Label(value="", visible=False)
-        self._message.native.setWordWrap(True)
+        self._message = Note()
         self._fields = {
             name: field_widget(type(part), name, getattr(part, name), stage=stage)
             for name in self._names
@@ -157,7 +156,7 @@ class PartForm(Container):
     @part.setter
     def part(self, part: Part) -> None:
         self._part = part
-        self._say("")
+        self._message.say("")
         for name, widget in self._fields.items():
             self._show(widget, getattr(part, name))
 
@@ -175,15 +174,11 @@ class PartForm(Container):
         except ValidationError as error:
             lines = str(recipe_error(error, type(before), "it")).splitlines()[1:]
             self._show(self._fields[name], getattr(before, name))
-            self._say("\n".join(line.strip() for line in lines))
+            self._message.say("⚠ " + "\n".join(line.strip() for line in lines))
             return
         self._part = part
-        self._say("")
+        self._message.say("")
         self.part_changed.emit(part)
-
-    def _say(self, text: str) -> None:
-        self._message.value = f"⚠ {text}" if text else ""
-        self._message.native.setVisible(bool(text))
 
     @property
     def message(self) -> str:

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import Container, Label, ProgressBar, PushButton
-from qtpy.QtWidgets import QSizePolicy
+from magicgui.widgets import Container, ProgressBar, PushButton
 
+from napari_graysam._napari.forms.controls import Note
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import GraysamError
 from napari_graysam.model.weights import fetch, locate
@@ -39,7 +39,7 @@ class Download(Container):
         self.cancel.tooltip = (
             "<qt>What has come is kept; the next download goes on from there.</qt>"
         )
-        self.message = wrapped()
+        self.message = Note()
         row = Container(widgets=[self.bar, self.cancel], layout="horizontal", labels=False)
         row.margins = (0, 0, 0, 0)
         super().__init__(widgets=[self.button, row, self.message], labels=False)
@@ -58,7 +58,7 @@ class Download(Container):
         if self.running:
             return
         if entry is not self._entry:
-            say(self.message, "")
+            self.message.say("")
         self._entry = entry
         absent = entry is not None and entry.url is not None and locate(entry) is None
         if entry is not None and absent:
@@ -71,7 +71,7 @@ class Download(Container):
         if self._entry is None or self.running:
             return
         self._show(True)
-        say(self.message, f"Downloading {self._entry.title} …")
+        self.message.say(f"Downloading {self._entry.title} …")
         self._outcome = "Stopped; the next download goes on from there."
         self._worker.submit(partial(_steps, self._entry))
 
@@ -92,7 +92,7 @@ class Download(Container):
         if progress.total:
             self.bar.value = min(1000, progress.done * 1000 // progress.total)
         verb = "Checking" if progress.stage == "verify" else "Downloading"
-        say(self.message, f"{verb}: {megabytes(progress.done)} of {megabytes(progress.total)}")
+        self.message.say(f"{verb}: {megabytes(progress.done)} of {megabytes(progress.total)}")
 
     def _on_error(self, error: Exception) -> None:
         if not isinstance(error, GraysamError):
@@ -101,7 +101,7 @@ class Download(Container):
 
     def _on_end(self) -> None:
         self._show(False)
-        say(self.message, self._outcome)
+        self.message.say(self._outcome)
         arrived = self._entry is not None and locate(self._entry) is not None
         self.offer(self._entry)
         if arrived:
@@ -115,17 +115,3 @@ def _steps(entry: ModelEntry) -> Generator[Progress | Path, None, None]:
 def megabytes(count: int | None) -> str:
     """Write a number of bytes in millions."""
     return "?" if count is None else f"{count / 1e6:.0f} MB"
-
-
-def wrapped() -> Label:
-    """Return an empty label that wraps and is out of sight."""
-    label = Label(value="", visible=False)
-    label.native.setWordWrap(True)
-    label.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-    return label
-
-
-def say(label: Label, text: str) -> None:
-    """Show a text, or hide the label where there is none."""
-    label.value = text
-    label.native.setVisible(bool(text))

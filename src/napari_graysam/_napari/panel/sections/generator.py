@@ -9,7 +9,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_graysam._napari.canvas.point_grid import PointGrid, grid_from_layer
-from napari_graysam._napari.forms.controls import align_label, more
+from napari_graysam._napari.forms.controls import Note, align_label, more
 from napari_graysam._napari.forms.fields import OptionalField, guard_wheel
 from napari_graysam._napari.forms.recipe_form import RecipeForm
 from napari_graysam._napari.forms.wording import tooltip
@@ -60,9 +60,7 @@ class PointsSection(Container):
         )
         self.show_grid = CheckBox(text="Show point grid")
         self.show_grid.tooltip = "<qt>Show the points as a layer that follows every change.</qt>"
-        self.message = Label(value="", visible=False)
-        self.message.native.setWordWrap(True)
-        self.message.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self.message = Note()
         self.grids = OwnPoints(state)
         self.fields: dict[str, Widget] = {
             f"generator.{name}": widget
@@ -95,7 +93,7 @@ class PointsSection(Container):
         state.region_changed.connect(self._follow_region)
         self.show_grid.changed.connect(self._switch)
         self.grid.removed.connect(self._on_removed)
-        self.grid.drawn.connect(self._say)
+        self.grid.drawn.connect(self.message.say)
         self._timer.timeout.connect(self._draw)
         state.recipe_changed.connect(self._follow)
         state.recipe_changed.connect(self._draw_soon)
@@ -144,7 +142,7 @@ class PointsSection(Container):
         if shown:
             self._draw()
         else:
-            self._say("")
+            self.message.say("")
             self.grid.remove()
 
     def _on_removed(self) -> None:
@@ -162,11 +160,7 @@ class PointsSection(Container):
             self.grid.draw()
         except GraysamError as error:
             self.grid.remove()
-            self._say(f"⚠ {error}")
-
-    def _say(self, text: str) -> None:
-        self.message.value = text
-        self.message.native.setVisible(bool(text))
+            self.message.say(f"⚠ {error}")
 
 
 class OwnPoints(Container):

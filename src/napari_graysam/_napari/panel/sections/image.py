@@ -7,11 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import ComboBox, Container, Label
-from qtpy.QtWidgets import QSizePolicy
+from magicgui.widgets import ComboBox, Container
 
 from napari_graysam._napari.canvas.source import read_source
-from napari_graysam._napari.forms.controls import align_label
+from napari_graysam._napari.forms.controls import Note, align_label
 from napari_graysam._napari.forms.fields import NumberField, OptionalField, TextField, guard_wheel
 from napari_graysam._napari.forms.form import KindField
 from napari_graysam._napari.forms.recipe_form import RecipeForm
@@ -57,9 +56,7 @@ class ImageSection(Container):
         self._reader = LatestRequest(self._show_range)
         self.layer = ComboBox(label="Image layer", choices=self._images, nullable=False)
         self.layer.tooltip = "<qt>The image that is segmented. Open one with File ▸ Open.</qt>"
-        self.about = Label(value="")
-        self.about.native.setWordWrap(True)
-        self.about.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self.about = Note()
         self.reading = RecipeForm(state, "image", ("plane", "channel", "gray"))
         self.window = RecipeForm(state, "image", ("window",))
         self.axes = RecipeForm(state, "image", ("axes",))
@@ -176,11 +173,11 @@ class ImageSection(Container):
             source = read_source(state.viewer, layer, state.recipe.image)
             layout = resolve(tuple(source.array.shape), source.options)
         except GraysamError as error:
-            self.about.value = f"⚠ {error}"
+            self.about.say(f"⚠ {error}")
             self._offer(None)
             return
         self._offer(layout)
-        self.about.value = self._in_words(source, layout)
+        self.about.say(self._in_words(source, layout))
 
     def _offer(self, layout: Layout | None) -> None:
         """Show only what the image has: planes of a stack, channels, colours."""

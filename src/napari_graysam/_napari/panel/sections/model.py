@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import ComboBox, Container, FileEdit
 from qtpy.QtCore import QEvent, QObject
 
-from napari_graysam._napari.forms.controls import align_label
+from napari_graysam._napari.forms.controls import Note, align_label
 from napari_graysam._napari.forms.fields import guard_wheel
 from napari_graysam._napari.forms.recipe_form import RecipeForm
 from napari_graysam._napari.forms.wording import tooltip
-from napari_graysam._napari.panel.download import Download, megabytes, say, wrapped
+from napari_graysam._napari.panel.download import Download, megabytes
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.model.catalog import BUNDLED, CATALOG, bundled_path, find_entry
 from napari_graysam.model.weights import locate
@@ -79,7 +79,7 @@ class ModelSection(Container):
         self.device = self._chooser("device", self._device_choices)
         self.config = RecipeForm(state, "model", ("config",))
         self.rest = RecipeForm(state, "model", exclude=CHOSEN)
-        self.about, self.notice = wrapped(), wrapped()
+        self.about, self.notice = Note(), Note()
         self.fields: dict[str, Widget] = {
             "model.name": self.model,
             "model.checkpoint": self.file,
@@ -125,7 +125,7 @@ class ModelSection(Container):
     def _choose(self, name: str) -> None:
         self._own = name == OWN
         if self._own:
-            say(self.notice, "")
+            self.notice.say("")
             self._follow()
         else:
             self.choose_model(name)
@@ -145,7 +145,7 @@ class ModelSection(Container):
         message = "" if name == before.model.name else _changes(before, recipe)
         self._state.recipe = recipe
         self._follow()
-        say(self.notice, message)
+        self.notice.say(message)
 
     def _choose_file(self, *_: object) -> None:
         text = self.file.line_edit.value.strip()
@@ -177,7 +177,7 @@ class ModelSection(Container):
         for widget in (self.architecture, self.file):
             widget.native.parentWidget().setVisible(self._own)
         self.config.native.setVisible(self._own)
-        say(self.about, self._describe())
+        self.about.say(self._describe())
         self.download.offer(None if self._own else find_entry(model.name))
 
     def _describe(self) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import ComboBox, Container, Label, PushButton
+from magicgui.widgets import ComboBox, Container, PushButton
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QFileDialog, QSizePolicy
+from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_graysam._napari.forms.controls import align_label
+from napari_graysam._napari.forms.controls import Note, align_label
 from napari_graysam._napari.forms.fields import guard_wheel
 from napari_graysam._napari.forms.form import PartForm
 from napari_graysam._napari.panel.settings import default_recipe, read_preferences
@@ -53,7 +53,7 @@ class RecipeSection(Container):
             value=named if named in self._descriptions else "raw",
         )
         self.apply = _button("Apply preset", "Takes everything but the image and the model.")
-        self.about = _text()
+        self.about = Note()
         self.form = PartForm(state.recipe, ("name", "description"))
         self.fields: dict[str, Widget] = self.form.fields
         self.load_button = _button("Load…", "Take the recipe of a file.")
@@ -62,7 +62,7 @@ class RecipeSection(Container):
         self.undo_button = _button("Undo", "Back to the recipe before it was replaced as a whole.")
         self.python_button = _button("Copy as Python", "Code that segments the image like this.")
         self.shell_button = _button("Copy as command", "A command line of `graysam segment`.")
-        self.message = _text()
+        self.message = Note()
         super().__init__(widgets=[self.preset], labels=True)
         self._lay_out()
         self._connect()
@@ -103,18 +103,13 @@ class RecipeSection(Container):
         self._state.recipe = part
 
     def _describe(self, name: str) -> None:
-        self.about.value = self._descriptions[name]
+        self.about.say(self._descriptions[name])
 
     def _replace(self, recipe: Recipe, message: str) -> None:
         self._before = self._state.recipe
         self._state.recipe = recipe
         self._follow(self._state.recipe)
-        self.say(message)
-
-    def say(self, text: str) -> None:
-        """Show what was done."""
-        self.message.value = text
-        self.message.native.setVisible(bool(text))
+        self.message.say(message)
 
     def apply_preset(self) -> None:
         """Take the chosen preset; image, model and kept masks stay as they are."""
@@ -154,10 +149,10 @@ class RecipeSection(Container):
         except GraysamError as error:
             self._refuse(error)
             return
-        self.say(f"Saved {path}.")
+        self.message.say(f"Saved {path}.")
 
     def _refuse(self, error: GraysamError) -> None:
-        self.say("")
+        self.message.say("")
         self._state.problem.emit(str(error))
 
     def _ask_load(self) -> None:
@@ -183,7 +178,7 @@ class RecipeSection(Container):
         clipboard = QApplication.clipboard()
         assert clipboard is not None
         clipboard.setText(text)
-        self.say(message)
+        self.message.say(message)
 
 
 def _button(text: str, about: str) -> PushButton:
@@ -194,10 +189,3 @@ def _row(*buttons: PushButton) -> Container:
     row = Container(widgets=buttons, layout="horizontal", labels=False)
     row.margins = (0, 0, 0, 0)
     return row
-
-
-def _text() -> Label:
-    label = Label(value="")
-    label.native.setWordWrap(True)
-    label.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-    return label
