@@ -67,7 +67,7 @@ def show(state, live, arm="preprocessed"):
 def settle(inspector, qtbot):
     """Wait until everything that was asked is answered."""
     workers = (inspector._asking, inspector._drawing, inspector._relaxing)
-    qtbot.waitUntil(lambda: not any(worker.busy for worker in workers), timeout=20_000)
+    qtbot.waitUntil(lambda: not any(worker.busy for worker in workers), timeout=60_000)
 
 
 @pytest.fixture

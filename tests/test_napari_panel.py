@@ -182,7 +182,7 @@ def test_next_and_previous_centre_the_view_on_what_differs(compared, qtbot):
     where = {"gained": (100 + 2 * 31.5, 3 * 41.5), "lost": (100 + 2 * 11.5, 3 * 21.5)}
     for name, change in (("next", "gained"), ("next", "lost"), ("next", "gained")):
         press(viewer, name)
-        qtbot.waitUntil(lambda change=change: change in compared.message.text, timeout=10_000)
+        qtbot.waitUntil(lambda change=change: change in compared.message.text, timeout=60_000)
         assert tuple(viewer.scene.camera.center)[-2:] == pytest.approx(where[change])
     press(viewer, "previous")
     assert "2 of 2: lost (raw 2)" in compared.message.text
@@ -196,7 +196,7 @@ def test_results_are_compared_in_another_thread(compared, qtbot, monkeypatch):
         lambda *some: found.append(threading.current_thread()) or real(*some),
     )
     press(compared.state.viewer, "next")
-    qtbot.waitUntil(lambda: "gained" in compared.message.text, timeout=10_000)
+    qtbot.waitUntil(lambda: "gained" in compared.message.text, timeout=60_000)
     assert len(found) == 1
     assert threading.main_thread() not in found
 

@@ -35,7 +35,7 @@ def section(viewer, qtbot):
     notification_manager.records.clear()
     yield section
     section.cancel()
-    qtbot.waitUntil(lambda: not section._worker.busy, timeout=10_000)
+    qtbot.waitUntil(lambda: not section._worker.busy, timeout=60_000)
 
 
 def said():
@@ -43,7 +43,7 @@ def said():
 
 
 def wait(qtbot, section):
-    qtbot.waitUntil(lambda: not section.state.running, timeout=20_000)
+    qtbot.waitUntil(lambda: not section.state.running, timeout=60_000)
 
 
 def lines(section):
@@ -104,7 +104,7 @@ def test_buttons_follow_what_can_be_done(section, stub, qtbot):
 def test_progress_says_stage_count_and_time(section, stub, qtbot):
     stub.gate.clear()
     section.run(("raw",))
-    qtbot.waitUntil(lambda: "32 of 64 points" in section.native.status.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "32 of 64 points" in section.native.status.text(), timeout=60_000)
     assert section.native.status.text().startswith("Raw: finding masks")
     assert "s left" in section.native.status.text()
     assert (section.native.bar.value(), section.native.bar.maximum()) == (32, 64)
@@ -128,7 +128,7 @@ def test_cancel_stops_within_a_batch_and_keeps_the_finished_arm(section, viewer,
     wait(qtbot, section)
     stub.gate.clear()
     section.run(("preprocessed",))
-    qtbot.waitUntil(lambda: stub.batches == stub_run.BATCHES + 2, timeout=10_000)
+    qtbot.waitUntil(lambda: stub.batches == stub_run.BATCHES + 2, timeout=60_000)
     section.native.cancel.click()
     assert not section.native.cancel.isEnabled()
     stub.gate.set()
@@ -178,7 +178,7 @@ def test_what_the_generator_noted_is_shown(section, stub, qtbot):
 def test_a_removed_image_still_gets_its_result(section, viewer, stub, qtbot):
     stub.gate.clear()
     section.run(("raw",))
-    qtbot.waitUntil(lambda: stub.batches == 2, timeout=10_000)
+    qtbot.waitUntil(lambda: stub.batches == 2, timeout=60_000)
     viewer.layers.remove(viewer.layers["cells"])
     stub.gate.set()
     wait(qtbot, section)
@@ -189,7 +189,7 @@ def test_a_removed_image_still_gets_its_result(section, viewer, stub, qtbot):
 def test_changed_pixels_do_not_mix_into_a_run(section, viewer, stub, qtbot):
     stub.gate.clear()
     section.run(("raw",))
-    qtbot.waitUntil(lambda: stub.batches == 2, timeout=10_000)
+    qtbot.waitUntil(lambda: stub.batches == 2, timeout=60_000)
     viewer.layers["cells"].data = stub_run.squares(1, 1, 1, 1)
     stub.gate.set()
     wait(qtbot, section)
@@ -205,11 +205,11 @@ def test_a_closed_viewer_ends_the_run(make_napari_viewer, stub, qtbot):
     stub.gate.clear()
     section.run()
     worker = section._worker._worker
-    qtbot.waitUntil(lambda: stub.batches == 2, timeout=10_000)
+    qtbot.waitUntil(lambda: stub.batches == 2, timeout=60_000)
     section.native.deleteLater()
-    qtbot.waitUntil(lambda: worker.abort_requested, timeout=10_000)
+    qtbot.waitUntil(lambda: worker.abort_requested, timeout=60_000)
     stub.gate.set()
-    qtbot.waitUntil(lambda: not section._worker.busy, timeout=10_000)
+    qtbot.waitUntil(lambda: not section._worker.busy, timeout=60_000)
     assert section.state.results == {}
     section.state.recipe = Recipe()  # Nobody listens any more.
 
@@ -310,7 +310,7 @@ def test_the_bundled_model_runs_cancels_and_never_blocks(section, viewer, qtbot)
     before = len(layer.features)
     section.state.change({"generator.pred_iou_thresh": 0.99})
     qtbot.waitUntil(
-        lambda: len(section.state.results["preprocessed"].masks) < before, timeout=20_000
+        lambda: len(section.state.results["preprocessed"].masks) < before, timeout=60_000
     )
     assert section.live_update.outdated == {}
     assert said() == []
