@@ -17,6 +17,8 @@ from qtpy.QtGui import QFocusEvent
 from qtpy.QtWidgets import QApplication
 
 import napari_graysam
+from napari_graysam._napari.canvas.region import read_region
+from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.panel import download
 from napari_graysam._napari.panel.sections import model as model_section
 from napari_graysam._napari.panel.sections.generator import (
@@ -28,13 +30,14 @@ from napari_graysam._napari.panel.sections.image import ImageSection
 from napari_graysam._napari.panel.sections.labels import LabelsSection
 from napari_graysam._napari.panel.sections.model import OWN, ModelSection
 from napari_graysam._napari.panel.sections.recipe import RecipeSection
-from napari_graysam._napari.panel.snippets import command_line, python_code
+from napari_graysam._napari.panel.snippets import Copied, command_line, python_code
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam.cli.options import make_recipe
 from napari_graysam.errors import DownloadError
+from napari_graysam.files.region import region_mask
 from napari_graysam.progress import Progress
 from napari_graysam.propose.grid import crops
-from napari_graysam.recipe import Explicit, GeneratorOptions, Recipe, parameters
+from napari_graysam.recipe import Explicit, GeneratorOptions, ImageOptions, Recipe, parameters
 from napari_graysam.source.gray import to_gray
 
 SECTIONS = (
@@ -602,14 +605,21 @@ CHANGES = {
 }
 
 
-def test_the_copied_command_gives_the_same_recipe(book, state, viewer, tmp_path):
+def copied(copy, wait):
+    """Return what a button puts into the clipboard."""
+    QApplication.clipboard().clear()
+    copy()
+    wait(lambda: QApplication.clipboard().text())
+    return QApplication.clipboard().text()
+
+
+def test_the_copied_command_gives_the_same_recipe(book, state, viewer, tmp_path, wait):
     path = tmp_path / "an image.tif"
     tifffile.imwrite(path, np.zeros((8, 9), np.uint8))
     viewer.open(path, plugin="napari")
     state.layer = viewer.layers[0]
     assert state.change(CHANGES)
-    book.copy_command()
-    words = shlex.split(QApplication.clipboard().text())
+    words = shlex.split(copied(book.copy_command, wait))
     assert words[:3] == ["graysam", "segment", str(path)]
     assert words[-2:] == ["--out", "results"]
     settings = [
@@ -620,11 +630,11 @@ def test_the_copied_command_gives_the_same_recipe(book, state, viewer, tmp_path)
 
 
 def test_the_default_recipe_needs_no_settings(state):
-    assert command_line(state) == "graysam segment image.tif --out results"
+    assert command_line(Copied.of(state)) == "graysam segment image.tif --out results"
 
 
 @pytest.mark.parametrize("from_file", [False, True])
-def test_the_copied_python_runs(book, state, viewer, tmp_path, monkeypatch, from_file):
+def test_the_copied_python_runs(book, state, viewer, tmp_path, monkeypatch, wait, from_file):
     pixels = np.arange(3 * 8 * 9, dtype=np.uint8).reshape(3, 8, 9)
     path = tmp_path / "stack.tif"
     if from_file:
@@ -640,8 +650,7 @@ def test_the_copied_python_runs(book, state, viewer, tmp_path, monkeypatch, from
     monkeypatch.setitem(
         vars(napari_graysam), "segment", lambda *args, **options: calls.append(args)
     )
-    book.copy_python()
-    code = QApplication.clipboard().text()
+    code = copied(book.copy_python, wait)
     assert "points_per_side" in code
     assert "pred_iou_thresh" in code
     assert "box_nms_thresh" not in code
@@ -652,12 +661,41 @@ def test_the_copied_python_runs(book, state, viewer, tmp_path, monkeypatch, from
     np.testing.assert_array_equal(gray.raw, pixels[2])
 
 
+@pytest.mark.parametrize("kind", ["shapes", "labels"])
+def test_the_region_is_copied_to_the_pixel(book, state, viewer, wait, kind):
+    state.layer = viewer.add_image(np.zeros((40, 60)), scale=(2, 2), name="cells")
+    if kind == "shapes":
+        areas = [[[5, 5], [31, 12], [22, 40]], [[20, 80], [20, 130], [70, 130], [70, 80]]]
+        state.region = viewer.add_shapes(areas, rotate=8, shape_type="polygon")
+    else:
+        painted = np.zeros((40, 60), np.uint8)
+        painted[3:20, 4:30] = 1
+        painted[6:9, 8:12] = painted[9:12, 12:15] = 0  # Two holes that meet at a corner.
+        painted[30:35, 40:50] = 2
+        state.region = viewer.add_labels(painted, scale=(2, 2))
+    expected = read_region(state.region, read_source(viewer, state.layer, ImageOptions())).mask()
+    words = shlex.split(copied(book.copy_command, wait))
+    recipe = make_recipe(None, None, [words[words.index("--set") + 1]])
+    np.testing.assert_array_equal(region_mask(recipe.image.region, (40, 60)), expected)
+    assert "'region'" in copied(book.copy_python, wait)
+
+
+def test_a_region_beside_the_image_is_not_copied(book, state, viewer, wait):
+    problems = []
+    state.problem.connect(problems.append)
+    state.layer = viewer.add_image(np.zeros((40, 60)))
+    state.region = viewer.add_shapes([[[50, 50], [50, 60], [60, 60]]], shape_type="polygon")
+    book.copy_command()
+    wait(lambda: problems)
+    assert "no area drawn" in problems[0]
+
+
 def test_contrast_limits_are_copied_too(state, viewer):
     viewer.add_image(np.zeros((8, 9)), contrast_limits=(0.25, 0.5))
     state.layer = viewer.layers[0]
     state.change({"image.window": {"kind": "limits"}})
-    assert "contrast_limits=(0.25, 0.5)" in python_code(state)
-    words = shlex.split(command_line(state))
+    assert "contrast_limits=(0.25, 0.5)" in python_code(Copied.of(state))
+    words = shlex.split(command_line(Copied.of(state)))
     assert "explicit" in " ".join(words)
     recipe = make_recipe(None, None, [words[words.index("--set") + 1]])
     assert recipe.image.window == Explicit(low=0.25, high=0.5)

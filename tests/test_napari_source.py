@@ -29,7 +29,7 @@ def raw(source):
 def region_mask(layer, source):
     """Pixels of the image that a layer covers; None for no layer."""
     region = read_region(layer, source)
-    return None if region is None else region()
+    return None if region is None else region.mask()
 
 
 def turn(degrees):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from napari.layers import Points
 
     from napari_graysam._napari.canvas.placement import Placement
-    from napari_graysam._napari.canvas.region import Mask
+    from napari_graysam._napari.canvas.region import LayerRegion
     from napari_graysam._napari.canvas.source import Source
     from napari_graysam._napari.panel.state import PanelState
-    from napari_graysam.recipe import GeneratorOptions
+    from napari_graysam.recipe import Recipe
 
 MOST_POINTS = 50_000
 """More points than this are not drawn: the display would become slow."""
@@ -78,7 +78,7 @@ class PointGrid:
         state = self._state
         source = read_source(state.viewer, state.layer, state.recipe.image)
         region = read_region(state.region, source)
-        self._worker.submit(partial(_find, source, state.recipe.generator, region))
+        self._worker.submit(partial(_find, source, state.recipe, region))
 
     def _receive(self, found: _Found) -> None:
         self._show(found)
@@ -142,12 +142,15 @@ class PointGrid:
 
 
 def _find(
-    source: Source, options: GeneratorOptions, region: Callable[[], Mask] | None
+    source: Source, recipe: Recipe, region: LayerRegion | None
 ) -> Generator[_Found, None, None]:
+    from napari_graysam.pipeline.stages import find_region
     from napari_graysam.propose.grid import crops
 
     place = source.placement
-    found = crops(place.plane_shape, options, None if region is None else region())
+    mask = None if region is None else region.mask()
+    mask = find_region(recipe, place.plane_shape, mask)
+    found = crops(place.plane_shape, recipe.generator, mask)
     count = sum(len(crop.points) for crop in found)
     if count > MOST_POINTS:
         raise UsageError(
@@ -161,7 +164,7 @@ def _find(
         crop_layers=np.concatenate(layers or [np.empty(0, int)]),
         name=source.title,
         placement=place,
-        words=f"{count:,} points{' within the region' if region is not None else ''}.",
+        words=f"{count:,} points{' within the region' if mask is not None else ''}.",
     )
 
 

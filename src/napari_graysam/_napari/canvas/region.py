@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,64 @@ if TYPE_CHECKING:
     from napari_graysam._napari.canvas.source import Source
 
 Mask = NDArray[np.bool_]
+Polygon = tuple[tuple[float, float], ...]
+Polygons = tuple[Polygon, ...]
 _AREAS = ("rectangle", "ellipse", "polygon")
 
 
-def read_region(layer: Layer | None, source: Source) -> Callable[[], Mask] | None:
+@dataclass(frozen=True, eq=False)
+class LayerRegion:
+    """The pixels of the image that a layer covers; it holds no layer.
+
+    Attributes
+    ----------
+    problem
+        What to say where it covers none.
+    shapes
+        Corners (x, y) of each area as ``recipe.image.region`` has them; None for Labels.
+    draw
+        Returns the pixels, bool (H, W).
+    """
+
+    problem: str
+    shapes: Polygons | None
+    draw: Callable[[], Mask]
+
+    def mask(self) -> Mask:
+        """Draw the pixels, bool (H, W); this belongs in a worker thread.
+
+        Raises
+        ------
+        ImageError
+            If there are none.
+        """
+        mask = self.draw()
+        if not mask.any():
+            raise ImageError(self.problem)
+        return mask
+
+    def polygons(self) -> Polygons:
+        """Return polygons that hold the same pixels; this belongs in a worker thread.
+
+        Raises
+        ------
+        ImageError
+            If there are none.
+        """
+        from napari_graysam.files.polygons import outlines
+
+        mask = self.mask()
+        if self.shapes is not None:
+            return self.shapes
+        # Crossed twice, the way to a hole and back encloses nothing.
+        pieces = [
+            np.concatenate([part for ring in rings for part in (ring, ring[:1], rings[0][:1])])
+            for rings in outlines(mask)
+        ]
+        return tuple(tuple((float(x), float(y)) for x, y in piece) for piece in pieces)
+
+
+def read_region(layer: Layer | None, source: Source) -> LayerRegion | None:
     """Read which pixels of the image a layer covers, wherever both lie in the world.
 
     Parameters
@@ -34,63 +89,59 @@ def read_region(layer: Layer | None, source: Source) -> Callable[[], Mask] | Non
     source
         The image; of a layer with more dimensions only what lies at its plane counts.
 
-    Returns
-    -------
-    callable or None
-        Draws the region, bool (H, W); it needs no layer and belongs in a worker thread.
-
     Raises
     ------
     ImageError
-        Now, if the layer is of another type; later, if it covers no pixel.
+        If the layer is of another type.
     """
     from napari.layers import Labels, Shapes
 
     if layer is None:
         return None
-    name, matrix = f"“{layer.name}” limits the points, but", matrix_of(transform_of(layer))
+    placement, matrix = source.placement, matrix_of(transform_of(layer))
+    problem = (
+        "“{}” limits the points, but no {} in it lies on “{}”: mark at least one pixel of the "
+        "image, or choose no region."
+    )
     if isinstance(layer, Shapes):
-        outlines = [
+        areas = [
             _ellipse(vertices) if kind == "ellipse" else np.array(vertices, float)
             for vertices, kind in zip(layer.data, layer.shape_type, strict=True)
             if kind in _AREAS
         ]
-        draw = partial(_of_shapes, outlines, matrix, source.placement)
-        return partial(_checked, draw, f"{name} no area drawn", source.layer_name)
+        shapes = tuple(_on_plane(areas, matrix, placement))
+        problem = problem.format(layer.name, "area drawn", source.layer_name)
+        return LayerRegion(problem, shapes, partial(_filled, shapes, placement.plane_shape))
     if isinstance(layer, Labels):
-        draw = partial(
-            _of_labels, pixels_of(layer), matrix_of(transform_of(layer)), source.placement
-        )
-        return partial(_checked, draw, f"{name} no label painted", source.layer_name)
+        problem = problem.format(layer.name, "label painted", source.layer_name)
+        draw = partial(_of_labels, pixels_of(layer), matrix, placement)
+        return LayerRegion(problem, None, draw)
     raise ImageError(
         f"“{layer.name}” is a {type(layer).__name__} layer and cannot limit the points: choose a "
         "Shapes or a Labels layer."
     )
 
 
-def _checked(draw: Callable[[], Mask], problem: str, image: str) -> Mask:
-    mask = draw()
-    if not mask.any():
-        raise ImageError(
-            f"{problem} in it lies on “{image}”: mark at least one pixel of the image, or choose "
-            "no region."
-        )
-    return mask
-
-
-def _of_shapes(
-    outlines: list[NDArray[np.floating]], matrix: NDArray[np.floating], placement: Placement
-) -> Mask:
-    from skimage.draw import polygon
-
-    mask = np.zeros(placement.plane_shape, bool)
-    for outline in outlines:
-        pixels = _to_image(matrix, placement, outline)
+def _on_plane(
+    areas: list[NDArray[np.floating]], matrix: NDArray[np.floating], placement: Placement
+) -> Iterator[Polygon]:
+    """Yield the areas that lie at the image's plane, in pixels from its upper left corner."""
+    for area in areas:
+        pixels = _to_image(matrix, placement, area)
         rest = np.delete(pixels, placement.axes, axis=1)
         if np.all(np.abs(rest) <= 0.5):
-            rows, columns = pixels[:, list(placement.axes)].T
-            mask[polygon(rows, columns, mask.shape)] = True
-    return mask
+            corners = pixels[:, placement.axes[::-1]] + 0.5
+            yield tuple((float(x), float(y)) for x, y in np.round(corners, 3))
+
+
+def _filled(shapes: Polygons, size: tuple[int, int]) -> Mask:
+    from napari_graysam.files.polygons import fill
+
+    inside = np.zeros(size, bool)
+    filled = fill([[np.array(shape)] for shape in shapes], size) if shapes else None
+    if filled is not None:
+        inside[filled.slices] = filled.bits
+    return inside
 
 
 def _ellipse(corners: NDArray[Any], points: int = 128) -> NDArray[np.floating]:

@@ -8,13 +8,15 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from pprint import pformat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from napari_graysam._napari.canvas.region import read_region
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam.errors import ImageError, RecipeError
 from napari_graysam.recipe import Explicit, Recipe
 
 if TYPE_CHECKING:
+    from napari_graysam._napari.canvas.region import LayerRegion
     from napari_graysam._napari.canvas.source import Source
     from napari_graysam._napari.panel.state import PanelState
 
@@ -22,20 +24,62 @@ OUT = "results"
 """Folder that the command line names."""
 
 
-def python_code(state: PanelState) -> str:
-    """Return code that segments the panel's image with its recipe.
+class Copied(NamedTuple):
+    """The panel's image and recipe as they were when a snippet was asked for.
+
+    ``source`` is None where no image can be read, ``path`` where the image comes from no file;
+    ``data`` is code for the layer's pixels, for napari's console.
+    """
+
+    recipe: Recipe
+    source: Source | None
+    region: LayerRegion | None
+    path: str | None
+    data: str
+
+    @classmethod
+    def of(cls, state: PanelState) -> Self:
+        """Read what a snippet needs of the panel; the rest needs no viewer."""
+        source = _source(state)
+        region = None if source is None else read_region(state.region, source)
+        name = "image" if state.layer is None else state.layer.name
+        level = "[0]" if state.layer is not None and state.layer.multiscale else ""
+        data = f"viewer.layers[{name!r}].data{level}"
+        return cls(state.recipe, source, region, _path(state), data)
+
+    def with_image(self, *, axes: bool) -> Recipe:
+        """Return the recipe with the image's options and the region as polygons.
+
+        Parameters
+        ----------
+        axes
+            Whether to name the axes as the layer has them; a file knows its own.
+        """
+        if self.source is None:
+            return self.recipe
+        options = self.source.options
+        if not axes:
+            options = options.replace(axes=self.recipe.image.axes)
+        if self.region is not None:
+            options = options.replace(region=self.region.polygons())
+        return self.recipe.replace(image=options)
+
+
+def python_code(copied: Copied) -> str:
+    """Return code that segments the panel's image with its recipe, within its region.
 
     It reads the layer's file; where the layer comes from none, it takes the layer from the
     viewer and is meant for napari's console. Only what differs from the defaults is written.
+
+    Raises
+    ------
+    ImageError
+        If the region holds no pixel of the image.
     """
-    source = _source(state)
-    path = _path(state)
-    recipe, limits = state.recipe, ""
-    if source is not None:
-        given = source.options if path is None else _without_axes(source, recipe)
-        recipe = recipe.replace(image=given)
-        if recipe.image.window.kind == "limits":
-            limits = f", contrast_limits={source.contrast_limits}"
+    path, limits = copied.path, ""
+    recipe = copied.with_image(axes=path is None)
+    if copied.source is not None and recipe.image.window.kind == "limits":
+        limits = f", contrast_limits={copied.source.contrast_limits}"
     dictionary = pformat(recipe.to_dict(), sort_dicts=False, width=88)
     if path is not None:
         names = "Recipe, read_image, segment"
@@ -43,9 +87,7 @@ def python_code(state: PanelState) -> str:
         limits = ""
     else:
         names = "Recipe, segment"
-        name = "image" if state.layer is None else state.layer.name
-        level = "[0]" if state.layer is not None and state.layer.multiscale else ""
-        image = f"image = viewer.layers[{name!r}].data{level}"
+        image = f"image = {copied.data}"
     return (
         f"from napari_graysam import {names}\n\n"
         f"recipe = Recipe.from_dict(\n    {dictionary.replace(chr(10), chr(10) + '    ')}\n)\n"
@@ -54,29 +96,26 @@ def python_code(state: PanelState) -> str:
     )
 
 
-def command_line(state: PanelState) -> str:
-    """Return a command that segments the layer's file with the panel's recipe.
+def command_line(copied: Copied) -> str:
+    """Return a command that segments the layer's file with the panel's recipe and region.
 
     Only what differs from the command's default recipe is written.
+
+    Raises
+    ------
+    ImageError
+        If the region holds no pixel of the image.
     """
-    recipe, source = state.recipe, _source(state)
-    if source is not None:
-        image = _without_axes(source, recipe)
-        if image.window.kind == "limits" and source.contrast_limits is not None:
-            low, high = source.contrast_limits
-            image = image.replace(window=Explicit(low=low, high=high))
-        recipe = recipe.replace(image=image)
+    recipe, source = copied.with_image(axes=False), copied.source
+    if recipe.image.window.kind == "limits" and source is not None and source.contrast_limits:
+        low, high = source.contrast_limits
+        recipe = recipe.replace(image=recipe.image.replace(window=Explicit(low=low, high=high)))
     plain, default = recipe.to_dict(full=True), Recipe.preset().to_dict(full=True)
-    words = ["graysam", "segment", _path(state) or "image.tif"]
+    words = ["graysam", "segment", copied.path or "image.tif"]
     for key, value in _differences(default, plain):
         words += ["--set", f"{key}={_flat(key, value)}"]
     words += ["--out", OUT]
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
-
-
-def _without_axes(source: Source, recipe: Recipe) -> Any:
-    """Return the options for a file, which knows its axes itself."""
-    return source.options.replace(axes=recipe.image.axes)
 
 
 def _differences(before: Any, after: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

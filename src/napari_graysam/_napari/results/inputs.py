@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +13,7 @@ from qtpy.QtCore import QTimer
 
 from napari_graysam._napari.canvas.listeners import Listeners
 from napari_graysam._napari.canvas.placement import TRANSFORM
-from napari_graysam._napari.canvas.region import Mask, read_region
+from napari_graysam._napari.canvas.region import LayerRegion, read_region
 from napari_graysam._napari.canvas.source import Source, read_source
 from napari_graysam._napari.results.identity import Identity
 from napari_graysam._napari.threads.latest_request import LatestRequest
@@ -119,7 +119,7 @@ class InputsWatcher:
         except GraysamError:
             self._receive({})  # Nothing can be run, so nothing is outdated.
             return
-        wanted = {}
+        wanted: dict[Source, tuple[Source, Recipe]] = {}
         self.reasons.clear()
         for arm, run in self._runs.items():
             if state.layer != run.layer:
@@ -127,11 +127,9 @@ class InputsWatcher:
             elif source.plane != run.source.plane:
                 self.reasons[arm] = "Another plane is shown: run again to segment it."
             else:
-                wanted[run.source] = replace(
-                    source,
-                    options=run.source.options,
-                    contrast_limits=run.source.contrast_limits,
-                )
+                limits, options = run.source.contrast_limits, run.source.options
+                now = replace(source, options=options, contrast_limits=limits)
+                wanted[run.source] = now, run.asked.replace(image=options)
         self._worker.submit(partial(_identify, wanted, region))
 
     def _receive(self, found: Mapping[Source, Identity]) -> None:
@@ -147,20 +145,21 @@ class InputsWatcher:
 
 
 def _identify(
-    sources: Mapping[Source, Source], region: Callable[[], Mask] | None
+    wanted: Mapping[Source, tuple[Source, Recipe]], region: LayerRegion | None
 ) -> Generator[Any, None, None]:
     """Yield the digests of image and region as they are now, by the source of the run."""
     from napari_graysam.fingerprint import array_digest, image_digest
+    from napari_graysam.pipeline.stages import find_region
     from napari_graysam.source.gray import to_gray
 
     found: dict[Source, Identity] = {}
-    try:
-        mask = "" if region is None else array_digest(region())
-    except ImageError:  # It holds no pixel of the image any more.
-        mask = "none"
-    for before, now in sources.items():
+    for before, (now, recipe) in wanted.items():
         yield None
         with suppress(ImageError):
             gray = to_gray(now.array, now.options, contrast_limits=now.contrast_limits)
-            found[before] = image_digest(gray), mask
+            image = image_digest(gray)
+            found[before] = image, "none"  # Unless the region holds a pixel.
+            mask = None if region is None else region.mask()
+            inside = find_region(recipe, gray.pixels.shape, mask)
+            found[before] = image, "" if inside is None else array_digest(inside)
     yield found

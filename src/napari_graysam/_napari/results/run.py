@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from napari_graysam._napari.canvas.region import Mask
+from napari_graysam._napari.canvas.region import LayerRegion
 from napari_graysam._napari.canvas.source import Source
 from napari_graysam._napari.results.colors import Positions, object_colors, palette
 from napari_graysam._napari.results.identity import comparable
@@ -77,7 +77,7 @@ def run_arms(
     source: Source,
     recipe: Recipe,
     arms: Sequence[Arm],
-    region: Callable[[], Mask] | None = None,
+    region: LayerRegion | None = None,
     others: Mapping[Arm, Segmentation] | None = None,
     memory: Memory | None = None,
 ) -> Generator[RunEvent, None, None]:
@@ -94,7 +94,7 @@ def run_arms(
     arms
         Which, in this order.
     region
-        Gives bool (H, W), where points are allowed, as `read_region`; None everywhere.
+        Where points are allowed, as `read_region` gives it; None as the recipe says.
     others
         Earlier results, with which colours correspond if they are of the same image.
     memory
@@ -106,7 +106,7 @@ def run_arms(
     recipe = recipe.replace(image=source.options)
     yield RunProgress(arms[0], "image", 0, 1, None)
     gray = to_gray(source.array, source.options, contrast_limits=source.contrast_limits)
-    mask = None if region is None else region()
+    mask = None if region is None else region.mask()
     palette()  # Takes the GUI thread 0.1 s when it shows the first layer.
     yield RunProgress(arms[0], "load", 0, 1, None)
     cache = None if memory is None else memory.cache()

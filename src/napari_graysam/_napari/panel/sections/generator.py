@@ -68,6 +68,7 @@ class PointsSection(Container):
             for name, widget in form.fields.items()
         }
         self.fields["generator.point_grids"] = self.grids.given
+        self.fields["image.region"] = self.region
         super().__init__(labels=False)
         self._lay_out()
         self.grid = PointGrid(state)
@@ -110,7 +111,9 @@ class PointsSection(Container):
         from napari.layers import Labels, Shapes
 
         layers = [one for one in self._state.viewer.layers if isinstance(one, (Labels, Shapes))]
-        return [(EVERYWHERE, EVERYWHERE), *((layer.name, layer) for layer in layers)]
+        named = self._state.recipe.image.region is not None
+        first = "the recipe's region" if named else EVERYWHERE
+        return [(first, EVERYWHERE), *((layer.name, layer) for layer in layers)]
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the Shapes, Labels and Points layers that there are now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from napari_graysam._napari.forms.controls import Note, align_label
 from napari_graysam._napari.forms.fields import guard_wheel
 from napari_graysam._napari.forms.form import PartForm
 from napari_graysam._napari.panel.settings import default_recipe, read_preferences
-from napari_graysam._napari.panel.snippets import command_line, python_code
+from napari_graysam._napari.panel.snippets import Copied, command_line, python_code
+from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import GraysamError
 from napari_graysam.recipe import Recipe, presets
 
@@ -45,6 +47,7 @@ class RecipeSection(Container):
     def __init__(self, state: PanelState) -> None:
         self._state = state
         self._before: Recipe | None = None
+        self._writer = LatestRequest(self._to_clipboard, on_error=self._refuse)
         self._descriptions = presets()
         named = state.recipe.name
         self.preset = ComboBox(
@@ -151,7 +154,9 @@ class RecipeSection(Container):
             return
         self.message.say(f"Saved {path}.")
 
-    def _refuse(self, error: GraysamError) -> None:
+    def _refuse(self, error: Exception) -> None:
+        if not isinstance(error, GraysamError):
+            raise error
         self.message.say("")
         self._state.problem.emit(str(error))
 
@@ -168,17 +173,33 @@ class RecipeSection(Container):
 
     def copy_python(self) -> None:
         """Put Python code into the clipboard."""
-        self._copy(python_code(self._state), "Python code is in the clipboard.")
+        self._copy(python_code, "Python code is in the clipboard.")
 
     def copy_command(self) -> None:
         """Put a command line into the clipboard."""
-        self._copy(command_line(self._state), "The command line is in the clipboard.")
+        self._copy(command_line, "The command line is in the clipboard.")
 
-    def _copy(self, text: str, message: str) -> None:
+    def _copy(self, write: Callable[[Copied], str], message: str) -> None:
+        """Write a snippet in a worker thread, which draws the region, and copy it."""
+        try:
+            copied = Copied.of(self._state)
+        except GraysamError as error:
+            self._refuse(error)
+            return
+        self._writer.submit(lambda: _write(write, copied, message))
+
+    def _to_clipboard(self, written: tuple[str, str]) -> None:
+        text, message = written
         clipboard = QApplication.clipboard()
         assert clipboard is not None
         clipboard.setText(text)
         self.message.say(message)
+
+
+def _write(
+    write: Callable[[Copied], str], copied: Copied, message: str
+) -> Generator[tuple[str, str], None, None]:
+    yield write(copied), message
 
 
 def _button(text: str, about: str) -> PushButton:

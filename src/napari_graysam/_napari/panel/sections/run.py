@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_graysam._napari.canvas.layers import pixels_of
-from napari_graysam._napari.canvas.region import Mask, read_region
+from napari_graysam._napari.canvas.region import LayerRegion, read_region
 from napari_graysam._napari.canvas.source import Source, read_source
 from napari_graysam._napari.panel.sections.run_view import ResultLine, RunView
 from napari_graysam._napari.results.identity import comparable
@@ -129,7 +129,7 @@ class RunSection:
         self._notified.clear()
         self._start(arms, region)
 
-    def _start(self, arms: Sequence[Arm], region: Callable[[], Mask] | None) -> None:
+    def _start(self, arms: Sequence[Arm], region: LayerRegion | None) -> None:
         job = self._job
         assert job is not None
         others = {arm: result for arm, result in self.state.results.items() if arm not in arms}
