@@ -236,7 +236,7 @@ def test_a_kept_candidate_can_be_given_up(inspector, state, live, ask):
     selected = select(live.selector, state.recipe)
     again = replace(live.result, recipe=state.recipe, masks=selected.masks, labels=selected.labels)
     show(state, replace(live, result=again))
-    ask(6, 6, 1)
+    ask(6, 6, 0)  # The smaller object is on top.
     assert inspector.keep.text() == "Keep no longer"
     inspector.keep.click()
     assert state.recipe.labels.keep == ()
