@@ -43,6 +43,12 @@ def settle(qtbot, section):
     qtbot.waitUntil(lambda: not any(one.busy for one in workers), timeout=60_000)
 
 
+def outdated(section, qtbot):
+    """Return why each arm is outdated, once image and region have been read again."""
+    settle(qtbot, section)
+    return dict(section.live_update.outdated)
+
+
 def counts(section):
     shown = [section.layers.layer(arm).data.max() for arm in ("raw", "preprocessed")]
     held = [len(section.state.results[arm].masks) for arm in ("raw", "preprocessed")]
@@ -150,18 +156,18 @@ def limits(section, qtbot):
 
 
 def test_other_contrast_limits_of_the_layer_ask_for_a_new_run(limits, qtbot):
-    outdated, layer = limits.live_update.outdated, limits.state.layer
-    assert outdated == {}
+    layer = limits.state.layer
+    assert outdated(limits, qtbot) == {}
     layer.contrast_limits = (0, 100)
-    assert set(outdated) == {"raw", "preprocessed"}
-    assert "Contrast limits of “cells”" in outdated["raw"]
+    assert set(outdated(limits, qtbot)) == {"raw", "preprocessed"}
+    assert "Contrast limits of “cells”" in limits.live_update.outdated["raw"]
     assert "image encoder" in limits.native.hint.text()
     layer.contrast_limits = (0, 255)
-    assert outdated == {}
+    assert outdated(limits, qtbot) == {}
     layer.contrast_limits = (0, 100)
     limits.run()
     qtbot.waitUntil(lambda: not limits.state.running, timeout=60_000)
-    assert outdated == {}
+    assert outdated(limits, qtbot) == {}
 
 
 def test_contrast_limits_that_changed_during_a_run_are_noticed(limits, stub, qtbot):
@@ -170,12 +176,12 @@ def test_contrast_limits_that_changed_during_a_run_are_noticed(limits, stub, qtb
     limits.state.layer.contrast_limits = (0, 100)
     stub.gate.set()
     qtbot.waitUntil(lambda: not limits.state.running, timeout=60_000)
-    assert "Contrast limits" in limits.live_update.outdated["raw"]
+    assert "Contrast limits" in outdated(limits, qtbot)["raw"]
 
 
-def test_contrast_limits_do_not_matter_to_other_windows(section):
+def test_contrast_limits_do_not_matter_to_other_windows(section, qtbot):
     section.state.layer.contrast_limits = (0, 100)
-    assert section.live_update.outdated == {}
+    assert outdated(section, qtbot) == {}
 
 
 def test_below_the_floor_a_new_run_is_asked_for(section, qtbot):
@@ -186,12 +192,6 @@ def test_below_the_floor_a_new_run_is_asked_for(section, qtbot):
     section.state.change({"generator.pred_iou_thresh": 0.3})
     settle(qtbot, section)
     assert section.live_update.outdated == {}
-
-
-def outdated(section, qtbot):
-    """Return why each arm is outdated, once image and region have been read again."""
-    settle(qtbot, section)
-    return dict(section.live_update.outdated)
 
 
 def both(text):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from napari_graysam._napari.canvas.layers import KEY
+from napari_graysam._napari.canvas.layers import KEY, same_selection
 from napari_graysam._napari.canvas.placement import transform_of
 from napari_graysam._napari.compare.pairing import source_of
 from napari_graysam.comparison import ARMS, Arm
@@ -95,9 +95,8 @@ class SideBySide:
             **transform_of(image),
             **style,
         )
-        selection = set(self._viewer.layers.selection)
-        added: Image = self._viewer.add_layer(copy)
-        self._viewer.layers.selection = selection
+        with same_selection(self._viewer.layers):
+            added: Image = self._viewer.add_layer(copy)
         if not image.rgb:
             self._viewer.layers.link_layers([image, added], _LINKED)
         return added

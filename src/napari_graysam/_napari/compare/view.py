@@ -72,13 +72,15 @@ class DockView:
         self.scores = ScoreTable()
         self.tabs = QTabWidget()
         self.alone = QCheckBox("Show only the selected object")
-        self.add_difference = _button("Difference layer", "Add or update a layer coloured by class")
-        self.side_by_side = _button(
+        self.add_difference = QPushButton(
+            "Difference layer", toolTip="Add or update a layer coloured by class"
+        )
+        self.side_by_side = QPushButton(
             "Side by side",
-            "Show both layers beside each other under one camera; press again to end",
+            toolTip="Show both layers beside each other under one camera; press again to end",
         )
         self.side_by_side.setCheckable(True)
-        self.export = _button("Export", "Save the comparison as a file")
+        self.export = QPushButton("Export", toolTip="Save the comparison as a file")
         self.exports: dict[str, QAction] = {}
         self.status = QLabel(wordWrap=True)
         self._lay_out(owner)
@@ -197,9 +199,3 @@ class DockView:
     def say_status(self, text: str) -> None:
         """Say what is going on."""
         self.status.setText(text)
-
-
-def _button(text: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    return button

@@ -44,11 +44,15 @@ class StepsEditor(QWidget):
         self.list = StepList(empty_text)
         self.menu = QMenu(self)
         fill_menu(self.menu, self.add)
-        self.add_button = _button("Add step", "Add a step at the end of the list.")
+        self.add_button = QPushButton("Add step", toolTip="Add a step at the end of the list.")
         self.add_button.setMenu(self.menu)
-        self.remove_button = _button("Remove", "Remove the selected step (Delete).")
-        self.up_button = _button("Up", "Apply the selected step earlier (Alt+Up, or drag it).")
-        self.down_button = _button("Down", "Apply the selected step later (Alt+Down, or drag it).")
+        self.remove_button = QPushButton("Remove", toolTip="Remove the selected step (Delete).")
+        self.up_button = QPushButton(
+            "Up", toolTip="Apply the selected step earlier (Alt+Up, or drag it)."
+        )
+        self.down_button = QPushButton(
+            "Down", toolTip="Apply the selected step later (Alt+Down, or drag it)."
+        )
         self.about = QLabel(wordWrap=True)
         self._lay_out()
         self._connect()
@@ -171,7 +175,3 @@ class StepsEditor(QWidget):
 
     def _tune(self, step: BaseStep) -> None:
         self._replace(self.current, step)
-
-
-def _button(text: str, tooltip: str) -> QPushButton:
-    return QPushButton(text, toolTip=tooltip)

@@ -234,25 +234,8 @@ def open_filter(kind: str) -> None:
     join_soon(dock.native)
 
 
-rescale = partial(open_filter, "rescale")
-gamma = partial(open_filter, "gamma")
-log = partial(open_filter, "log")
-sigmoid = partial(open_filter, "sigmoid")
-invert = partial(open_filter, "invert")
-equalize = partial(open_filter, "equalize")
-clahe = partial(open_filter, "clahe")
-local_normalize = partial(open_filter, "local_normalize")
-subtract_background = partial(open_filter, "subtract_background")
-flatten_illumination = partial(open_filter, "flatten_illumination")
-gaussian = partial(open_filter, "gaussian")
-median = partial(open_filter, "median")
-bilateral = partial(open_filter, "bilateral")
-nl_means = partial(open_filter, "nl_means")
-total_variation = partial(open_filter, "total_variation")
-unsharp = partial(open_filter, "unsharp")
-sobel = partial(open_filter, "sobel")
-scharr = partial(open_filter, "scharr")
-laplacian = partial(open_filter, "laplacian")
-difference_of_gaussians = partial(open_filter, "difference_of_gaussians")
-ridges = partial(open_filter, "ridges")
-local_contrast = partial(open_filter, "local_contrast")
+def __getattr__(name: str) -> partial[None]:
+    """Return the command that opens a filter; the manifest names commands like their filters."""
+    if name not in STEPS:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return partial(open_filter, name)

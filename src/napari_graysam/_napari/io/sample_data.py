@@ -40,16 +40,8 @@ def open_sample(name: str) -> list[LayerData]:
     return layers
 
 
-nuclei_uneven = partial(open_sample, "nuclei_uneven")
-phase_cells = partial(open_sample, "phase_cells")
-membranes = partial(open_sample, "membranes")
-particles = partial(open_sample, "particles")
-em_texture = partial(open_sample, "em_texture")
-faint = partial(open_sample, "faint")
-coins = partial(open_sample, "coins")
-cell = partial(open_sample, "cell")
-gravel = partial(open_sample, "gravel")
-brick = partial(open_sample, "brick")
-moon = partial(open_sample, "moon")
-microaneurysms = partial(open_sample, "microaneurysms")
-camera = partial(open_sample, "camera")
+def __getattr__(name: str) -> partial[list[LayerData]]:
+    """Return the command that opens a sample; the manifest names commands like their samples."""
+    if name not in samples():
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return partial(open_sample, name)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from importlib import import_module
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qtpy.QtCore import QEvent, QSize, QTimer
@@ -16,6 +15,13 @@ from napari_graysam._napari.inspect.tool import Inspector
 from napari_graysam._napari.panel import settings
 from napari_graysam._napari.panel.docking import join_soon
 from napari_graysam._napari.panel.keys import KeyHelp, Keys, with_key
+from napari_graysam._napari.panel.sections.generator import PointsSection, ThresholdsSection
+from napari_graysam._napari.panel.sections.image import ImageSection
+from napari_graysam._napari.panel.sections.labels import LabelsSection
+from napari_graysam._napari.panel.sections.model import ModelSection
+from napari_graysam._napari.panel.sections.preprocess import PreprocessSection
+from napari_graysam._napari.panel.sections.recipe import RecipeSection
+from napari_graysam._napari.panel.sections.run import RunSection
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam._napari.results.identity import comparable
 from napari_graysam.comparison import ARMS
@@ -28,23 +34,6 @@ if TYPE_CHECKING:
     from napari_graysam.recipe import Recipe
     from napari_graysam.results import Arm
 
-SECTIONS = (
-    "image:ImageSection",
-    "preprocess:PreprocessSection",
-    "model:ModelSection",
-    "generator:PointsSection",
-    "generator:ThresholdsSection",
-    "labels:LabelsSection",
-    "recipe:RecipeSection",
-)
-RUN = "run:RunSection"
-UNFOLDED = ("Image", "Preprocessing")
-MINIMUM_WIDTH = 340
-WIDTH = 396
-"""Pixels at which all controls and the title show whole."""
-SAVE_AFTER = 1000
-"""Milliseconds without a change after which the session is saved."""
-
 
 class Section(Protocol):
     """A part of the panel that edits or runs the recipe."""
@@ -55,6 +44,23 @@ class Section(Protocol):
     def __init__(self, state: PanelState) -> None: ...
 
 
+SECTIONS: tuple[type[Section], ...] = (
+    ImageSection,
+    PreprocessSection,
+    ModelSection,
+    PointsSection,
+    ThresholdsSection,
+    LabelsSection,
+    RecipeSection,
+)
+UNFOLDED = ("Image", "Preprocessing")
+MINIMUM_WIDTH = 340
+WIDTH = 396
+"""Pixels at which all controls and the title show whole."""
+SAVE_AFTER = 1000
+"""Milliseconds without a change after which the session is saved."""
+
+
 class SegmentPanel(QWidget):
     """Everything from a gray image to compared mask layers.
 
@@ -63,26 +69,24 @@ class SegmentPanel(QWidget):
     napari_viewer
         The viewer whose layers are segmented.
     sections
-        The sections that fold, from top to bottom; the program's own if omitted.
+        The sections that fold, from top to bottom.
     run
-        The section that stays in sight; the program's own if omitted.
+        The section that stays in sight.
     """
 
     def __init__(
         self,
         napari_viewer: napari.viewer.Viewer,
         *,
-        sections: Sequence[type[Section]] | None = None,
-        run: type[Section] | None = None,
+        sections: Sequence[type[Section]] = SECTIONS,
+        run: type[Section] = RunSection,
     ) -> None:
         super().__init__()
         session = settings.restore()
         self.state = PanelState(napari_viewer, session.recipe)
         self._preferences = settings.PreferencesFollower(self.state, session.panel.preferences)
-        types = tuple(_own_sections()) if sections is None else sections
-        self.sections: tuple[Any, ...] = tuple(kind(self.state) for kind in types)
-        run_type: Any = _load(RUN) if run is None else run
-        self.run = run_type(self.state)
+        self.sections: tuple[Any, ...] = tuple(kind(self.state) for kind in sections)
+        self.run: Any = run(self.state)
         self.run.native.new_layers.setChecked(session.panel.new_layers)
         self.folds = {one.title: Fold(one.title, one.native) for one in self.sections}
         self.inspector = Inspector(self.state, self._placement)
@@ -248,15 +252,3 @@ class SegmentPanel(QWidget):
         super().hideEvent(event)
         if self._timer.isActive():
             self.save()
-
-
-def _own_sections() -> Iterator[type[Section]]:
-    for name in SECTIONS:
-        yield _load(name)
-
-
-def _load(name: str) -> type[Section]:
-    module, _, attribute = name.partition(":")
-    home = import_module(f"napari_graysam._napari.panel.sections.{module}")
-    loaded: type[Section] = getattr(home, attribute)
-    return loaded

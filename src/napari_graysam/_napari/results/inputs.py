@@ -103,7 +103,11 @@ class InputsWatcher:
     def _follow_layers(self, *_: object) -> None:
         self._layers.clear()
         image, region = self._state.layer, self._state.region
-        watched = [(image, "data"), *((region, name) for name in _MOVES)]
+        watched = [
+            (image, "data"),
+            (image, "contrast_limits"),
+            *((region, name) for name in _MOVES),
+        ]
         # Of strokes, undo and redo, a Labels layer tells by these alone.
         watched += [(region, name) for name in ("paint", "set_data") if hasattr(region, "paint")]
         for layer, name in watched:
@@ -126,6 +130,9 @@ class InputsWatcher:
                 self.reasons[arm] = "Another image is chosen: run again to segment it."
             elif source.plane != run.source.plane:
                 self.reasons[arm] = "Another plane is shown: run again to segment it."
+            elif _has_other_limits(run, state.recipe, source):
+                name = f"Contrast limits of “{source.layer_name}”"
+                self.reasons[arm] = f"Changed since: {name}. Run again, from the image encoder on."
             else:
                 limits, options = run.source.contrast_limits, run.source.options
                 now = replace(source, options=options, contrast_limits=limits)
@@ -142,6 +149,14 @@ class InputsWatcher:
             elif region != before.region:
                 self.reasons[arm] = "The region has changed: run again."
         self.changed.emit()
+
+
+def _has_other_limits(run: Run, recipe: Recipe, source: Source) -> bool:
+    """Whether the layer's contrast limits count for a recipe and have changed since a run."""
+    return (
+        recipe.image.window.kind == "limits"
+        and source.contrast_limits != run.source.contrast_limits
+    )
 
 
 def _identify(

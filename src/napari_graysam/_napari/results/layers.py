@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from napari_graysam._napari.canvas.layers import KEY, about, same_selection
 from napari_graysam._napari.canvas.source import Source
 from napari_graysam._napari.results.colors import Positions, colormap
-from napari_graysam._napari.results.registry import remember
 from napari_graysam._napari.threads.gui_queue import GuiQueue
 
 if TYPE_CHECKING:
@@ -27,14 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class _Entry:
-    """A layer, what was written to it, and whether anybody has painted in it since.
+    """A layer, the result that was written to it, and whether anybody has painted in it since.
 
-    The source has no pixels: this stays as long as the layer, also after the panel.
+    It stays as long as the layer, also after the panel: the source has no pixels, and the result
+    is only referred to.
     """
 
     layer: Labels
     source: Source
     written: NDArray[np.uint32]
+    result: ref[Segmentation]
     painted: bool = False
 
     @property
@@ -45,6 +46,15 @@ class _Entry:
 
 _ENTRIES: WeakValueDictionary[Hashable, _Entry] = WeakValueDictionary()
 """By the layer's unique id, of all panels; the layer itself keeps its entry alive."""
+
+
+def result_of(layer: Labels) -> Segmentation | None:
+    """Return the result that was last written to a layer; None if the panel let go of it.
+
+    The layer's pixels may have been edited since.
+    """
+    entry = _ENTRIES.get(layer.unique_id)
+    return None if entry is None else entry.result()
 
 
 class ResultLayers:
@@ -169,8 +179,7 @@ class ResultLayers:
             visible=False,
             **source.placement.options,
         )
-        remember(layer, result)
-        entry = _Entry(layer, source, result.labels)
+        entry = _Entry(layer, source, result.labels, ref(result))
         self._current[arm] = self._known[arm, source.title] = entry
         _ENTRIES[layer.unique_id] = entry
         layer.events.paint.connect(lambda event: setattr(entry, "painted", True))
@@ -203,8 +212,7 @@ class ResultLayers:
         entry.layer.visible = True
 
     def _write(self, entry: _Entry, arm: Arm, result: Segmentation, colors: Positions) -> None:
-        entry.written = result.labels
-        remember(entry.layer, result)
+        entry.written, entry.result = result.labels, ref(result)
         data = entry.source.placement.arrange(result.labels).copy()
         with _drawn_once(entry.layer):
             entry.layer.data = data

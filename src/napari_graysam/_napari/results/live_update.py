@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_graysam._napari.canvas.source import limits_of
 from napari_graysam._napari.results.colors import Positions, object_colors
 from napari_graysam._napari.results.inputs import SETTLED, InputsWatcher, Run
 from napari_graysam._napari.threads.latest_request import LatestRequest
@@ -20,8 +19,6 @@ from napari_graysam.recipe import Recipe
 from napari_graysam.recipe.stages import stage_of
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
-
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam._napari.results.layers import ResultLayers
     from napari_graysam.results import Arm, Segmentation
@@ -80,7 +77,6 @@ class LiveUpdate:
         self._layers = layers
         self._runs: dict[Arm, Run] = {}
         self._reasons: dict[Arm, str] = {}
-        self._watched: Layer | None = None
         self.outdated: dict[Arm, str] = {}
         self._selecting = LatestRequest(self._receive)
         self._measuring = LatestRequest(self._receive)
@@ -96,7 +92,6 @@ class LiveUpdate:
         self._inputs.close()
         self._state.recipe_changed.disconnect(self._follow, missing_ok=True)
         self._state.running_changed.disconnect(self._on_running, missing_ok=True)
-        self._watch(None)
         with suppress(RuntimeError):  # Qt may have deleted the timer at the program's end.
             self._settled.stop()
         self._selecting.cancel()
@@ -106,7 +101,6 @@ class LiveUpdate:
         """Follow the recipe with the result of a run, and catch up with changes since."""
         self._runs[arm] = run
         self._inputs.watch(arm, run)
-        self._watch(run.layer)
         self._follow(self._state.recipe, None)
 
     def forget(self, arm: Arm) -> None:
@@ -118,20 +112,6 @@ class LiveUpdate:
     def run_of(self, arm: Arm) -> Run | None:
         """Return the run that an arm's result comes from."""
         return self._runs.get(arm)
-
-    def _watch(self, layer: Layer | None) -> None:
-        """Follow the contrast limits of the image that was segmented."""
-        if layer is self._watched:
-            return
-        if self._watched is not None:
-            self._watched.events.contrast_limits.disconnect(self._on_limits)
-        if layer is not None:
-            layer.events.contrast_limits.connect(self._on_limits)
-        self._watched = layer
-
-    def _on_limits(self, event: object = None) -> None:
-        if self._state.recipe.image.window.kind == "limits":
-            self._follow(self._state.recipe, None)
 
     def _on_running(self, running: bool) -> None:
         if running:
@@ -146,12 +126,8 @@ class LiveUpdate:
         for arm, run in self._runs.items():
             asked, now = (one.raw_arm() if arm == "raw" else one for one in (run.asked, recipe))
             first = asked.changed_stage(now)
-            names = list(changed_titles(asked, now))
-            if _has_other_limits(run, now):
-                first = "image"
-                names.append(f"Contrast limits of “{run.layer.name}”")
             if first in _AGAIN:
-                titles = ", ".join(dict.fromkeys(names))
+                titles = ", ".join(dict.fromkeys(changed_titles(asked, now)))
                 self._reasons[arm] = f"Changed since: {titles}. Run again; {_AGAIN[first]}."
                 continue
             current = self._state.results.get(arm)
@@ -231,12 +207,6 @@ def _settle(
     ahead = [selectors[arm].prepare(one.generator, one.labels) for arm, one in recipes.items()]
     for _ in zip_longest(*ahead):
         yield None
-
-
-def _has_other_limits(run: Run, recipe: Recipe) -> bool:
-    """Whether the layer's contrast limits count for a recipe and have changed since a run."""
-    limits = recipe.image.window.kind == "limits"
-    return limits and limits_of(run.layer) != run.source.contrast_limits
 
 
 def changed_titles(before: Part, after: Part) -> Iterator[str]:
