@@ -71,7 +71,7 @@ def state(viewer):
 @pytest.fixture
 def wait(qtbot):
     """Wait for something, however busy the machine is."""
-    return lambda condition: qtbot.waitUntil(condition, timeout=60_000)
+    return lambda condition: qtbot.waitUntil(lambda: bool(condition()), timeout=60_000)
 
 
 def visible(section, name):
@@ -453,13 +453,13 @@ def test_too_many_points_are_not_drawn(points, state, viewer, wait):
 
 def test_points_and_region_are_found_in_another_thread(points, viewer, wait, monkeypatch):
     found = []
-    for name in ("propose.grid.crops", "_napari.canvas.region._of_shapes"):
+    for name in ("propose.grid.crops", "_napari.canvas.region._of_labels"):
         module, _, attribute = f"napari_graysam.{name}".rpartition(".")
         real = getattr(importlib.import_module(module), attribute)
         note = partial(lambda real, *some: found.append(current_thread()) or real(*some), real)
         monkeypatch.setattr(f"{module}.{attribute}", note)
-    shapes = viewer.add_shapes([[[0, 0], [0, 9], [9, 9], [9, 0]]], scale=(0.5, 0.5))
-    points._state.region = shapes
+    painted = np.eye(40, 60, dtype=np.uint8)
+    points._state.region = viewer.add_labels(painted, scale=(0.5, 0.5), translate=(3, 4))
     show_grid(points, wait)
     assert len(found) == 2
     assert main_thread() not in found
