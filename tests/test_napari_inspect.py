@@ -250,19 +250,19 @@ def test_where_not_every_mask_is_stored_the_way_out_is_one_press(
     ask(6, 6, 2)
     assert not inspector.keep.isEnabled()
     assert inspector.relax.isEnabled()
-    assert not inspector.stored.isHidden()
-    said = inspector.stored.text.text()
+    assert not inspector.floors.isHidden()
+    said = inspector.floors.text.text()
     assert "predicted IoU 0.40" in said
     assert "run again" in said
-    inspector.stored.button.click()
+    inspector.floors.button.click()
     points = state.recipe.generator.points_per_side
     assert score_floors(state.recipe) == (0, 0)
     more = state.recipe.with_values({"generator.points_per_side": points + 1})
     assert score_floors(more) != (0, 0)
-    assert inspector.stored.button.isHidden()
-    assert "Run again" in inspector.stored.text.text()
+    assert inspector.floors.button.isHidden()
+    assert "Run again" in inspector.floors.text.text()
     show(state, live)
-    assert inspector.stored.isHidden()
+    assert inspector.floors.isHidden()
     ask(6, 6, 2)
     assert inspector.keep.isEnabled()
 
@@ -272,8 +272,8 @@ def test_without_a_regular_grid_only_words_help(inspector, state, without_low_sc
     assert state.change({"generator.points_per_side": None, "generator.point_grids": grids})
     show(state, without_low_scores)
     ask(6, 6)
-    assert inspector.stored.button.isHidden()
-    assert "fewer points" in inspector.stored.text.text()
+    assert inspector.floors.button.isHidden()
+    assert "fewer points" in inspector.floors.text.text()
 
 
 def test_relax_changes_what_dropped_it_by_as_little_as_needed(inspector, state, live, ask, qtbot):
