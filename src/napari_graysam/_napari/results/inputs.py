@@ -63,7 +63,7 @@ class InputsWatcher:
         self._state = state
         self._runs: dict[Arm, Run] = {}
         self.reasons: dict[Arm, str] = {}
-        self._worker = LatestRequest(self._receive)
+        self._worker = LatestRequest(lambda found: self._receive(*found))
         self._timer = QTimer(singleShot=True, interval=SETTLED)
         self._timer.timeout.connect(self._check)
         self._listeners, self._layers = Listeners(), Listeners()
@@ -121,33 +121,35 @@ class InputsWatcher:
             source = read_source(state.viewer, state.layer, state.recipe.image)
             region = read_region(state.region, source)
         except GraysamError:
-            self._receive({})  # Nothing can be run, so nothing is outdated.
+            self._receive({}, {})  # Nothing can be run, so nothing is outdated.
             return
         wanted: dict[Source, tuple[Source, Recipe]] = {}
-        self.reasons.clear()
+        reasons: dict[Arm, str] = {}
         for arm, run in self._runs.items():
             if state.layer != run.layer:
-                self.reasons[arm] = "Another image is chosen: run again to segment it."
+                reasons[arm] = "Another image is chosen: run again to segment it."
             elif source.plane != run.source.plane:
-                self.reasons[arm] = "Another plane is shown: run again to segment it."
+                reasons[arm] = "Another plane is shown: run again to segment it."
             elif _has_other_limits(run, state.recipe, source):
                 name = f"Contrast limits of “{source.layer_name}”"
-                self.reasons[arm] = f"Changed since: {name}. Run again, from the image encoder on."
+                reasons[arm] = f"Changed since: {name}. Run again, from the image encoder on."
             else:
                 limits, options = run.source.contrast_limits, run.source.options
                 now = replace(source, options=options, contrast_limits=limits)
                 wanted[run.source] = now, run.asked.replace(image=options)
-        self._worker.submit(partial(_identify, wanted, region))
+        self._worker.submit(partial(_identify, wanted, region, reasons))
 
-    def _receive(self, found: Mapping[Source, Identity]) -> None:
+    def _receive(self, found: Mapping[Source, Identity], reasons: dict[Arm, str]) -> None:
         for arm, run in self._runs.items():
             if run.source not in found:
                 continue
             (image, region), before = found[run.source], run.live.result.fingerprint.inputs
             if image != before.image:
-                self.reasons[arm] = "The image has changed: run again."
+                reasons[arm] = "The image has changed: run again."
             elif region != before.region:
-                self.reasons[arm] = "The region has changed: run again."
+                reasons[arm] = "The region has changed: run again."
+        self.reasons.clear()
+        self.reasons.update({arm: reasons[arm] for arm in self._runs if arm in reasons})
         self.changed.emit()
 
 
@@ -160,7 +162,9 @@ def _has_other_limits(run: Run, recipe: Recipe, source: Source) -> bool:
 
 
 def _identify(
-    wanted: Mapping[Source, tuple[Source, Recipe]], region: LayerRegion | None
+    wanted: Mapping[Source, tuple[Source, Recipe]],
+    region: LayerRegion | None,
+    reasons: dict[Arm, str],
 ) -> Generator[Any, None, None]:
     """Yield the digests of image and region as they are now, by the source of the run."""
     from napari_graysam.fingerprint import array_digest, image_digest
@@ -177,4 +181,4 @@ def _identify(
             mask = None if region is None else region.mask()
             inside = find_region(recipe, gray.pixels.shape, mask)
             found[before] = image, "" if inside is None else array_digest(inside)
-    yield found
+    yield found, reasons
