@@ -22,7 +22,7 @@ class Watched(BaseStep):
     kind: str = "watched"
     number: int = 0
 
-    def apply(self, image, fitted=None):
+    def _apply(self, image, fitted):
         CALLS.append(self.number)
         if self.number < 0:
             raise ValueError("the radius is larger than the image")

@@ -534,7 +534,7 @@ def test_a_step_that_fails_is_named() -> None:
     class Failing(BaseStep):
         kind: str = "failing_step"
 
-        def apply(self, image: Image, fitted: Any = None) -> Image:
+        def _apply(self, image: Image, fitted: Any = None) -> Image:
             raise ValueError("too small")
 
     with pytest.raises(ImageError, match=r"step 2, Failing step, cannot .*: too small"):

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from napari_graysam.preprocess.base import PIXELS, BaseStep, Fitted, Image, bounded
+from napari_graysam.preprocess.base import PIXELS, BaseStep, Fitted, Image
 from napari_graysam.preprocess.blur import blur, blur_halo
 
 BackgroundMethod = Literal["rolling_ball", "white_tophat", "black_tophat", "gaussian"]
@@ -40,14 +40,32 @@ class SubtractBackground(BaseStep):
         json_schema_extra=PIXELS,
     )
 
-    @property
-    def halo(self) -> int:
-        """Pixels around a tile that decide what it becomes."""
-        return _background_reach(self.method, self.radius)
+    def _reach(self) -> int:
+        if self.method == "gaussian":
+            return blur_halo(self.radius)
+        factor = _shrinking(self.radius)
+        return factor * (2 * int(self.radius / factor) + 3) + 1
 
-    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
-        """Return the image without its background; see `subtract_background`."""
-        return subtract_background(image, method=self.method, radius=self.radius, fitted=fitted)
+    def _apply(self, image: Image, fitted: Fitted | None) -> Image:
+        """Subtract a background estimate; negative differences become 0.
+
+        Rolling ball: grey-scale opening by a ball after Sternberg, "Biomedical image
+        processing" (1983), on the image smoothed by a 3 × 3 mean. One pixel of the ball's
+        height counts as 1/255 of full scale, as for ImageJ's 8-bit images. As ImageJ does,
+        the image is shrunk by its local minimum where the radius is large (here above
+        `FULL_SIZE_RADIUS`), so the time does not grow with the radius; a rim of up to an
+        eighth of the radius may stay on structures wider than it. The top-hats shrink
+        likewise and open with a flat disk.
+
+        All assume bright objects (``black_tophat``: dark ones) that are smaller than the
+        radius. Cost: O(HW); rolling ball is slowest just below the radius where shrinking
+        starts, the Gaussian is one wide blur.
+        """
+        if self.method == "gaussian":
+            return image - blur(image, self.radius, fitted)
+        if self.method == "black_tophat":
+            image = np.float32(1) - image
+        return image - _opened(image, self.radius, fitted, ball=self.method == "rolling_ball")
 
 
 class FlattenIllumination(BaseStep):
@@ -72,121 +90,40 @@ class FlattenIllumination(BaseStep):
         "lower it when dark corners turn to noise.",
     )
 
-    @property
-    def halo(self) -> int:
-        """Pixels around a tile that decide what it becomes."""
+    def _reach(self) -> int:
         return blur_halo(self.sigma)
 
     def _statistics(self, image: Image) -> Sequence[float]:
-        lit, mean = _evened(image, self.sigma, self.max_gain, None)
+        lit, mean = self._evened(image, None)
         return mean, _white(lit)
 
-    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
-        """Return the evenly lit image; see `flatten_illumination`."""
-        return flatten_illumination(image, sigma=self.sigma, max_gain=self.max_gain, fitted=fitted)
+    def _apply(self, image: Image, fitted: Fitted | None) -> Image:
+        """Divide by a blurred copy and restore the mean brightness.
 
+        Where brightening pushes more than 0.1 % of the pixels above white, the whole image is
+        dimmed so that only those saturate. Retrospective shading correction for multiplicative
+        shading; assumes that objects are spread evenly and are small beside `sigma`. Cost: one
+        wide Gaussian blur, O(HW), and a partial sort if the result exceeds white.
+        """
+        lit, _ = self._evened(image, fitted)
+        white = _white(lit) if fitted is None else float(fitted.values[1])
+        if white > 1:
+            lit /= np.float32(white)
+        return lit
 
-def subtract_background(
-    image: Image, *, method: BackgroundMethod, radius: float, fitted: Fitted | None = None
-) -> Image:
-    """Subtract a background estimate; negative differences become 0.
-
-    Parameters
-    ----------
-    image
-        float32, (H, W), values in [0, 1].
-    method
-        ``rolling_ball``, ``white_tophat``, ``black_tophat`` or ``gaussian``.
-    radius
-        Radius of the ball or disk, or sigma of the Gaussian; pixels.
-    fitted
-        Where the pixels lie in the whole image, whose corner the shrunk image begins at.
-
-    Returns
-    -------
-    Image
-        float32, (H, W), values in [0, 1]; a constant image becomes 0.
-
-    Notes
-    -----
-    Rolling ball: grey-scale opening by a ball after Sternberg, "Biomedical image
-    processing" (1983), on the image smoothed by a 3 × 3 mean. One pixel of the ball's
-    height counts as 1/255 of full scale, as for ImageJ's 8-bit images. As ImageJ does,
-    the image is shrunk by its local minimum where the radius is large (here above
-    `FULL_SIZE_RADIUS`), so the time does not grow with the radius; a rim of up to an
-    eighth of the radius may stay on structures wider than it. The top-hats shrink
-    likewise and open with a flat disk.
-
-    All assume bright objects (``black_tophat``: dark ones) that are smaller than the
-    radius. Cost: O(HW); rolling ball is slowest just below the radius where shrinking
-    starts, the Gaussian is one wide blur.
-    """
-    image = np.ascontiguousarray(image)
-    if method == "gaussian":
-        return bounded(image - blur(image, radius, fitted))
-    if method == "black_tophat":
-        image = np.float32(1) - image
-    return bounded(image - _opened(image, radius, fitted, ball=method == "rolling_ball"))
-
-
-def flatten_illumination(
-    image: Image, *, sigma: float, max_gain: float, fitted: Fitted | None = None
-) -> Image:
-    """Divide by a blurred copy and restore the mean brightness.
-
-    Parameters
-    ----------
-    image
-        float32, (H, W), values in [0, 1].
-    sigma
-        Blur that estimates the illumination, pixels.
-    max_gain
-        Largest factor by which a pixel is brightened.
-    fitted
-        The whole image's mean illumination, and the level above which it is dimmed.
-
-    Returns
-    -------
-    Image
-        float32, (H, W), values in [0, 1]. Where brightening pushes more than 0.1 % of the
-        pixels above white, the whole image is dimmed so that only those saturate.
-
-    Notes
-    -----
-    Retrospective shading correction for multiplicative shading; assumes that objects are
-    spread evenly and are small beside `sigma`. Cost: one wide Gaussian blur, O(HW), and a
-    partial sort if the result exceeds white.
-    """
-    lit, _ = _evened(image, sigma, max_gain, fitted)
-    white = _white(lit) if fitted is None else float(fitted.values[1])
-    if white > 1:
-        lit /= np.float32(white)
-    return bounded(lit)
-
-
-def _evened(
-    image: Image, sigma: float, max_gain: float, fitted: Fitted | None
-) -> tuple[Image, float]:
-    """Return the image divided by its illumination, whose mean is restored, and that mean."""
-    gain = blur(image, sigma, fitted)
-    mean = float(gain.mean(dtype=np.float64)) if fitted is None else float(fitted.values[0])
-    np.maximum(gain, np.float32(max(mean / max_gain, 1e-6)), out=gain)
-    np.divide(np.float32(mean), gain, out=gain)
-    gain *= image
-    return gain, mean
+    def _evened(self, image: Image, fitted: Fitted | None) -> tuple[Image, float]:
+        """Return the image divided by its illumination, whose mean is restored, and that mean."""
+        gain = blur(image, self.sigma, fitted)
+        mean = float(gain.mean(dtype=np.float64)) if fitted is None else float(fitted.values[0])
+        np.maximum(gain, np.float32(max(mean / self.max_gain, 1e-6)), out=gain)
+        np.divide(np.float32(mean), gain, out=gain)
+        gain *= image
+        return gain, mean
 
 
 def _white(lit: Image) -> float:
     """Return the level above which at most 0.1 % of the pixels lie, at least 1."""
     return max(1.0, float(np.percentile(lit, 99.9))) if lit.max() > 1 else 1.0
-
-
-def _background_reach(method: BackgroundMethod, radius: float) -> int:
-    """Return how far the background of a pixel is looked for."""
-    if method == "gaussian":
-        return blur_halo(radius)
-    factor = _shrinking(radius)
-    return factor * (2 * int(radius / factor) + 3) + 1
 
 
 def _shrinking(radius: float) -> int:

@@ -61,7 +61,7 @@ class BaseStep(Part):
     @property
     def halo(self) -> int:
         """Pixels around a tile that decide what it becomes, besides what `fit` takes."""
-        return 0
+        return self._reach()
 
     def fit(self, image: Image) -> Fitted:
         """Take from a whole image what its tiles need to know of it.
@@ -71,13 +71,9 @@ class BaseStep(Part):
         image
             float32, (H, W), values in [0, 1].
         """
-        return Fitted((image.shape[0], image.shape[1]), np.array(self._statistics(image), float))
+        statistics = self._statistics(np.ascontiguousarray(image))
+        return Fitted((image.shape[0], image.shape[1]), np.array(statistics, float))
 
-    def _statistics(self, image: Image) -> Sequence[float]:
-        """Return the numbers that `apply` takes from a whole image."""
-        return ()
-
-    @abstractmethod
     def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the processed image; the input is left as it was.
 
@@ -95,6 +91,20 @@ class BaseStep(Part):
         Image
             A float32 array of the same shape, C-contiguous, values in [0, 1].
         """
+        result = self._apply(np.ascontiguousarray(image), fitted)
+        return bounded(result.copy() if np.may_share_memory(result, image) else result)
+
+    def _reach(self) -> int:
+        """Return the `halo`."""
+        return 0
+
+    def _statistics(self, image: Image) -> Sequence[float]:
+        """Return the numbers that `apply` takes from a whole image."""
+        return ()
+
+    @abstractmethod
+    def _apply(self, image: Image, fitted: Fitted | None) -> Image:
+        """Return what becomes of a C-contiguous image: a new array of any values, or itself."""
 
 
 def bounded(result: npt.NDArray[Any]) -> Image:
@@ -105,10 +115,11 @@ def bounded(result: npt.NDArray[Any]) -> Image:
 
 
 def blend(image: Image, effect: Image, amount: float) -> Image:
-    """Return ``(1 - amount) * image + amount * effect``, clipped; both (H, W) in [0, 1]."""
+    """Return ``(1 - amount) * image + amount * effect``; both (H, W) in [0, 1]."""
     import cv2
 
-    return bounded(cv2.addWeighted(image, 1 - amount, effect, amount, 0))
+    mixed: Image = cv2.addWeighted(image, 1 - amount, effect, amount, 0)
+    return mixed
 
 
 def magnitude(across: Image, down: Image) -> Image:

@@ -54,23 +54,29 @@ class DifferenceOfGaussians(BaseStep):
             )
         return self
 
-    @property
-    def halo(self) -> int:
-        """Pixels around a tile that decide what it becomes."""
+    def _reach(self) -> int:
         return max(blur_halo(self.sigma_low), blur_halo(self.sigma_high))
 
     def _statistics(self, image: Image) -> Sequence[float]:
-        return (robust_maximum(np.abs(_band(image, self.sigma_low, self.sigma_high, None))),)
+        return (robust_maximum(np.abs(self._band(image, None))),)
 
-    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
-        """Return the band-passed image; see `difference_of_gaussians`."""
-        return difference_of_gaussians(
-            image,
-            sigma_low=self.sigma_low,
-            sigma_high=self.sigma_high,
-            amount=self.amount,
-            fitted=fitted,
-        )
+    def _apply(self, image: Image, fitted: Fitted | None) -> Image:
+        """Keep the band between two Gaussian blurs, around mid-grey.
+
+        In the band-passed image 0.5 is no detail, and the 99.5th percentile of its strength is
+        0 or 1. Marr & Hildreth (1980). Assumes objects between the two sizes. Cost: two
+        Gaussian blurs and a partial sort, O(HW).
+        """
+        band = self._band(image, fitted)
+        full = robust_maximum(np.abs(band)) if fitted is None else float(fitted.values[0])
+        band *= np.float32(0.5 / full)
+        band += np.float32(0.5)
+        return blend(image, bounded(band), self.amount)
+
+    def _band(self, image: Image, fitted: Fitted | None) -> Image:
+        band = blur(image, self.sigma_low, fitted)
+        band -= blur(image, self.sigma_high, fitted)
+        return band
 
 
 class LocalContrast(BaseStep):
@@ -124,115 +130,31 @@ class LocalContrast(BaseStep):
             )
         return self
 
-    @property
-    def halo(self) -> int:
-        """Pixels around a tile that decide what it becomes."""
+    def _reach(self) -> int:
         return max(map(blur_halo, self._sigmas))
 
-    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
-        """Return the image with its detail boosted; see `local_contrast`."""
-        return local_contrast(
-            image,
-            sigmas=self._sigmas,
-            amount=self.amount,
-            limit=self.limit,
-            fitted=fitted,
-        )
+    def _apply(self, image: Image, fitted: Fitted | None) -> Image:
+        """Amplify weak detail in every band between successive blurs.
+
+        Each band d becomes ``d (1 + amount / (1 + |d| / limit))``: a Laplacian-pyramid boost
+        (after Burt & Adelson, 1983) with a saturating gain. Assumes weak detail is signal
+        rather than noise: denoise first. Cost: one blur and one rational function per scale.
+        """
+        result = image.copy()
+        finer = image
+        for sigma in self._sigmas:
+            coarser = blur(image, sigma, fitted)
+            detail = finer - coarser
+            gain = np.abs(detail)
+            gain *= np.float32(1 / self.limit)
+            gain += np.float32(1)
+            detail /= gain
+            detail *= np.float32(self.amount)
+            result += detail
+            finer = coarser
+        return result
 
     @property
-    def _sigmas(self) -> tuple[float, ...]:
-        return tuple(np.geomspace(self.sigma_min, self.sigma_max, self.scales).tolist())
-
-
-def difference_of_gaussians(
-    image: Image,
-    *,
-    sigma_low: float,
-    sigma_high: float,
-    amount: float,
-    fitted: Fitted | None = None,
-) -> Image:
-    """Keep the band between two Gaussian blurs, around mid-grey.
-
-    Parameters
-    ----------
-    image
-        float32, (H, W), values in [0, 1].
-    sigma_low, sigma_high
-        The finer and the coarser blur, pixels.
-    amount
-        Share of the band-passed image in the result.
-    fitted
-        The `robust_maximum` of the whole image's band.
-
-    Returns
-    -------
-    Image
-        float32, (H, W), values in [0, 1]. In the band-passed image 0.5 is no detail, and
-        the 99.5th percentile of its strength is 0 or 1.
-
-    Notes
-    -----
-    Marr & Hildreth (1980). Assumes objects between the two sizes. Cost: two Gaussian blurs
-    and a partial sort, O(HW).
-    """
-    image = np.ascontiguousarray(image)
-    band = _band(image, sigma_low, sigma_high, fitted)
-    full = robust_maximum(np.abs(band)) if fitted is None else float(fitted.values[0])
-    band *= np.float32(0.5 / full)
-    band += np.float32(0.5)
-    return blend(image, bounded(band), amount)
-
-
-def _band(image: Image, sigma_low: float, sigma_high: float, fitted: Fitted | None) -> Image:
-    band = blur(image, sigma_low, fitted)
-    band -= blur(image, sigma_high, fitted)
-    return band
-
-
-def local_contrast(
-    image: Image,
-    *,
-    sigmas: tuple[float, ...],
-    amount: float,
-    limit: float,
-    fitted: Fitted | None = None,
-) -> Image:
-    """Amplify weak detail in every band between successive blurs.
-
-    Parameters
-    ----------
-    image
-        float32, (H, W), values in [0, 1].
-    sigmas
-        Blurs from fine to coarse, pixels; each band lies between two of them.
-    amount
-        Gain added to vanishingly weak detail.
-    limit
-        Detail of this contrast gets half of that gain.
-
-    Returns
-    -------
-    Image
-        float32, (H, W), values in [0, 1]; a constant image is unchanged.
-
-    Notes
-    -----
-    Each band d becomes ``d (1 + amount / (1 + |d| / limit))``: a Laplacian-pyramid boost
-    (after Burt & Adelson, 1983) with a saturating gain. Assumes weak detail is signal
-    rather than noise: denoise first. Cost: one blur and one rational function per sigma.
-    """
-    image = np.ascontiguousarray(image)
-    result = image.copy()
-    finer = image
-    for sigma in sigmas:
-        coarser = blur(image, sigma, fitted)
-        detail = finer - coarser
-        gain = np.abs(detail)
-        gain *= np.float32(1 / limit)
-        gain += np.float32(1)
-        detail /= gain
-        detail *= np.float32(amount)
-        result += detail
-        finer = coarser
-    return bounded(result)
+    def _sigmas(self) -> list[float]:
+        sigmas: list[float] = np.geomspace(self.sigma_min, self.sigma_max, self.scales).tolist()
+        return sigmas

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from napari_graysam.preprocess.base import AMOUNT, PIXELS, BaseStep, Fitted, Image, blend, bounded
+from napari_graysam.preprocess.base import AMOUNT, PIXELS, BaseStep, Fitted, Image, blend
 
 GREYS = 65535
 """White at 16 bits."""
@@ -34,9 +34,15 @@ class Equalize(BaseStep):
     def _statistics(self, image: Image) -> Sequence[float]:
         return [float(level) for level in _equalizing(_levels(image))]
 
-    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
-        """Return the histogram-equalised image; see `equalize`."""
-        return equalize(image, amount=self.amount, fitted=fitted)
+    def _apply(self, image: Image, fitted: Fitted | None) -> Image:
+        """Equalise the histogram at 65,536 grey levels; a constant image stays as it is.
+
+        Assumes that the area which a grey value covers measures its importance: a large
+        background takes most of the contrast. Cost: one histogram and one look-up, O(HW).
+        """
+        grey = _levels(image)
+        table = _equalizing(grey) if fitted is None else fitted.values.astype(np.float32)
+        return blend(image, table[grey], self.amount) if table.size else image
 
 
 class Clahe(BaseStep, title="CLAHE"):
@@ -62,14 +68,33 @@ class Clahe(BaseStep, title="CLAHE"):
         json_schema_extra=PIXELS,
     )
 
-    @property
-    def halo(self) -> int:
-        """Pixels around a tile that decide what it becomes."""
+    def _reach(self) -> int:
         return 2 * self.tile_size
 
-    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
-        """Return the locally equalised image; see `clahe`."""
-        return clahe(image, clip_limit=self.clip_limit, tile_size=self.tile_size, fitted=fitted)
+    def _apply(self, image: Image, fitted: Fitted | None) -> Image:
+        """Equalise contrast tile by tile and interpolate between the tiles' grey curves.
+
+        Method: Zuiderveld, "Contrast limited adaptive histogram equalization", Graphics Gems
+        IV (1994), on equal tiles of about the wanted size. Histograms have 256 bins, and the
+        cumulative curve is linear between bin edges, so that grey values stay continuous
+        (beyond 16 bits). OpenCV's CLAHE on uint16 instead clips a histogram of 65,536 bins: an
+        image that came with 256 levels loses nearly all of its histogram to the clipping and is
+        returned almost unchanged. The clipping level is solved for so that the limit holds
+        after the excess is spread out.
+
+        Assumes that a tile holds objects and background. Cost: one histogram, then two table
+        look-ups per pixel, O(HW); about four Gaussian blurs of sigma 2.
+        """
+        place = Fitted((image.shape[0], image.shape[1])) if fitted is None else fitted
+        rows, columns = (
+            _axis(whole, self.tile_size, start, length)
+            for whole, start, length in zip(place.shape, place.origin, image.shape, strict=True)
+        )
+        position = image * np.float32(BINS)
+        level = np.minimum(position, BINS - 1).astype(np.uint8)
+        position -= level
+        cells = _cells(_curves(level, rows, columns, self.clip_limit))
+        return _looked_up(level, position, cells, rows, columns)
 
 
 class _Axis(NamedTuple):
@@ -79,35 +104,6 @@ class _Axis(NamedTuple):
     tile: npt.NDArray[np.intp]
     first: npt.NDArray[np.intp]
     weight: npt.NDArray[np.float32]
-
-
-def equalize(image: Image, *, amount: float, fitted: Fitted | None = None) -> Image:
-    """Equalise the histogram of the whole image at 65,536 grey levels.
-
-    Parameters
-    ----------
-    image
-        float32, (H, W), values in [0, 1].
-    amount
-        Share of the equalised image in the result.
-    fitted
-        The whole image's curve, by gray level; empty if it is constant.
-
-    Returns
-    -------
-    Image
-        float32, (H, W), values in [0, 1]; a constant image is returned unchanged.
-
-    Notes
-    -----
-    Assumes that the area which a grey value covers measures its importance: a large
-    background takes most of the contrast. Cost: one histogram and one look-up, O(HW).
-    """
-    grey = _levels(image)
-    table = _equalizing(grey) if fitted is None else fitted.values.astype(np.float32)
-    if not table.size:
-        return image.copy()
-    return blend(np.ascontiguousarray(image), table[grey], amount)
 
 
 def _levels(image: Image) -> npt.NDArray[np.uint16]:
@@ -123,70 +119,6 @@ def _equalizing(grey: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
         return np.empty(0, np.float32)
     table: npt.NDArray[np.float32] = ((below - darkest) / (grey.size - darkest)).astype(np.float32)
     return table
-
-
-def clahe(
-    image: Image, *, clip_limit: float, tile_size: int, fitted: Fitted | None = None
-) -> Image:
-    """Equalise contrast tile by tile and interpolate between the tiles' grey curves.
-
-    Parameters
-    ----------
-    image
-        float32, (H, W), values in [0, 1].
-    clip_limit
-        Steepest slope of any tile's grey curve; 1 leaves the image as it is.
-    tile_size
-        Wanted side of a tile, pixels. The image is cut into equal tiles of about this
-        size; one smaller than a tile is a single tile.
-    fitted
-        Where the pixels lie in the whole image, which is cut into tiles.
-
-    Returns
-    -------
-    Image
-        float32, (H, W), values in [0, 1].
-
-    Notes
-    -----
-    Method: Zuiderveld, "Contrast limited adaptive histogram equalization", Graphics Gems
-    IV (1994). Histograms have 256 bins, and the cumulative curve is linear between bin
-    edges, so that grey values stay continuous (beyond 16 bits). OpenCV's CLAHE on uint16
-    instead clips a histogram of 65,536 bins: an image that came with 256 levels loses
-    nearly all of its histogram to the clipping and is returned almost unchanged. The
-    clipping level is solved for so that the limit holds after the excess is spread out.
-
-    Assumes that a tile holds objects and background. Cost: one histogram, then two table
-    look-ups per pixel, O(HW); about four Gaussian blurs of sigma 2.
-    """
-    image = np.ascontiguousarray(image)
-    place = Fitted((image.shape[0], image.shape[1])) if fitted is None else fitted
-    rows, columns = (
-        _axis(whole, tile_size, start, length)
-        for whole, start, length in zip(place.shape, place.origin, image.shape, strict=True)
-    )
-    position = image * np.float32(BINS)
-    level = np.minimum(position, BINS - 1).astype(np.uint8)
-    position -= level
-    curves = _curves(level, rows, columns, clip_limit)
-    cells = _cells(curves)
-
-    result = np.empty_like(image)
-    column_offset = columns.first * BINS
-    for first in np.unique(rows.first):
-        start, stop = np.searchsorted(rows.first, [first, first + 1])
-        upper, lower = cells[first], cells[min(first + 1, rows.tiles - 1)]
-        for top in range(start, stop, CHUNK_ROWS):
-            part = slice(top, min(top + CHUNK_ROWS, stop))
-            index = level[part] + column_offset
-            mixed = _mix(upper, lower, index, rows.weight[part])
-            fraction = position[part]
-            left = mixed[..., 0] + fraction * mixed[..., 1]
-            right = mixed[..., 2] + fraction * mixed[..., 3]
-            right -= left
-            right *= columns.weight
-            np.add(left, right, out=result[part])
-    return bounded(result)
 
 
 def _axis(whole: int, tile_size: int, start: int, length: int) -> _Axis:
@@ -245,6 +177,31 @@ def _cells(curves: npt.NDArray[np.float32]) -> npt.NDArray[np.complex128]:
     value, slope = curves[..., :-1], np.diff(curves, axis=-1)
     packed = np.stack([value, slope, value[:, right], slope[:, right]], axis=-1)
     return packed.view(np.complex128).reshape(len(curves), -1)
+
+
+def _looked_up(
+    level: npt.NDArray[np.uint8],
+    position: Image,
+    cells: npt.NDArray[np.complex128],
+    rows: _Axis,
+    columns: _Axis,
+) -> Image:
+    """Interpolate each pixel, at `position` in bin `level`, between the four nearest tiles."""
+    result = np.empty_like(position)
+    column_offset = columns.first * BINS
+    for first in np.unique(rows.first):
+        start, stop = np.searchsorted(rows.first, [first, first + 1])
+        upper, lower = cells[first], cells[min(first + 1, rows.tiles - 1)]
+        for top in range(start, stop, CHUNK_ROWS):
+            part = slice(top, min(top + CHUNK_ROWS, stop))
+            mixed = _mix(upper, lower, level[part] + column_offset, rows.weight[part])
+            fraction = position[part]
+            left = mixed[..., 0] + fraction * mixed[..., 1]
+            right = mixed[..., 2] + fraction * mixed[..., 3]
+            right -= left
+            right *= columns.weight
+            np.add(left, right, out=result[part])
+    return result
 
 
 def _mix(

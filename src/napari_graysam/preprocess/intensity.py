@@ -8,7 +8,7 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from napari_graysam.preprocess.base import PIXELS, BaseStep, Fitted, Image, bounded
+from napari_graysam.preprocess.base import PIXELS, BaseStep, Fitted, Image
 from napari_graysam.preprocess.blur import blur, blur_halo
 
 
@@ -42,11 +42,21 @@ class Rescale(BaseStep):
         return self
 
     def _statistics(self, image: Image) -> Sequence[float]:
-        return _percentiles(image, self.low, self.high)
+        bottom, top = np.percentile(image, [self.low, self.high])
+        return float(bottom), float(top)
 
-    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
-        """Return the stretched image; see `rescale`."""
-        return rescale(image, low=self.low, high=self.high, fitted=fitted)
+    def _apply(self, image: Image, fitted: Fitted | None) -> Image:
+        """Map both percentiles to 0 and 1; nothing where they coincide.
+
+        Assumes that the percentiles are not objects: in a nearly empty image the `high`
+        percentile may be background. Cost: one partial sort, O(HW).
+        """
+        bottom, top = self._statistics(image) if fitted is None else fitted.values
+        if top <= bottom:
+            return image
+        stretched = image - np.float32(bottom)
+        stretched /= np.float32(top - bottom)
+        return stretched
 
 
 class Gamma(BaseStep):
@@ -62,9 +72,12 @@ class Gamma(BaseStep):
         "background. 1 changes nothing; black and white stay where they are.",
     )
 
-    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
-        """Return the image raised to the power gamma; see `gamma`."""
-        return gamma(image, gamma=self.gamma)
+    def _apply(self, image: Image, fitted: Fitted | None) -> Image:
+        """Raise to a power. Cost: one power per pixel, O(HW)."""
+        import cv2
+
+        curve: Image = cv2.pow(image, self.gamma)
+        return curve
 
 
 class Log(BaseStep):
@@ -80,9 +93,16 @@ class Log(BaseStep):
         "hide faint ones; too high also lifts the camera noise.",
     )
 
-    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
-        """Return the image on a logarithmic scale; see `log`."""
-        return log(image, gain=self.gain)
+    def _apply(self, image: Image, fitted: Fitted | None) -> Image:
+        """Return ``log(1 + gain * image) / log(1 + gain)``, which keeps 0 and 1.
+
+        Cost: one logarithm per pixel, O(HW).
+        """
+        import cv2
+
+        curve: Image = cv2.log(np.float32(1) + np.float32(self.gain) * image)
+        curve *= np.float32(1 / np.log1p(self.gain))
+        return curve
 
 
 class Sigmoid(BaseStep):
@@ -106,9 +126,21 @@ class Sigmoid(BaseStep):
         "high approaches a black-and-white threshold.",
     )
 
-    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
-        """Return the image through a sigmoid curve; see `sigmoid`."""
-        return sigmoid(image, cutoff=self.cutoff, gain=self.gain)
+    def _apply(self, image: Image, fitted: Fitted | None) -> Image:
+        """Return ``1 / (1 + exp(gain * (cutoff - image)))``, stretched to keep 0 and 1.
+
+        The curve of Braun & Fairchild, "Image lightness rescaling using sigmoidal contrast
+        enhancement functions" (1999). Cost: one exponential per pixel, O(HW).
+        """
+        import cv2
+
+        black, white = 1 / (1 + np.exp(self.gain * (self.cutoff - np.array([0.0, 1.0]))))
+        curve: Image = cv2.exp(np.float32(self.gain) * (np.float32(self.cutoff) - image))
+        curve += np.float32(1)
+        np.reciprocal(curve, out=curve)
+        curve -= np.float32(black)
+        curve /= np.float32(white - black)
+        return curve
 
 
 class Invert(BaseStep):
@@ -116,9 +148,8 @@ class Invert(BaseStep):
 
     kind: Literal["invert"] = "invert"
 
-    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
-        """Return the negative; see `invert`."""
-        return invert(image)
+    def _apply(self, image: Image, fitted: Fitted | None) -> Image:
+        return np.float32(1) - image
 
 
 class LocalNormalize(BaseStep):
@@ -151,158 +182,22 @@ class LocalNormalize(BaseStep):
         "contrast and more saturation.",
     )
 
-    @property
-    def halo(self) -> int:
-        """Pixels around a tile that decide what it becomes."""
+    def _reach(self) -> int:
         return 2 * blur_halo(self.sigma)
 
-    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
-        """Return the locally normalised image; see `local_normalize`."""
-        return local_normalize(
-            image,
-            sigma=self.sigma,
-            noise_floor=self.noise_floor,
-            span=self.span,
-            fitted=fitted,
-        )
+    def _apply(self, image: Image, fitted: Fitted | None) -> Image:
+        """Subtract the local mean and divide by the local standard deviation.
 
+        The noise floor is added in quadrature, so that flat areas stay flat; a constant image
+        becomes 0.5. Assumes that contrast carries the objects and absolute brightness does not.
+        Cost: two wide Gaussian blurs, O(HW) whatever `sigma` is.
+        """
+        import cv2
 
-def rescale(image: Image, *, low: float, high: float, fitted: Fitted | None = None) -> Image:
-    """Map the `low` and `high` percentiles of the image to 0 and 1, clipping beyond.
-
-    Parameters
-    ----------
-    image
-        float32, (H, W), values in [0, 1].
-    low, high
-        Percentiles, 0 <= low < high <= 100.
-    fitted
-        The gray values at these percentiles of the whole image.
-
-    Returns
-    -------
-    Image
-        The stretched image; a copy of the input where both percentiles coincide.
-
-    Notes
-    -----
-    Assumes that the percentiles are not objects: in a nearly empty image the `high`
-    percentile may be background. Cost: one partial sort, O(HW).
-    """
-    bottom, top = _percentiles(image, low, high) if fitted is None else fitted.values
-    if top <= bottom:
-        return image.copy()
-    stretched = image - np.float32(bottom)
-    stretched /= np.float32(top - bottom)
-    return bounded(stretched)
-
-
-def _percentiles(image: Image, low: float, high: float) -> tuple[float, float]:
-    bottom, top = np.percentile(image, [low, high])
-    return float(bottom), float(top)
-
-
-def gamma(image: Image, *, gamma: float) -> Image:
-    """Raise grey values to the power `gamma`; float32 (H, W) in [0, 1] to the same.
-
-    Notes
-    -----
-    Cost: one power per pixel, O(HW).
-    """
-    import cv2
-
-    return bounded(cv2.pow(np.ascontiguousarray(image), gamma))
-
-
-def log(image: Image, *, gain: float) -> Image:
-    """Return ``log(1 + gain * image) / log(1 + gain)``; float32 (H, W) in [0, 1].
-
-    Notes
-    -----
-    0 and 1 stay fixed. Cost: one logarithm per pixel, O(HW).
-    """
-    import cv2
-
-    curve = cv2.log(np.float32(1) + np.float32(gain) * image)
-    curve *= np.float32(1 / np.log1p(gain))
-    return bounded(curve)
-
-
-def sigmoid(image: Image, *, cutoff: float, gain: float) -> Image:
-    """Return a logistic curve around `cutoff`, stretched so that 0 and 1 stay fixed.
-
-    Parameters
-    ----------
-    image
-        float32, (H, W), values in [0, 1].
-    cutoff
-        Grey value of the steepest point.
-    gain
-        Slope parameter of ``1 / (1 + exp(gain * (cutoff - x)))``.
-
-    Returns
-    -------
-    Image
-        float32, (H, W), values in [0, 1].
-
-    Notes
-    -----
-    The curve of Braun & Fairchild, "Image lightness rescaling using sigmoidal contrast
-    enhancement functions" (1999). Cost: one exponential per pixel, O(HW).
-    """
-    import cv2
-
-    black, white = 1 / (1 + np.exp(gain * (cutoff - np.array([0.0, 1.0]))))
-    curve = cv2.exp(np.float32(gain) * (np.float32(cutoff) - image))
-    curve += np.float32(1)
-    np.reciprocal(curve, out=curve)
-    curve -= np.float32(black)
-    curve /= np.float32(white - black)
-    return bounded(curve)
-
-
-def invert(image: Image) -> Image:
-    """Return ``1 - image``; float32 (H, W) in [0, 1]. Cost: one pass, O(HW)."""
-    return bounded(np.float32(1) - image)
-
-
-def local_normalize(
-    image: Image,
-    *,
-    sigma: float,
-    noise_floor: float,
-    span: float,
-    fitted: Fitted | None = None,
-) -> Image:
-    """Subtract the local mean and divide by the local standard deviation.
-
-    Parameters
-    ----------
-    image
-        float32, (H, W), values in [0, 1].
-    sigma
-        Gaussian neighbourhood, pixels.
-    noise_floor
-        Standard deviation added in quadrature, so that flat areas stay flat.
-    span
-        Standard deviations between mid-grey 0.5 and black or white.
-
-    Returns
-    -------
-    Image
-        float32, (H, W), values in [0, 1]; a constant image becomes 0.5.
-
-    Notes
-    -----
-    Assumes that contrast carries the objects and absolute brightness does not. Cost: two
-    wide Gaussian blurs, O(HW) whatever `sigma` is.
-    """
-    import cv2
-
-    deviation = image - blur(image, sigma, fitted)
-    variance = blur(deviation * deviation, sigma, fitted)
-    variance += np.float32(noise_floor**2)
-    deviation /= cv2.sqrt(variance)
-    deviation *= np.float32(0.5 / span)
-    deviation += np.float32(0.5)
-    return bounded(deviation)
+        deviation = image - blur(image, self.sigma, fitted)
+        variance = blur(deviation * deviation, self.sigma, fitted)
+        variance += np.float32(self.noise_floor**2)
+        deviation /= cv2.sqrt(variance)
+        deviation *= np.float32(0.5 / self.span)
+        deviation += np.float32(0.5)
+        return deviation

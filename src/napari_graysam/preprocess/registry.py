@@ -8,30 +8,12 @@ from pydantic import Field
 
 from napari_graysam.preprocess.background import FlattenIllumination, SubtractBackground
 from napari_graysam.preprocess.base import BaseStep
-from napari_graysam.preprocess.denoise import (
-    Bilateral,
-    Gaussian,
-    Median,
-    NlMeans,
-)
+from napari_graysam.preprocess.denoise import Bilateral, Gaussian, Median, NlMeans, TotalVariation
 from napari_graysam.preprocess.detail import DifferenceOfGaussians, LocalContrast
-from napari_graysam.preprocess.edges import (
-    Laplacian,
-    Scharr,
-    Sobel,
-    Unsharp,
-)
+from napari_graysam.preprocess.edges import Laplacian, Scharr, Sobel, Unsharp
 from napari_graysam.preprocess.histogram import Clahe, Equalize
-from napari_graysam.preprocess.intensity import (
-    Gamma,
-    Invert,
-    LocalNormalize,
-    Log,
-    Rescale,
-    Sigmoid,
-)
+from napari_graysam.preprocess.intensity import Gamma, Invert, LocalNormalize, Log, Rescale, Sigmoid
 from napari_graysam.preprocess.ridges import Ridges
-from napari_graysam.preprocess.variation import TotalVariation
 
 Step: TypeAlias = Annotated[
     Rescale

@@ -78,97 +78,44 @@ class Ridges(BaseStep):
             )
         return self
 
-    @property
-    def halo(self) -> int:
-        """Pixels around a tile that decide what it becomes."""
+    def _reach(self) -> int:
         return gaussian_halo(self.sigma_max) + 1
 
     def _statistics(self, image: Image) -> Sequence[float]:
-        strength, norms = _strength(image, self.method, self.polarity, self._sigmas, None)
+        strength, norms = self._strength(image, None)
         return (robust_maximum(strength), *norms)
 
-    def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
-        """Return the image with its lines brought out; see `ridges`."""
-        return ridges(
-            image,
-            method=self.method,
-            polarity=self.polarity,
-            sigmas=self._sigmas,
-            amount=self.amount,
-            fitted=fitted,
-        )
+    def _apply(self, image: Image, fitted: Fitted | None) -> Image:
+        """Mix the strength of ridge-like lines into the image.
 
-    @property
-    def _sigmas(self) -> tuple[float, ...]:
-        return tuple(np.geomspace(self.sigma_min, self.sigma_max, self.scales).tolist())
+        Both methods look at the eigenvalues of the Hessian times sigma² and keep the strongest
+        answer over the scales; a line of half width w answers most at about sigma = w. Sato et
+        al. (1998): the curvature across the line. Frangi et al. (1998): large total curvature
+        that is one-directional, with beta 0.5 and c half the largest Hessian norm of the scale.
+        The strength is divided by its 99.5th percentile (see `robust_maximum`). Assumes lines
+        thinner than the gaps between them. Cost per scale: one Gaussian blur, O(HW sigma), three
+        small filters and a square root.
+        """
+        full, norms = (None, None) if fitted is None else (fitted.values[0], fitted.values[1:])
+        strength, _ = self._strength(image, None if norms is None else norms.tolist())
+        return drawn(image, strength, self.amount, self.polarity, full)
 
-
-def ridges(
-    image: Image,
-    *,
-    method: RidgeMethod,
-    polarity: Polarity,
-    sigmas: tuple[float, ...],
-    amount: float,
-    fitted: Fitted | None = None,
-) -> Image:
-    """Mix the strength of ridge-like lines into the image.
-
-    Parameters
-    ----------
-    image
-        float32, (H, W), values in [0, 1].
-    method
-        ``sato`` or ``frangi``.
-    polarity
-        Whether ``bright`` or ``dark`` lines are looked for, and drawn.
-    sigmas
-        Scales, pixels; a line of half width w answers most at about sigma = w.
-    amount
-        Share of the line image in the result.
-    fitted
-        The `robust_maximum` of the whole image's strength; for ``frangi`` also its half largest
-        Hessian norm of each scale.
-
-    Returns
-    -------
-    Image
-        float32, (H, W), values in [0, 1].
-
-    Notes
-    -----
-    Both look at the eigenvalues of the Hessian times sigma² and keep the strongest answer
-    over the scales. Sato et al. (1998): the curvature across the line. Frangi et al.
-    (1998): large total curvature that is one-directional, with beta 0.5 and c half the
-    largest Hessian norm of the scale. The strength is divided by its 99.5th percentile
-    (see `robust_maximum`). Assumes lines thinner than the gaps between them. Cost per
-    scale: one Gaussian blur, O(HW sigma), three small filters and a square root.
-    """
-    full, norms = (None, None) if fitted is None else (fitted.values[0], fitted.values[1:].tolist())
-    strength, _ = _strength(image, method, polarity, sigmas, norms)
-    return drawn(image, strength, amount, polarity, full)
-
-
-def _strength(
-    image: Image,
-    method: RidgeMethod,
-    polarity: Polarity,
-    sigmas: tuple[float, ...],
-    norms: Sequence[float] | None,
-) -> tuple[Image, list[float]]:
-    """Return the strongest answer over the scales, and half the largest norm of each."""
-    image = np.ascontiguousarray(image)
-    strength = np.zeros_like(image)
-    half_norms: list[float] = []
-    for number, sigma in enumerate(sigmas):
-        across, along = _curvatures(image, sigma, polarity)
-        if method == "sato":
-            np.maximum(strength, across, out=strength)
-            continue
-        answer, half_norm = _frangi(across, along, None if norms is None else norms[number])
-        half_norms.append(half_norm)
-        np.maximum(strength, answer, out=strength)
-    return strength, half_norms
+    def _strength(
+        self, image: Image, norms: Sequence[float] | None
+    ) -> tuple[Image, Sequence[float]]:
+        """Return the strongest answer over the scales, and half the largest norm of each."""
+        strength = np.zeros_like(image)
+        half_norms: list[float] = []
+        sigmas = np.geomspace(self.sigma_min, self.sigma_max, self.scales).tolist()
+        for number, sigma in enumerate(sigmas):
+            across, along = _curvatures(image, sigma, self.polarity)
+            if self.method == "sato":
+                np.maximum(strength, across, out=strength)
+                continue
+            answer, half_norm = _frangi(across, along, None if norms is None else norms[number])
+            half_norms.append(half_norm)
+            np.maximum(strength, answer, out=strength)
+        return strength, half_norms
 
 
 def _curvatures(image: Image, sigma: float, polarity: Polarity) -> tuple[Image, Image]:
