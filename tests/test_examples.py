@@ -12,11 +12,6 @@ import pytest
 import napari_graysam
 
 GUI = "napari_graysam._napari"
-# Of names in this set a runnable example is still to be written.
-LACKING = {
-    "Recipe",
-    "presets",
-}
 
 
 def modules() -> list[str]:
@@ -48,9 +43,7 @@ def test_example(example, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", napari_graysam.__all__)
-def test_a_public_name_shows_what_it_does(name, request):
-    if name in LACKING:
-        request.applymarker(pytest.mark.xfail(reason="to be written", strict=False))
+def test_a_public_name_shows_what_it_does(name):
     docstring = inspect.getdoc(getattr(napari_graysam, name))
     _, found, text = (docstring or "").partition("\nExamples\n--------\n")
     assert found, f"{name} has no Examples"

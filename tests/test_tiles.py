@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
+from napari_graysam.pipeline import fit_view, make_view, read_gray, view_halo
 from napari_graysam.preprocess import STEPS, BaseStep, Channels, apply, fit, halo, padded, to_rgb
+from napari_graysam.recipe import Recipe
 
 SHAPE = (331, 290)
 TILES = [
@@ -101,3 +104,17 @@ def test_statistics_of_the_whole_image_decide_a_tile() -> None:
     alone, known = step.apply(IMAGE[tile]), step.apply(IMAGE[tile], step.fit(IMAGE))
     assert alone.max() == 1
     assert known.max() < 0.7
+
+
+def test_the_view_of_a_tile_is_cut_from_that_of_the_whole_image() -> None:
+    recipe = Recipe(
+        preprocess=[STEPS["rescale"](low=5, high=90), STEPS["clahe"](tile_size=16)],
+        rgb=Channels(red=[STEPS["sobel"]()], blue=[STEPS["gaussian"](sigma=3)]),
+    )
+    gray = read_gray(IMAGE, recipe)
+    whole, fitted = make_view(gray, recipe), fit_view(gray, recipe)
+    for tile in TILES:
+        cut, inside = area = padded(tile, view_halo(recipe), SHAPE)
+        part = replace(gray, pixels=gray.pixels[cut])
+        colours = make_view(part, recipe, fitted.at(area.origin))[inside].astype(int)
+        assert np.abs(colours - whole[tile]).max() <= 1

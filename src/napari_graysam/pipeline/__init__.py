@@ -2,21 +2,17 @@
 
 from napari_graysam.pipeline.arm import fingerprint_of, live_steps, retune, segment, segment_steps
 from napari_graysam.pipeline.arms import compare, compare_steps
-from napari_graysam.pipeline.stages import (
-    ScoreFloors,
-    Selected,
-    make_view,
-    propose,
-    read_gray,
-    select,
-)
+from napari_graysam.pipeline.stages import ScoreFloors, Selected, propose, read_gray, select
+from napari_graysam.pipeline.view import FittedView, fit_view, make_view, view_halo
 
 __all__ = [
+    "FittedView",
     "ScoreFloors",
     "Selected",
     "compare",
     "compare_steps",
     "fingerprint_of",
+    "fit_view",
     "live_steps",
     "make_view",
     "propose",
@@ -25,4 +21,5 @@ __all__ = [
     "segment",
     "segment_steps",
     "select",
+    "view_halo",
 ]

@@ -15,11 +15,11 @@ from napari_graysam.fingerprint import Fingerprint, Inputs
 from napari_graysam.pipeline.stages import (
     ScoreFloors,
     find_region,
-    make_view,
     propose,
     read_gray,
     select,
 )
+from napari_graysam.pipeline.view import make_view
 from napari_graysam.progress import Progress, run
 from napari_graysam.recipe import MODEL_STAGES, Recipe
 from napari_graysam.results import Arm, LiveSegmentation, Segmentation

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from napari_graysam.errors import ImageError
 from napari_graysam.masks import Mask
-from napari_graysam.preprocess import apply
-from napari_graysam.preprocess.rgb import to_rgb
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
 from napari_graysam.results import Arm
@@ -88,36 +86,6 @@ def read_gray(
     if isinstance(image, GrayImage):
         return image
     return to_gray(image, recipe.image, contrast_limits=contrast_limits)
-
-
-def make_view(gray: GrayImage, recipe: Recipe) -> NDArray[np.uint8]:
-    """Preprocess a gray image and colour it: what the model is to see.
-
-    Parameters
-    ----------
-    gray
-        Of `read_gray`.
-    recipe
-        Uses ``preprocess`` and ``rgb``.
-
-    Returns
-    -------
-    uint8 (H, W, 3)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from napari_graysam import Recipe
-    >>> from napari_graysam.pipeline import make_view, read_gray
-    >>> recipe = Recipe().with_values({"preprocess": "[{kind: invert}]"})
-    >>> make_view(read_gray(np.array([[0, 255]]), recipe), recipe)[0].tolist()
-    [[255, 255, 255], [0, 0, 0]]
-
-    See Also
-    --------
-    propose : The next stage.
-    """
-    return to_rgb(apply(gray.pixels, recipe.preprocess), recipe.rgb)
 
 
 def propose(

@@ -34,6 +34,16 @@ class Recipe(Part):
     """Everything that decides a segmentation: image, preprocessing, model, masks and labels.
 
     Recipes are equal, and have the same hash, when all their values are equal.
+
+    Examples
+    --------
+    >>> from napari_graysam import Recipe
+    >>> recipe = Recipe.preset("low-contrast")
+    >>> finer = recipe.with_values({"generator.points_per_side": 48})
+    >>> finer.generator.points_per_side, recipe.changed_stage(finer)
+    (48, 'decode')
+    >>> Recipe.from_yaml(finer.to_yaml()) == finer
+    True
     """
 
     schema_version: int = Field(
@@ -269,7 +279,14 @@ def _values(recipe: Recipe, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def presets() -> dict[str, str]:
-    """Names of the recipes that come with the program, each with a description in one line."""
+    """Return the recipes that come with the program: a line of description by name.
+
+    Examples
+    --------
+    >>> from napari_graysam import presets
+    >>> "membranes" in presets()
+    True
+    """
     return {name: " ".join(Recipe.preset(name).description.split()) for name in _preset_files()}
 
 

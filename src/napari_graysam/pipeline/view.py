@@ -1,0 +1,107 @@
+"""From gray values to what the model sees, of whole images and of tiles."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam.preprocess import BaseStep, Channels, Fitted, apply, fit, halo, to_rgb
+from napari_graysam.recipe import Recipe
+from napari_graysam.source.gray import GrayImage
+
+
+class FittedView(NamedTuple):
+    """What `make_view` takes from a whole image, so that tiles of it become what it becomes.
+
+    Attributes
+    ----------
+    preprocess
+        Of each enabled step.
+    channels
+        Of each enabled step of red, green and blue.
+    """
+
+    preprocess: tuple[Fitted, ...]
+    channels: tuple[tuple[Fitted, ...], ...]
+
+    def at(self, origin: tuple[int, int]) -> FittedView:
+        """Return the same for a tile that begins at a row and column of the whole image."""
+        return FittedView(
+            tuple(one.at(origin) for one in self.preprocess),
+            tuple(tuple(one.at(origin) for one in channel) for channel in self.channels),
+        )
+
+
+def fit_view(gray: GrayImage, recipe: Recipe) -> FittedView:
+    """Take from a whole image what its tiles need to know of it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe
+    >>> from napari_graysam.pipeline import fit_view, read_gray, view_halo
+    >>> recipe = Recipe().with_values({"preprocess": "[{kind: rescale}, {kind: gaussian}]"})
+    >>> fitted = fit_view(read_gray(np.eye(64), recipe), recipe)
+    >>> fitted.preprocess[0].values.tolist(), view_halo(recipe)
+    ([0.0, 1.0], 4)
+
+    See Also
+    --------
+    make_view : Takes what this returns.
+    napari_graysam.preprocess.padded : Cuts tiles with their halo.
+    """
+    chains = _channels(recipe)
+    pixels = apply(gray.pixels, recipe.preprocess) if any(chains) else gray.pixels
+    fits = tuple(fit(pixels, chain) for chain in chains)
+    return FittedView(fit(gray.pixels, recipe.preprocess), fits)
+
+
+def view_halo(recipe: Recipe) -> int:
+    """Return the pixels around a tile that decide what `make_view` makes of it."""
+    return halo(recipe.preprocess) + max(halo(chain) for chain in _channels(recipe))
+
+
+def _channels(recipe: Recipe) -> tuple[tuple[BaseStep, ...], ...]:
+    """Return the steps of red, green and blue."""
+    rgb = recipe.rgb
+    return (rgb.red, rgb.green, rgb.blue) if isinstance(rgb, Channels) else ((), (), ())
+
+
+def make_view(
+    gray: GrayImage, recipe: Recipe, fitted: FittedView | None = None
+) -> NDArray[np.uint8]:
+    """Preprocess a gray image and colour it: what the model is to see.
+
+    Parameters
+    ----------
+    gray
+        Of `read_gray`.
+    recipe
+        Uses ``preprocess`` and ``rgb``.
+    fitted
+        Of `fit_view`, at the origin of the tile that ``gray`` is; None for a whole image.
+
+    Returns
+    -------
+    uint8 (H, W, 3)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe
+    >>> from napari_graysam.pipeline import make_view, read_gray
+    >>> recipe = Recipe().with_values({"preprocess": "[{kind: invert}]"})
+    >>> make_view(read_gray(np.array([[0, 255]]), recipe), recipe)[0].tolist()
+    [[255, 255, 255], [0, 0, 0]]
+
+    See Also
+    --------
+    propose : The next stage.
+    """
+    if fitted is None:
+        return to_rgb(apply(gray.pixels, recipe.preprocess), recipe.rgb)
+    return to_rgb(
+        apply(gray.pixels, recipe.preprocess, fitted.preprocess), recipe.rgb, fitted.channels
+    )
