@@ -17,6 +17,17 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    """Let torch round as it does on one thread, and as it does on more."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch, tmp_path_factory):
     """Keep the panel's files of a test away from the user's."""

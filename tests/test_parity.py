@@ -295,6 +295,7 @@ def options_of(changes: dict[str, Any]) -> GeneratorOptions:
     return GeneratorOptions.model_validate({**usual, **changes})
 
 
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("case", CASES)
 def test_records_and_order_equal_upstreams(stub: StubModel, case: str) -> None:
     shape, changes = CASES[case]
@@ -321,6 +322,7 @@ def test_all_crops_empty_gives_no_masks_where_upstream_fails(stub: StubModel) ->
     assert generate(noise(90, 120), loaded(stub), options) == []
 
 
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("arithmetic", ["exact", "fast"])
 @pytest.mark.parametrize("changes", [{}, {"use_m2m": True}, {"crop_n_layers": 1}])
 def test_real_modules_give_upstreams_records(
@@ -420,13 +422,16 @@ def test_other_batches_keep_the_same_masks_outside_the_margin(small: Any, arithm
 # 5. Mutations: a wrong comparison must not pass for equal.
 
 MUTATIONS = [
-    ("propose.generator", "np.array([x0, y0, x0, y0], np.int32)", "np.int32([1, 0, 0, 0])"),
+    ("propose.generator", "np.tile(corner, 2).astype(np.int32)", "np.int32([1, 0, 0, 0])"),
     ("propose.generator", "point[:, 0] / width", "(point[:, 0] + 8) / width"),
-    ("propose.statistics", "strip.above(mask_threshold)", "strip.above(0.5 + mask_threshold)"),
-    ("propose.statistics", "outer = mask_threshold + offset", "outer = mask_threshold"),
-    ("propose.statistics", "mask_threshold - offset\n", "mask_threshold\n"),
+    ("propose.statistics", "offset, mask_threshold\n", "offset, mask_threshold + 0.5\n"),
+    ("propose.statistics", "mask_threshold + offset,", "mask_threshold,"),
+    ("propose.statistics", "mask_threshold - offset,", "mask_threshold,"),
+    ("propose.statistics", "values > np.float32(cuts", "values >= np.float32(cuts"),
+    ("propose.enlarge", "enlarged[places[number] - start, y, x]", "enlarged[0, y, x]"),
+    ("propose.enlarge", "[needed] = mine", "[needed] = mine + 0.25"),
     ("propose.statistics", "y + strip.corner[1]", "y"),
-    ("propose.pixels", "again > np.float32", "again >= np.float32"),
+    ("propose.pixels", "values > np.float32", "values >= np.float32"),
     ("propose.pixels", "whole[y0:y1, x0:x1]", "np.roll(whole, 1, 0)[y0:y1, x0:x1]"),
     ("propose.pixels", "tall, part, out", "tall, part[::-1], out"),
     ("propose.grid", "np.meshgrid(along, along)", "np.meshgrid(along[::-1], along)"),

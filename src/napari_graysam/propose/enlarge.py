@@ -1,15 +1,18 @@
-"""Low-resolution logits enlarged to a crop as torch does, and how it does that to the bit.
+"""Low-resolution logits enlarged to a crop by torch, and pixels that torch is asked for.
 
-Torch's bilinear enlargement on a processor rounds in one of two orders, which depend on its
-threads and on the sizes. A trial tells which; then any pixel can be computed alone, with the
-very value that torch gives it.
+Torch's last bit depends on the processor, its threads, and the number of masks of a prompt; its
+weights hardly do, and are read from torch itself. So a pixel's value is known up to a bound of
+what any order of rounding makes of it. Where that does not decide, torch decides.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import product
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -17,13 +20,11 @@ from torch import Tensor
 from torch.nn import functional
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
 BLOCK = 64
 """Pixels of an axis that are enlarged together."""
-# What a trial enlarges: the image's longer strips, and pixels of them.
-_STRIP = 128
-_TRIALS = 8192
 
 
 class Axis(NamedTuple):
@@ -38,9 +39,6 @@ class Axis(NamedTuple):
     blocks
         Of every `BLOCK` pixels: the logits that they need, and float32 weights
         (pixels, logits).
-    shift
-        Bound of the distance, in logits, between the places where torch and others that place
-        pixels by the same rule, in single precision, read a pixel.
     """
 
     first: Indices
@@ -48,7 +46,6 @@ class Axis(NamedTuple):
     near: Floats
     far: Floats
     blocks: tuple[tuple[slice, Floats], ...]
-    shift: float
 
     def __len__(self) -> int:
         """Return the number of pixels."""
@@ -66,11 +63,30 @@ class Axis(NamedTuple):
 
 
 class Enlargement(NamedTuple):
-    """How a crop is enlarged: ``at_once`` from four products, else across and then down."""
+    """How torch enlarges a crop's logits.
+
+    Attributes
+    ----------
+    down, across
+        The weights of rows and of columns.
+    group
+        As for `enlarge`.
+    opencv
+        Bound, relative to the largest logit, of what OpenCV's other weights change.
+    """
 
     down: Axis
     across: Axis
-    at_once: bool
+    group: int
+    opencv: float
+
+
+class Question(NamedTuple):
+    """Some pixels ``y``, ``x``, intp (K,), of one mask with ``logits``, float32 (h, w)."""
+
+    logits: Floats
+    y: Indices
+    x: Indices
 
 
 def enlarge(logits: Tensor, size: tuple[int, int], group: int) -> Tensor:
@@ -99,29 +115,81 @@ def enlarge(logits: Tensor, size: tuple[int, int], group: int) -> Tensor:
     return images.flatten(0, 1)[:count]
 
 
-def exactly(logits: Floats, enlargement: Enlargement, y: Indices, x: Indices) -> Floats:
-    """Return some pixels of one enlarged mask, as `enlarge` gives them.
+def interpolate(question: Question, enlargement: Enlargement) -> tuple[Doubles, Doubles]:
+    """Interpolate some pixels of one mask in double precision.
 
-    Parameters
-    ----------
-    logits
-        float32 (h, w), finite.
-    enlargement
-        Of `enlargement_of`.
-    y, x
-        intp (K,).
+    Returns
+    -------
+    float64 (K,)
+        The values.
+    float64 (K,)
+        How far from these any bilinear interpolation in single precision with torch's weights
+        can be. Whether it goes across and then down, down and then across, or adds four
+        products, a logit is multiplied twice and added three times at most; a fused operation
+        only leaves out a rounding. Each rounding changes a term by a factor within 1 ± u,
+        u = 2⁻²⁴. Two more may be in the weights, where both are those of one logit. So the
+        terms change by 7 u of their magnitudes, and 8 u leaves room for products of u and for
+        double precision. Numbers next to zero may be rounded to zero: a tiny constant.
     """
-    down, across, at_once = enlargement
-    above, below, left, right = down.first[y], down.last[y], across.first[x], across.last[x]
-    corners = logits[above, left], logits[above, right], logits[below, left], logits[below, right]
-    weights = down.near[y], down.far[y], across.near[x], across.far[x]
-    return (_at_once if at_once else _across_then_down)(corners, weights)
+    logits, y, x = question
+    down, across = enlargement.down, enlargement.across
+    value, magnitude = np.zeros(len(y)), np.zeros(len(y))
+    rows = (down.first[y], down.near[y]), (down.last[y], down.far[y])
+    columns = (across.first[x], across.near[x]), (across.last[x], across.far[x])
+    for (row, tall), (column, wide) in product(rows, columns):
+        term = tall.astype(np.float64) * wide * logits[row, column]
+        value += term
+        magnitude += np.abs(term)
+    return value, 8 * 2.0**-24 * magnitude + 2.0**-120
+
+
+def ask(questions: Sequence[Question], enlargement: Enlargement) -> list[Floats]:
+    """Ask torch for some pixels of masks, float32 (K,) for each question.
+
+    A pixel depends on four logits alone, and on its place in the image. So torch enlarges
+    images that hold only those logits, of as many masks as do not want others at one place.
+    """
+    group, size = enlargement.group, (len(enlargement.down), len(enlargement.across))
+    images, places = _share(questions, enlargement)
+    answers = [np.empty(0, np.float32) for _ in questions]
+    for start in range(0, len(images), group):
+        some = torch.from_numpy(np.array(images[start : start + group]))
+        enlarged = enlarge(some, size, group).numpy()
+        for number, (_, y, x) in enumerate(questions):
+            if start <= places[number] < start + group:
+                answers[number] = enlarged[places[number] - start, y, x]
+    return answers
+
+
+def _share(
+    questions: Sequence[Question], enlargement: Enlargement
+) -> tuple[list[Floats], list[int]]:
+    """Return images of logits, float32 (h, w), and which of them each question is in."""
+    down, across = enlargement.down, enlargement.across
+    images: list[Floats] = []
+    places = []
+    for logits, y, x in questions:
+        needed = np.zeros(logits.shape, bool)
+        for row, column in product((down.first, down.last), (across.first, across.last)):
+            needed[row[y], column[x]] = True
+        mine = logits[needed]
+        free = (
+            place
+            for place, image in enumerate(images)
+            if np.all(np.isnan(image[needed]) | (image[needed] == mine))
+        )
+        place = next(free, len(images))
+        if place == len(images):
+            images.append(np.full(logits.shape, np.nan, np.float32))
+        images[place][needed] = mine
+        places.append(place)
+    return [np.nan_to_num(image) for image in images], places
 
 
 def enlargement_of(
     shape: tuple[int, int], size: tuple[int, int], group: int, device: torch.device
 ) -> Enlargement | None:
-    """Find out how torch enlarges logits here; None where it does in an unknown way.
+    """Read how torch enlarges logits; None where it is as well to let it enlarge whole masks.
 
     Parameters
     ----------
@@ -132,7 +200,7 @@ def enlargement_of(
     device
         Where the logits are.
     """
-    if device.type != "cpu":
+    if device.type != "cpu" or size[0] < shape[0] or size[1] < shape[1]:
         return None
     return _enlargement(shape, size, group, torch.get_num_threads())
 
@@ -140,77 +208,43 @@ def enlargement_of(
 @lru_cache(maxsize=64)
 def _enlargement(
     small: tuple[int, int], size: tuple[int, int], group: int, threads: int
-) -> Enlargement | None:
-    """Try both ways in strips of the image, whose numbers of threads and channels are the same."""
-    strips = (min(size[0], _STRIP), size[1]), (size[0], min(size[1], _STRIP))
-    for at_once in (False, True):
-        if all(_is_so(small, strip, group, at_once) for strip in strips):
-            return _made(small, size, at_once)
-    return None
+) -> Enlargement:
+    """Enlarge combs, with a tooth at every third logit: the weights of three neighbours.
+
+    The first row and column of an image not smaller than the logits are those of the logits.
+    """
+    combs = np.zeros((3, *small), np.float32)
+    for start, comb in enumerate(combs):
+        comb[0, start::3] = comb[start::3, 0] = 1
+    whole = enlarge(torch.from_numpy(combs), size, group).numpy()
+    down, across = whole[:, :, 0].copy(), whole[:, 0].copy()
+    others = [cv2.resize(comb, size[::-1], interpolation=cv2.INTER_LINEAR) for comb in combs]
+    opencv = 0.0
+    for side, line in (
+        (down, [other[:, 0] for other in others]),
+        (across, [other[0] for other in others]),
+    ):
+        opencv += float(np.abs(side - line).sum(0).max())
+    return Enlargement(_axis(small[0], down), _axis(small[1], across), group, opencv)
 
 
-def _is_so(small: tuple[int, int], size: tuple[int, int], group: int, at_once: bool) -> bool:
-    """Try whether one way gives torch's very values."""
-    rng = np.random.default_rng(0)
-    logits = rng.standard_normal((1, *small), np.float32)
-    y, x = (rng.integers(side, size=_TRIALS) for side in size)
-    # Borders are computed in other ways than the middle.
-    for position, side, quarter in ((y, size[0], slice(2048)), (x, size[1], slice(2048, 4096))):
-        end = position[quarter] % min(16, side)
-        position[quarter] = np.where(end % 2 == 0, end, side - 1 - end)
-    ours = exactly(logits[0], _made(small, size, at_once), y, x)
-    return np.array_equal(ours, enlarge(torch.from_numpy(logits), size, group)[0].numpy()[y, x])
-
-
-def _made(small: tuple[int, int], size: tuple[int, int], at_once: bool) -> Enlargement:
-    down, across = (_axis(*sides, fused=at_once) for sides in zip(small, size, strict=True))
-    return Enlargement(down, across, at_once)
-
-
-def _axis(small: int, large: int, *, fused: bool) -> Axis:
-    """Place pixels among logits, in the order of operations of one of torch's kernels."""
-    scale = np.float32(small) / np.float32(large)
-    centre = np.arange(large, dtype=np.float32) + np.float32(0.5)
-    half = np.full(large, -0.5, np.float32)
-    source = _fused(scale, centre, half) if fused else scale * centre + half
-    shift = float(np.abs(source - (centre.astype(np.float64) * small / large - 0.5)).max())
-    source = np.maximum(source, np.float32(0))
-    first = np.minimum(source.astype(np.intp), small - 1)
-    last = np.minimum(first + 1, small - 1)
-    far = np.clip(source - first.astype(np.float32), 0, 1).astype(np.float32)
-    near = np.float32(1) - far
+def _axis(count: int, weights: Floats) -> Axis:
+    """Place pixels among ``count`` logits by the weights, (3, m), of every third logit."""
+    pixel = np.arange(weights.shape[1])
+    place = (pixel + 0.5) * count / len(pixel) - 0.5
+    first = np.clip(place, 0, count - 1).astype(np.intp)
+    near, _, other = (weights[(first + step) % 3, pixel] for step in range(3))
+    # Next to a logit, rounding decides between which two a pixel lies.
+    first += np.where(other > 0, np.where(near > 0, -1, 1), 0)
+    last = np.minimum(first + 1, count - 1)
+    near, far = weights[first % 3, pixel], weights[(first + 1) % 3, pixel]
     blocks = []
-    for start in range(0, large, BLOCK):
+    for start in range(0, len(pixel), BLOCK):
         some = slice(start, start + BLOCK)
         needed = slice(int(first[some][0]), int(last[some][-1]) + 1)
-        weights = np.zeros((len(first[some]), needed.stop - needed.start), np.float32)
-        pixel = np.arange(len(weights))
-        weights[pixel, first[some] - needed.start] = near[some]
-        weights[pixel, last[some] - needed.start] += far[some]
-        blocks.append((needed, weights))
-    # What others add to a place that is not exact.
-    shift += small * 2.0**-24 if shift > 0 else 0
-    return Axis(first, last, near, far, tuple(blocks), shift)
-
-
-def _fused(one: Floats | np.float32, other: Floats, more: Floats) -> Floats:
-    """Multiply and add with a single rounding."""
-    exact = one.astype(np.float64) * other + more
-    fused: Floats = exact.astype(np.float32)
-    return fused
-
-
-def _across_then_down(corners: tuple[Floats, ...], weights: tuple[Floats, ...]) -> Floats:
-    """Follow torch's general kernel."""
-    top, bottom, left, right = weights
-    above = _fused(left, corners[0], right * corners[1])
-    below = _fused(left, corners[2], right * corners[3])
-    return _fused(top, above, bottom * below)
-
-
-def _at_once(corners: tuple[Floats, ...], weights: tuple[Floats, ...]) -> Floats:
-    """Follow torch's kernel for small images and, on one thread, for several channels."""
-    top, bottom, left, right = weights
-    value = _fused(top * left, corners[0], top * right * corners[1])
-    value = _fused(bottom * left, corners[2], value)
-    return _fused(bottom * right, corners[3], value)
+        block = np.zeros((len(first[some]), needed.stop - needed.start), np.float32)
+        row = np.arange(len(block))
+        block[row, first[some] - needed.start] = near[some]
+        block[row, last[some] - needed.start] += far[some]
+        blocks.append((needed, block))
+    return Axis(first, last, near, far, tuple(blocks))

@@ -7,7 +7,7 @@ cheap ones come first: predicted IoU before any enlargement, stability before ar
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -36,7 +36,7 @@ from napari_graysam.propose.enlarge import Enlargement, enlargement_of
 from napari_graysam.propose.grid import Crop
 from napari_graysam.propose.points import PointSource, source_of
 from napari_graysam.propose.proposals import Proposals, masks_together
-from napari_graysam.propose.statistics import measure
+from napari_graysam.propose.statistics import begin_measuring
 from napari_graysam.propose.workers import Workers
 from napari_graysam.recipe import GeneratorOptions
 
@@ -227,13 +227,13 @@ def _decode_points(
     decode = partial(
         _decode_batch, crop=crop, decoder=decoder, settings=settings, enlargement=enlargement
     )
-    # A worker's torch, on fewer threads, enlarges with another rounding.
-    answers = map if enlargement is None else workers.map
     start = 0
     while start < len(asked):
         parts = workers.parts(asked[start:], batches.size)
         try:
-            for numbers, candidates in zip(parts, answers(decode, parts), strict=True):
+            for numbers, finish in zip(parts, workers.map(decode, parts), strict=True):
+                # Here, as a worker's torch, on fewer threads, enlarges with another rounding.
+                candidates = finish()
                 start += len(numbers)
                 yield candidates, len(numbers)
         except RuntimeError as error:
@@ -261,35 +261,39 @@ def _decode_batch(
     decoder: Decoder,
     settings: _Settings,
     enlargement: Enlargement | None,
-) -> Candidates:
-    """Decode some points, then filter and measure their masks."""
+) -> Callable[[], Candidates]:
+    """Decode some points, filter their masks and begin to measure them; return what ends it."""
     options, model = settings.options, settings.model
     point = torch.as_tensor(crop.points[numbers], dtype=torch.float32, device=model.device)
     prompts = _to_frame(point, crop.size, model.image_size)
     logits, iou, of_point, best_iou = decoder.decode(prompts, settings.iou_floor)
-    measured = measure(
+    measured = begin_measuring(
         logits,
         crop.size,
-        group=masks_together(options),
+        masks_together(options),
+        enlargement,
         mask_threshold=options.mask_threshold,
         offset=options.stability_score_offset,
         floor=settings.stability_floor,
-        enlargement=enlargement,
     )
-    kept = measured.kept
-    x0, y0, _, _ = crop.box
-    return Candidates(
-        predicted_iou=_numpy(iou.float())[kept],
-        stability=measured.stability,
-        area=measured.area,
-        box=measured.box + np.array([x0, y0, x0, y0], np.int32),
-        point=_numpy(point[of_point])[kept] + np.array([x0, y0], np.float32),
-        logits=_numpy(logits.float())[kept],
-        number=numbers[_numpy(of_point)[kept]],
-        crop=crop,
-        asked=numbers,
-        best_iou=_numpy(best_iou.float()),
-    )
+
+    def finish() -> Candidates:
+        found = measured()
+        corner = np.array(crop.box[:2])
+        return Candidates(
+            predicted_iou=_numpy(iou.float())[found.kept],
+            stability=found.stability,
+            area=found.area,
+            box=found.box + np.tile(corner, 2).astype(np.int32),
+            point=_numpy(point[of_point])[found.kept] + corner.astype(np.float32),
+            logits=_numpy(logits.float())[found.kept],
+            number=numbers[_numpy(of_point)[found.kept]],
+            crop=crop,
+            asked=numbers,
+            best_iou=_numpy(best_iou.float()),
+        )
+
+    return finish
 
 
 def _to_frame(point: Tensor, size: tuple[int, int], image_size: int) -> Tensor:

@@ -1,26 +1,36 @@
 """The pixels of one mask, enlarged only where it can be, and decided as torch would.
 
 OpenCV and matrix products interpolate several times as fast as torch, between the same logits
-with nearly the same weights, but round differently. So pixels whose value lies so close to a
-threshold that this could decide are computed again in torch's own order of operations; all
-others are on the same side with both.
+with nearly the same weights. Pixels whose value lies so close to a threshold that the difference
+could decide are computed again in double precision with torch's weights; those that not even
+that decides, one in many millions, torch is asked for. All others are on the same side with all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from napari_graysam.propose.enlarge import BLOCK, Axis, Enlargement, Floats, exactly
+from napari_graysam.propose.enlarge import (
+    BLOCK,
+    Axis,
+    Enlargement,
+    Floats,
+    Indices,
+    Question,
+    ask,
+    interpolate,
+)
 
 Bits = npt.NDArray[np.bool_]
 # First column and row, and those after the last.
 Box = tuple[int, int, int, int]
 
-# Bound, relative to the values involved, of what another order of arithmetic changes.
+# Bound, relative to the largest logit, of what two orders of single-precision arithmetic differ.
 _ROUNDING = 1e-6
 # OpenCV enlarges masks of up to so many pixels whole, where they fill so much of the image.
 _WHOLE, _SHARE = 2**22, 0.3
@@ -28,53 +38,53 @@ _WHOLE, _SHARE = 2**22, 0.3
 _AT_ONCE, _AGAIN = 2**21, 2**16
 
 
-class Strip:
+class Strip(NamedTuple):
     """Some rows of an enlarged mask.
 
-    Parameters
+    Attributes
     ----------
-    pixels
-        The mask.
+    logits, enlargement
+        As of `Pixels`.
     values
         float32 (h, w).
     corner
         ``(x, y)`` of the first.
-    doubt
+    error
         Bound of the distance from torch's values.
-
-    Attributes
-    ----------
-    alone
-        Whether these are all rows.
     """
 
-    def __init__(
-        self, pixels: Pixels, values: Floats, corner: tuple[int, int], doubt: float
-    ) -> None:
-        self.corner = corner
-        self.alone = len(values) == pixels.box[3] - pixels.box[1]
-        self._pixels, self._values, self._doubt = pixels, values, doubt
+    logits: Floats
+    enlargement: Enlargement
+    values: Floats
+    corner: tuple[int, int]
+    error: float
 
-    def above(self, threshold: float) -> Bits:
-        """Return which pixels lie above a threshold, bool (h, w)."""
-        margin = self._doubt + _ROUNDING * abs(threshold)
-        inside: Bits = self._values > np.float32(threshold + margin)
-        maybe = self._values > np.float32(threshold - margin)
+    def above(self, threshold: float) -> tuple[Bits, Question]:
+        """Return which pixels surely lie above a threshold, bool (h, w), and which torch knows."""
+        margin = self.error + _ROUNDING * abs(threshold)
+        inside: Bits = self.values > np.float32(threshold + margin)
+        maybe = self.values > np.float32(threshold - margin)
+        unsure = [np.empty(0, np.intp)]
         if count(maybe) > count(inside):
-            left, top = self.corner
-            doubtful = np.flatnonzero(maybe ^ inside)
-            for start in range(0, len(doubtful), _AGAIN):
-                some = doubtful[start : start + _AGAIN]
-                y, x = np.divmod(some, inside.shape[1])
-                again = exactly(self._pixels.logits, self._pixels.enlargement, y + top, x + left)
-                inside.flat[some] = again > np.float32(threshold)
-        return inside
+            close = np.flatnonzero(maybe ^ inside)
+            for start in range(0, len(close), _AGAIN):
+                some = close[start : start + _AGAIN]
+                value, error = interpolate(self._question(some), self.enlargement)
+                distance = value - np.float32(threshold)
+                inside.flat[some] = distance > error
+                unsure.append(some[np.abs(distance) <= error])
+        return inside, self._question(np.concatenate(unsure))
+
+    def _question(self, index: Indices) -> Question:
+        """Return some pixels of the strip as those of the image."""
+        y, x = np.divmod(index, self.values.shape[1])
+        return Question(self.logits, y + self.corner[1], x + self.corner[0])
 
 
-class Pixels:
+class Pixels(NamedTuple):
     """One mask's pixels inside a box.
 
-    Parameters
+    Attributes
     ----------
     logits
         float32 (h, w), finite.
@@ -84,39 +94,42 @@ class Pixels:
         Where to look; see `reach`.
     """
 
-    def __init__(self, logits: Floats, enlargement: Enlargement, box: Box) -> None:
-        self.logits, self.enlargement, self.box = logits, enlargement, box
-        self._largest = _largest(logits)
+    logits: Floats
+    enlargement: Enlargement
+    box: Box
 
     def strips(self) -> Iterator[Strip]:
         """Yield the box's rows, some at a time."""
         x0, y0, x1, y1 = self.box
-        down, across, _ = self.enlargement
+        down, across = self.enlargement.down, self.enlargement.across
         area, everything = (x1 - x0) * (y1 - y0), len(down) * len(across)
         if area == 0:
             return
+        largest = _largest(self.logits)
         if everything > _WHOLE or area < _SHARE * everything:
             lines = max(1, _AT_ONCE // BLOCK // (x1 - x0)) * BLOCK
             for top in range(y0, y1, lines):
-                rows = slice(top, min(y1, top + lines))
-                values = self._window(rows, slice(x0, x1))
-                yield Strip(self, values, (x0, top), _ROUNDING * self._largest)
+                values = self._window(slice(top, min(y1, top + lines)), slice(x0, x1))
+                yield Strip(*self[:2], values, (x0, top), _ROUNDING * largest)
             return
         whole = cv2.resize(self.logits, (len(across), len(down)), interpolation=cv2.INTER_LINEAR)
-        doubt = _doubt(self.enlargement) * self._largest
-        yield Strip(self, whole[y0:y1, x0:x1], (x0, y0), doubt)
+        error = (_ROUNDING + self.enlargement.opencv) * largest
+        yield Strip(*self[:2], whole[y0:y1, x0:x1], (x0, y0), error)
 
     def above(self, threshold: float) -> Bits:
         """Return which pixels of the box lie above a threshold, bool (y1 - y0, x1 - x0)."""
-        parts = [strip.above(threshold) for strip in self.strips()]
-        if len(parts) == 1:
-            return parts[0]
         x0, y0, x1, y1 = self.box
-        return np.concatenate(parts) if parts else np.zeros((y1 - y0, x1 - x0), bool)
+        strips = [strip.above(threshold) for strip in self.strips()]
+        parts = [inside for inside, _ in strips] or [np.zeros((y1 - y0, x1 - x0), bool)]
+        bits = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        questions = [question for _, question in strips if len(question.y)]
+        for (_, y, x), values in zip(questions, ask(questions, self.enlargement), strict=True):
+            bits[y - y0, x - x0] = values > np.float32(threshold)
+        return bits
 
     def _window(self, rows: slice, columns: slice) -> Floats:
         """Enlarge some rows and columns by products with their weights."""
-        down, across, _ = self.enlargement
+        down, across = self.enlargement.down, self.enlargement.across
         values = np.empty((rows.stop - rows.start, columns.stop - columns.start), np.float32)
         lines = list(_blocks(down, rows))
         first, last = lines[0][1].start, lines[-1][1].stop
@@ -135,7 +148,7 @@ def count(bits: Bits) -> int:
 
 def reach(logits: Floats, enlargement: Enlargement, threshold: float) -> Box:
     """Return a box that holds all pixels above a threshold."""
-    margin = _doubt(enlargement) * _largest(logits) + _ROUNDING * abs(threshold)
+    margin = _ROUNDING * (_largest(logits) + abs(threshold))
     possible: Bits = logits > np.float32(threshold - margin)
     rows = enlargement.down.reached(np.asarray(possible.any(axis=1)))
     columns = enlargement.across.reached(np.asarray(possible.any(axis=0)))
@@ -153,9 +166,3 @@ def _blocks(axis: Axis, pixels: slice) -> Iterator[tuple[slice, slice, Floats]]:
 
 def _largest(logits: Floats) -> float:
     return float(max(logits.max(initial=0), -logits.min(initial=0)))
-
-
-def _doubt(enlargement: Enlargement) -> float:
-    """Bound how far OpenCV's pixels are from torch's, relative to the largest logit."""
-    # Two neighbouring logits differ by twice the largest at most.
-    return _ROUNDING + 2 * (enlargement.down.shift + enlargement.across.shift)

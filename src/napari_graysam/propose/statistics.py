@@ -2,13 +2,14 @@
 
 Definitions of the automatic mask generator of "Segment Anything" (Kirillov et al. 2023).
 No array of all masks ever exists: on a processor the pixels of one mask at a time are enlarged,
-where it can be, and where that cannot be done to the bit, a few whole masks.
+where it can be; on a GPU, and to images smaller than the logits, a few whole masks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,20 +17,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_graysam.propose.enlarge import Enlargement, enlarge, enlargement_of
+from napari_graysam.propose.enlarge import Enlargement, Question, ask, enlarge, enlargement_of
 from napari_graysam.propose.pixels import Box, Pixels, count, reach
 
 # Enlarged logits held at once: fits a processor's cache, keeps a GPU busy.
 _CPU_BYTES = 8 * 2**20
 _GPU_BYTES = 512 * 2**20
-
-
-def _enlarged(logits: Tensor, size: tuple[int, int], group: int) -> Iterator[Tensor]:
-    """Yield the enlarged logits of a few masks at a time, in order."""
-    budget = _CPU_BYTES if logits.device.type == "cpu" else _GPU_BYTES
-    count = group * max(1, budget // (4 * size[0] * size[1] * group))
-    for some in torch.split(logits, count) if len(logits) else ():
-        yield enlarge(some, size, group)
+# Thresholds: the higher and the lower one that stability compares, and the mask's own.
+Cuts = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -65,9 +60,24 @@ def measure(
     mask_threshold: float,
     offset: float,
     floor: float = 0.0,
-    enlargement: Enlargement | None = None,
 ) -> Measured:
-    """Measure how stable masks are, and how large, and where.
+    """Measure as `begin_measuring` does, and end it."""
+    enlargement = enlargement_of((logits.shape[1], logits.shape[2]), size, group, logits.device)
+    cuts = {"mask_threshold": mask_threshold, "offset": offset, "floor": floor}
+    return begin_measuring(logits, size, group, enlargement, **cuts)()
+
+
+def begin_measuring(
+    logits: Tensor,
+    size: tuple[int, int],
+    group: int,
+    enlargement: Enlargement | None,
+    *,
+    mask_threshold: float,
+    offset: float,
+    floor: float,
+) -> Callable[[], Measured]:
+    """Measure how stable masks are, and how large, and where, as far as without torch.
 
     Parameters
     ----------
@@ -77,49 +87,47 @@ def measure(
         ``(H, W)`` of the crop that they cover, in pixels.
     group
         As in `enlarge`.
+    enlargement
+        Of `enlargement_of`.
     mask_threshold
         Pixels above it are inside.
     offset
         Masks are stable that hardly change when cut at ``mask_threshold ± offset``.
     floor
         Only masks that reach this stability are kept.
-    enlargement
-        Of `enlargement_of`, if it is known already.
+
+    Returns
+    -------
+    Callable
+        Ends it, in a thread with as many of torch's as that of the enlargement had.
     """
-    cuts = mask_threshold, offset, floor
+    cuts = mask_threshold + offset, mask_threshold - offset, mask_threshold
     logits = logits.float()
-    enlargement = enlargement or enlargement_of(_shape(logits), size, group, logits.device)
-    if enlargement is not None and torch.isfinite(logits).all():
-        return _measure_pixels(logits.numpy(), enlargement, *cuts)
-    parts = [_measure(whole, *cuts) for whole in _enlarged(logits, size, group)]
-    kept = torch.cat([part[0] for part in parts] or [torch.zeros(0, dtype=torch.bool)])
-    stable = torch.cat([part[1] for part in parts] or [torch.zeros(0)])
-    area = torch.cat([part[2] for part in parts] or [torch.zeros(0, dtype=torch.int64)])
-    box = torch.cat([part[3] for part in parts] or [torch.zeros((0, 4), dtype=torch.int32)])
-    return Measured(kept.cpu().numpy(), stable.cpu().numpy(), area.cpu().numpy(), box.cpu().numpy())
+    if enlargement is None or not torch.isfinite(logits).all():
+        return partial(_measure_whole, logits, size, group, cuts, floor)
+    tallies = [_tally(one, enlargement, cuts, floor) for one in logits.numpy()]
+    return partial(_settle, tallies, enlargement, cuts, floor)
 
 
-def _shape(logits: Tensor) -> tuple[int, int]:
-    return logits.shape[1], logits.shape[2]
+@dataclass
+class _Tally:
+    """Pixels of one mask above each cut, inclusive boxes that hold it, and what to ask torch."""
 
+    counts: list[int] = field(default_factory=lambda: [0, 0, 0])
+    boxes: list[Box] = field(default_factory=list)
+    questions: list[tuple[int, Question]] = field(default_factory=list)
 
-def _measure_pixels(
-    logits: npt.NDArray[np.float32],
-    enlargement: Enlargement,
-    mask_threshold: float,
-    offset: float,
-    floor: float,
-) -> Measured:
-    """Measure the pixels of one mask at a time."""
-    rows = [_measure_one(one, enlargement, mask_threshold, offset, floor) for one in logits]
-    stability = np.array([row[0] for row in rows], np.float32)
-    kept = stability >= np.float32(floor)
-    return Measured(
-        kept,
-        stability[kept],
-        np.array([row[1] for row in rows], np.int64)[kept],
-        np.array([row[2] for row in rows], np.int32).reshape(-1, 4)[kept],
-    )
+    def most_stable(self) -> np.float32:
+        """Return the stability if all that torch is asked for is as good as it can be."""
+        unsure = sum(len(question.y) for cut, question in self.questions if cut == 0)
+        return _ratio(self.counts[0] + unsure, self.counts[1] or min(unsure, 1))
+
+    def box(self) -> Box:
+        """Return the inclusive box of all, 0 where there is nothing."""
+        if not self.boxes:
+            return 0, 0, 0, 0
+        left, top, right, bottom = zip(*self.boxes, strict=True)
+        return min(left), min(top), max(right), max(bottom)
 
 
 def _ratio(intersection: int, union: int) -> np.float32:
@@ -127,67 +135,76 @@ def _ratio(intersection: int, union: int) -> np.float32:
     return np.float32(intersection) / np.float32(union) if union else np.float32(0)
 
 
-def _measure_one(
-    logits: npt.NDArray[np.float32],
-    enlargement: Enlargement,
-    mask_threshold: float,
-    offset: float,
-    floor: float,
-) -> tuple[np.float32, int, Box]:
-    """Return stability and, if it reaches the floor, area and inclusive box of one mask."""
-    inner, outer = mask_threshold + offset, mask_threshold - offset
-    pixels = Pixels(logits, enlargement, reach(logits, enlargement, min(mask_threshold, outer)))
-    intersection = union = area = 0
-    corners = []
+def _tally(
+    logits: npt.NDArray[np.float32], enlargement: Enlargement, cuts: Cuts, floor: float
+) -> _Tally:
+    """Count one mask's pixels, those above its own cut only if it can reach the floor."""
+    tally = _Tally()
+    pixels = Pixels(logits, enlargement, reach(logits, enlargement, min(cuts)))
+    _, y0, _, y1 = pixels.box
     for strip in pixels.strips():
-        intersection += count(strip.above(inner))
-        union += count(strip.above(outer))
-        if strip.alone and _ratio(intersection, union) < np.float32(floor):
-            break
-        inside = strip.above(mask_threshold)
-        if found := count(inside):
-            area += found
-            x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
-            x, y = x + strip.corner[0], y + strip.corner[1]
-            corners.append((x, y, x + width - 1, y + height - 1))
-    stability = _ratio(intersection, union)
-    if not corners:
-        return stability, 0, (0, 0, 0, 0)
-    left, top, right, bottom = zip(*corners, strict=True)
-    return stability, area, (min(left), min(top), max(right), max(bottom))
+        for number, threshold in enumerate(cuts):
+            if (
+                number == 2
+                and len(strip.values) == y1 - y0
+                and tally.most_stable() < np.float32(floor)
+            ):
+                tally.questions.clear()
+                break
+            inside, question = strip.above(threshold)
+            found = count(inside)
+            tally.counts[number] += found
+            if len(question.y):
+                tally.questions.append((number, question))
+            if found and number == 2:
+                x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
+                x, y = x + strip.corner[0], y + strip.corner[1]
+                tally.boxes.append((x, y, x + width - 1, y + height - 1))
+    return tally
 
 
-def _measure(
-    enlarged: Tensor, mask_threshold: float, offset: float, floor: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _settle(tallies: list[_Tally], enlargement: Enlargement, cuts: Cuts, floor: float) -> Measured:
+    """Ask torch for the pixels that are left, and sum up."""
+    asked = [(tally, *question) for tally in tallies for question in tally.questions]
+    answers = ask([question for _, _, question in asked], enlargement)
+    for (tally, number, (_, y, x)), values in zip(asked, answers, strict=True):
+        above = values > np.float32(cuts[number])
+        tally.counts[number] += count(above)
+        if number == 2 and above.any():
+            x, y = x[above], y[above]
+            tally.boxes.append((x.min(), y.min(), x.max(), y.max()))
+    stability = np.array([_ratio(*tally.counts[:2]) for tally in tallies], np.float32)
+    kept = stability >= np.float32(floor)
+    return Measured(
+        kept,
+        stability[kept],
+        np.array([tally.counts[2] for tally in tallies], np.int64)[kept],
+        np.array([tally.box() for tally in tallies], np.int32).reshape(-1, 4)[kept],
+    )
+
+
+def _measure_whole(
+    logits: Tensor, size: tuple[int, int], group: int, cuts: Cuts, floor: float
+) -> Measured:
+    """Measure masks that torch enlarges whole, a few at a time."""
+    budget = _CPU_BYTES if logits.device.type == "cpu" else _GPU_BYTES
+    few = group * max(1, budget // (4 * size[0] * size[1] * group))
+    parts = [
+        _measure(enlarge(some, size, group), cuts, floor)
+        for some in torch.split(logits, few)
+        if len(some)
+    ]
+    nothing = _measure(torch.zeros(0, 1, 1), cuts, floor)
+    found = zip(*parts or [nothing], strict=True)
+    return Measured(*(torch.cat(some).cpu().numpy() for some in found))
+
+
+def _measure(enlarged: Tensor, cuts: Cuts, floor: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return which enlarged masks are stable, and the stability, area and box of those."""
-    intersections = _count(enlarged > mask_threshold + offset)
-    unions = _count(enlarged > mask_threshold - offset)
+    from sam2.utils.amg import batched_mask_to_box
+
+    intersections, unions = ((enlarged > cut).flatten(1).sum(1) for cut in cuts[:2])
     stable = torch.where(unions > 0, intersections / unions, 0.0)
     kept = stable >= floor
-    inside = (enlarged if kept.all() else enlarged[kept]) > mask_threshold
-    return kept, stable[kept], _count(inside), _boxes(inside)
-
-
-def _count(inside: Tensor) -> Tensor:
-    """Count the pixels of bool masks (N, H, W), without overflow for any image."""
-    # Bytes are summed several times as fast as bools.
-    rows = inside.view(torch.uint8).sum(2, dtype=torch.int32)
-    return rows.sum(1, dtype=torch.int64)
-
-
-def _boxes(inside: Tensor) -> Tensor:
-    """Return the inclusive boxes of bool masks (N, H, W)."""
-    bits = inside.view(torch.uint8)
-    left, right = _ends(bits.amax(1))
-    top, bottom = _ends(bits.amax(2))
-    return torch.stack([left, top, right, bottom], dim=1).to(torch.int32)
-
-
-def _ends(line: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the first and last index of a non-zero in each row; 0 and 0 where all are zero."""
-    length = line.shape[1]
-    index = torch.arange(length, dtype=torch.int32, device=line.device)
-    first = torch.where(line > 0, index, length).amin(1)
-    last = torch.where(line > 0, index, 0).amax(1)
-    return torch.where(first < length, first, 0), last
+    inside = (enlarged if kept.all() else enlarged[kept]) > cuts[2]
+    return kept, stable[kept], inside.flatten(1).sum(1), batched_mask_to_box(inside).int()
