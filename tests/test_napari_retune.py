@@ -188,7 +188,7 @@ def test_below_the_floor_a_new_run_is_asked_for(section, qtbot):
     section.state.change({"generator.pred_iou_thresh": 0.1})
     settle(qtbot, section)
     assert counts(section) == [3, 4]
-    assert "not kept. Run again" in section.live_update.outdated["raw"]
+    assert "hold only what passed 0.25: run the model again" in section.live_update.outdated["raw"]
     section.state.change({"generator.pred_iou_thresh": 0.3})
     settle(qtbot, section)
     assert section.live_update.outdated == {}

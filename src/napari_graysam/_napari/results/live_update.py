@@ -154,7 +154,7 @@ class LiveUpdate:
         stale = {arm for arm, run in event.runs.items() if self._runs.get(arm) is not run}
         for arm, problem in event.problems.items():
             if arm not in stale:
-                self._reasons[arm] = f"{problem[:1].upper()}{problem[1:]}. Run again."
+                self._reasons[arm] = f"{problem}."
         for arm, result in event.results.items():
             if arm in stale:
                 continue
@@ -189,7 +189,7 @@ def _select(
         try:
             results[arm] = retune(run.live, of_arm)
         except Exception as error:
-            problems[arm] = str(error) or type(error).__name__
+            problems[arm] = str(error) or f"{type(error).__name__}: run again"
     colors = object_colors({**shown, **results})
     runs = {arm: run for arm, (run, _) in wanted.items()}
     yield _Retuned(recipe, runs, results, colors, problems)
