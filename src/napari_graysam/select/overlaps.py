@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_graysam.masks.overlap import shared_box_pixels
 from napari_graysam.recipe import Suppression
-from napari_graysam.select.shapes import Cache, Indices, Shapes, remember
+from napari_graysam.select.shapes import Cache, Indices, Shapes, recall, remember
 
 Overlap = npt.NDArray[np.float64]
 
@@ -102,7 +102,7 @@ class OverlapTable:
 
     def _row(self, one: int) -> _Row:
         """Return what is known of a candidate's overlaps."""
-        found: _Row | None = self._cache.get((self._key, one))
+        found: _Row | None = recall(self._cache, (self._key, one))
         if found is not None:
             return found
         bound = self._bound(one)
