@@ -327,7 +327,7 @@ def test_a_run_stops_what_measures_in_the_background(section, qtbot, monkeypatch
 
 def test_titles_of_what_changed():
     other = START.with_values(
-        {"generator.points_per_side": 8, "generator.crop_n_layers": 1, "labels.min_area": 3}
+        {"generator.points_per_side": 16, "generator.crop_n_layers": 1, "labels.min_area": 3}
     )
     titles = list(changed_titles(START, other))
     fields = type(START.generator).model_fields
