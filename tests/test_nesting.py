@@ -1,7 +1,5 @@
 """Parents, depths and nesting levels."""
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -126,7 +124,7 @@ def test_nothing_nests_nothing():
 
 
 @pytest.mark.slow
-def test_three_thousand_masks_nest_quickly():
+def test_three_thousand_masks_nest():
     rng = np.random.default_rng(0)
     masks = [
         disc(x, y, radius)
@@ -137,7 +135,5 @@ def test_three_thousand_masks_nest_quickly():
             strict=True,
         )
     ]
-    start = time.process_time()
     nested = nest(masks)
-    assert time.process_time() - start < 2
     assert max(mask.depth for mask in nested) >= 2

@@ -623,25 +623,18 @@ def test_documented_recipe_is_valid() -> None:
 # --- the import
 
 IMPORT = """
-import sys, time
-start = time.process_time()
-import numpy.typing, pydantic.json_schema, pydantic.types, ruamel.yaml
-third_party = time.process_time()
+import sys
 import napari_graysam.recipe
-own = time.process_time() - third_party
-print(own / (third_party - start))
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
 
 
 def test_import_is_light() -> None:
-    ratio, modules = subprocess.run(
+    modules = subprocess.run(
         [sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
+    ).stdout
     heavy = {"torch", "sam2", "cv2", "skimage", "scipy", "pandas", "matplotlib", "napari", "qtpy"}
     assert not heavy & set(modules.split())
-    # Relative to its dependencies (about 0.12 s), because test machines are slow and shared.
-    assert float(ratio) < 1.5
 
 
 @pytest.mark.parametrize("name", ["raw", "particles", "fluorescence-nuclei"])
