@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from napari_graysam import demo
 from napari_graysam.cli import app
+from napari_graysam.comparison.report import changes_rgb
 from napari_graysam.errors import ImageError, OutputError, UsageError
 from napari_graysam.files import read_labels
 from napari_graysam.progress import Progress, run
@@ -95,7 +96,7 @@ def test_changes_are_coloured_only_where_they_are() -> None:
     arms = run(fake_pipeline.compare_steps(to_gray(image), demo.Recipe()))
     edges = np.zeros(image.shape, bool)
     edges[:, 8] = True
-    picture = demo.changes_rgb(arms.raw.view, arms.changes.difference, edges).astype(int)
+    picture = changes_rgb(arms.raw.view, arms.changes.difference, edges).astype(int)
     coloured = np.ptp(picture, axis=2) > 0
     assert (coloured == (image > 0)).all()
     assert (picture[8, 10] != picture[8, 28]).any()

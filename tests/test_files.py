@@ -25,8 +25,8 @@ from napari_graysam.files import (
     write_overlay,
     write_table,
 )
-from napari_graysam.files.overlay import outlines
 from napari_graysam.masks import Mask
+from napari_graysam.masks.overlay import outlines
 from napari_graysam.propose import Proposals
 from napari_graysam.recipe import ImageOptions, Recipe
 from napari_graysam.source.reading import load, read_image

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from napari_graysam.errors import ImageError
 from napari_graysam.preprocess import STEPS, BaseStep, Intermediates, Step, apply, apply_steps
-from napari_graysam.preprocess.chain import finished
+from napari_graysam.progress import run
 
 Image = npt.NDArray[np.float32]
 
@@ -517,7 +517,7 @@ def test_a_chain_gives_the_same_whatever_it_remembers() -> None:
     for most in (0, image.nbytes, 2**20):
         memory = Intermediates(most)
         for steps in orders:
-            result = finished(apply_steps(image, steps, memory=memory))
+            result = run(apply_steps(image, steps, memory=memory))
             np.testing.assert_array_equal(result, apply(image, steps))
 
 

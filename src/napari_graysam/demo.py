@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from napari_graysam import pipeline
 from napari_graysam.atomic import atomic_path, write_text
 from napari_graysam.batch import check_folder
+from napari_graysam.comparison import COLORS
+from napari_graysam.comparison.report import changes_rgb
 from napari_graysam.errors import GraysamError, UsageError
-from napari_graysam.files import overlay_rgb
-from napari_graysam.files.overlay import outlines
+from napari_graysam.masks.overlay import outlines, overlay_rgb
 from napari_graysam.model import load_steps
 from napari_graysam.outputs import write_comparison
-from napari_graysam.progress import Progress
+from napari_graysam.progress import Progress, renamed
 from napari_graysam.recipe import Recipe
 from napari_graysam.samples import Sample, samples
 
@@ -36,10 +37,6 @@ Picture = NDArray[np.uint8]
 CELL = 420
 """Longer side in pixels of every picture in the overview."""
 CELL_INCHES = 2.9
-FILL = 0.45
-"""Opacity of a change inside an object."""
-DIMMING = 0.3
-"""How much darker the image is outside of them."""
 
 
 @dataclass(frozen=True)
@@ -132,17 +129,10 @@ def demo_steps(
     strips: list[_Strip] = []
     errors: list[str] = []
     for number, sample in enumerate(chosen, start=1):
-        steps = _compare(sample, out)
         try:
-            while True:
-                progress = next(steps)
-                yield progress._replace(stage=f"{sample.name}: {progress.stage}")
-        except StopIteration as stop:
-            strips.append(stop.value)
+            strips.append((yield from renamed(_compare(sample, out), sample.name)))
         except GraysamError as error:
             errors.append(f"sample {sample.name}: {error}")
-        finally:
-            steps.close()
         yield Progress("samples", number, len(chosen))
     yield Progress("write", 0, 1)
     files = _write_summary(out, [strip.row for strip in strips], errors)
@@ -203,45 +193,11 @@ def _small(image: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(image[rows.astype(int)][:, columns.astype(int)])
 
 
-def changes_rgb(view: Picture, difference: Picture, edges: NDArray[np.bool_]) -> Picture:
-    """Colour what became of every object over a dimmed view.
-
-    Parameters
-    ----------
-    view
-        uint8 (H, W, 3).
-    difference
-        uint8 (H, W), codes as in `napari_graysam.comparison.Comparison`.
-    edges
-        bool (H, W), outlines of the objects, drawn opaque.
-
-    Returns
-    -------
-    ndarray
-        uint8 (H, W, 3).
-    """
-    from matplotlib.colors import to_rgb
-
-    from napari_graysam.comparison import CODES, COLORS
-
-    palette = np.zeros((len(CODES) + 1, 3))
-    for change, code in CODES.items():
-        palette[code] = 255 * np.array(to_rgb(COLORS[change]))
-    inside = difference > 0
-    opacity = np.where(inside & edges, 1.0, np.where(inside, FILL, DIMMING))[..., None]
-    picture: Picture = np.rint(opacity * palette[difference] + (1 - opacity) * view).astype(
-        np.uint8
-    )
-    return picture
-
-
 def overview(strips: Sequence[_Strip]) -> Figure:
     """Draw one row a sample: image, raw masks, preprocessed masks, what changed."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
-
-    from napari_graysam.comparison import COLORS
 
     heights = [strip.pictures[0].shape[0] / CELL * CELL_INCHES + 0.28 for strip in strips]
     figure = Figure(figsize=(4 * CELL_INCHES + 0.4, sum(heights) + 0.8), dpi=CELL / CELL_INCHES)

@@ -6,10 +6,10 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from napari_graysam.atomic import atomic_path, write_text
 from napari_graysam.comparison import comparison_csv, comparison_figure, comparison_json
+from napari_graysam.documents import dump_json
 from napari_graysam.files import write_coco, write_labels, write_overlay, write_table
 from napari_graysam.fingerprint import Fingerprint
 from napari_graysam.results import Arms, Segmentation
@@ -79,7 +79,7 @@ def write_segmentation(segmentation: Segmentation, folder: Folder, stem: str) ->
         "objects": lambda path: write_table(path, segmentation.table),
         "coco": lambda path: write_coco(path, segmentation.masks, stem, shape, recipe.to_dict()),
         "overlay": lambda path: write_overlay(path, segmentation.view, segmentation.labels),
-        "provenance": lambda path: write_text(path, _json(segmentation.provenance)),
+        "provenance": lambda path: write_text(path, dump_json(segmentation.provenance)),
         "recipe": recipe.to_file,
     }
     paths = {kind: Path(folder) / f"{stem}.{_KINDS[kind]}" for kind in writers}
@@ -189,7 +189,3 @@ def is_complete(folder: Folder, stem: str, fingerprint: Fingerprint) -> bool:
         return Fingerprint.model_validate(written).digest == fingerprint.digest
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
-
-
-def _json(data: Any) -> str:
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import NamedTuple, TypeVar
 
+Report = TypeVar("Report")
 Result = TypeVar("Result")
 
 
@@ -25,8 +26,8 @@ class Progress(NamedTuple):
 
 
 def run(
-    steps: Generator[Progress, None, Result],
-    on_progress: Callable[[Progress], None] | None = None,
+    steps: Generator[Report, None, Result],
+    on_progress: Callable[[Report], None] | None = None,
 ) -> Result:
     """Exhaust a progress generator and return its result.
 
@@ -54,6 +55,29 @@ def run(
             progress = next(steps)
             if on_progress is not None:
                 on_progress(progress)
+    except StopIteration as stop:
+        result: Result = stop.value
+        return result
+    finally:
+        steps.close()
+
+
+def renamed(
+    steps: Generator[Progress, None, Result], name: str
+) -> Generator[Progress, None, Result]:
+    """Do the same steps with ``name:`` before their stages.
+
+    Examples
+    --------
+    >>> def steps():
+    ...     yield Progress("encode", 0, 1)
+    >>> [report.stage for report in renamed(steps(), "raw")]
+    ['raw: encode']
+    """
+    try:
+        while True:
+            progress = next(steps)
+            yield progress._replace(stage=f"{name}: {progress.stage}")
     except StopIteration as stop:
         result: Result = stop.value
         return result

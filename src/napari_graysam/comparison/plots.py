@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from napari_graysam.comparison.arms import Comparison
 from napari_graysam.comparison.changes import COLORS
 from napari_graysam.comparison.summary import matched_pairs
 from napari_graysam.masks import ARMS, Arm
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _BINS = 24
 _NARROW = 50
 """Ratio of areas up to which an axis has ticks within the decades, too: there is room."""
-
-
-def _arm_names() -> dict[Arm, str]:
-    return {arm: arm for arm in ARMS}
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class PlotStyle:
     arms: dict[Arm, str] = field(
         default_factory=lambda: {"raw": "#E69F00", "preprocessed": "#56B4E9"}
     )
-    names: dict[Arm, str] = field(default_factory=_arm_names)
+    names: dict[Arm, str] = field(default_factory=lambda: {arm: arm for arm in ARMS})
 
 
 def draw_areas(axis: Axes, comparison: Comparison, style: PlotStyle) -> None:
@@ -70,6 +68,8 @@ def draw_areas(axis: Axes, comparison: Comparison, style: PlotStyle) -> None:
     >>> axis.get_xlabel()
     'Object area (pixels)'
     """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     _prepare(axis, style, "Object area (pixels)", "objects")
     areas = {
         arm: comparison.objects.loc[comparison.objects["arm"] == arm, "area"].to_numpy()
@@ -90,7 +90,7 @@ def draw_areas(axis: Axes, comparison: Comparison, style: PlotStyle) -> None:
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < _NARROW * low else (1,)))
         axis.xaxis.set_major_formatter("{x:,.0f}")
         axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axis.locator_params("y", nbins=5, integer=True)
     _legend(axis, style)
 
 
@@ -129,7 +129,7 @@ def draw_ious(axis: Axes, comparison: Comparison, style: PlotStyle) -> None:
         linewidth=0.4,
         label=["kept", "changed"],
     )
-    axis.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axis.locator_params("y", nbins=5, integer=True)
     axis.axvline(comparison.rules.kept_iou, color=style.text, linestyle=":", linewidth=1)
     _legend(axis, style)
 

@@ -5,23 +5,27 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import hsv_to_rgb, to_rgb
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from napari_graysam.comparison.arms import Comparison
 from napari_graysam.comparison.changes import CODES, COLORS
 from napari_graysam.comparison.metrics import Scores
 from napari_graysam.masks import ARMS, Arm
+from napari_graysam.masks.overlay import outlines, overlay_rgb
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _PANEL_INCHES = 5.0
 _PANEL_PIXELS = 800
+_FILL = 0.45
+"""Opacity of a change inside an object."""
+_DIMMING = 0.3
+"""How much darker the image is outside of them."""
 
 
 def comparison_csv(comparison: Comparison) -> str:
@@ -121,13 +125,19 @@ def comparison_figure(
     >>> len(comparison_figure(comparison, labels, views).axes)
     3
     """
+    from matplotlib.patches import Patch
+
     height, width = comparison.difference.shape
     figure, axes = _layout(height, width)
+    fitted = {arm: _fit(labels[arm]) for arm in ARMS}
     for axis, arm in zip(axes, ARMS, strict=False):
-        axis.imshow(_overlay(labels[arm], views[arm]), interpolation="nearest")
+        picture = overlay_rgb(_rgb(_fit(views[arm])), fitted[arm])
+        axis.imshow(picture, interpolation="nearest")
         name = arm if names is None else names[arm]
         axis.set_title(_caption(name, arm, comparison, scores), fontsize=11)
-    axes[2].imshow(_changes(comparison, labels, views["raw"]), interpolation="nearest")
+    edges = outlines(fitted["raw"]) | outlines(fitted["preprocessed"])
+    changes = changes_rgb(_fit(views["raw"]), _fit(comparison.difference), edges)
+    axes[2].imshow(changes, interpolation="nearest")
     what = "what preprocessing changed" if names is None else "what differs"
     axes[2].set_title(what, fontsize=11)
     counts = comparison.counts
@@ -143,6 +153,9 @@ def comparison_figure(
 
 def _layout(height: int, width: int) -> tuple[Figure, list[Axes]]:
     """Make three empty panels, in a row or, for wide images, in a column."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     inches = _PANEL_INCHES / max(height, width)
     panel = (max(2.8, width * inches), max(1.2, height * inches) + 0.4)
     rows, columns = (3, 1) if width > 2 * height else (1, 3)
@@ -175,50 +188,35 @@ def _fit(image: NDArray[Any]) -> NDArray[Any]:
     return image.repeat(times, axis=0).repeat(times, axis=1)
 
 
-def _backdrop(view: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return a view as float RGB in [0, 1]."""
-    fitted = _fit(view)
-    colored = fitted if fitted.ndim == 3 else np.repeat(fitted[..., None], 3, axis=2)
-    return np.asarray(colored / 255.0, dtype=np.float64)
+def changes_rgb(
+    view: NDArray[np.uint8], difference: NDArray[np.uint8], outline: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """Colour what became of every object over a dimmed view.
 
+    Parameters
+    ----------
+    view
+        uint8 (H, W) or (H, W, 3).
+    difference
+        uint8 (H, W), codes as in `Comparison`.
+    outline
+        bool (H, W), outlines of the objects, drawn opaque.
 
-def _outlines(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Mark the objects' outermost pixels."""
-    from skimage.segmentation import find_boundaries
+    Returns
+    -------
+    ndarray
+        uint8 (H, W, 3).
+    """
+    from matplotlib.colors import to_rgb
 
-    return np.asarray(find_boundaries(_fit(labels), mode="inner"), dtype=np.bool_)
-
-
-def _blend(
-    backdrop: NDArray[np.float64],
-    colors: NDArray[np.float64],
-    inside: NDArray[np.bool_],
-    outline: NDArray[np.bool_],
-    opacity: float,
-) -> NDArray[np.float64]:
-    """Lay colours over the backdrop: translucent inside, solid on outlines."""
-    alpha = np.where(outline & inside, 1.0, np.where(inside, opacity, 0.0))[..., None]
-    blended: NDArray[np.float64] = backdrop * (1 - alpha) + colors * alpha
-    return blended
-
-
-def _overlay(labels: NDArray[np.integer], view: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Colour every object; neighbouring labels differ clearly in hue."""
-    fitted = _fit(labels)
-    golden = (np.arange(int(labels.max(initial=0)) + 1) * 0.61803398875) % 1
-    saturation, value = np.full_like(golden, 0.85), np.ones_like(golden)
-    palette = hsv_to_rgb(np.column_stack([golden, saturation, value]))
-    return _blend(_backdrop(view), palette[fitted], fitted > 0, _outlines(labels), 0.3)
-
-
-def _changes(
-    comparison: Comparison, labels: Mapping[Arm, NDArray[np.integer]], view: NDArray[np.uint8]
-) -> NDArray[np.float64]:
-    """Colour every object by what became of it, with the outlines of both arms."""
-    codes = _fit(comparison.difference)
     palette = np.zeros((len(CODES) + 1, 3))
     for change, code in CODES.items():
-        palette[code] = to_rgb(COLORS[change])
-    outline = _outlines(labels["raw"]) | _outlines(labels["preprocessed"])
-    pale = np.where(outline[..., None], 0.4 * palette[codes] + 0.6, palette[codes])
-    return _blend(_backdrop(view), pale, codes > 0, outline, 0.55)
+        palette[code] = 255 * np.array(to_rgb(COLORS[change]))
+    inside = difference > 0
+    opacity = np.where(inside & outline, 1.0, np.where(inside, _FILL, _DIMMING))[..., None]
+    picture = opacity * palette[difference] + (1 - opacity) * _rgb(view)
+    return np.rint(picture).astype(np.uint8)
+
+
+def _rgb(view: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return view if view.ndim == 3 else np.repeat(view[..., None], 3, axis=2)

@@ -3,9 +3,10 @@
 from napari_graysam.files.coco import read_coco, write_coco
 from napari_graysam.files.geojson import read_geojson, write_geojson
 from napari_graysam.files.labels import read_labels, read_recipe_text, write_labels
-from napari_graysam.files.overlay import overlay_rgb, write_overlay
+from napari_graysam.files.overlay import write_overlay
 from napari_graysam.files.rois import read_rois, write_rois
 from napari_graysam.files.tables import write_table
+from napari_graysam.masks.overlay import overlay_rgb
 
 __all__ = [
     "overlay_rgb",

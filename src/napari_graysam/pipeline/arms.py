@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_graysam.errors import TruthError
 from napari_graysam.pipeline.arm import OnProgress, segment_steps
 from napari_graysam.pipeline.stages import read_gray
-from napari_graysam.progress import Progress, run
+from napari_graysam.progress import Progress, renamed, run
 from napari_graysam.recipe import Recipe
 from napari_graysam.results import Arm, Arms, Segmentation
 
@@ -95,7 +95,7 @@ def compare_steps(
     recipes: dict[Arm, Recipe] = {"raw": recipe.raw_arm(), "preprocessed": recipe}
     for arm, of_arm in recipes.items():
         steps = segment_steps(gray, of_arm, region=region, source=arm, cache=cache)
-        arms[arm] = yield from _named(arm, steps)
+        arms[arm] = yield from renamed(steps, arm)
 
     from napari_graysam.comparison import compare_masks, score
 
@@ -107,18 +107,3 @@ def compare_steps(
         scores = {arm: score(result.labels, truth) for arm, result in arms.items()}
     yield Progress("compare", 1, 1)
     return Arms(arms["raw"], arms["preprocessed"], changes, scores)
-
-
-def _named(
-    arm: Arm, steps: Generator[Progress, None, Segmentation]
-) -> Generator[Progress, None, Segmentation]:
-    """Prefix the stages with the arm."""
-    try:
-        while True:
-            progress = next(steps)
-            yield progress._replace(stage=f"{arm}: {progress.stage}")
-    except StopIteration as stop:
-        result: Segmentation = stop.value
-        return result
-    finally:
-        steps.close()

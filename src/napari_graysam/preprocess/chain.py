@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_graysam.errors import ImageError
 from napari_graysam.preprocess.base import BaseStep, Fitted, Image
+from napari_graysam.progress import run
 
-Result = TypeVar("Result")
 Box = tuple[slice, slice]
 """Rows and columns."""
 
@@ -93,7 +93,7 @@ def apply(image: Image, steps: Iterable[BaseStep], fitted: Iterable[Fitted] | No
     [[1.0, 0.0]]
     """
     check(image)
-    return finished(apply_steps(image, steps, fitted))
+    return run(apply_steps(image, steps, fitted))
 
 
 def apply_steps(
@@ -184,16 +184,6 @@ def padded(tile: Box, halo: int, shape: tuple[int, int]) -> Padded:
         for one, around in zip(tile, cut, strict=True)
     )
     return Padded((cut[0], cut[1]), (inside[0], inside[1]))
-
-
-def finished(work: Generator[None, None, Result]) -> Result:
-    """Let a generator run to its end and return its result."""
-    try:
-        while True:
-            next(work)
-    except StopIteration as stop:
-        result: Result = stop.value
-        return result
 
 
 def name_of(step: BaseStep) -> str:

@@ -12,8 +12,9 @@ from pydantic import Field, field_validator
 from napari_graysam.errors import ImageError
 from napari_graysam.parameters import Part
 from napari_graysam.preprocess.base import Fitted, Image
-from napari_graysam.preprocess.chain import Intermediates, apply_steps, check, finished
+from napari_graysam.preprocess.chain import Intermediates, apply_steps, check
 from napari_graysam.preprocess.registry import Step
+from napari_graysam.progress import run
 
 
 class Replicate(Part):
@@ -114,7 +115,7 @@ def to_rgb(
     [[[51, 204, 10]]]
     """
     check(pixels)
-    return finished(to_rgb_steps(pixels, rgb, fitted))
+    return run(to_rgb_steps(pixels, rgb, fitted))
 
 
 def to_rgb_steps(

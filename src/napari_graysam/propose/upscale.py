@@ -9,7 +9,7 @@ every step reads and writes memory in order.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,28 +22,6 @@ Network = Any
 _CACHED_TOKENS = 64 * 64
 # Image tokens upscaled at once on a CPU: their sixteen pixels each fit its cache.
 _ROWS = 256
-
-
-class Upscale(Protocol):
-    """What turns image tokens into masks."""
-
-    def masks(self, pixels: Tensor, weights: Tensor, wanted: Tensor) -> Tensor:
-        """Return the logits of some masks.
-
-        Parameters
-        ----------
-        pixels
-            Image tokens (L, N, C) of each point.
-        weights
-            (L, M, c), of the upscaled channels in each mask.
-        wanted
-            bool (L, M), K of which are set.
-
-        Returns
-        -------
-        (K, 4·h, 4·w), by point, then by mask.
-        """
-        ...
 
 
 class Convolutions:
@@ -66,7 +44,17 @@ class Convolutions:
         self.fine, self.middle, self.size = fine, middle, size
 
     def masks(self, pixels: Tensor, weights: Tensor, wanted: Tensor) -> Tensor:
-        """Return logits, as `Upscale` says."""
+        """Return the logits of some masks, (K, 4·h, 4·w), by point, then by mask.
+
+        Parameters
+        ----------
+        pixels
+            Image tokens (L, N, C) of each point.
+        weights
+            (L, M, c), of the upscaled channels in each mask.
+        wanted
+            bool (L, M), K of which are set.
+        """
         at_once = 2 * cached_points(pixels, len(pixels))
         parts = (torch.split(part, at_once) for part in (pixels, weights, wanted))
         return torch.cat([self._some(*part) for part in zip(*parts, strict=True)])
@@ -116,7 +104,7 @@ class Products:
         )
 
     def masks(self, pixels: Tensor, weights: Tensor, wanted: Tensor) -> Tensor:
-        """Return logits, as `Upscale` says."""
+        """Return logits, as `Convolutions.masks` does."""
         height, width = self.size
         counts = wanted.sum(1).tolist()
         logits = weights.new_empty((sum(counts), 4 * height, 4 * width), dtype=self.dtype)

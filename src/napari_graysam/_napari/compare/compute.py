@@ -128,9 +128,10 @@ def compare(request: Request) -> Generator[Answer, None, None]:
 
     Libraries that only plots and tables need are imported here, off the GUI thread.
     """
-    from napari_graysam.comparison import draw_areas, score
+    import matplotlib.figure  # noqa: F401 - for the plots
 
-    assert callable(draw_areas)
+    from napari_graysam.comparison import score
+
     try:
         labels = {arm: request.read[arm]() for arm in ARMS}
         truth = None if request.read_truth is None else request.read_truth()
