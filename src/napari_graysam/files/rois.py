@@ -67,21 +67,15 @@ def write_rois(
     ----------
     path
         The ``.zip`` file to write.
-    masks
-        Masks of one image; empty ones are left out.
-    shape
-        (H, W) of the image.
+    masks, shape, labels, image_name
+        As for `write_geojson`.
     recipe
         Kept, with the image's name and size, as JSON in the comment of the ZIP file, which
         ImageJ ignores; a recipe of more than 65535 bytes is its last entry instead, which
         ImageJ's ROI Manager passes over.
-    labels
-        The label of each mask; 1, 2, … if omitted.
     table
         Object table whose column ``index`` is the label; its finite numbers become properties
         of the ROIs.
-    image_name
-        File name of the image.
     position
         Slice of the stack that the ROIs belong to, from 1; 0 for none.
 

@@ -32,6 +32,21 @@ class Saved(NamedTuple):
     pixel_size: tuple[float, float] | None
     unit: str | None
 
+    @property
+    def outlined(self) -> dict[str, Any]:
+        """The labels as masks, and what files of outlines say of them."""
+        from napari_graysam.masks import label_masks
+
+        masks, labels = label_masks(self.labels)
+        return {
+            "masks": masks,
+            "shape": (self.labels.shape[0], self.labels.shape[1]),
+            "recipe": self.recipe,
+            "labels": labels,
+            "table": self.table,
+            "image_name": self.source,
+        }
+
 
 def write_coco_json(path: str, data: Any, attributes: Attributes) -> list[str]:
     """Write a Labels layer as COCO JSON: run-length encoded masks with their scores.
@@ -108,20 +123,9 @@ def write_outlines(path: str, data: Any, attributes: Attributes) -> list[str]:
         As for `write_coco_json`.
     """
     from napari_graysam.files import write_geojson
-    from napari_graysam.masks import label_masks
 
     path = ending(path, (".geojson", ".json"), "GeoJSON")
-    saved = read_layer(data, attributes)
-    masks, labels = label_masks(saved.labels)
-    write_geojson(
-        path,
-        masks,
-        (saved.labels.shape[0], saved.labels.shape[1]),
-        saved.recipe,
-        labels=labels,
-        table=saved.table,
-        image_name=saved.source,
-    )
+    write_geojson(path, **read_layer(data, attributes).outlined)
     return [path]
 
 
@@ -136,23 +140,12 @@ def write_roi_zip(path: str, data: Any, attributes: Attributes) -> list[str]:
         As for `write_coco_json`.
     """
     from napari_graysam.files import write_rois
-    from napari_graysam.masks import label_masks
 
     path = ending(path, (".zip",), "ImageJ ROI")
     saved = read_layer(data, attributes)
-    masks, labels = label_masks(saved.labels)
     image = (saved.recipe or {}).get("image", {})
     plane = image.get("plane") if isinstance(image, dict) else None
-    write_rois(
-        path,
-        masks,
-        (saved.labels.shape[0], saved.labels.shape[1]),
-        saved.recipe,
-        labels=labels,
-        table=saved.table,
-        image_name=saved.source,
-        position=0 if plane is None else plane + 1,
-    )
+    write_rois(path, **saved.outlined, position=0 if plane is None else plane + 1)
     return [path]
 
 
