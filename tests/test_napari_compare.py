@@ -239,13 +239,13 @@ def test_sorting_keeps_the_selected_object(opened):
 def test_next_and_previous_visit_every_change_once(opened):
     visited = []
     for _ in range(4):
-        opened.next_changed()
+        opened.view.table.step(1)
         visited.append(opened.view.table.selected.change)
     assert sorted(visited) == ["changed", "gained", "lost", "split"]
     last = row_of(opened)
-    opened.next_changed()
+    opened.view.table.step(1)
     assert opened.view.table.selected.change == visited[0]
-    opened.previous_changed()
+    opened.view.table.step(-1)
     assert row_of(opened) == last
 
 
@@ -528,7 +528,7 @@ def test_a_plane_of_a_stack_is_compared_as_a_plane(make_napari_viewer_proxy, qtb
     dock.show_difference()
     assert viewer.layers["stack [difference]"].data.shape == (1, *SHAPE)
     viewer.dims.set_point(0, 0)
-    dock.next_changed()
+    dock.view.table.step(1)
     assert viewer.dims.point[0] == 3
     viewer.window.remove_dock_widget(dock)
 

@@ -65,17 +65,10 @@ class LayerRegion:
         ImageError
             If there are none.
         """
-        from napari_graysam.files.polygons import outlines
+        from napari_graysam.files.region import region_of
 
         mask = self.mask()
-        if self.shapes is not None:
-            return self.shapes
-        # Crossed twice, the way to a hole and back encloses nothing.
-        pieces = [
-            np.concatenate([part for ring in rings for part in (ring, ring[:1], rings[0][:1])])
-            for rings in outlines(mask)
-        ]
-        return tuple(tuple((float(x), float(y)) for x, y in piece) for piece in pieces)
+        return region_of(mask) if self.shapes is None else self.shapes
 
 
 def read_region(layer: Layer | None, source: Source) -> LayerRegion | None:

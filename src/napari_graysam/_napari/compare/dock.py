@@ -192,14 +192,6 @@ class CompareDock(QWidget):
             self.side_by_side.show(self.chosen.layers)
         self.view.side_by_side.setChecked(self.side_by_side.on)
 
-    def next_changed(self) -> None:
-        """Go to the next object that is not kept."""
-        self.view.table.step(1)
-
-    def previous_changed(self) -> None:
-        """Go to the object before that is not kept."""
-        self.view.table.step(-1)
-
     def export(self, path: Path, kind: str) -> None:
         """Write the comparison; nothing is written while there is none.
 

@@ -43,7 +43,6 @@ class PreprocessSection:
         self.preview = Preview(state)
         self.native = QWidget()
         self.preset = QComboBox()
-        self.preset_text = QLabel(wordWrap=True)
         self.preview_box = QCheckBox("Preview")
         self.preview_box.setToolTip(
             "Show what the model will see as a layer above the image, while you change the steps."
