@@ -19,6 +19,7 @@ from qtpy.QtCore import QTimer
 
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.results.run import ArmDone, run_arms
+from napari_graysam._napari.threads.collection import full_collections_put_off
 from napari_graysam._napari.threads.gui_queue import GuiQueue
 from napari_graysam._napari.threads.latest_request import PATIENCE, LatestRequest
 from napari_graysam.recipe import ImageOptions, Recipe
@@ -151,7 +152,9 @@ def test_a_run_leaves_the_process_as_it_was(
 
     def host() -> tuple[Any, ...]:
         here = os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) if LINUX else 0
-        return gc.get_threshold(), gc.get_freeze_count(), sys.getswitchinterval(), here
+        # Full collections alone are put off while a run goes on.
+        young = gc.get_threshold()[:2]
+        return young, gc.get_freeze_count(), sys.getswitchinterval(), here
 
     def watch(image: Any, steps: Any) -> Any:
         seen.append((host(), [one for one in warnings.filters if one[0] == "ignore"]))
@@ -162,7 +165,7 @@ def test_a_run_leaves_the_process_as_it_was(
     viewer = make_napari_viewer_proxy()
     source = read_source(viewer, viewer.add_image(np.eye(64)), ImageOptions())
     recipe = Recipe.preset("raw").with_values({"generator.points_per_side": 2})
-    before, done = host(), []
+    before, done, thresholds = host(), [], gc.get_threshold()
     worker = LatestRequest(done.append)
     worker.submit(partial(run_arms, source, recipe, ["preprocessed"]))
     qtbot.waitUntil(lambda: not worker.busy, timeout=60_000)
@@ -172,3 +175,16 @@ def test_a_run_leaves_the_process_as_it_was(
     worker.submit(lambda: iter([host()]))
     qtbot.waitUntil(lambda: not worker.busy)
     assert done[-1] == before == host()
+    assert gc.get_threshold() == thresholds
+
+
+def test_full_collections_are_put_off_until_the_last_run_has_ended() -> None:
+    before, frozen = gc.get_threshold(), gc.get_freeze_count()
+    one, other = full_collections_put_off(), full_collections_put_off()
+    one.__enter__()
+    other.__enter__()
+    assert gc.get_threshold()[:2] == before[:2]
+    one.__exit__(None, None, None)
+    assert gc.get_threshold()[2] > 10**6
+    other.__exit__(None, None, None)
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, frozen)

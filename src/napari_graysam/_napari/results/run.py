@@ -12,6 +12,7 @@ from napari_graysam._napari.canvas.region import LayerRegion
 from napari_graysam._napari.canvas.source import Source
 from napari_graysam._napari.results.colors import Positions, object_colors, palette
 from napari_graysam._napari.results.identity import comparable
+from napari_graysam._napari.threads.collection import full_collections_put_off
 from napari_graysam.errors import ModelError
 from napari_graysam.model.catalog import find_entry
 
@@ -100,6 +101,18 @@ def run_arms(
     memory
         What earlier runs left behind; None starts from nothing.
     """
+    with full_collections_put_off():
+        yield from _run_arms(source, recipe, arms, region, others, memory)
+
+
+def _run_arms(
+    source: Source,
+    recipe: Recipe,
+    arms: Sequence[Arm],
+    region: LayerRegion | None,
+    others: Mapping[Arm, Segmentation] | None,
+    memory: Memory | None,
+) -> Generator[RunEvent, None, None]:
     from napari_graysam import pipeline
     from napari_graysam.source.gray import to_gray
 
