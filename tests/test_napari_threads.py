@@ -160,7 +160,7 @@ def test_a_run_leaves_the_process_as_it_was(
         seen.append((host(), [one for one in warnings.filters if one[0] == "ignore"]))
         return image
 
-    monkeypatch.setattr("napari_graysam.pipeline.stages.apply", watch)
+    monkeypatch.setattr("napari_graysam.pipeline.view.apply", watch)
     ignored = [one for one in warnings.filters if one[0] == "ignore"]
     viewer = make_napari_viewer_proxy()
     source = read_source(viewer, viewer.add_image(np.eye(64)), ImageOptions())
