@@ -188,7 +188,7 @@ def test_a_display_that_cuts_the_layer_says_so(viewer):
 
 def test_a_drawn_region_is_found_through_both_transforms(viewer):
     image = viewer.add_image(stack(50, 60), scale=(0.5, 0.5), translate=(10, 20))
-    corners = np.array([[10, 10], [10, 29], [19, 29], [19, 10]]) * 0.5 + [10, 20]
+    corners = np.array([[9.5, 9.5], [9.5, 29.5], [19.5, 29.5], [19.5, 9.5]]) * 0.5 + [10, 20]
     shapes = viewer.add_shapes([corners / 2], shape_type="rectangle", scale=(2, 2))
     expected = np.zeros((50, 60), bool)
     expected[10:20, 10:30] = True
