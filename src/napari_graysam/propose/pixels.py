@@ -59,21 +59,23 @@ class Strip(NamedTuple):
     corner: tuple[int, int]
     error: float
 
-    def above(self, threshold: float) -> tuple[Bits, Question]:
+    def above(self, threshold: float) -> tuple[Bits, list[Question]]:
         """Return which pixels surely lie above a threshold, bool (h, w), and which torch knows."""
         margin = self.error + _ROUNDING * abs(threshold)
         inside: Bits = self.values > np.float32(threshold + margin)
         maybe = self.values > np.float32(threshold - margin)
-        unsure = [np.empty(0, np.intp)]
-        if count(maybe) > count(inside):
-            close = np.flatnonzero(maybe ^ inside)
-            for start in range(0, len(close), _AGAIN):
-                some = close[start : start + _AGAIN]
-                value, error = interpolate(self._question(some), self.enlargement)
-                distance = value - np.float32(threshold)
-                inside.flat[some] = distance > error
-                unsure.append(some[np.abs(distance) <= error])
-        return inside, self._question(np.concatenate(unsure))
+        if count(maybe) == count(inside):
+            return inside, []
+        unsure = []
+        close = np.flatnonzero(maybe ^ inside)
+        for start in range(0, len(close), _AGAIN):
+            some = close[start : start + _AGAIN]
+            value, error = interpolate(self._question(some), self.enlargement)
+            distance = value - np.float32(threshold)
+            inside.flat[some] = distance > error
+            unsure.append(some[np.abs(distance) <= error])
+        index = np.concatenate(unsure)
+        return inside, [self._question(index)] if len(index) else []
 
     def _question(self, index: Indices) -> Question:
         """Return some pixels of the strip as those of the image."""
@@ -122,7 +124,7 @@ class Pixels(NamedTuple):
         strips = [strip.above(threshold) for strip in self.strips()]
         parts = [inside for inside, _ in strips] or [np.zeros((y1 - y0, x1 - x0), bool)]
         bits = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        questions = [question for _, question in strips if len(question.y)]
+        questions = [question for _, some in strips for question in some]
         for (_, y, x), values in zip(questions, ask(questions, self.enlargement), strict=True):
             bits[y - y0, x - x0] = values > np.float32(threshold)
         return bits

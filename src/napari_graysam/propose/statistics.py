@@ -103,7 +103,8 @@ def begin_measuring(
     """
     cuts = mask_threshold + offset, mask_threshold - offset, mask_threshold
     logits = logits.float()
-    if enlargement is None or not torch.isfinite(logits).all():
+    # A sum takes a tenth of the time of looking at each.
+    if enlargement is None or not torch.isfinite(logits.sum()):
         return partial(_measure_whole, logits, size, group, cuts, floor)
     tallies = [_tally(one, enlargement, cuts, floor) for one in logits.numpy()]
     return partial(_settle, tallies, enlargement, cuts, floor)
@@ -151,11 +152,10 @@ def _tally(
             ):
                 tally.questions.clear()
                 break
-            inside, question = strip.above(threshold)
+            inside, questions = strip.above(threshold)
             found = count(inside)
             tally.counts[number] += found
-            if len(question.y):
-                tally.questions.append((number, question))
+            tally.questions += [(number, question) for question in questions]
             if found and number == 2:
                 x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
                 x, y = x + strip.corner[0], y + strip.corner[1]
