@@ -12,6 +12,7 @@ import argparse
 import copy
 import json
 import time
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,8 @@ class Run:
             self.ema.load_state_dict(state["ema"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.step, self.windows = state["step"], state["windows"]
+        for group in self.optimiser.param_groups:
+            group["fused"] = True
         self.source = Windows(load(data), seed)
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -124,10 +127,11 @@ class Run:
         self.step += 1
         self.windows += len(images)
         keep = min(AVERAGE, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            pairs = zip(self.ema.state_dict().values(), self.net.state_dict().values())
-            for old, new in pairs:
-                old.lerp_(new, 1 - keep) if old.is_floating_point() else old.copy_(new)
+        old, new = self.ema.state_dict().values(), self.net.state_dict().values()
+        floats = [value.is_floating_point() for value in old]
+        torch._foreach_lerp_(
+            list(compress(old, floats)), [v.detach() for v in compress(new, floats)], 1 - keep
+        )
         return {name: float(value.detach()) for name, value in parts.items()} | {"norm": float(norm)}
 
     def train(self, workers: int) -> None:

@@ -20,7 +20,7 @@ MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 SHAPES = (((8, 256), 0.62), ((4, 384), 0.22), ((2, 512), 0.16))
 """Windows of a batch and their side in pixels, and how often; the last show whole frames."""
-OBJECTS = {256: 16, 384: 24, 512: 40}
+OBJECTS = {256: 14, 384: 18, 512: 28}
 """Objects sampled in a window of a side."""
 SYNTHETIC, NESTED = 0.17, 0.05
 
@@ -55,7 +55,8 @@ def _maps(
     height, width = levels.shape[1:]
     zoom = _zoom((height, width), diameter, whole, strength, rng)
     stretch = np.exp(rng.normal(0, 0.08))
-    if rng.random() < 0.15:
+    if rng.random() < 0.3:
+        # The generator squashes an image into a square frame.
         stretch *= height / width
     angle = rng.choice([0, 90, 180, 270])
     if rng.random() < 0.4 * strength and not whole:

@@ -71,7 +71,7 @@ def recognise(weights: Mapping[str, Tensor]) -> tuple[ModelEntry, ...]:
             and _hiera_shape(entry)[:2] == (width, blocks)
             and (not video or _hiera_shape(entry)[2] == newer)
         )
-    if any(key.startswith("image_encoder.trunk.stages.") for key in weights):
+    if any(key.startswith("image_encoder.trunk.blocks.0.depthwise.") for key in weights):
         expected = build_image_model(BUNDLED.config).state_dict()
         found = image_weights(weights)
         if found.keys() == expected.keys() and all(

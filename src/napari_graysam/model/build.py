@@ -70,14 +70,19 @@ class Hiera(Node):
     return_interm_layers: bool = True
 
 
-class ConvTrunk(Node):
+class VoteTrunk(Node):
     """The bundled model's trunk."""
 
-    target: Literal["napari_graysam.model.bundled.trunk.ConvTrunk"] = _TARGET
-    widths: list[Width] = Field(min_length=4, max_length=4)
-    depths: list[Blocks] = Field(min_length=4, max_length=4)
+    target: Literal["napari_graysam.model.bundled.trunk.VoteTrunk"] = _TARGET
+    widths: list[Width] = Field(min_length=5, max_length=5)
     codes: Width
-    frame: Side
+
+
+class Neck(Node):
+    """The bundled model's neck."""
+
+    target: Literal["napari_graysam.model.bundled.trunk.Neck"] = _TARGET
+    d_model: Width
 
 
 class PositionEmbeddingSine(Node):
@@ -109,8 +114,8 @@ class ImageEncoder(Node):
     """A trunk and a neck."""
 
     target: Literal["sam2.modeling.backbones.image_encoder.ImageEncoder"] = _TARGET
-    trunk: Annotated[Hiera | ConvTrunk, Field(discriminator="target")]
-    neck: FpnNeck
+    trunk: Annotated[Hiera | VoteTrunk, Field(discriminator="target")]
+    neck: Annotated[FpnNeck | Neck, Field(discriminator="target")]
     scalp: int = Field(0, ge=0, le=3)
 
 
@@ -138,6 +143,20 @@ class SAM2(Node):
     pred_obj_scores: bool = False
     pred_obj_scores_mlp: bool = False
     sam_mask_decoder_extra_args: dict[Postprocessing, bool | float] | None = None
+
+
+class VoteModel(SAM2):
+    """The bundled model."""
+
+    target: Literal["napari_graysam.model.bundled.model.VoteModel"] = _TARGET  # type: ignore[assignment]
+    codes: Width
+    hidden: Width
+
+
+class _Any(Part):
+    """The model that a config names."""
+
+    model: Annotated[SAM2 | VoteModel, Field(discriminator="target")]
 
 
 # fmt: off
@@ -220,7 +239,7 @@ def read_config(config: str) -> Config:
         )
     settings = {key: value for key, value in settings.items() if key not in VIDEO_SETTINGS}
     try:
-        model = SAM2.model_validate(settings)
+        model = _Any.model_validate({"model": settings}).model
     except ValidationError as error:
         raise _refusal(path, error) from error
     name = config if config in CATALOG_CONFIGS else str(path.resolve())

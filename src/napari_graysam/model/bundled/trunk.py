@@ -1,132 +1,119 @@
-"""The convolutional trunk of the bundled model, for SAM 2's own `ImageEncoder`."""
+"""The convolutional trunk of the bundled model and its neck, for SAM 2's own `ImageEncoder`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_graysam.model.bundled.scene import OUTPUTS
+
+_STAGES = (
+    (1, 16, 1, 3, 1),
+    (6, 24, 2, 3, 2),
+    (6, 40, 2, 5, 2),
+    (6, 80, 3, 3, 2),
+    (6, 112, 3, 5, 1),
+    (6, 192, 4, 5, 2),
+    (6, 320, 1, 3, 1),
+)
+_TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
 
 
-def _normalised(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
-        nn.GroupNorm(8, outputs),
-    )
+class Block(nn.Module):
+    """Inverted residual block (Sandler et al. 2018), normalisation folded into its weights."""
 
-
-class Residual(nn.Module):
-    """Two normalised 3×3 convolutions around a skip connection (He et al. 2016)."""
-
-    def __init__(self, width: int) -> None:
+    def __init__(self, inputs: int, outputs: int, expand: int, kernel: int, stride: int) -> None:
         super().__init__()
-        self.first = _normalised(width, width)
-        self.second = _normalised(width, width)
-        self.activation = nn.ReLU(inplace=True)
+        inner = inputs * expand
+        self.expand = nn.Conv2d(inputs, inner, 1) if expand > 1 else nn.Identity()
+        self.depthwise = nn.Conv2d(inner, inner, kernel, stride, kernel // 2, groups=inner)
+        self.project = nn.Conv2d(inner, outputs, 1)
+        self.expands = expand > 1
+        self.skip = inputs == outputs and stride == 1
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, width, H, W) to the same shape."""
-        y: torch.Tensor = self.activation(x + self.second(self.activation(self.first(x))))
-        return y
-
-
-class Centres(nn.Module):
-    """Let every place say where the centre of its object is.
-
-    A convolution predicts the offset to the centre; the position it points to is encoded as
-    SAM 2 encodes prompts, by sines and cosines of random frequencies, and added to the
-    features. All places of one object so carry one code, which the mask decoder's attention
-    can compare with that of the prompted place.
-
-    Parameters
-    ----------
-    width
-        Channels of the features.
-    codes
-        Frequencies of the code.
-    stride, frame
-        Of the features and of the whole model's input, in pixels.
-    """
-
-    UNIT = 32.0  # pixels of an offset of 1
-
-    frequencies: torch.Tensor
-
-    def __init__(self, width: int, codes: int, stride: int, frame: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.frame = frame
-        self.offset = nn.Conv2d(width, 2, 3, padding=1)
-        self.code = nn.Conv2d(2 * codes, width, 1)
-        self.register_buffer("frequencies", torch.randn(2, codes))
-
-    def forward(self, x: torch.Tensor, corner: tuple[int, int]) -> torch.Tensor:
-        """Add the codes to (B, width, h, w) features whose first pixel is at ``corner``."""
-        height, width = x.shape[-2:]
-        rows = (torch.arange(height, device=x.device) + 0.5) * self.stride + corner[0]
-        columns = (torch.arange(width, device=x.device) + 0.5) * self.stride + corner[1]
-        place = torch.stack(
-            [columns.expand(height, width), rows[:, None].expand(height, width)], dim=-1
-        )
-        centre = place + self.UNIT * self.offset(x).float().permute(0, 2, 3, 1)
-        # Products by element stay in float32 under autocast, which would round a matrix product.
-        relative = 2 * torch.pi * (2 * centre / self.frame - 1)
-        across, down = self.frequencies.float()
-        angles = relative[..., :1] * across + relative[..., 1:] * down
-        code = torch.cat([angles.sin(), angles.cos()], dim=-1).permute(0, 3, 1, 2)
-        added: torch.Tensor = x + self.code(code.to(x.dtype))
-        return added
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs, H, W) to (B, outputs, H/stride, W/stride)."""
+        y = functional.relu6(self.expand(x), inplace=True) if self.expands else x
+        y = functional.relu6(self.depthwise(y), inplace=True)
+        y = self.project(y)
+        return y.add_(x) if self.skip else y
 
 
-class ConvTrunk(nn.Module):
-    """Residual network with features at strides 4, 8, 16 and 32.
-
-    Group normalisation makes the features independent of the batch and of
-    the contrast of the image; convolutions learn from few images, on few
-    processor cores, what a transformer trunk would not.
+class VoteTrunk(nn.Module):
+    """EfficientNet-Lite0 (Tan and Le 2019) with a way back up to stride 4 (Lin et al. 2017).
 
     Parameters
     ----------
     widths
-        Channels at strides 4, 8, 16 and 32; multiples of 8.
-    depths
-        Residual blocks at each stride.
+        Channels of the way back up at strides 4, 8, 16, 32 and 64.
     codes
-        Frequencies that encode the centres of objects, at strides 8 and 16.
-    frame
-        Side in pixels of the model's input.
+        Channels that describe a place beside its votes.
     """
 
-    def __init__(
-        self, widths: Sequence[int], depths: Sequence[int], codes: int, frame: int
-    ) -> None:
+    def __init__(self, widths: list[int], codes: int) -> None:
         super().__init__()
-        first = widths[0]
-        self.stem = nn.Sequential(_normalised(3, first // 2, 2), nn.ReLU(inplace=True))
-        inputs = [first // 2, *widths[:-1]]
-        self.stages = nn.ModuleList(
-            nn.Sequential(
-                _normalised(before, width, 2),
-                nn.ReLU(inplace=True),
-                *(Residual(width) for _ in range(depth)),
-            )
-            for before, width, depth in zip(inputs, widths, depths, strict=True)
+        self.stem = nn.Conv2d(3, 32, 3, 2, 1)
+        blocks, inputs = [], 32
+        for expand, outputs, repeats, kernel, stride in _STAGES:
+            for repeat in range(repeats):
+                blocks.append(Block(inputs, outputs, expand, kernel, 1 if repeat else stride))
+                inputs = outputs
+        self.blocks = nn.ModuleList(blocks)
+        finest, *taps = _TAPS.values()
+        self.early = nn.Conv2d(finest, widths[0], 3, 2, 1)
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(tap, width, 1) for tap, width in zip([*taps, taps[-1]], widths, strict=True)
         )
-        self.centres = nn.ModuleDict(
-            {str(level): Centres(widths[level], codes, 4 * 2**level, frame) for level in (1, 2)}
+        self.up = nn.ModuleList(
+            nn.Conv2d(low, high, 1) for high, low in zip(widths[:-1], widths[1:], strict=True)
         )
-        self.channel_list = list(widths[::-1])
+        self.mix = nn.ModuleList(
+            nn.ModuleList(nn.Conv2d(width, width, 3, 1, 1) for _ in range(2)) for width in widths
+        )
+        self.head = nn.Conv2d(widths[0], OUTPUTS, 1)
+        self.code = nn.Conv2d(widths[0], codes, 1)
+        self.channel_list = [OUTPUTS + codes]
 
-    def forward(self, x: torch.Tensor, corner: tuple[int, int] = (0, 0)) -> list[torch.Tensor]:
-        """Map (B, 3, S, S) to four maps, finest first, as `FpnNeck` expects.
-
-        ``corner`` is the row and column of a window in the frame; training uses windows.
-        """
-        x = self.stem(x)
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map (B, 3, H, W) to one map at stride 4: votes as `Scene` reads them, then codes."""
+        x = functional.relu6(self.stem(x.contiguous(memory_format=torch.channels_last)))
         maps = []
-        for level, stage in enumerate(self.stages):
-            x = stage(x)
-            if str(level) in self.centres:
-                x = self.centres[str(level)](x, corner)
-            maps.append(x)
-        return maps
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in _TAPS:
+                maps.append(x)
+        early, *maps = maps
+        maps.append(functional.avg_pool2d(maps[-1], 2, ceil_mode=True))
+        y = None
+        for level in reversed(range(len(maps))):
+            z = self.lateral[level](maps[level])
+            if y is not None:
+                size = (z.shape[2], z.shape[3])
+                z += functional.interpolate(self.up[level](y), size, mode="bilinear")
+            y = z if level else z.add_(self.early(early))
+            for convolution in self.mix[level]:
+                y = functional.relu(convolution(y), inplace=True)
+        return [torch.cat([self.head(y), self.code(y)], dim=1)]
+
+
+class Neck(nn.Module):
+    """Gives the trunk's map at strides 4, 8 and 16, as SAM 2's decoder is handed features.
+
+    Parameters
+    ----------
+    d_model
+        Channels of the map.
+    """
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.d_model = d_model
+        self.backbone_channel_list = [d_model]
+
+    def forward(self, maps: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the maps, finest first, and an empty positional encoding of each."""
+        fine = maps[0]
+        middle = functional.avg_pool2d(fine, 2)
+        levels = [fine, middle, functional.avg_pool2d(middle, 2)]
+        return levels, [torch.zeros_like(level) for level in levels]

@@ -1,0 +1,237 @@
+"""The mask decoder of the bundled model: a prompt names votes, and the votes that agree are its mask.
+
+A point names its own vote; a box, several points and a mask name the means of sets of votes;
+points off the object take away what they name. Predicted IoU comes from what lies under a
+mask, along its rim and around it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_graysam.model.bundled.prompts import CORNER_FIRST, CORNER_LAST, POINT_OFF, POINT_ON
+from napari_graysam.model.bundled.scene import LEVELS, STRIDE, UNIT, Scene, log_odds
+
+_FACTS = 6
+_HALF = math.log(0.5)
+_NEVER = -20.0
+
+
+class Score(nn.Module):
+    """Predicts a mask's IoU from what lies under it, along its rim and around it.
+
+    Parameters
+    ----------
+    codes
+        Channels that describe a place beside its votes.
+    hidden
+        Neurons of the two hidden layers.
+    """
+
+    def __init__(self, codes: int, hidden: int) -> None:
+        super().__init__()
+        channels = 2 * LEVELS + 1 + codes
+        self.layers = nn.Sequential(
+            nn.Linear(3 * channels + _FACTS + LEVELS, hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, 1),
+        )
+
+    def forward(self, facts: Tensor) -> Tensor:
+        """Return logits (B, L) of what `measure` gives."""
+        out: Tensor = self.layers(facts)[..., 0]
+        return out
+
+
+def measure(scene: Scene, p: Tensor, centre: Tensor, sharpness: Tensor) -> Tensor:
+    """Describe masks by numbers (B, L, F).
+
+    Parameters
+    ----------
+    scene
+        What the masks are of.
+    p
+        Probabilities (B, L, N).
+    centre, sharpness
+        (B, L, 2) and (B, L).
+    """
+    height, width = scene.size
+    p = p.transpose(0, 1)  # Levels first, as `Scene.agreement` lays them out.
+    half = functional.avg_pool2d(p.reshape(-1, 1, height, width), 2)
+    blurred = functional.avg_pool2d(half, 3, 1, 1)
+    rim = (half - blurred).reshape(LEVELS, len(p[0]), -1)
+    inner, outer = rim.clamp(min=0), rim.neg().clamp_(min=0)
+    area = p.sum(-1, keepdim=True)
+    under = torch.bmm(p, scene.under) / area.clamp(min=1e-3)
+    pooled = [under[..., :-4], _mean(inner, scene.around), _mean(outer, scene.around)]
+    moments, area = under[..., -4:], area[..., 0].clamp(min=1e-3)
+    centre, sharpness = centre.transpose(0, 1), sharpness.T
+    along = (moments[..., :2] * centre).sum(-1)
+    away = (moments[..., 2] - 2 * along + centre.square().sum(-1)).clamp(min=0)
+    facts = torch.stack(
+        [
+            (area + 1).log(),
+            sharpness.log(),
+            (away * sharpness).clamp(max=4),
+            moments[..., 3] - sharpness.log(),
+            1 - torch.linalg.vecdot(p, p) / area,
+            outer.sum(-1) / (area / 4).clamp(min=0.1),
+        ],
+        dim=-1,
+    )
+    level = torch.eye(LEVELS, device=p.device)[:, None].expand(-1, len(p[0]), -1)
+    own = [_own_first(part) for part in pooled]
+    return torch.cat([*own, facts, level], dim=-1).transpose(0, 1)
+
+
+def _mean(weight: Tensor, values: Tensor) -> Tensor:
+    """Return the means (L, B, C) of values (N, C) with weights (L, B, N)."""
+    return (weight @ values) / weight.sum(-1, keepdim=True).clamp(min=1e-3)
+
+
+def _own_first(pooled: Tensor) -> Tensor:
+    """Turn the levels' channels so that those of a mask's own level come first."""
+    parts = []
+    for level in range(LEVELS):
+        turned = [
+            pooled[level, :, group * LEVELS : (group + 1) * LEVELS].roll(-level, -1)
+            for group in range(2)
+        ]
+        parts.append(torch.cat([*turned, pooled[level, :, 2 * LEVELS :]], dim=-1))
+    return torch.stack(parts)
+
+
+class VoteDecoder(nn.Module):
+    """Draws the masks that prompts name, with SAM 2's mask decoder's call and answers.
+
+    Parameters
+    ----------
+    codes, hidden
+        As for `Score`.
+    """
+
+    def __init__(self, codes: int, hidden: int) -> None:
+        super().__init__()
+        self.conv_s0 = nn.Identity()
+        self.conv_s1 = nn.Identity()
+        self.score = Score(codes, hidden)
+
+    def forward(
+        self,
+        image_embeddings: Tensor,
+        image_pe: Tensor,
+        sparse_prompt_embeddings: Tensor,
+        dense_prompt_embeddings: Tensor,
+        multimask_output: bool,
+        repeat_image: bool,
+        high_res_features: list[Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Answer prompts.
+
+        Returns
+        -------
+        masks
+            Logits (B, 3, h, w), part, object and group, at a quarter of the frame's
+            resolution; (B, 1, h, w) without ``multimask_output``, of the best level.
+        predicted_iou
+            (B, 3) or (B, 1).
+        tokens, object_score
+            Empty: for videos only.
+        """
+        assert high_res_features is not None
+        scene = Scene(high_res_features[0][0])
+        prompts = dense_prompt_embeddings if dense_prompt_embeddings.numel() else None
+        u, predicted_iou = self.answer(scene, sparse_prompt_embeddings, prompts)
+        masks = log_odds(u)
+        if not multimask_output:
+            best = _choose(masks, predicted_iou, prompts)
+            one = torch.arange(len(masks), device=masks.device)
+            masks, predicted_iou = masks[one, best][:, None], predicted_iou[one, best][:, None]
+        nothing = masks.new_zeros(len(masks), 1)
+        return masks.unflatten(-1, scene.size), predicted_iou, nothing, nothing
+
+    def answer(self, scene: Scene, sparse: Tensor, prompts: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return log probabilities (B, L, N) and predicted IoU (B, L)."""
+        if prompts is not None:
+            weight = prompts.flatten(1)[:, None].sigmoid().expand(-1, LEVELS, -1)
+            centre, sharpness = scene.mean(weight * scene.foreground)
+            u = scene.agreement(centre, sharpness)
+        elif sparse.shape[1] == 1 or bool((sparse[:, 1:, 2] < 0).all()):
+            centre, sharpness = scene.at(sparse[:, 0, :2])
+            u = scene.agreement(centre, sharpness)
+        else:
+            u, centre, sharpness = _combined(scene, sparse)
+        facts = measure(scene, u.exp(), centre, sharpness)
+        return u, self.score(facts).sigmoid()
+
+
+def _combined(scene: Scene, sparse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Answer boxes and several points, one prompt after the other."""
+    u, centre, sharpness = zip(*(_one(scene, prompt) for prompt in sparse), strict=True)
+    return torch.stack(u), torch.stack(centre), torch.stack(sharpness)
+
+
+def _one(scene: Scene, prompt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return log probabilities (L, N), centres (L, 2) and sharpness (L,) of a prompt (T, 3)."""
+    places, label = prompt[:, :2], prompt[:, 2].long()
+    on, off = places[label == POINT_ON], places[label == POINT_OFF]
+    first, last = places[label == CORNER_FIRST], places[label == CORNER_LAST]
+    u = torch.full_like(scene.foreground, _NEVER)
+    if len(first) and len(last):
+        u = torch.maximum(u, _boxed(scene, first[0], last[0]))
+    if len(on):
+        u = torch.maximum(u, scene.agreement(*scene.at(on)).amax(0))
+    if len(off):
+        u = torch.minimum(u, _left(scene, on, off))
+    centre, sharpness = scene.mean(u.exp()[None])
+    return u, centre[0], sharpness[0]
+
+
+def _boxed(scene: Scene, first: Tensor, last: Tensor) -> Tensor:
+    """Return the log probabilities (L, N) of what fills a box."""
+    low, high = torch.minimum(first, last) / UNIT, torch.maximum(first, last) / UNIT
+    middle, reach = (low + high) / 2, ((high - low) / 2).clamp(min=STRIDE / UNIT)
+    gap = ((scene.place - middle[:, None]).abs() / reach[:, None]).amax(0)
+    inside = (gap < 1).float()
+    away = ((scene.vote - middle[:, None]) / (0.5 * reach[:, None])).square().sum(1)
+    weight = (inside * scene.foreground * torch.exp(-away / 2))[None]
+    for _ in range(2):
+        u = scene.agreement(*scene.mean(weight))
+        weight = u.exp() * inside
+    # Nothing far outside the box is its object.
+    return torch.minimum(u[0], 20 * (1.2 - gap))
+
+
+def _left(scene: Scene, on: Tensor, off: Tensor) -> Tensor:
+    """Return log probabilities (L, N) of not being what points off the object lie on.
+
+    Where such a point lies on the same object as one on it, places nearer to it are taken.
+    """
+    denied = scene.agreement(*scene.at(off)).clamp(max=-1e-4)  # (K, L, N)
+    free = torch.log(-torch.expm1(denied))
+    if not len(on):
+        return free.amin(0)
+    index = (on / STRIDE).long()
+    at = index[:, 1].clamp(0, scene.size[0] - 1) * scene.size[1]
+    at = at + index[:, 0].clamp(0, scene.size[1] - 1)
+    same = (denied[..., at] > _HALF).any(-1)  # (K, L)
+    near = torch.cdist(scene.place.T, on / UNIT).amin(1)
+    far = torch.cdist(scene.place.T, off / UNIT).T  # (K, N)
+    nearer = functional.logsigmoid(UNIT * (far - near))[:, None]
+    return torch.where(same[..., None], nearer, free).amin(0)
+
+
+def _choose(masks: Tensor, predicted_iou: Tensor, prompts: Tensor | None) -> Tensor:
+    """Return the level (B,) that agrees best with a mask prompt, or promises most."""
+    if prompts is None:
+        return predicted_iou.argmax(1)
+    given = prompts.flatten(1)[:, None] > 0
+    found = masks > 0
+    overlap = (given & found).sum(-1) / (given | found).sum(-1).clamp(min=1)
+    return overlap.argmax(1)

@@ -1,0 +1,108 @@
+"""Masks from votes: what every place of an image says about its object, and which agree.
+
+At stride 4 each place says, for each of three levels (part, object, group), how far the centre
+of its object lies, how near to it other votes must be to count (a bandwidth), how good the
+mask will be, and whether there is an object at all. The mask of a centre c and a sharpness k
+is where exp(−k |vote − c|²) times the foreground's probability exceeds one half: "Instance
+Segmentation by Jointly Optimizing Spatial Embeddings and Clustering Bandwidth" (Neven et al.
+2019). For all prompts at once that is one product of matrices.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+LEVELS = 3
+OUTPUTS = 5 * LEVELS + 1
+STRIDE = 4
+UNIT = 32.0
+"""Pixels of an offset of 1."""
+SHARPNESS = 4.0
+STEEPNESS = 3.0
+"""Of a mask's logits, as the stability score of the generator expects them."""
+LIMIT = 24.0
+"""Largest logit of a mask."""
+
+
+class Scene:
+    """The votes of one image.
+
+    Parameters
+    ----------
+    votes
+        (C, h, w) of the trunk: offset x, offset y, bandwidth, quality and foreground of each
+        level, the edges' logit, then codes.
+
+    Attributes
+    ----------
+    place
+        (2, N), (x, y) of each place in units of 32 pixels.
+    vote
+        (L, 2, N), where the centre lies.
+    sharpness
+        (L, N), of votes.
+    quality, foreground
+        Probabilities (L, N).
+    under
+        (L, N, C + 4), what a score looks at: qualities, foregrounds, edge and codes, then the vote,
+        its square, and the logarithm of the sharpness.
+    around
+        (N / 4, C), the first C of these at stride 8.
+    """
+
+    def __init__(self, votes: Tensor) -> None:
+        votes = votes.float()
+        self.size = height, width = (votes.shape[1], votes.shape[2])
+        levels = votes[: OUTPUTS - 1].reshape(LEVELS, 5, height * width)
+        y = (torch.arange(height, device=votes.device) + 0.5) * (STRIDE / UNIT)
+        x = (torch.arange(width, device=votes.device) + 0.5) * (STRIDE / UNIT)
+        grid = torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
+        self.place = grid.flatten(1)
+        self.vote = levels[:, :2] + self.place
+        self.sharpness = SHARPNESS * levels[:, 2].clamp(-4, 7).exp()
+        self.quality = levels[:, 3].sigmoid()
+        self.foreground = levels[:, 4].sigmoid()
+        self._visible = functional.logsigmoid(levels[:, 4])
+        rest = votes[OUTPUTS - 1 :].flatten(1)
+        described = torch.cat([self.quality, self.foreground, rest[:1].sigmoid(), rest[1:]])
+        length = self.vote.square().sum(1, keepdim=True)
+        self._terms = torch.cat([self.vote, length, torch.ones_like(length)], dim=1)
+        moments = torch.cat([self.vote, length, self.sharpness.log()[:, None]], dim=1)
+        fine = torch.cat([described.expand(LEVELS, -1, -1), moments], dim=1)
+        self.under = fine.transpose(1, 2).contiguous()
+        coarse = functional.avg_pool2d(described.unflatten(1, self.size)[None], 2)[0]
+        self.around = coarse.flatten(1).T.contiguous()
+
+    def at(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the votes (B, L, 2) and sharpness (B, L) at ``points`` (B, 2), in pixels."""
+        height, width = self.size
+        column = (points[:, 0] / STRIDE).long().clamp(0, width - 1)
+        row = (points[:, 1] / STRIDE).long().clamp(0, height - 1)
+        index = row * width + column
+        return self.vote[:, :, index].permute(2, 0, 1), self.sharpness[:, index].T
+
+    def mean(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean votes and sharpness of places with a ``weight`` (B, L, N)."""
+        total = weight.sum(-1).clamp(min=1e-6)
+        centre = torch.einsum("bln,lcn->blc", weight, self.vote) / total[..., None]
+        logarithm = torch.einsum("bln,ln->bl", weight, self.sharpness.log()) / total
+        return centre, logarithm.exp()
+
+    def agreement(self, centre: Tensor, sharpness: Tensor) -> Tensor:
+        """Return log probabilities (B, L, N) of the masks of centres (B, L, 2)."""
+        k = sharpness[..., None]
+        length = centre.square().sum(-1, keepdim=True)
+        weights = torch.cat([2 * k * centre, -k, -k * length], dim=-1).transpose(0, 1)
+        return torch.baddbmm(self._visible[:, None], weights, self._terms).transpose(0, 1)
+
+    def masks(self, centre: Tensor, sharpness: Tensor) -> Tensor:
+        """Return the logits (B, L, N) of the masks of centres (B, L, 2)."""
+        return log_odds(self.agreement(centre, sharpness))
+
+
+def log_odds(u: Tensor) -> Tensor:
+    """Return steep log odds of probabilities exp(u), within ±`LIMIT`; changes ``u``."""
+    u = u.clamp_(-LIMIT, -1e-4)
+    return u.sub(torch.expm1(u).neg_().log_()).mul_(STEEPNESS).clamp_(-LIMIT, LIMIT)
