@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from napari_graysam.errors import DeviceError
 from napari_graysam.model import LoadedModel
+from napari_graysam.model.bundled.decoder import VoteCrop, VoteDecoder
 from napari_graysam.propose.decoder import CropDecoder, understood
 from napari_graysam.propose.encode import Features, autocast
 
@@ -114,12 +116,15 @@ class Decoder:
         self.model = model
         self.multimask = multimask
         self.use_m2m = use_m2m
-        self.crop_decoder: CropDecoder | None = None
-        if multimask and not use_m2m and understood(model.model.sam_mask_decoder):
+        self.crop_decoder: CropDecoder | VoteCrop | None = None
+        decoder = model.model.sam_mask_decoder
+        if multimask and not use_m2m and isinstance(decoder, VoteDecoder):
+            self.crop_decoder = VoteCrop(decoder, features.high_resolution[0])
+        elif multimask and not use_m2m and understood(decoder):
             with torch.no_grad(), autocast(model):
                 _, dense = self._prompts(torch.zeros((1, 2), device=model.device))
                 self.crop_decoder = CropDecoder(
-                    model.model.sam_mask_decoder,
+                    decoder,
                     features,
                     dense,
                     absorbed=model.arithmetic == "fast",
@@ -163,11 +168,11 @@ class Decoder:
         return logits[kept], predicted_iou[kept], kept.nonzero()[:, 0], best_iou
 
     def _sparing(
-        self, decoder: CropDecoder, points: Tensor, floor: float
+        self, decoder: CropDecoder | VoteCrop, points: Tensor, floor: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Draw masks only at points where one is worth keeping."""
         sparse, _ = self._prompts(points)
-        answers = decoder.answer(sparse)
+        answers: Any = decoder.answer(sparse)
         kept = _above(answers.predicted_iou, floor)
         kept[:, 0] = False  # The single mask, which is not one of the three.
         point, _ = torch.nonzero(kept, as_tuple=True)

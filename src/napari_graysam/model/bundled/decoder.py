@@ -8,6 +8,7 @@ mask, along its rim and around it.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -105,6 +106,38 @@ def _own_first(pooled: Tensor) -> Tensor:
         ]
         parts.append(torch.cat([*turned, pooled[level, :, 2 * LEVELS :]], dim=-1))
     return torch.stack(parts)
+
+
+class VoteCrop:
+    """What a decoder says of one crop: masks are drawn only where they are wanted.
+
+    Parameters
+    ----------
+    decoder
+        Of the model.
+    votes
+        (1, C, h, w), the crop's features at stride 4.
+    """
+
+    def __init__(self, decoder: VoteDecoder, votes: Tensor) -> None:
+        self.decoder = decoder
+        self.scene = Scene(votes[0])
+
+    def answer(self, sparse: Tensor) -> VoteAnswers:
+        """Let prompts (B, T, 3) name their masks."""
+        u, predicted_iou = self.decoder.answer(self.scene, sparse, None)
+        return VoteAnswers(functional.pad(predicted_iou, (1, 0)), u)
+
+    def draw(self, answers: VoteAnswers, wanted: Tensor) -> Tensor:
+        """Return the logits (K, h, w) of the masks that ``wanted``, bool (B, 4), names."""
+        return log_odds(answers.agreement[wanted[:, 1:]]).unflatten(-1, self.scene.size)
+
+
+class VoteAnswers(NamedTuple):
+    """Predicted IoU (B, 4), the first 0 for no single mask, and log probabilities (B, L, N)."""
+
+    predicted_iou: Tensor
+    agreement: Tensor
 
 
 class VoteDecoder(nn.Module):

@@ -1,0 +1,138 @@
+"""The bundled model's votes: which masks prompts name, and that upstream's interface is kept."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from napari_graysam.model.build import build_image_model  # noqa: E402
+from napari_graysam.model.bundled.decoder import VoteDecoder, measure  # noqa: E402
+from napari_graysam.model.bundled.prompts import VotePrompts  # noqa: E402
+from napari_graysam.model.bundled.scene import LEVELS, OUTPUTS, STRIDE, UNIT, Scene  # noqa: E402
+
+SIZE = 32
+CODES = 4
+CENTRES = ((40.0, 40.0), (88.0, 72.0))
+RADIUS = 20.0
+
+
+def discs():
+    """Return masks (2, SIZE, SIZE) at stride 4 of two discs that do not touch."""
+    axis = (torch.arange(SIZE) + 0.5) * STRIDE
+    return torch.stack([(axis - x) ** 2 + (axis[:, None] - y) ** 2 < RADIUS**2 for x, y in CENTRES])
+
+
+def votes():
+    """Return a map in which both discs vote for their centres and all else for itself."""
+    out = torch.zeros(OUTPUTS + CODES, SIZE, SIZE)
+    axis = (torch.arange(SIZE) + 0.5) * STRIDE
+    levels = out[: OUTPUTS - 1].view(LEVELS, 5, SIZE, SIZE)
+    levels[:, 2], levels[:, 4] = 2.0, -6.0
+    for mask, (x, y) in zip(discs(), CENTRES, strict=True):
+        levels[:, 0][:, mask] = ((x - axis.expand(SIZE, SIZE)) / UNIT)[mask]
+        levels[:, 1][:, mask] = ((y - axis[:, None].expand(SIZE, SIZE)) / UNIT)[mask]
+        levels[:, 4][:, mask] = 6.0
+    return out
+
+
+@pytest.fixture
+def answer():
+    torch.manual_seed(0)
+    decoder, prompts = VoteDecoder(CODES, 8).eval(), VotePrompts()
+
+    def ask(points=None, labels=None, *, boxes=None, masks=None, multimask=True):
+        given = None
+        if points is not None:
+            given = torch.tensor(points), torch.tensor(labels)
+        sparse, dense = prompts(given, boxes, masks)
+        with torch.no_grad():
+            return decoder(
+                image_embeddings=torch.zeros(1, 1, 8, 8),
+                image_pe=prompts.get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=multimask,
+                repeat_image=True,
+                high_res_features=[votes()[None], torch.zeros(1, 1, 16, 16)],
+            )[:2]
+
+    return ask
+
+
+def test_a_point_names_the_object_it_lies_on(answer):
+    first, second = discs()
+    x, y = CENTRES[0]
+    logits, iou = answer([[[x + 12, y]], [[CENTRES[1][0], CENTRES[1][1] - 12]]], [[1], [1]])
+    assert logits.shape == (2, 3, SIZE, SIZE)
+    assert iou.shape == (2, 3)
+    assert ((iou > 0) & (iou < 1)).all()
+    assert (logits[0] > 0).equal(first.expand(3, -1, -1))
+    assert (logits[1] > 0).equal(second.expand(3, -1, -1))
+
+
+def test_prompts_do_not_see_each_other(answer):
+    points = [[[40.0, 40.0]], [[88.0, 72.0]], [[4.0, 120.0]]]
+    together, scores = answer(points, [[1]] * 3)
+    for index, point in enumerate(points):
+        alone, score = answer([point], [[1]])
+        torch.testing.assert_close(together[index], alone[0], atol=0.05, rtol=0.01)
+        torch.testing.assert_close(scores[index], score[0])
+
+
+def test_a_point_on_nothing_names_no_object(answer):
+    logits, _ = answer([[[4.0, 120.0]]], [[1]])
+    assert not ((logits[0] > 0) & discs().any(0)).any()
+
+
+def test_a_box_names_what_fills_it(answer):
+    x, y = CENTRES[1]
+    box = torch.tensor([[x - 22, y - 19, x + 21, y + 22]])
+    logits, _ = answer(boxes=box)
+    assert (logits[0] > 0).equal(discs()[1].expand(3, -1, -1))
+
+
+def test_points_on_two_objects_name_both_and_points_off_take_away(answer):
+    first, second = discs()
+    both = [[*CENTRES[0]], [*CENTRES[1]]]
+    logits, _ = answer([both], [[1, 1]])
+    assert (logits[0, 1] > 0).equal(first | second)
+    logits, _ = answer([both], [[1, 0]])
+    assert (logits[0, 1] > 0).equal(first)
+
+
+def test_a_point_off_on_the_same_object_cuts_it_between_the_points(answer):
+    x, y = CENTRES[0]
+    logits, _ = answer([[[x - 10, y], [x + 10, y]]], [[1, 0]])
+    found = logits[0, 1] > 0
+    axis = (torch.arange(SIZE) + 0.5) * STRIDE
+    assert found[:, axis < x - 1].equal(discs()[0][:, axis < x - 1])
+    assert not found[:, axis > x + 1].any()
+
+
+def test_a_mask_names_the_object_that_most_of_it_covers(answer):
+    part = discs()[0] & (torch.arange(SIZE) < 11)
+    prompt = torch.where(part, 8.0, -8.0)[None, None]
+    logits, _ = answer(masks=prompt, multimask=False)
+    assert logits.shape == (1, 1, SIZE, SIZE)
+    assert (logits[0, 0] > 0).equal(discs()[0])
+
+
+def test_measures_are_means_under_the_mask():
+    scene = Scene(votes())
+    centre, sharpness = scene.at(torch.tensor([CENTRES[0]]))
+    p = discs()[0].flatten().float().expand(1, LEVELS, -1)
+    facts = measure(scene, p, centre, sharpness)
+    inside = discs()[0].flatten()
+    torch.testing.assert_close(facts[0, 1, 0], scene.quality[1, inside].mean())
+    torch.testing.assert_close(facts[0, 1, LEVELS], scene.foreground[1, inside].mean())
+
+
+def test_the_trunk_takes_frames_of_any_size():
+    model = build_image_model("bundled/config.yaml")
+    for height, width in ((96, 160), (64, 64)):
+        with torch.no_grad():
+            fine, middle, coarse = model.forward_image(torch.zeros(1, 3, height, width))[
+                "backbone_fpn"
+            ]
+        assert fine.shape[-2:] == (height // 4, width // 4)
+        assert middle.shape[-2:] == (height // 8, width // 8)
+        assert coarse.shape[-2:] == (height // 16, width // 16)
