@@ -115,13 +115,13 @@ class Ranker:
     def step(self) -> tuple[float, float, float]:
         """Take one step on one window; returns both losses and the mean error."""
         size = int(self.rng.choice(SIDES))
-        mode = Mode(strength=float(self.rng.choice([0.3, 0.8])))
+        mode = Mode(strength=float(self.rng.choice([0.1, 0.3, 0.7])))
         image, levels = self.windows.window(size, mode, self.rng)
         scene = self.scene(image)
         asked = points(scene, self.rng)
         with torch.no_grad():
-            centre, sharpness = scene.at(asked)
-            half = len(asked) // 2
+            centre, sharpness = scene.settle(*scene.at(asked))
+            half = len(asked) // 3
             p = scene.agreement(centre[:half], sharpness[:half]).exp()
             centre[:half], sharpness[:half] = scene.mean(p)
             p = scene.agreement(centre, sharpness).exp()

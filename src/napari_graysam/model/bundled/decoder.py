@@ -196,7 +196,7 @@ class VoteDecoder(nn.Module):
             centre, sharpness = scene.mean(weight * scene.foreground)
             u = scene.agreement(centre, sharpness)
         elif sparse.shape[1] == 1 or bool((sparse[:, 1:, 2] < 0).all()):
-            centre, sharpness = scene.at(sparse[:, 0, :2])
+            centre, sharpness = scene.settle(*scene.at(sparse[:, 0, :2]))
             u = scene.agreement(centre, sharpness)
         else:
             u, centre, sharpness = _combined(scene, sparse)

@@ -70,6 +70,10 @@ class Scene:
         length = self.vote.square().sum(1, keepdim=True)
         self._terms = torch.cat([self.vote, length, torch.ones_like(length)], dim=1)
         moments = torch.cat([self.vote, length, self.sharpness.log()[:, None]], dim=1)
+        self._sparse = self._terms.unflatten(-1, self.size)[..., ::2, ::2].flatten(2)
+        self._sparse_visible = self._visible.unflatten(-1, self.size)[..., ::2, ::2].flatten(1)
+        values = torch.cat([self.vote, moments[:, 3:]], dim=1).unflatten(-1, self.size)
+        self._sparse_values = values[..., ::2, ::2].flatten(2).transpose(1, 2).contiguous()
         fine = torch.cat([described.expand(LEVELS, -1, -1), moments], dim=1)
         self.under = fine.transpose(1, 2).contiguous()
         coarse = functional.avg_pool2d(described.unflatten(1, self.size)[None], 2)[0]
@@ -90,12 +94,28 @@ class Scene:
         logarithm = torch.einsum("bln,ln->bl", weight, self.sharpness.log()) / total
         return centre, logarithm.exp()
 
-    def agreement(self, centre: Tensor, sharpness: Tensor) -> Tensor:
-        """Return log probabilities (B, L, N) of the masks of centres (B, L, 2)."""
+    def settle(self, centre: Tensor, sharpness: Tensor) -> tuple[Tensor, Tensor]:
+        """Move centres (B, L, 2) to the mean of the votes that agree, of every fourth place."""
+        p = self._product(centre, sharpness, self._sparse, self._sparse_visible).exp()
+        total = p.sum(-1, keepdim=True)
+        values = torch.bmm(p, self._sparse_values)
+        # The own vote counts as half a place: small objects may have no fourth one.
+        own = torch.cat([centre, sharpness.log()[..., None]], dim=-1).transpose(0, 1)
+        mean = ((values + 0.5 * own) / (total + 0.5)).transpose(0, 1)
+        return mean[..., :2], mean[..., 2].exp()
+
+    def _product(
+        self, centre: Tensor, sharpness: Tensor, terms: Tensor, visible: Tensor
+    ) -> Tensor:
         k = sharpness[..., None]
         length = centre.square().sum(-1, keepdim=True)
         weights = torch.cat([2 * k * centre, -k, -k * length], dim=-1).transpose(0, 1)
-        return torch.baddbmm(self._visible[:, None], weights, self._terms).transpose(0, 1)
+        return torch.baddbmm(visible[:, None], weights, terms)
+
+    def agreement(self, centre: Tensor, sharpness: Tensor) -> Tensor:
+        """Return log probabilities (B, L, N) of the masks of centres (B, L, 2)."""
+        u = self._product(centre, sharpness, self._terms, self._visible)
+        return u.transpose(0, 1)
 
     def masks(self, centre: Tensor, sharpness: Tensor) -> Tensor:
         """Return the logits (B, L, N) of the masks of centres (B, L, 2)."""
