@@ -1,13 +1,21 @@
 """The bundled model's votes: which masks prompts name, and that upstream's interface is kept."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from napari_graysam.errors import ModelError  # noqa: E402
+from napari_graysam.model import load_model  # noqa: E402
 from napari_graysam.model.build import build_image_model  # noqa: E402
 from napari_graysam.model.bundled.decoder import VoteDecoder, measure  # noqa: E402
 from napari_graysam.model.bundled.prompts import VotePrompts  # noqa: E402
 from napari_graysam.model.bundled.scene import LEVELS, OUTPUTS, STRIDE, UNIT, Scene  # noqa: E402
+from napari_graysam.propose.encode import encode  # noqa: E402
+from napari_graysam.recipe import ModelOptions  # noqa: E402
 
 SIZE = 32
 CODES = 4
@@ -136,3 +144,14 @@ def test_the_trunk_takes_frames_of_any_size():
         assert fine.shape[-2:] == (height // 4, width // 4)
         assert middle.shape[-2:] == (height // 8, width // 8)
         assert coarse.shape[-2:] == (height // 16, width // 16)
+
+
+def test_the_frame_is_free_for_the_bundled_model_only():
+    found = load_model(ModelOptions(device="cpu", frame=256))
+    assert found.image_size == found.record["image_size"] == 256
+    view = np.zeros((40, 60, 3), np.uint8)
+    assert encode(view, found).high_resolution[0].shape[-2:] == (64, 64)
+    assert load_model(ModelOptions(device="cpu")).image_size == 512
+    official = replace(found, model=SimpleNamespace(), image_size=1024)
+    with pytest.raises(ModelError, match="model.frame"):
+        official.with_frame(512)

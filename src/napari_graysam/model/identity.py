@@ -55,6 +55,7 @@ def identify(options: ModelOptions) -> dict[str, str]:
         "device": choose_device(options.device).type,
         "precision": options.precision,
         "arithmetic": options.arithmetic,
+        "frame": "" if options.frame is None else str(options.frame),
     }
 
 

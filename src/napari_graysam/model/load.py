@@ -75,6 +75,24 @@ class LoadedModel:
         record = {**self.record, "arithmetic": arithmetic}
         return replace(self, arithmetic=arithmetic, record=record)
 
+    def with_frame(self, frame: int | None) -> LoadedModel:
+        """Return the same model with another frame; itself where that is its own or None.
+
+        Raises
+        ------
+        ModelError
+            If the model was made for one frame only.
+        """
+        if frame is None or frame == self.image_size:
+            return self
+        if not getattr(self.model, "any_frame", False):
+            raise ModelError(
+                f"model.frame is {frame}, but {self.name} sees {self.image_size} pixels only: set "
+                "model.frame to null."
+            )
+        record = {**self.record, "image_size": frame}
+        return replace(self, image_size=frame, record=record)
+
 
 class _Source(NamedTuple):
     """A checkpoint, what it should be (None: see by its shapes), and whether published."""
@@ -144,7 +162,7 @@ def load_steps(options: ModelOptions) -> Generator[Progress, None, LoadedModel]:
             _loaded[key] = _load(source, device, dtype)
         model = _loaded[key]
     yield Progress("load", 1, 1)
-    return model.with_arithmetic(options.arithmetic)
+    return model.with_arithmetic(options.arithmetic).with_frame(options.frame)
 
 
 def _find(options: ModelOptions) -> Generator[Progress, None, _Source]:

@@ -66,6 +66,23 @@ class ModelOptions(Part):
         "mask decoder, and rounds differently: a mask on the edge of a threshold may come or "
         "go.",
     )
+    frame: int | None = Field(
+        None,
+        ge=256,
+        le=2048,
+        multiple_of=64,
+        title="Frame",
+        description="Side of the square in which the model sees the image. Raise it for objects "
+        "smaller than 10 pixels in a frame of 512, lower it for objects that come in pieces; "
+        "twice the side takes four times as long. Null is the model's own, the only one that "
+        "the official models know.",
+        json_schema_extra={
+            "unit": "px",
+            "none": "the model's own",
+            "start": 768,
+            "allowed": "a multiple of 64 from 256 to 2048, or null",
+        },
+    )
 
 
 class PinnedMask(Part):

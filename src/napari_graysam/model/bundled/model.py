@@ -15,11 +15,13 @@ class VoteModel(SAM2Base):  # type: ignore[misc]
 
     Parameters
     ----------
-    hidden
-        Neurons of a hidden layer of the predicted IoU.
+    codes, hidden
+        As for `VoteDecoder`.
     **settings
         As for ``SAM2Base``.
     """
+
+    any_frame = True
 
     def __init__(self, *, codes: int, hidden: int, **settings: Any) -> None:
         self._score = {"codes": codes, "hidden": hidden}
