@@ -31,6 +31,7 @@ from napari_graysam.model.catalog import config_path
 from napari_graysam.recipe import ModelOptions, Recipe
 
 MIB = 2**20
+TINY_CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"
 PREPARE = """
 import contextlib, hashlib, cv2, torch, safetensors.torch
 from pathlib import Path
@@ -50,11 +51,11 @@ CANARY = "open('canary','w')"
 
 
 def config(path: str = "", value: Any = None, **more: Any) -> dict[str, Any]:
-    """The bundled config, but minute, with one part changed, by its dotted path."""
-    content = load_yaml(config_path(BUNDLED.config).read_text(), "the bundled config")
+    """The config of tiny, but minute, with one part changed, by its dotted path."""
+    content = load_yaml(config_path(TINY_CONFIG).read_text(), "tiny")
     encoder = content["model"]["image_encoder"]
-    encoder["trunk"] |= {"widths": [16, 16, 16, 16], "depths": [1, 1, 1, 1]}
-    encoder["neck"] |= {"d_model": 32, "backbone_channel_list": [16, 16, 16, 16]}
+    encoder["trunk"] |= {"embed_dim": 8, "stages": [1, 1, 1, 1], "global_att_blocks": [2]}
+    encoder["neck"] |= {"d_model": 32, "backbone_channel_list": [64, 32, 16, 8]}
     encoder["neck"]["position_encoding"]["num_pos_feats"] = 32
     content["model"]["image_size"] = 64
     *parents, name = f"model.{path}".rstrip(".").split(".")
@@ -76,6 +77,11 @@ def code(name: str) -> dict[str, Any]:
 
 def hiera(**changes: Any) -> dict[str, Any]:
     return {"_target_": "sam2.modeling.backbones.hieradet.Hiera", **changes}
+
+
+def votes(**changes: Any) -> dict[str, Any]:
+    trunk = {"widths": [16] * 5, "codes": 8} | changes
+    return {"_target_": "napari_graysam.model.bundled.trunk.VoteTrunk", **trunk}
 
 
 INTERPOLATION = "${oc.create:{_target_:builtins.exec,_args_:[\"open('canary','w')\"]}}"
@@ -101,7 +107,7 @@ CONFIGS: dict[str, tuple[bytes | None, str]] = {
     },
     "root.yaml": (changed("_target_", "builtins.exec"), "names builtins.exec"),
     "value.yaml": (changed(f"{NECK}.position_encoding.scale", code("builtins.exec")), "scale: "),
-    "list.yaml": (changed(f"{TRUNK}.widths", [code("builtins.exec")] * 4), "widths"),
+    "list.yaml": (changed(f"{TRUNK}.stages", [code("builtins.exec")] * 4), "stages"),
     "more.yaml": (changed("more", code("builtins.exec")), "more: "),
     "interpolation.yaml": (changed(f"{NECK}.d_model", INTERPOLATION), "d_model: "),
     "escaped.yaml": (changed(f"{NECK}.d_model", "\\" + INTERPOLATION), "d_model: "),
@@ -135,14 +141,14 @@ CONFIGS: dict[str, tuple[bytes | None, str]] = {
     "kinds.yaml": (changed("pred_obj_scores", "yes"), "pred_obj_scores: "),
     "nan.yaml": (changed(f"{NECK}.position_encoding.scale", float("nan")), "scale: "),
     "side.yaml": (changed("image_size", 10**9), "image_size: "),
-    "width.yaml": (changed(f"{TRUNK}.widths", [10**9] * 4), "widths"),
-    "depth.yaml": (changed(f"{TRUNK}.depths", [10**9] * 4), "depths"),
+    "width.yaml": (changed(TRUNK, votes(widths=[10**9] * 5)), "widths"),
+    "codes.yaml": (changed(TRUNK, votes(codes=10**9)), "codes"),
     "levels.yaml": (changed(f"{NECK}.backbone_channel_list", [1] * 999), "backbone_channel_list"),
     "wide trunk.yaml": (changed(TRUNK, hiera(embed_dim=10**9)), "embed_dim"),
     "long trunk.yaml": (changed(TRUNK, hiera(stages=[10**9] * 4)), "stages"),
     "growing trunk.yaml": (changed(TRUNK, hiera(dim_mul=1e9)), "dim_mul"),
     "no stride.yaml": (changed("backbone_stride", 0), "backbone_stride"),
-    "unfit.yaml": (changed(f"{TRUNK}.widths", [16, 17, 16, 16]), "cannot be built"),
+    "unfit.yaml": (changed(f"{NECK}.backbone_channel_list", [64, 32, 16, 9]), "cannot be built"),
     "pipe.yaml": (None, "no model config"),
     "config.yml.txt": (changed("image_size", 64), "no model config"),
 }
@@ -346,7 +352,7 @@ def test_a_hostile_file_ends_in_one_clear_error(outcome, kind, name):
 
 
 def test_catalogue_names_mean_the_installed_files_wherever_one_stands(tmp_path):
-    official = "configs/sam2.1/sam2.1_hiera_t.yaml"
+    official = TINY_CONFIG
     for name in (BUNDLED.config, official):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(changed(TRUNK, code("builtins.exec")))

@@ -24,6 +24,7 @@ from napari_graysam.recipe import ModelOptions
 
 OFFICIAL = [entry for entry in CATALOG if entry is not BUNDLED]
 TINY = "sam2.1_hiera_tiny"
+TINY_CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"
 
 
 def random_upstream(config: str) -> torch.nn.Module:
@@ -40,7 +41,7 @@ def random_upstream(config: str) -> torch.nn.Module:
 
 @pytest.fixture(scope="module")
 def upstream() -> torch.nn.Module:
-    return random_upstream("configs/sam2.1/sam2.1_hiera_t.yaml")
+    return random_upstream(TINY_CONFIG)
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +53,11 @@ def checkpoint(upstream: torch.nn.Module, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def small_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a config like the bundled one, but minute."""
-    content = load_yaml(config_path(BUNDLED.config).read_text(), "bundled")
+    """Write a config like tiny's, but minute."""
+    content = load_yaml(config_path(TINY_CONFIG).read_text(), "tiny")
     encoder = content["model"]["image_encoder"]
-    encoder["trunk"] |= {"widths": [16, 16, 16, 16], "depths": [1, 1, 1, 1]}
-    encoder["neck"] |= {"d_model": 32, "backbone_channel_list": [16, 16, 16, 16]}
+    encoder["trunk"] |= {"embed_dim": 8, "stages": [1, 1, 1, 1], "global_att_blocks": [2]}
+    encoder["neck"] |= {"d_model": 32, "backbone_channel_list": [64, 32, 16, 8]}
     encoder["neck"]["position_encoding"]["num_pos_feats"] = 32
     content["model"]["image_size"] = 64
     path = tmp_path_factory.mktemp("configs") / "small.yaml"
