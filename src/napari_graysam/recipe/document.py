@@ -210,14 +210,15 @@ class Recipe(Part):
     def with_model(self, name: str) -> Self:
         """Recipe for another model of the catalogue.
 
-        Thresholds of scores, if all are those of the recipe's preset, and in the same way crops
-        and the arithmetic, become those that this preset has for the other model; what was
+        Thresholds of scores, if all are those of the recipe's preset, and in the same way crops,
+        the arithmetic and the frame, become those that this preset has for the other model; what was
         edited stays. Whether the catalogue has the name shows when the model is loaded.
         """
         before, after = self.own_preset(self.model.name), self.own_preset(name)
         model, generator = self.model.replace(name=name), self.generator
-        if model.arithmetic == before.model.arithmetic:
-            model = model.replace(arithmetic=after.model.arithmetic)
+        for field in ("arithmetic", "frame"):
+            if getattr(model, field) == getattr(before.model, field):
+                model = model.replace(**{field: getattr(after.model, field)})
         for names in (SCORES, CROPS):
             if _values(self, names) == _values(before, names):
                 generator = generator.replace(**_values(after, names))
