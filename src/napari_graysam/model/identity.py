@@ -55,7 +55,6 @@ def identify(options: ModelOptions) -> dict[str, str]:
         "device": choose_device(options.device).type,
         "precision": options.precision,
         "arithmetic": options.arithmetic,
-        "frame": "" if options.frame is None else str(options.frame),
     }
 
 
