@@ -151,8 +151,13 @@ def test_the_frame_is_free_for_the_bundled_model_only():
     assert found.image_size == found.record["image_size"] == 256
     view = np.zeros((40, 60, 3), np.uint8)
     assert encode(view, found).high_resolution[0].shape[-2:] == (64, 64)
-    assert load_model(ModelOptions(device="cpu")).image_size == 512
+    free = load_model(ModelOptions(device="cpu"))
+    assert free.image_size == 512
+    for shape, side in (((100, 90), 512), ((700, 900), 768), ((3000, 4000), 1024)):
+        assert free.fitted(shape).image_size == side
+        assert found.fitted(shape) is found
     official = replace(found, model=SimpleNamespace(), image_size=1024)
+    assert official.fitted((50, 50)) is official
     with pytest.raises(ModelError, match="model.frame"):
         official.with_frame(512)
 

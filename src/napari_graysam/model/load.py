@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_graysam.recipe import ModelOptions
 
 _KEPT_MODELS = 2
+_SMALLEST, _LARGEST = 512, 1024  # of the frames that `LoadedModel.fitted` chooses
 _SPARE_WEIGHTS = 10_000_000
 
 
@@ -56,6 +57,8 @@ class LoadedModel:
         The facts that make a result repeatable, ready for JSON.
     arithmetic
         "exact" or "fast", as in `ModelOptions`.
+    free_frame
+        Whether the frame may be chosen for each image.
     """
 
     model: SAM2Base
@@ -67,6 +70,7 @@ class LoadedModel:
     parameters: int
     record: dict[str, Any]
     arithmetic: str = "exact"
+    free_frame: bool = False
 
     def with_arithmetic(self, arithmetic: str) -> LoadedModel:
         """Return the same model with another arithmetic; itself where that is its own."""
@@ -83,7 +87,7 @@ class LoadedModel:
         ModelError
             If the model was made for one frame only.
         """
-        if frame is None or frame == self.image_size:
+        if frame is None or (frame == self.image_size and not self.free_frame):
             return self
         if not getattr(self.model, "any_frame", False):
             raise ModelError(
@@ -91,7 +95,14 @@ class LoadedModel:
                 "model.frame to null."
             )
         record = {**self.record, "image_size": frame}
-        return replace(self, image_size=frame, record=record)
+        return replace(self, image_size=frame, record=record, free_frame=False)
+
+    def fitted(self, shape: tuple[int, int]) -> LoadedModel:
+        """Return the model with a frame of about the size of a view (H, W), where it is free."""
+        if not self.free_frame:
+            return self
+        side = 64 * round((shape[0] * shape[1]) ** 0.5 / 64)
+        return self.with_frame(min(max(side, _SMALLEST), _LARGEST))
 
 
 class _Source(NamedTuple):
@@ -227,6 +238,7 @@ def _load(source: _Source, device: torch.device, dtype: torch.dtype) -> LoadedMo
             "arithmetic": "exact",
             "licence": source.entry.licence if source.published and source.entry else None,
         },
+        free_frame=getattr(model, "any_frame", False),
     )
 
 

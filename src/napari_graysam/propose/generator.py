@@ -117,6 +117,7 @@ def propose(
     """
     _check_view(view)
     cache = Cache(budget=0) if cache is None else cache
+    model = model.fitted(view.shape[:2])
     settings = _Settings(
         model,
         options,

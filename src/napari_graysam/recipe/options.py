@@ -74,11 +74,11 @@ class ModelOptions(Part):
         title="Frame",
         description="Side of the square in which the model sees the image. Raise it for objects "
         "smaller than 10 pixels in a frame of 512, lower it for objects that come in pieces; "
-        "twice the side takes four times as long. Null is the model's own, the only one that "
-        "the official models know.",
+        "twice the side takes four times as long. Null is about the image's own size, from 512 "
+        "to 1024; the official models know no frame but their own.",
         json_schema_extra={
             "unit": "px",
-            "none": "the model's own",
+            "none": "by the image's size",
             "start": 768,
             "allowed": "a multiple of 64 from 256 to 2048, or null",
         },
