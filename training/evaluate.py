@@ -25,6 +25,11 @@ SETS = (
     "ampis_powder",
     "vnc_em_neurites",
     "plantseg_membrane",
+    "axon_sem_eval",
+    "superalloy_eval",
+    "granular_eval",
+    "mushrooms_eval",
+    "fly_embryos_eval",
 )
 PARTLY_TRAINED = ("usiigaci_phase", "ampis_powder", "plantseg_membrane")
 
