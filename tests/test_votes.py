@@ -158,7 +158,7 @@ def test_the_frame_is_free_for_the_bundled_model_only():
         assert found.fitted(shape) is found
     official = replace(found, model=SimpleNamespace(), image_size=1024)
     assert official.fitted((50, 50)) is official
-    with pytest.raises(ModelError, match="model.frame"):
+    with pytest.raises(ModelError, match=r"model\.frame is 512"):
         official.with_frame(512)
 
 

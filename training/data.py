@@ -49,7 +49,7 @@ class Sample(NamedTuple):
     weight: float
 
     def levels(self) -> NDArray[np.int32]:
-        """Return int32 (L, H, W), −1 where unknown: parts and whole objects, or one map for both."""
+        """Return int32 (L, H, W), −1 where unknown: parts and wholes, or one map for both."""
         labels = self.labels.astype(np.int32)
         if self.name == "chloroplast_em":
             labels[labels == 0] = UNKNOWN
@@ -107,5 +107,3 @@ def load(root: Path) -> list[Sample]:
         )
     total = {name: sum(s.weight for s in samples if s.name == name) for name in SHARES}
     return [s._replace(weight=s.weight * SHARES[s.name] / total[s.name]) for s in samples]
-
-

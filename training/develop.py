@@ -156,10 +156,7 @@ def evaluate(
             scene = Scene(model.image_encoder.trunk(view(gray, frame))[0][0])
             logits, scores = candidates(scene, scorer, peaks(scene))
         found.setdefault(name, []).append(
-            [
-                average_precision(paint(logits, scores, labels.shape[:2], t), labels)
-                for t in least
-            ]
+            [average_precision(paint(logits, scores, labels.shape[:2], t), labels) for t in least]
         )
     return {
         name: {

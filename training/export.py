@@ -1,4 +1,4 @@
-"""Fold batch normalisation into the convolutions: the network as trained becomes the model in use."""
+"""Fold batch normalisation into the convolutions, as the model in use has it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def fold(net: Network) -> Weights:
         weights |= _plain(f"up.{level}", up)
     for level, pair in enumerate(net.mix):
         for index, (convolution, norm, _) in enumerate(pair):
-            weights |= _folded(f"mix.{level}.{index}", convolution, norm)
+            weights |= _folded(f"mix.{level}.{2 * index}", convolution, norm)
     return {name: value.detach().clone() for name, value in weights.items()}
 
 

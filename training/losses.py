@@ -36,7 +36,7 @@ def _iou(mask: Tensor, target: Tensor) -> Tensor:
 def losses(out: Tensor, targets: Targets) -> dict[str, Tensor]:
     """Return the parts of the loss for (B, C, h, w) outputs; `WEIGHTS` adds them up."""
     parts = split(out)
-    b, _, h, w = out.shape
+    h, w = out.shape[-2:]
     votes = (parts["offset"] + places(h, w)).flatten(3)  # B, L, 2, N
     total = {}
     known = targets.known.float()

@@ -153,10 +153,11 @@ class Network(nn.Module):
         first, *rest = WIDTHS
         self.early = nn.Conv2d(TAPS[0], first, 3, 2, 1)
         self.lateral = nn.ModuleList(
-            nn.Conv2d(taps, width, 1) for taps, width in zip(list(TAPS.values())[1:], WIDTHS)
+            nn.Conv2d(taps, width, 1)
+            for taps, width in zip(list(TAPS.values())[1:], WIDTHS[:-1], strict=True)
         )
         self.coarse = nn.Conv2d(TAPS[15], WIDTHS[-1], 1)
-        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(WIDTHS[:-1], rest))
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(WIDTHS[:-1], rest, strict=True))
         self.mix = nn.ModuleList(
             nn.Sequential(_convolve(width, width), _convolve(width, width)) for width in WIDTHS
         )

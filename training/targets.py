@@ -90,14 +90,10 @@ def _edges(labels: Labels) -> NDArray[np.float32]:
     edge[:, 1:] |= across
     edge[:, :-1] |= across
     h, w = labels.shape
-    return (
-        edge.reshape(h // STRIDE, STRIDE, w // STRIDE, STRIDE).any((1, 3)).astype(np.float32)
-    )
+    return edge.reshape(h // STRIDE, STRIDE, w // STRIDE, STRIDE).any((1, 3)).astype(np.float32)
 
 
-def encode(
-    levels: Labels, count: int, rng: np.random.Generator
-) -> dict[str, NDArray[np.generic]]:
+def encode(levels: Labels, count: int, rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
     """Sample ``count`` objects of (3, H, W) labels and describe them.
 
     Most are whole objects; parts and groups that differ from whole objects come next, and some
@@ -140,9 +136,7 @@ def encode(
     }
 
 
-def _choose(
-    levels: Labels, count: int, rng: np.random.Generator
-) -> list[tuple[int, int, float]]:
+def _choose(levels: Labels, count: int, rng: np.random.Generator) -> list[tuple[int, int, float]]:
     """Return (level, label, weight) of up to ``count`` objects in order of use."""
     sizes = [np.bincount(np.maximum(level, 0).ravel()) for level in levels]
     found = [rng.permutation(np.flatnonzero(size[1:]) + 1) for size in sizes]

@@ -132,7 +132,9 @@ class Run:
         torch._foreach_lerp_(
             list(compress(old, floats)), [v.detach() for v in compress(new, floats)], 1 - keep
         )
-        return {name: float(value.detach()) for name, value in parts.items()} | {"norm": float(norm)}
+        return {name: float(value.detach()) for name, value in parts.items()} | {
+            "norm": float(norm)
+        }
 
     def train(self, workers: int) -> None:
         """Train until the rate is zero."""

@@ -206,9 +206,7 @@ class Windows:
         self.weights /= self.weights.sum()
         self.seed = seed
 
-    def window(
-        self, size: int, mode: Mode, rng: np.random.Generator
-    ) -> tuple[Floats, Labels]:
+    def window(self, size: int, mode: Mode, rng: np.random.Generator) -> tuple[Floats, Labels]:
         """Return one augmented window and its labels, (3, size, size)."""
         draw = rng.random()
         whole = size == FRAME and rng.random() < 0.7
@@ -271,9 +269,7 @@ class Stream:
         self.queues = [context.Queue(3) for _ in range(workers)]
         self.start = start
         for index, queue in enumerate(self.queues):
-            context.Process(
-                target=self._produce, args=(windows, index, queue), daemon=True
-            ).start()
+            context.Process(target=self._produce, args=(windows, index, queue), daemon=True).start()
 
     def _produce(self, windows: Windows, index: int, queue: Any) -> None:
         cv2.setNumThreads(1)

@@ -211,8 +211,8 @@ class Recipe(Part):
         """Recipe for another model of the catalogue.
 
         Thresholds of scores, if all are those of the recipe's preset, and in the same way crops,
-        the arithmetic and the frame, become those that this preset has for the other model; what was
-        edited stays. Whether the catalogue has the name shows when the model is loaded.
+        the arithmetic and the frame, become those that this preset has for the other model; what
+        was edited stays. Whether the catalogue has the name shows when the model is loaded.
         """
         before, after = self.own_preset(self.model.name), self.own_preset(name)
         model, generator = self.model.replace(name=name), self.generator

@@ -1,4 +1,4 @@
-"""The mask decoder of the bundled model: a prompt names votes, and the votes that agree are its mask.
+"""The mask decoder of the bundled model: the votes that agree with a prompt are its mask.
 
 A point names its own vote; a box, several points and a mask name the means of sets of votes;
 points off the object take away what they name. Predicted IoU comes from what lies under a
@@ -139,7 +139,7 @@ class VoteCrop:
 
     def draw(self, answers: VoteAnswers, wanted: Tensor) -> Tensor:
         """Return the logits (K, h, w) of the masks that ``wanted``, bool (B, 4), names."""
-        return log_odds(answers.agreement[wanted[:, 1:]]).unflatten(-1, self.scene.size)
+        return log_odds(answers.agreement[wanted[:, 1:]]).reshape(-1, *self.scene.size)
 
 
 class VoteAnswers(NamedTuple):
@@ -218,7 +218,7 @@ class VoteDecoder(nn.Module):
             one = torch.arange(len(masks), device=masks.device)
             masks, predicted_iou = masks[one, best][:, None], predicted_iou[one, best][:, None]
         nothing = masks.new_zeros(len(masks), 1)
-        return masks.unflatten(-1, scene.size), predicted_iou, nothing, nothing
+        return masks.reshape(*masks.shape[:2], *scene.size), predicted_iou, nothing, nothing
 
     def answer(self, scene: Scene, sparse: Tensor, prompts: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return log probabilities (B, L, N) and predicted IoU (B, L)."""

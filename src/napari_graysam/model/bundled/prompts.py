@@ -9,7 +9,9 @@ POINT_OFF, POINT_ON, CORNER_FIRST, CORNER_LAST = range(4)
 
 
 class VotePrompts(nn.Module):
-    """Takes what SAM 2's prompt encoder takes; a prompt only names votes, so nothing is embedded."""
+    """Takes what SAM 2's prompt encoder takes, and embeds nothing: prompts only name votes."""
+
+    position: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -17,8 +19,7 @@ class VotePrompts(nn.Module):
 
     def get_dense_pe(self) -> Tensor:
         """Return (1, 1, 1, 1): votes carry their own places."""
-        position: Tensor = self.position
-        return position
+        return self.position
 
     def forward(
         self,

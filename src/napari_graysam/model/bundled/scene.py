@@ -70,13 +70,14 @@ class Scene:
         length = self.vote.square().sum(1, keepdim=True)
         self._terms = torch.cat([self.vote, length, torch.ones_like(length)], dim=1)
         moments = torch.cat([self.vote, length, self.sharpness.log()[:, None]], dim=1)
-        self._sparse = self._terms.unflatten(-1, self.size)[..., ::2, ::2].flatten(2)
-        self._sparse_visible = self._visible.unflatten(-1, self.size)[..., ::2, ::2].flatten(1)
-        values = torch.cat([self.vote, moments[:, 3:]], dim=1).unflatten(-1, self.size)
+        self._sparse = self._terms.reshape(LEVELS, 4, height, width)[..., ::2, ::2].flatten(2)
+        visible = self._visible.reshape(LEVELS, height, width)
+        self._sparse_visible = visible[..., ::2, ::2].flatten(1)
+        values = torch.cat([self.vote, moments[:, 3:]], dim=1).reshape(LEVELS, 3, height, width)
         self._sparse_values = values[..., ::2, ::2].flatten(2).transpose(1, 2).contiguous()
         fine = torch.cat([described.expand(LEVELS, -1, -1), moments], dim=1)
         self.under = fine.transpose(1, 2).contiguous()
-        coarse = functional.avg_pool2d(described.unflatten(1, self.size)[None], 2)[0]
+        coarse = functional.avg_pool2d(described.reshape(1, -1, height, width), 2)[0]
         self.around = coarse.flatten(1).T.contiguous()
 
     def at(self, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,9 +105,7 @@ class Scene:
         mean = ((values + 0.5 * own) / (total + 0.5)).transpose(0, 1)
         return mean[..., :2], mean[..., 2].exp()
 
-    def _product(
-        self, centre: Tensor, sharpness: Tensor, terms: Tensor, visible: Tensor
-    ) -> Tensor:
+    def _product(self, centre: Tensor, sharpness: Tensor, terms: Tensor, visible: Tensor) -> Tensor:
         k = sharpness[..., None]
         length = centre.square().sum(-1, keepdim=True)
         weights = torch.cat([2 * k * centre, -k, -k * length], dim=-1).transpose(0, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -36,8 +38,12 @@ class Block(nn.Module):
         """Map (B, inputs, H, W) to (B, outputs, H/stride, W/stride)."""
         y = functional.relu6(self.expand(x), inplace=True) if self.expands else x
         y = functional.relu6(self.depthwise(y), inplace=True)
-        y = self.project(y)
-        return y.add_(x) if self.skip else y
+        out: Tensor = self.project(y)
+        return out.add_(x) if self.skip else out
+
+
+def _convolve(width: int) -> tuple[nn.Module, nn.Module]:
+    return nn.Conv2d(width, width, 3, 1, 1), nn.ReLU(inplace=True)
 
 
 class VoteTrunk(nn.Module):
@@ -66,10 +72,11 @@ class VoteTrunk(nn.Module):
             nn.Conv2d(tap, width, 1) for tap, width in zip([*taps, taps[-1]], widths, strict=True)
         )
         self.up = nn.ModuleList(
-            nn.Conv2d(low, high, 1) for high, low in zip(widths[:-1], widths[1:], strict=True)
+            nn.Conv2d(low, high, 1) for high, low in pairwise(widths)
         )
         self.mix = nn.ModuleList(
-            nn.ModuleList(nn.Conv2d(width, width, 3, 1, 1) for _ in range(2)) for width in widths
+            nn.Sequential(*(layer for _ in range(2) for layer in _convolve(width)))
+            for width in widths
         )
         self.head = nn.Conv2d(widths[0], OUTPUTS, 1)
         self.code = nn.Conv2d(widths[0], codes, 1)
@@ -92,8 +99,7 @@ class VoteTrunk(nn.Module):
                 size = (z.shape[2], z.shape[3])
                 z += functional.interpolate(self.up[level](y), size, mode="bilinear")
             y = z if level else z.add_(self.early(early))
-            for convolution in self.mix[level]:
-                y = functional.relu(convolution(y), inplace=True)
+            y = self.mix[level](y)
         return [torch.cat([self.head(y), self.code(y)], dim=1)]
 
 
