@@ -71,9 +71,7 @@ class VoteTrunk(nn.Module):
         self.lateral = nn.ModuleList(
             nn.Conv2d(tap, width, 1) for tap, width in zip([*taps, taps[-1]], widths, strict=True)
         )
-        self.up = nn.ModuleList(
-            nn.Conv2d(low, high, 1) for high, low in pairwise(widths)
-        )
+        self.up = nn.ModuleList(nn.Conv2d(low, high, 1) for high, low in pairwise(widths))
         self.mix = nn.ModuleList(
             nn.Sequential(*(layer for _ in range(2) for layer in _convolve(width)))
             for width in widths
