@@ -37,6 +37,11 @@ PRESETS = {
     "ampis_powder": "particles",
     "vnc_em_neurites": "electron-microscopy",
     "plantseg_membrane": "membranes",
+    "axon_sem_eval": "electron-microscopy",
+    "superalloy_eval": "particles",
+    "granular_eval": "particles",
+    "mushrooms_eval": "particles",
+    "fly_embryos_eval": "particles",
 }
 
 
