@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from napari_graysam.errors import ModelError  # noqa: E402
 from napari_graysam.model import load_model  # noqa: E402
 from napari_graysam.model.build import build_image_model  # noqa: E402
-from napari_graysam.model.bundled.decoder import VoteCrop, VoteDecoder, measure  # noqa: E402
+from napari_graysam.model.bundled.decoder import VoteDecoder, measure  # noqa: E402
 from napari_graysam.model.bundled.prompts import VotePrompts  # noqa: E402
 from napari_graysam.model.bundled.scene import LEVELS, OUTPUTS, STRIDE, UNIT, Scene  # noqa: E402
 from napari_graysam.propose.encode import encode  # noqa: E402
@@ -160,19 +160,3 @@ def test_the_frame_is_free_for_the_bundled_model_only():
     assert official.fitted((50, 50)) is official
     with pytest.raises(ModelError, match=r"model\.frame is 512"):
         official.with_frame(512)
-
-
-def test_a_mask_that_many_points_name_is_given_once():
-    torch.manual_seed(0)
-    crop = VoteCrop(VoteDecoder(CODES, 8).eval(), votes()[None], once=True)
-    (x, y), other = CENTRES
-    points = torch.tensor([[x, y, 1.0], [x + 8, y, 1.0], [*other, 1.0]])[:, None]
-    with torch.no_grad():
-        answers = crop.answer(points)
-    assert answers.fresh.tolist() == [
-        [False, False, True, False],
-        [False] * 4,
-        [False, False, True, False],
-    ]
-    drawn = crop.draw(answers, answers.fresh)
-    assert (drawn > 0).equal(discs())

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from napari_graysam.errors import DeviceError
 from napari_graysam.model import LoadedModel
-from napari_graysam.model.bundled.decoder import VoteAnswers, VoteCrop, VoteDecoder
+from napari_graysam.model.bundled.decoder import VoteCrop, VoteDecoder
 from napari_graysam.propose.decoder import CropDecoder, understood
 from napari_graysam.propose.encode import Features, autocast
 
@@ -119,9 +119,7 @@ class Decoder:
         self.crop_decoder: CropDecoder | VoteCrop | None = None
         decoder = model.model.sam_mask_decoder
         if multimask and not use_m2m and isinstance(decoder, VoteDecoder):
-            self.crop_decoder = VoteCrop(
-                decoder, features.high_resolution[0], once=model.arithmetic == "fast"
-            )
+            self.crop_decoder = VoteCrop(decoder, features.high_resolution[0])
         elif multimask and not use_m2m and understood(decoder):
             with torch.no_grad(), autocast(model):
                 _, dense = self._prompts(torch.zeros((1, 2), device=model.device))
@@ -177,8 +175,6 @@ class Decoder:
         answers: Any = decoder.answer(sparse)
         kept = _above(answers.predicted_iou, floor)
         kept[:, 0] = False  # The single mask, which is not one of the three.
-        if isinstance(answers, VoteAnswers):
-            kept &= answers.fresh
         point, _ = torch.nonzero(kept, as_tuple=True)
         best_iou = answers.predicted_iou[:, 1:].amax(1)
         return decoder.draw(answers, kept), answers.predicted_iou[kept], point, best_iou

@@ -20,7 +20,6 @@ from napari_graysam.model.bundled.scene import LEVELS, STRIDE, UNIT, Scene, log_
 _FACTS = 6
 _HALF = math.log(0.5)
 _NEVER = -20.0
-_SAME = 0.1
 
 
 class Score(nn.Module):
@@ -118,24 +117,18 @@ class VoteCrop:
         Of the model.
     votes
         (1, C, h, w), the crop's features at stride 4.
-    once
-        Give masks that several points of a batch, or several levels, name only once, by the first.
     """
 
-    def __init__(self, decoder: VoteDecoder, votes: Tensor, *, once: bool) -> None:
+    def __init__(self, decoder: VoteDecoder, votes: Tensor) -> None:
         self.decoder = decoder
         self.scene = Scene(votes[0])
-        self.once = once
 
     def answer(self, sparse: Tensor) -> VoteAnswers:
         """Let points (B, 1, 3) name their masks."""
         centre, sharpness = self.scene.settle(*self.scene.at(sparse[:, 0, :2]))
         u = self.scene.agreement(centre, sharpness)
         predicted_iou = self.decoder.predict(self.scene, u, centre, sharpness)
-        fresh = torch.ones_like(predicted_iou, dtype=torch.bool)
-        if self.once:
-            fresh = ~_repeated(centre, sharpness)
-        return VoteAnswers(functional.pad(predicted_iou, (1, 0)), u, functional.pad(fresh, (1, 0)))
+        return VoteAnswers(functional.pad(predicted_iou, (1, 0)), u)
 
     def draw(self, answers: VoteAnswers, wanted: Tensor) -> Tensor:
         """Return the logits (K, h, w) of the masks that ``wanted``, bool (B, 4), names."""
@@ -151,24 +144,10 @@ class VoteAnswers(NamedTuple):
         (B, 4), the first 0 for no single mask.
     agreement
         Log probabilities (B, L, N).
-    fresh
-        bool (B, 4), which masks none before them equals.
     """
 
     predicted_iou: Tensor
     agreement: Tensor
-    fresh: Tensor
-
-
-def _repeated(centre: Tensor, sharpness: Tensor) -> Tensor:
-    """Tell which masks (B, L) are those of an earlier one, whole objects before parts."""
-    order = [1, 0, 2]
-    place = centre[:, order].transpose(0, 1).reshape(-1, 2)
-    k = sharpness[:, order].T.reshape(-1)
-    near = (place[:, None] - place).square().sum(-1) * k < _SAME**2
-    alike = (k.log()[:, None] - k.log()).abs() < _SAME
-    repeated = (near & alike).tril(-1).any(1).reshape(LEVELS, -1).T
-    return repeated[:, order]
 
 
 class VoteDecoder(nn.Module):
