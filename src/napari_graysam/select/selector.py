@@ -102,12 +102,13 @@ class Selector:
     >>> from napari_graysam.select import Selector
     >>> recipe = Recipe().with_values({"generator.points_per_side": 4})
     >>> view = np.zeros((64, 64, 3), np.uint8)
-    >>> view[16:48, 16:48] = 200
+    >>> y, x = np.ogrid[:64, :64]
+    >>> view[(y - 24) ** 2 + (x - 24) ** 2 < 81] = 200
     >>> selector = Selector(run(propose(view, recipe, score_floors=ScoreFloors(0, 0))))
     >>> strict = recipe.generator.replace(pred_iou_thresh=1.0)
     >>> selector.select(strict, recipe.labels)
     ()
-    >>> (why, *_) = selector.explain(32, 32, strict, recipe.labels)
+    >>> (why, *_) = selector.explain(24, 24, strict, recipe.labels)
     >>> why.reason
     'predicted_iou'
     >>> changes = selector.relax(why.candidate, strict, recipe.labels)
