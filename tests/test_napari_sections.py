@@ -37,7 +37,14 @@ from napari_graysam.errors import DownloadError
 from napari_graysam.files.region import region_mask
 from napari_graysam.progress import Progress
 from napari_graysam.propose.grid import crops
-from napari_graysam.recipe import Explicit, GeneratorOptions, ImageOptions, Recipe, parameters
+from napari_graysam.recipe import (
+    Explicit,
+    GeneratorOptions,
+    ImageOptions,
+    Recipe,
+    parameters,
+    presets,
+)
 from napari_graysam.source.gray import to_gray
 
 SECTIONS = (
@@ -281,7 +288,11 @@ def test_edited_thresholds_are_kept(section, state):
     assert f"were kept; usual for SAM 2.1 Hiera Tiny: {title} 0.8" in section.notice.value
 
 
-def test_crops_of_a_preset_go_with_its_model(section, state):
+def test_crops_of_a_preset_go_with_its_model(section, state, monkeypatch):
+    cropped = Recipe.preset("electron-microscopy").with_values({"generator.crop_n_layers": 1})
+    known = {name: Recipe.preset(name).to_yaml() for name in presets()}
+    known["electron-microscopy"] = cropped.to_yaml()
+    monkeypatch.setattr("napari_graysam.recipe.document._preset_files", lambda: known)
     state.recipe = Recipe.preset("electron-microscopy")
     crops = state.recipe.generator.crop_n_layers
     assert crops > 0
