@@ -264,6 +264,8 @@ def test_floors_leave_room_below_the_thresholds():
     assert score_floors(recipe) == (0, 0)
     dense = recipe.with_values({"generator.crop_n_layers": 2})
     assert score_floors(dense) == (0.3, 0.45)
+    large = recipe.with_values({"model.frame": 2048})
+    assert score_floors(large) == (0.3, 0.45)
 
 
 def test_the_next_arm_begins_when_the_last_one_is_shown(stub, viewer, monkeypatch):

@@ -5,17 +5,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from napari_graysam.errors import ModelError  # noqa: E402
-from napari_graysam.model import load_model  # noqa: E402
-from napari_graysam.model.build import build_image_model  # noqa: E402
-from napari_graysam.model.bundled.decoder import VoteDecoder, measure  # noqa: E402
-from napari_graysam.model.bundled.prompts import VotePrompts  # noqa: E402
-from napari_graysam.model.bundled.scene import LEVELS, OUTPUTS, STRIDE, UNIT, Scene  # noqa: E402
-from napari_graysam.propose.encode import encode  # noqa: E402
-from napari_graysam.recipe import ModelOptions  # noqa: E402
+from napari_graysam.errors import ModelError
+from napari_graysam.model import load_model
+from napari_graysam.model.build import build_image_model
+from napari_graysam.model.bundled.decoder import VoteDecoder, measure
+from napari_graysam.model.bundled.prompts import VotePrompts
+from napari_graysam.model.bundled.scene import LEVELS, OUTPUTS, STRIDE, UNIT, Scene
+from napari_graysam.propose.encode import encode
+from napari_graysam.recipe import ModelOptions
 
 SIZE = 32
 CODES = 4

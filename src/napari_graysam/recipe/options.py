@@ -36,11 +36,11 @@ class ModelOptions(Part):
     config: Name | None = Field(
         None,
         title="Checkpoint config",
-        description="The architecture of the checkpoint: a config name of sam2 such as "
+        description="The architecture of the checkpoint: a config name of the catalogue such as "
         "configs/sam2.1/sam2.1_hiera_t.yaml, or the path of a YAML file. Null uses the named "
         "model's.",
         json_schema_extra={
-            "allowed": "a config name of sam2, the path of a YAML file, or null",
+            "allowed": "a config name of the catalogue, the path of a YAML file, or null",
             "none": "the named model's",
         },
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import suppress
 from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,8 +12,6 @@ from napari_graysam._napari.canvas.source import Source
 from napari_graysam._napari.results.colors import Positions, object_colors, palette
 from napari_graysam._napari.results.identity import comparable
 from napari_graysam._napari.threads.collection import full_collections_put_off
-from napari_graysam.errors import ModelError
-from napari_graysam.model.catalog import find_entry
 
 if TYPE_CHECKING:
     from napari_graysam.pipeline import ScoreFloors
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
 LARGEST_STORE = 2**30
 """Bytes of low-resolution masks up to which all candidates are kept."""
 LARGEST_FRAME = 1024
-"""Side in pixels of what SAM 2's models see, taken where the catalogue does not say."""
+"""Side in pixels of the largest frame that a model takes where the recipe sets none."""
 PATIENCE = 0.5
 """Seconds after which the next arm begins though the window has not shown the last one."""
 
@@ -173,16 +170,14 @@ def score_floors(recipe: Recipe) -> ScoreFloors:
     generator = recipe.generator
     points = sum(len(grid) * 4**layer for layer, grid in enumerate(layer_grids(generator)))
     candidates = points * (3 if generator.multimask_output else 1)
-    if candidates * _bytes_of_a_mask(recipe.model.name) <= LARGEST_STORE or recipe.labels.keep:
+    if candidates * _bytes_of_a_mask(recipe.model.frame) <= LARGEST_STORE or recipe.labels.keep:
         return ScoreFloors(0.0, 0.0)
     return ScoreFloors(generator.pred_iou_thresh / 2, generator.stability_score_thresh / 2)
 
 
-def _bytes_of_a_mask(model: str) -> int:
+def _bytes_of_a_mask(frame: int | None) -> int:
     """Return the size of a low-resolution mask, a quarter of the model's frame a side."""
-    frame = LARGEST_FRAME
-    with suppress(ModelError):
-        frame = find_entry(model).image_size
+    frame = frame or LARGEST_FRAME
     return (frame // 4) ** 2 * 4
 
 
