@@ -4,13 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 TRAINING = str(Path(__file__).parents[1] / "training")
 if TRAINING not in sys.path:
     sys.path.insert(0, TRAINING)
+export = import_module("export")
 micrographs = import_module("micrographs")
+network = import_module("network")
 shapes = import_module("shapes")
 
 KINDS = micrographs.KINDS
@@ -124,3 +127,23 @@ def test_renumbering_drops_specks():
     assert renumbered[0, 0] == 0
     assert renumbered[5, 5] == 1
     assert renumbered[12, 12] == 2
+
+
+def test_a_trained_model_can_be_trained_further():
+    """Unfolded and with measured normalisation the network does what the shipped weights do."""
+    torch.manual_seed(3)
+    net = network.Network().eval()
+    with torch.no_grad():
+        for layer in net.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.running_mean.normal_()
+                layer.running_var.uniform_(0.5, 2)
+                layer.weight.uniform_(0.5, 1.5)
+        x = torch.randn(2, 3, 128, 96)
+        again = export.unfold(export.fold(net))
+        assert torch.allclose(again(x), net(x), rtol=1e-3, atol=1e-4)
+        export.settle(again, [torch.randn(2, 3, 128, 96) for _ in range(2)])
+        assert torch.allclose(again(x), net(x), rtol=1e-3, atol=1e-4)
+        # Measured: what a batch is normalised with while training is near what was measured.
+        again.train()
+        assert torch.allclose(again(x), net(x), rtol=0.5, atol=0.5)

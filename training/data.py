@@ -22,15 +22,15 @@ HELD_OUT = {
     "sample_ovule_z28",
 }
 SHARES = {
-    "dsb2018_train": 0.22,
-    "usiigaci_phase": 0.05,
+    "dsb2018_train": 0.24,
+    "usiigaci_phase": 0.06,
     "ampis_powder": 0.06,
     "baby_yeast_bf": 0.05,
-    "plantseg_membrane": 0.07,
-    "emps": 0.27,
-    "usiigaci": 0.09,
+    "plantseg_membrane": 0.06,
+    "emps": 0.22,
+    "usiigaci": 0.12,
     "ampis_satellites": 0.015,
-    "axon_sem": 0.06,
+    "axon_sem": 0.07,
     "superalloy": 0.06,
     "pebbles": 0.04,
     "chloroplast_em": 0.015,
@@ -95,7 +95,7 @@ def load(root: Path) -> list[Sample]:
     samples = []
     for name, image, labels in _raw(root):
         gray = to_gray(image)
-        weight = 2.0 if name == "dsb2018_train" and (image.ndim == 3 or gray.mean() > 0.5) else 1.0
+        weight = 3.0 if name == "dsb2018_train" and (image.ndim == 3 or gray.mean() > 0.5) else 1.0
         samples.append(
             Sample(
                 np.rint(gray * 255).astype(np.uint8),

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import cells
 import grains
 import numpy as np
+import walls
 from fields import Floats
 from optics import annotate, degrade
 from shapes import Labels, Shape, renumber
@@ -88,17 +89,20 @@ def nested_micrograph(rng: np.random.Generator, shape: Shape = (256, 256)) -> tu
 
 
 _KINDS = {
-    "nuclei": Kind(cells.nuclei, 0.16),
-    "dark_blobs": Kind(grains.dark_blobs, 0.09, 0.4),
-    "rings": Kind(cells.rings, 0.06),
+    "nuclei": Kind(cells.nuclei, 0.10),
+    "dark_blobs": Kind(grains.dark_blobs, 0.07, 0.4),
+    "rings": Kind(cells.rings, 0.05),
     "phase_cells": Kind(cells.phase_cells, 0.10),
-    "relief": Kind(cells.relief, 0.07),
-    "membranes": Kind(cells.membranes, 0.14),
-    "particles": Kind(grains.particles, 0.13, 0.35),
-    "electron_tissue": Kind(grains.electron_tissue, 0.10, 0.15),
-    "stained": Kind(cells.stained, 0.10),
-    "faint": Kind(grains.faint, 0.04),
+    "relief": Kind(cells.relief, 0.06),
+    "membranes": Kind(cells.membranes, 0.10),
+    "particles": Kind(grains.particles, 0.10, 0.35),
+    "electron_tissue": Kind(grains.electron_tissue, 0.12, 0.15),
+    "stained": Kind(cells.stained, 0.09),
+    "faint": Kind(grains.faint, 0.03),
     "empty": Kind(grains.empty, 0.01),
+    "walls": Kind(walls.walls, 0.06),
+    "rubble": Kind(walls.rubble, 0.07),
+    "slabs": Kind(walls.slabs, 0.04),
 }
 
 KINDS = tuple(_KINDS)

@@ -3,7 +3,8 @@
 Resumes from ``last.pt`` in the run's folder, where it keeps everything every few minutes. The rate
 is constant after a warm-up; ``decay.json`` there, ``{"from": T, "to": T}`` in seconds since 1970,
 lets it fall to zero between these times, however many steps fit; ``before_decay.pt`` keeps what
-was there before, to go on from another time.
+was there before, to go on from another time. Without ``last.pt`` it starts from the weights of
+``--start``, those of a trained model, or else from those of EfficientNet-Lite0.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 from data import load
+from export import settle, unfold
 from losses import WEIGHTS, losses
 from network import Network
+from safetensors.torch import load_file
 from torch import Tensor, nn
-from windows import MEAN, STD, Stream, Windows
+from windows import MEAN, STD, Mode, Stream, Windows
 
 RATE = 1.2e-3
 WARMUP = 200
@@ -58,14 +61,22 @@ class Run:
         Of initial weights and windows.
     bfloat16
         Arithmetic of the convolutions: right where the processor has it.
+    start
+        Weights of a trained model, to start from instead of EfficientNet-Lite0's.
     """
 
-    def __init__(self, folder: Path, data: Path, seed: int, bfloat16: bool) -> None:
+    def __init__(
+        self, folder: Path, data: Path, seed: int, bfloat16: bool, start: Path | None = None
+    ) -> None:
         self.folder, self.bfloat16 = folder, bfloat16
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(seed)
         last = folder / "last.pt"
-        self.net = Network(None if last.exists() else pretrained())
+        self.source = Windows(load(data), seed)
+        if start is not None and not last.exists():
+            self.net = self._trained(start)
+        else:
+            self.net = Network(None if last.exists() else pretrained())
         self.net.to(memory_format=torch.channels_last)
         self.ema = copy.deepcopy(self.net).eval()
         self.optimiser = torch.optim.AdamW(self._groups(), lr=RATE, betas=(0.9, 0.99))
@@ -78,7 +89,13 @@ class Run:
             self.step, self.windows = state["step"], state["windows"]
         for group in self.optimiser.param_groups:
             group["fused"] = True
-        self.source = Windows(load(data), seed)
+
+    def _trained(self, start: Path) -> Network:
+        trunk = "image_encoder.trunk."
+        weights = {k.removeprefix(trunk): v for k, v in load_file(start).items()}
+        net = unfold(weights)
+        settle(net, (view(self.source.batch(step, Mode())[0]) for step in range(12)))
+        return net.train()
 
     def _groups(self) -> list[dict[str, Any]]:
         """Weights decay, biases and normalisation do not."""
@@ -175,13 +192,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the development sets")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--start", type=Path, help="weights of a trained model to start from")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="processes that make windows")
     parser.add_argument("--bfloat16", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    Run(options.out, options.data, options.seed, options.bfloat16).train(options.workers)
+    run = Run(options.out, options.data, options.seed, options.bfloat16, options.start)
+    run.train(options.workers)
 
 
 if __name__ == "__main__":
