@@ -63,12 +63,20 @@ class Run:
         Arithmetic of the convolutions: right where the processor has it.
     start
         Weights of a trained model, to start from instead of EfficientNet-Lite0's.
+    rate
+        Learning rate after the warm-up.
     """
 
     def __init__(
-        self, folder: Path, data: Path, seed: int, bfloat16: bool, start: Path | None = None
+        self,
+        folder: Path,
+        data: Path,
+        seed: int = 1,
+        bfloat16: bool = False,
+        start: Path | None = None,
+        rate: float = RATE,
     ) -> None:
-        self.folder, self.bfloat16 = folder, bfloat16
+        self.folder, self.bfloat16, self.rate = folder, bfloat16, rate
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(seed)
         last = folder / "last.pt"
@@ -79,7 +87,7 @@ class Run:
             self.net = Network(None if last.exists() else pretrained())
         self.net.to(memory_format=torch.channels_last)
         self.ema = copy.deepcopy(self.net).eval()
-        self.optimiser = torch.optim.AdamW(self._groups(), lr=RATE, betas=(0.9, 0.99))
+        self.optimiser = torch.optim.AdamW(self._groups(), lr=rate, betas=(0.9, 0.99))
         self.step = self.windows = 0
         if last.exists():
             state = torch.load(last, weights_only=True)
@@ -167,7 +175,7 @@ class Run:
                 break
             if factor < 0.6:
                 stream.strength.value = 0.5
-            parts = self.train_step(images, targets, RATE * factor)
+            parts = self.train_step(images, targets, self.rate * factor)
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0.0) + value
             count, pixels = count + 1, pixels + images[:, 0].size
@@ -175,7 +183,7 @@ class Run:
             if self.step % 50 == 0:
                 line = {"step": self.step, "windows": self.windows, "time": int(asked)}
                 line |= {k: round(v / count, 4) for k, v in sums.items()}
-                line |= {"rate": RATE * factor, "seconds": round((asked - logged) / count, 3)}
+                line |= {"rate": self.rate * factor, "seconds": round((asked - logged) / count, 3)}
                 line |= {"waited": round(waited / count, 3), "pixels": pixels}
                 with (self.folder / "log.jsonl").open("a") as log:
                     log.write(json.dumps(line) + "\n")
@@ -193,14 +201,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the development sets")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--start", type=Path, help="weights of a trained model to start from")
+    parser.add_argument("--rate", type=float, default=RATE)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="processes that make windows")
     parser.add_argument("--bfloat16", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    run = Run(options.out, options.data, options.seed, options.bfloat16, options.start)
-    run.train(options.workers)
+    Run(
+        options.out, options.data, options.seed, options.bfloat16, options.start, options.rate
+    ).train(options.workers)
 
 
 if __name__ == "__main__":
