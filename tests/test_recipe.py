@@ -472,13 +472,14 @@ def test_presets_are_the_promised_ones_and_say_what_they_are_for() -> None:
 
 
 @pytest.mark.parametrize("name", list(presets()))
-def test_preset_differs_from_raw_in_preprocessing_crops_and_thresholds_only(name: str) -> None:
+def test_preset_differs_from_raw_in_preprocessing_scale_and_thresholds_only(name: str) -> None:
     recipe, raw = Recipe.preset(name), Recipe.preset("raw")
     assert recipe.name == name
     assert bool(recipe.preprocess) == (name != "raw")
     assert recipe.changed_stage(raw) == (None if name == "raw" else "view")
     assert recipe.generator.crop_n_layers <= 1
     whole = {"generator.crop_n_layers": 0, "generator.crop_n_points_downscale_factor": 1}
+    whole["model.frame_scale"] = 1.0
     uncropped = recipe.raw_arm().with_values(whole)
     assert uncropped.changed_stage(raw) in (None, "scores", "nms")
 

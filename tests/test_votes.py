@@ -155,7 +155,12 @@ def test_the_frame_is_free_for_the_bundled_model_only():
     for shape, side in (((100, 90), 512), ((700, 900), 768), ((3000, 4000), 1024)):
         assert free.fitted(shape).image_size == side
         assert found.fitted(shape) is found
+    larger = load_model(ModelOptions(device="cpu", frame_scale=1.5))
+    for shape, side in (((512, 512), 768), ((100, 90), 512), ((700, 900), 1024)):
+        assert larger.fitted(shape).image_size == side
     official = replace(found, model=SimpleNamespace(), image_size=1024)
     assert official.fitted((50, 50)) is official
     with pytest.raises(ModelError, match=r"model\.frame is 512"):
         official.with_frame(512)
+    with pytest.raises(ModelError, match=r"model\.frame_scale is 2"):
+        official.with_frame_scale(2)

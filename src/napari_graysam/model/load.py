@@ -59,6 +59,8 @@ class LoadedModel:
         "exact" or "fast", as in `ModelOptions`.
     free_frame
         Whether the frame may be chosen for each image.
+    frame_scale
+        How many times the image's size a chosen frame is.
     """
 
     model: SAM2Base
@@ -71,6 +73,7 @@ class LoadedModel:
     record: dict[str, Any]
     arithmetic: str = "exact"
     free_frame: bool = False
+    frame_scale: float = 1.0
 
     def with_arithmetic(self, arithmetic: str) -> LoadedModel:
         """Return the same model with another arithmetic; itself where that is its own."""
@@ -97,11 +100,28 @@ class LoadedModel:
         record = {**self.record, "image_size": frame}
         return replace(self, image_size=frame, record=record, free_frame=False)
 
+    def with_frame_scale(self, scale: float) -> LoadedModel:
+        """Return the same model whose chosen frames are so many times the image's size.
+
+        Raises
+        ------
+        ModelError
+            If the model was made for one frame only.
+        """
+        if scale == self.frame_scale:
+            return self
+        if not getattr(self.model, "any_frame", False):
+            raise ModelError(
+                f"model.frame_scale is {scale:g}, but {self.name} sees {self.image_size} pixels "
+                "only: set model.frame_scale to 1."
+            )
+        return replace(self, frame_scale=scale)
+
     def fitted(self, shape: tuple[int, int]) -> LoadedModel:
         """Return the model with a frame of about the size of a view (H, W), where it is free."""
         if not self.free_frame:
             return self
-        side = 64 * round((shape[0] * shape[1]) ** 0.5 / 64)
+        side = 64 * round(self.frame_scale * (shape[0] * shape[1]) ** 0.5 / 64)
         return self.with_frame(min(max(side, _SMALLEST), _LARGEST))
 
 
@@ -173,7 +193,8 @@ def load_steps(options: ModelOptions) -> Generator[Progress, None, LoadedModel]:
             _loaded[key] = _load(source, device, dtype)
         model = _loaded[key]
     yield Progress("load", 1, 1)
-    return model.with_arithmetic(options.arithmetic).with_frame(options.frame)
+    model = model.with_arithmetic(options.arithmetic).with_frame_scale(options.frame_scale)
+    return model.with_frame(options.frame)
 
 
 def _find(options: ModelOptions) -> Generator[Progress, None, _Source]:

@@ -216,7 +216,7 @@ class Recipe(Part):
         """
         before, after = self.own_preset(self.model.name), self.own_preset(name)
         model, generator = self.model.replace(name=name), self.generator
-        for field in ("arithmetic", "frame"):
+        for field in ("arithmetic", "frame", "frame_scale"):
             if getattr(model, field) == getattr(before.model, field):
                 model = model.replace(**{field: getattr(after.model, field)})
         for names in (SCORES, CROPS):

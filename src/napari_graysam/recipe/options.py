@@ -83,6 +83,16 @@ class ModelOptions(Part):
             "allowed": "a multiple of 64 from 256 to 2048, or null",
         },
     )
+    frame_scale: float = Field(
+        1.0,
+        ge=0.5,
+        le=4,
+        title="Frame scale",
+        description="Where the frame follows the image's size, it is this many times as large, "
+        "still from 512 to 1024 pixels: more for small objects in small images. The official "
+        "models know no frame but their own.",
+        json_schema_extra={"unit": "times"},
+    )
 
 
 class PinnedMask(Part):
