@@ -26,12 +26,14 @@ from napari_graysam.fingerprint import (
     outdated_from,
     versions,
 )
+from napari_graysam.masks import Mask
 from napari_graysam.model import load_model
 from napari_graysam.model.identity import identify, identity_of
 from napari_graysam.parameters import Part
 from napari_graysam.pipeline import fingerprint_of, live_steps, retune, segment
 from napari_graysam.preprocess.registry import STEPS
 from napari_graysam.progress import Progress, run
+from napari_graysam.prompt import removal
 from napari_graysam.propose.cache import Cache, proposals_key
 from napari_graysam.recipe import MODEL_STAGES, STAGES, ModelOptions, Recipe
 from napari_graysam.recipe.reference import extra, parts_in
@@ -48,7 +50,8 @@ OTHERS: tuple[Any, ...] = (
     *(True, False, 0, 1, 2, 3, 7, 16, 32, 0.25, 0.5, 0.75, 3.5, 60.0, 250.0, 768, None),
     *("cpu", "YXS", "other.png", "sam2.1_hiera_tiny", "viridis", "magma"),
     *([], [{"kind": "clahe"}], [{"point": [2, 3]}], [[[0.25, 0.5]]], [[[1, 1], [9, 1], [9, 9]]]),
-    *([5, 6], [0.1, 0.9]),
+    *([5, 6], [0.1, 0.9], [{"kind": "remove", "image": "1f", "size": [3, 3], "mask": "324"}]),
+    *('"333"', ["324", "333"], [1, 9], [[0.5, 0.5]], [0.5, 0.5, 2, 2]),
 )
 # Values that must change together.
 TOGETHER = (
@@ -63,10 +66,17 @@ def recipes() -> list[Recipe]:
     """Recipes that between them hold every parameter there is."""
     every = [{"kind": kind} for kind in STEPS]
     base = Recipe().with_values({"labels.keep": [{"point": [4, 5]}], "labels.max_area": 5000})
+    of_image = {"image": "1f", "size": [3, 3], "mask": "324"}
+    pins = [
+        {"kind": "add", **of_image, "prompt": {"positive": [[1, 1]], "box": [0, 0, 2, 2]}},
+        {"kind": "merge", **of_image, "parts": ["324", "324"]},
+        {"kind": "remove", **of_image},
+        {"kind": "split", **of_image, "parts": ["324", "324"]},
+    ]
     windows = ({"kind": "explicit", "low": 1, "high": 9}, {"kind": "dtype"}, {"kind": "limits"})
     own = {"generator.points_per_side": None, "generator.point_grids": [[[0.5, 0.5]]]}
     return [
-        base.with_values({"preprocess": every}),
+        base.with_values({"preprocess": every, "labels.pinned": pins}),
         base.with_values({"generator.grid": "adaptive", "image.region": "mask.png"}),
         base.with_values({**own, "generator.grid": "adaptive", "rgb": {"kind": "colormap"}}),
         *(Recipe().with_values({"image.window": window}) for window in windows),
@@ -162,7 +172,7 @@ def test_the_walk_meets_every_field_of_every_part() -> None:
         return found
 
     met = {path.rpartition(".")[2] for recipe in recipes() for path, _ in leaves(recipe)}
-    whole = {"image", "model", "generator", "labels"}
+    whole = {"image", "model", "generator", "labels", "prompt"}
     assert {name for part in parts(Recipe) for name in part.model_fields} == met | whole
 
 
@@ -342,7 +352,9 @@ def tunings() -> list[Any]:
 
 @pytest.mark.parametrize(("recipe", "path"), tunings())
 def test_retuning_gives_what_a_fresh_run_gives(stub: None, recipe: Recipe, path: str) -> None:
+    middle = Mask(np.ones((40, 40), bool), (40, 25, 80, 65))
     value = {
+        "labels.pinned": [removal(middle, array_digest(IMAGE), IMAGE.shape).model_dump()],
         "labels.min_area": 60,
         "labels.max_area": 900,
         "labels.suppression_thresh": 0.3,

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from napari_graysam.files import read_coco, read_labels
     from napari_graysam.model import load_model
     from napari_graysam.outputs import write_comparison, write_segmentation
-    from napari_graysam.pipeline import compare, compare_steps, segment, segment_steps
+    from napari_graysam.pipeline import (
+        compare,
+        compare_steps,
+        segment,
+        segment_one,
+        segment_steps,
+    )
     from napari_graysam.progress import Progress, run
     from napari_graysam.recipe import Recipe, presets
     from napari_graysam.results import Arms, Segmentation
@@ -38,6 +44,7 @@ _HOMES = {
     "run": "progress",
     "score": "comparison",
     "segment": "pipeline",
+    "segment_one": "pipeline",
     "segment_steps": "pipeline",
     "write_comparison": "outputs",
     "write_segmentation": "outputs",
@@ -60,6 +67,7 @@ __all__ = [
     "run",
     "score",
     "segment",
+    "segment_one",
     "segment_steps",
     "write_comparison",
     "write_segmentation",

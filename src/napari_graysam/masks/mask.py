@@ -41,7 +41,10 @@ class Mask:
     source
         The arm it comes from: ``"raw"`` or ``"preprocessed"``.
     pinned
-        The recipe asks for this very mask (``labels.keep``): no filter drops it.
+        The recipe asks for this very mask (``labels.keep`` or ``labels.pinned``): no filter
+        drops it.
+    pin
+        Number in ``labels.pinned`` of the entry that added it; -1 for none.
     candidates
         Indices of the candidates that it is made of, among the proposals of its source; empty
         where it comes from a label image or a file.
@@ -65,6 +68,7 @@ class Mask:
     depth: int = 0
     source: str = "raw"
     pinned: bool = False
+    pin: int = -1
     candidates: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:

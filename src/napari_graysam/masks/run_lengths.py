@@ -124,6 +124,55 @@ def decode(rle: Mapping[str, Any], shape: tuple[int, int], box: Box) -> NDArray[
     return np.ascontiguousarray(bits[y0:y1])
 
 
+def decode_whole(counts: str, shape: tuple[int, int]) -> Mask:
+    """Decode COCO's compressed text to a mask with the smallest box.
+
+    Parameters
+    ----------
+    counts
+        As `encode` writes them compressed.
+    shape
+        (H, W) of the image.
+
+    Raises
+    ------
+    ValueError
+        As `check_counts`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask
+    >>> from napari_graysam.masks.run_lengths import decode_whole, encode
+    >>> mask = Mask(np.ones((2, 1), bool), (1, 0, 2, 2))
+    >>> decode_whole(encode(mask, (3, 3), compressed=True)["counts"], (3, 3)).box
+    (1, 0, 2, 2)
+    """
+    check_counts(counts, shape)
+    rows, _ = shape
+    ends = np.cumsum(_lengths(counts), dtype=np.int64)
+    first, last = ends[:-1:2], ends[1::2]
+    box = (int(first[0]) // rows, 0, (int(last[-1]) - 1) // rows + 1, rows)
+    bits = decode({"size": shape, "counts": counts}, shape, box)
+    return Mask(bits, box).with_bits(bits)
+
+
+def check_counts(counts: str, shape: tuple[int, int]) -> None:
+    """Check COCO's compressed text: it fills an image of a shape (H, W) and holds a pixel.
+
+    Raises
+    ------
+    ValueError
+        If it does not, or is damaged.
+    """
+    rows, columns = shape
+    lengths = _lengths(counts) if counts.isascii() else []
+    if rows < 1 or columns < 1 or min(lengths, default=0) < 0 or sum(lengths) != rows * columns:
+        raise ValueError(f"the runs of a mask do not fill the image of {rows} × {columns} pixels")
+    if not sum(lengths[1::2]):
+        raise ValueError("a mask holds no pixel; expected at least one")
+
+
 def _lengths(text: str) -> list[int]:
     """Read run lengths from COCO's text: groups of 5 bits, the third and later relative."""
     lengths: list[int] = []

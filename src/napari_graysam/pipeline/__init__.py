@@ -2,6 +2,7 @@
 
 from napari_graysam.pipeline.arm import fingerprint_of, live_steps, retune, segment, segment_steps
 from napari_graysam.pipeline.arms import compare, compare_steps
+from napari_graysam.pipeline.prompt import predictor_steps, segment_one
 from napari_graysam.pipeline.stages import ScoreFloors, Selected, propose, read_gray, select
 from napari_graysam.pipeline.view import FittedView, fit_view, make_view, view_halo
 
@@ -15,10 +16,12 @@ __all__ = [
     "fit_view",
     "live_steps",
     "make_view",
+    "predictor_steps",
     "propose",
     "read_gray",
     "retune",
     "segment",
+    "segment_one",
     "segment_steps",
     "select",
     "view_halo",

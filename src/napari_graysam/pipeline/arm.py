@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.errors import ProposalsError
-from napari_graysam.fingerprint import Fingerprint, Inputs
+from napari_graysam.fingerprint import Fingerprint, Inputs, array_digest
 from napari_graysam.pipeline.stages import (
     ScoreFloors,
     find_region,
@@ -268,7 +268,7 @@ def _stages(
     )
     clock.lap("propose")
     yield Progress("select", 0, 1)
-    selector = Selector(proposals)
+    selector = Selector(proposals, image=array_digest(gray.raw))
     selected = select(selector, recipe, source=source)
     clock.lap("select")
     yield Progress("select", 1, 1)

@@ -155,7 +155,11 @@ def propose(
 
 
 def select(
-    candidates: Proposals | Selector, recipe: Recipe, *, source: Arm = "preprocessed"
+    candidates: Proposals | Selector,
+    recipe: Recipe,
+    *,
+    source: Arm = "preprocessed",
+    image: str | None = None,
 ) -> Selected:
     """Choose the masks that a recipe wants and paint them.
 
@@ -167,6 +171,8 @@ def select(
         Uses ``generator`` and ``labels``.
     source
         The arm that the masks name.
+    image
+        Whose pinned objects count, as for `Selector`; not used where a selector is given.
 
     Raises
     ------
@@ -192,7 +198,9 @@ def select(
     from napari_graysam.propose import Proposals
     from napari_graysam.select.selector import Selector
 
-    selector = Selector(candidates) if isinstance(candidates, Proposals) else candidates
+    selector = (
+        Selector(candidates, image=image) if isinstance(candidates, Proposals) else candidates
+    )
     masks = selector.select(recipe.generator, recipe.labels, source)
     labels = paint(masks, selector.proposals.image_size, recipe.labels.overlap)
     notes = tuple(
@@ -201,6 +209,12 @@ def select(
         "with another grid or by another model"
         for kept in selector.missing_pinned(recipe.labels)
     )
+    foreign = len(selector.foreign_pins(recipe.labels))
+    if foreign:
+        notes += (
+            f"{foreign} of the {len(recipe.labels.pinned)} entries in labels.pinned were made on "
+            "another image or plane, or on other gray values, and do nothing here",
+        )
     return Selected(masks, labels, notes)
 
 

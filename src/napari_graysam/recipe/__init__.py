@@ -11,6 +11,14 @@ from napari_graysam.recipe.image import (
     Window,
 )
 from napari_graysam.recipe.options import LabelOptions, ModelOptions, PinnedMask, Suppression
+from napari_graysam.recipe.pins import (
+    AddedObject,
+    MergedObjects,
+    Pin,
+    Prompt,
+    RemovedObject,
+    SplitObject,
+)
 from napari_graysam.recipe.problems import recipe_error
 from napari_graysam.recipe.reference import Parameter, parameters
 from napari_graysam.recipe.stages import MODEL_STAGES, STAGES, Stage, by_stage
@@ -19,18 +27,24 @@ __all__ = [
     "MODEL_STAGES",
     "SCHEMA_VERSION",
     "STAGES",
+    "AddedObject",
     "ContrastLimits",
     "DtypeRange",
     "Explicit",
     "GeneratorOptions",
     "ImageOptions",
     "LabelOptions",
+    "MergedObjects",
     "ModelOptions",
     "OutputMode",
     "Parameter",
     "Percentiles",
+    "Pin",
     "PinnedMask",
+    "Prompt",
     "Recipe",
+    "RemovedObject",
+    "SplitObject",
     "Stage",
     "Suppression",
     "Window",

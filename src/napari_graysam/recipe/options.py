@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from napari_graysam.masks import Level, Overlap
 from napari_graysam.parameters import Part
 from napari_graysam.recipe.image import Name, PathText
+from napari_graysam.recipe.pins import Pin
 
 Suppression = Literal["box", "mask_iou", "containment"]
 
@@ -206,6 +207,15 @@ class LabelOptions(Part):
         "one with the inspect tool. They pass every threshold, size and border rule and count "
         "as the best of all, so their duplicates go. They belong to one image: empty the list "
         "before you use the recipe for another.",
+        json_schema_extra={"stage": "nms"},
+    )
+    pinned: tuple[Pin, ...] = Field(
+        (),
+        title="Pinned objects",
+        description="Single objects that were added, removed, merged or split by hand, in the "
+        "order in which that was done; later ones win. They pass every threshold, size and "
+        "border rule and win over every candidate that is the same object. Each belongs to one "
+        "image and counts in both arms; for other images nothing happens, and a note says so.",
         json_schema_extra={"stage": "nms"},
     )
     exclude_border: bool = Field(

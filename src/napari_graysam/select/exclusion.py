@@ -17,6 +17,7 @@ Filter = Literal[
     "predicted_iou",
     "stability",
     "crop_edge",
+    "pinned",
     "duplicate",
     "min_area",
     "max_area",
@@ -53,8 +54,11 @@ class Exclusions:
     def __init__(self, selection: Selection) -> None:
         self.selection = selection
         self.labels = {
-            candidate: label for label, candidate in enumerate(selection.selected.tolist(), start=1)
+            candidate: label
+            for label, candidate in enumerate(selection.selected.tolist(), start=1)
+            if candidate >= 0
         }
+        self.pins = {mask.pin: label for label, mask in enumerate(selection.masks, start=1)}
         self._sized = {candidate: place for place, candidate in enumerate(selection.sized.tolist())}
         self._of_level = set(of_level(selection.nested, selection.labels.level))
 
@@ -70,6 +74,8 @@ class Exclusions:
                 return self._stability(candidate)
             if selection.cut_off[candidate]:
                 return Exclusion("crop_edge", "cut off by its crop's edge")
+        if selection.displaced[candidate] >= 0:
+            return self._replaced(int(selection.displaced[candidate]))
         for between in (False, True):
             better = int(selection.duplicate_of[int(between), candidate])
             if better >= 0:
@@ -111,6 +117,14 @@ class Exclusions:
                 lambda threshold: bool(score >= np.float32(threshold)),
             ),
         )
+
+    def _replaced(self, pin: int) -> Exclusion:
+        label = self.pins.get(pin)
+        if label:
+            return Exclusion("pinned", f"replaced by object {label}, which was pinned", by=label)
+        removed = self.selection.labels.pinned[pin].kind == "remove"
+        text = "removed by hand" if removed else "replaced by a pinned object that went later"
+        return Exclusion("pinned", text)
 
     def _duplicate(self, candidate: int, better: int, between: bool) -> Exclusion:
         selection = self.selection
@@ -170,8 +184,13 @@ class Exclusions:
         else:
             relative = next(i for i, mask in enumerate(selection.nested) if mask.parent == place)
             text = "holds {}, and only parts are kept"
-        other = int(selection.sized[relative])
-        label = self.labels.get(other)
+        within = relative < len(selection.sized)
+        other = int(selection.sized[relative]) if within else None
+        label = (
+            self.labels.get(other)
+            if other is not None
+            else self.pins.get(selection.nested[relative].pin)
+        )
         return Exclusion(
             "level",
             text.format(f"object {label}" if label else "another mask"),

@@ -25,7 +25,7 @@ class Explanation:
     Attributes
     ----------
     candidate
-        Its index among the proposals.
+        Its index among the proposals; -1 of an object that a pin added.
     predicted_iou, stability
         Its scores.
     area
@@ -113,6 +113,8 @@ def explain_at(selection: Selection, x: int, y: int, draw: Draw) -> list[Explana
             else _object(label, label in here, seen, selection)
         )
         found.append(_explanation(selection, candidate, draw, label=label, **said))
+    added = [label for label in here if selection.masks[label - 1].pin >= 0]
+    found += [_added(label, seen, selection) for label in added]
     rank = {"object": 0, "covered": 1, "island": 2}
     found.sort(key=lambda v: (rank.get(v.reason, 3), -v.predicted_iou, -v.stability))
     return found
@@ -141,7 +143,8 @@ def _inside(mask: Mask, x: int, y: int) -> bool:
 def _object(label: int, here: bool, seen: int | None, selection: Selection) -> dict[str, Any]:
     """Say how an object shows at the pixel."""
     mask = selection.masks[label - 1]
-    name = f"object {label}" + (", kept by the recipe" if mask.pinned else "")
+    how = ", pinned" if mask.pin >= 0 else ", kept by the recipe" if mask.pinned else ""
+    name = f"object {label}{how}"
     if label == seen:
         return {"reason": "object", "text": name}
     if here or (selection.labels.overlap == "disjoint" and seen is not None):
@@ -149,7 +152,7 @@ def _object(label: int, here: bool, seen: int | None, selection: Selection) -> d
             "reason": "covered",
             "text": f"{name}, but object {seen} lies on top of it here",
             "by": seen,
-            "by_candidate": int(selection.selected[(seen or 1) - 1]),
+            "by_candidate": _candidate(selection, seen or 1),
         }
     island = max(selection.labels.min_island, selection.generator.min_mask_region_area)
     of_labels = selection.labels.min_island == island
@@ -160,6 +163,29 @@ def _object(label: int, here: bool, seen: int | None, selection: Selection) -> d
         "parameter": "labels.min_island" if of_labels else "generator.min_mask_region_area",
         "relaxed": 0,
     }
+
+
+def _candidate(selection: Selection, label: int) -> int | None:
+    """Return the candidate that an object is; None of one that a pin added."""
+    candidate = int(selection.selected[label - 1])
+    return candidate if candidate >= 0 else None
+
+
+def _added(label: int, seen: int | None, selection: Selection) -> Explanation:
+    """Explain an object that a pin added."""
+    mask = selection.masks[label - 1]
+    said = _object(label, True, seen, selection)
+    return Explanation(
+        candidate=-1,
+        predicted_iou=mask.predicted_iou,
+        stability=mask.stability,
+        area=mask.area,
+        box=mask.box,
+        point=mask.point,
+        label=label,
+        draw=lambda: mask,
+        **said,
+    )
 
 
 def _dropped(exclusions: Exclusions, candidate: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_graysam.masks import Mask, at_level, separate, touches_border
-from napari_graysam.masks.hierarchy import with_parents
+from napari_graysam.masks.hierarchy import nest, with_parents
 from napari_graysam.propose import Proposals
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
 from napari_graysam.select.clean import has_wanted_area
@@ -23,6 +23,7 @@ from napari_graysam.select.filters import (
 from napari_graysam.select.nms import suppress_by_crop
 from napari_graysam.select.overlaps import OverlapTable
 from napari_graysam.select.pinned import is_pinned
+from napari_graysam.select.pins import Edit, displaced_by, edits_of, pin_masks
 from napari_graysam.select.shapes import Indices, Shapes
 
 Flags = npt.NDArray[np.bool_]
@@ -42,6 +43,10 @@ class Survivors:
         Shapes: as cut; with small regions removed, as compared with each other.
     pinned, passed_iou, passed_stability, cut_off
         bool (N,): pinned by the recipe; past the thresholds; dropped at a crop's edge.
+    edits
+        What the recipe's pins of this image do.
+    displaced
+        intp (N,), number of the pin that replaces a candidate; -1 for none.
     overlaps
         By which duplicates are recognised.
     duplicate_of
@@ -59,6 +64,8 @@ class Survivors:
     passed_iou: Flags
     passed_stability: Flags
     cut_off: Flags
+    edits: tuple[Edit, ...]
+    displaced: Indices
     overlaps: OverlapTable
     duplicate_of: Indices
     survivors: Indices
@@ -82,7 +89,7 @@ class Selection(Survivors):
     sized
         intp (L,), survivors that cleaning, size and border leave.
     nested
-        Their masks, with parent and depth.
+        Their masks, then those that pins added, with parent and depth.
     masks
         The objects: what the nesting level and, if masks are disjoint, better ones leave.
     """
@@ -98,8 +105,11 @@ class Selection(Survivors):
 
     @cached_property
     def selected(self) -> Indices:
-        """The candidates that are objects, intp (M,); label ``i`` is ``selected[i - 1]``."""
-        return np.array([mask.candidates[0] for mask in self.masks], np.intp)
+        """The candidates that are objects, intp (M,); label ``i`` is ``selected[i - 1]``.
+
+        Of an object that a pin added, -1.
+        """
+        return np.array([(mask.candidates or (-1,))[0] for mask in self.masks], np.intp)
 
 
 def nms_threshold(generator: GeneratorOptions, labels: LabelOptions, between: bool) -> float:
@@ -110,7 +120,10 @@ def nms_threshold(generator: GeneratorOptions, labels: LabelOptions, between: bo
 
 
 def find_survivors(
-    derived: Derived, generator: GeneratorOptions, labels: LabelOptions
+    derived: Derived,
+    generator: GeneratorOptions,
+    labels: LabelOptions,
+    image: str | None = None,
 ) -> Survivors:
     """Filter candidates as upstream's generator does, then remove duplicates.
 
@@ -122,7 +135,9 @@ def find_survivors(
         Thresholds no lower than the floors that the proposals were kept above; the grid as
         they were made with.
     labels
-        Uses ``suppression``, ``suppression_thresh`` and ``keep``.
+        Uses ``suppression``, ``suppression_thresh``, ``keep`` and ``pinned``.
+    image
+        Whose pins count, as for `edits_of`.
 
     Raises
     ------
@@ -145,13 +160,17 @@ def find_survivors(
     at_edge = near_crop_edge(compared.inclusive(chosen), scored.crop_box[chosen], scored.image_size)
     cut_off = np.zeros(len(scored), bool)
     cut_off[chosen] = at_edge & ~pinned[chosen]
+    within = nms_threshold(generator, labels, False)
+    edits = edits_of(labels, scored.image_size, image)
+    chosen = chosen[~cut_off[chosen]]
+    displaced = displaced_by(edits, chosen, derived, compared, labels, within)
     overlaps = derived.overlaps(generator, labels)
     survivors, duplicate_of = suppress_by_crop(
-        chosen[~cut_off[chosen]],
+        chosen[displaced[chosen] < 0],
         scored,
         pinned,
         overlaps,
-        nms_threshold(generator, labels, False),
+        within,
         nms_threshold(generator, labels, True) if generator.crop_n_layers > 0 else None,
     )
     return Survivors(
@@ -164,6 +183,8 @@ def find_survivors(
         passed_iou=passed_iou,
         passed_stability=passed_stability,
         cut_off=cut_off,
+        edits=edits,
+        displaced=displaced,
         overlaps=overlaps,
         duplicate_of=duplicate_of,
         survivors=survivors,
@@ -192,7 +213,11 @@ def find_objects(derived: Derived, found: Survivors, source: str) -> Selection:
         inside = [mask.pinned or not touches_border(mask, size) for mask in masks]
         sized = sized[np.array(inside, bool)]
         masks = [mask for mask, stays in zip(masks, inside, strict=True) if stays]
-    nested = with_parents(masks, derived.parents(cleaned, sized))
+    added = pin_masks(found.edits, source)
+    if added:
+        nested = nest([*masks, *added])
+    else:
+        nested = with_parents(masks, derived.parents(cleaned, sized))
     chosen = at_level(nested, labels.level)
     objects = separate(chosen) if labels.overlap == "disjoint" else chosen
     return Selection(**vars(found), cleaned=cleaned, sized=sized, nested=nested, masks=objects)

@@ -11,10 +11,11 @@ import numpy as np
 from napari_graysam.masks import Mask
 from napari_graysam.progress import Progress
 from napari_graysam.propose import Proposals
-from napari_graysam.recipe import GeneratorOptions, LabelOptions, PinnedMask
+from napari_graysam.recipe import GeneratorOptions, LabelOptions, Pin, PinnedMask
 from napari_graysam.select.derived import Derived
 from napari_graysam.select.explanation import Explanation, explain_at
 from napari_graysam.select.pinned import missing_pinned, pinned_mask
+from napari_graysam.select.pins import is_of
 from napari_graysam.select.relax import relax
 from napari_graysam.select.selection import (
     Selection,
@@ -34,6 +35,7 @@ def select(
     generator: GeneratorOptions,
     labels: LabelOptions | None = None,
     source: str = "raw",
+    image: str | None = None,
 ) -> tuple[Mask, ...]:
     """Select the objects of an image among its candidates, without the model.
 
@@ -48,11 +50,14 @@ def select(
         Duplicate removal, cleaning, size range and nesting level; None for the defaults.
     source
         Written to each mask: ``"raw"`` or ``"preprocessed"``.
+    image
+        As for `Selector`.
 
     Returns
     -------
     tuple of Mask
-        In upstream's order, best first, without empty masks, with parent and depth.
+        In upstream's order, best first, without empty masks, with parent and depth; then what
+        ``labels.pinned`` adds, in its order.
 
     Raises
     ------
@@ -75,7 +80,7 @@ def select(
     >>> len(select(proposals, recipe.generator)) <= len(proposals)
     True
     """
-    return Selector(proposals).select(generator, labels or LabelOptions(), source)
+    return Selector(proposals, image=image).select(generator, labels or LabelOptions(), source)
 
 
 class Selector:
@@ -89,6 +94,9 @@ class Selector:
         Of one image, kept down to floors below any threshold that will be asked for.
     budget
         Bytes to remember at most, besides the proposals. What does not fit is computed again.
+    image
+        `napari_graysam.fingerprint.array_digest` of the image's gray values, whose pinned
+        objects count; None lets those of any image of this size count.
 
     See Also
     --------
@@ -116,8 +124,11 @@ class Selector:
     True
     """
 
-    def __init__(self, proposals: Proposals, budget: int = BUDGET) -> None:
+    def __init__(
+        self, proposals: Proposals, budget: int = BUDGET, *, image: str | None = None
+    ) -> None:
         self.proposals = proposals
+        self.image = image
         self._derived = Derived(proposals, budget)
         self._lock = RLock()
         self._last: tuple[_Asked, Selection] | None = None
@@ -150,7 +161,7 @@ class Selector:
         included. Parameters and errors as of `select`.
         """
         with self._lock:
-            found = find_survivors(self._derived, generator, labels or LabelOptions())
+            found = find_survivors(self._derived, generator, labels or LabelOptions(), self.image)
             return tuple(found.masks_of(found.survivors, found.compared, source))
 
     def prepare(
@@ -231,6 +242,11 @@ class Selector:
         """List the entries of ``labels.keep`` that are not among the candidates."""
         return missing_pinned(self.proposals, labels.keep)
 
+    def foreign_pins(self, labels: LabelOptions) -> tuple[Pin, ...]:
+        """List the entries of ``labels.pinned`` that belong to other images."""
+        size = self.proposals.image_size
+        return tuple(pin for pin in labels.pinned if not is_of(pin, size, self.image))
+
     @property
     def nbytes(self) -> int:
         """Bytes in use, besides the proposals."""
@@ -242,7 +258,7 @@ class Selector:
         return "raw" if self._last is None else self._last[0][2]
 
     def _select(self, generator: GeneratorOptions, labels: LabelOptions, source: str) -> Selection:
-        found = find_survivors(self._derived, generator, labels)
+        found = find_survivors(self._derived, generator, labels, self.image)
         return find_objects(self._derived, found, source)
 
     def _prepare(

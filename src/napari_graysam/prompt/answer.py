@@ -1,0 +1,90 @@
+"""What the model answers to a prompt, and how a recipe remembers it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_graysam.errors import UsageError
+from napari_graysam.masks import Mask
+from napari_graysam.masks.run_lengths import encode
+from napari_graysam.recipe import AddedObject, Prompt, RemovedObject
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The masks that a model draws for one prompt.
+
+    Attributes
+    ----------
+    prompt
+        What was asked.
+    masks
+        By predicted IoU, the best first; none of them empty. A single point has up to three
+        masks in each crop that shows it (often a part, an object and a group), any other prompt
+        one.
+    image
+        `napari_graysam.fingerprint.array_digest` of the image's gray values.
+    size
+        (H, W) of the image.
+    """
+
+    prompt: Prompt
+    masks: tuple[Mask, ...]
+    image: str
+    size: tuple[int, int]
+
+    def pin(self, index: int = 0) -> AddedObject:
+        """Return the entry of ``labels.pinned`` that makes a mask an object.
+
+        Parameters
+        ----------
+        index
+            Of the mask.
+
+        Raises
+        ------
+        UsageError
+            If there is no such mask.
+        """
+        if not 0 <= index < len(self.masks):
+            raise UsageError(
+                f"mask {index} of the answer was asked for, but it has {len(self.masks)}: give an "
+                "index from 0, or prompt another place"
+            )
+        mask = self.masks[index]
+        return AddedObject(
+            image=self.image,
+            size=self.size,
+            prompt=self.prompt,
+            mask=_counts(mask, self.size),
+            predicted_iou=round(mask.predicted_iou, 4),
+            stability=round(mask.stability, 4),
+        )
+
+
+def removal(mask: Mask, image: str, size: tuple[int, int]) -> RemovedObject:
+    """Return the entry of ``labels.pinned`` that says that there is no such object.
+
+    Parameters
+    ----------
+    mask
+        The object as it is, not empty.
+    image
+        `napari_graysam.fingerprint.array_digest` of the image's gray values.
+    size
+        (H, W) of the image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask
+    >>> from napari_graysam.prompt import removal
+    >>> removal(Mask(np.ones((2, 1), bool), (1, 0, 2, 2)), "1f", (3, 3)).mask
+    '324'
+    """
+    return RemovedObject(image=image, size=size, mask=_counts(mask, size))
+
+
+def _counts(mask: Mask, size: tuple[int, int]) -> str:
+    counts: str = encode(mask, size, compressed=True)["counts"]
+    return counts
