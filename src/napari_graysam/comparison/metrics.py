@@ -101,7 +101,7 @@ def score(predicted: ArrayLike, truth: ArrayLike) -> Scores:
     n_predicted, n_true = overlaps.areas_a.size, overlaps.areas_b.size
     # Labels do not overlap, so above 0.5 a partner is unique: one matching serves every threshold.
     iou = overlaps.iou[match(overlaps, IOU_THRESHOLDS[0])]
-    return _scores(iou, n_predicted, n_true)
+    return scores_of(iou, n_predicted, n_true)
 
 
 def _labels(image: ArrayLike, name: str) -> NDArray[np.integer]:
@@ -121,8 +121,20 @@ def _labels(image: ArrayLike, name: str) -> NDArray[np.integer]:
     return labels
 
 
-def _scores(iou: NDArray[np.float64], n_predicted: int, n_true: int) -> Scores:
-    """Turn the IoU of the pairs matched at 0.5 into scores."""
+def scores_of(iou: NDArray[np.float64], n_predicted: int, n_true: int) -> Scores:
+    """Return the scores of pairs matched at IoU 0.5, float (M,), of so many objects.
+
+    See Also
+    --------
+    score : Matches two label images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.comparison.metrics import scores_of
+    >>> scores_of(np.array([0.9]), 2, 1).precision
+    0.5
+    """
     empty = float(n_predicted == n_true == 0)
 
     def ratio(part: float, whole: float) -> float:

@@ -1,0 +1,18 @@
+"""Tuning: thresholds, suppression and preprocessing searched against what a user knows."""
+
+from napari_graysam.tune.choice import Choice, choose
+from napari_graysam.tune.grid import default_grid
+from napari_graysam.tune.truth import Metric, Truth, read_truth
+from napari_graysam.tune.tuner import Tuning, tune, tune_steps
+
+__all__ = [
+    "Choice",
+    "Metric",
+    "Truth",
+    "Tuning",
+    "choose",
+    "default_grid",
+    "read_truth",
+    "tune",
+    "tune_steps",
+]
