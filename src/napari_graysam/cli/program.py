@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from napari_graysam.cli import examine, models, recipes, score, segment
+from napari_graysam.cli import examine, models, recipes, score, segment, tune
 from napari_graysam.cli.options import version
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command()(examine.demo)
 app.command()(segment.segment)
 app.command()(segment.compare)
 app.command()(score.score)
+app.command()(tune.tune)
 app.add_typer(models.app)
 app.add_typer(recipes.app)
 app.command()(examine.bench)

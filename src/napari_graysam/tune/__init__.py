@@ -2,17 +2,21 @@
 
 from napari_graysam.tune.choice import Choice, choose
 from napari_graysam.tune.grid import default_grid
-from napari_graysam.tune.truth import Metric, Truth, read_truth
+from napari_graysam.tune.study import Study, study_steps
+from napari_graysam.tune.truth import METRICS, Metric, Truth, read_truth
 from napari_graysam.tune.tuner import Tuning, tune, tune_steps
 
 __all__ = [
+    "METRICS",
     "Choice",
     "Metric",
+    "Study",
     "Truth",
     "Tuning",
     "choose",
     "default_grid",
     "read_truth",
+    "study_steps",
     "tune",
     "tune_steps",
 ]
