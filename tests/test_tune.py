@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from napari_graysam import Recipe, run, score
 from napari_graysam.cli.program import app
-from napari_graysam.errors import TruthError, UsageError
+from napari_graysam.errors import RecipeError, TruthError, UsageError
 from napari_graysam.files import write_labels
 from napari_graysam.masks import paint
 from napari_graysam.pipeline import live_steps
@@ -173,7 +173,12 @@ def test_the_default_grid_holds_what_the_recipe_has():
     for name, value in zip(grid, own_values(odd, list(grid)), strict=True):
         assert value in grid[name]
     first = next(settings_of(odd, grid))
-    assert isinstance(first.labels, LabelOptions)
+    assert LabelOptions.model_validate(dict(first.labels)) == first.labels
+
+
+def test_values_that_no_recipe_can_have_are_refused(recipe):
+    with pytest.raises(RecipeError, match="wholes"):
+        next(settings_of(recipe, {"labels.level": ("all", "wholes")}))
 
 
 def test_what_needs_the_model_is_not_searched_on_candidates(recipe):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.errors import UsageError
+from napari_graysam.masks import Level
 from napari_graysam.recipe import GeneratorOptions, LabelOptions, Recipe
 
 Values = tuple[Any, ...]
@@ -53,7 +54,7 @@ def default_grid(recipe: Recipe) -> dict[str, Values]:
     return {
         SUPPRESSION: tuple(suppressions),
         "labels.min_area": _with(labels.min_area, (0, 12, 50)),
-        "labels.level": _with(labels.level, ("all", "wholes", "parts")),
+        "labels.level": _with(labels.level, get_args(Level)),
         "generator.pred_iou_thresh": _with(recipe.generator.pred_iou_thresh, iou),
         "generator.stability_score_thresh": _with(
             recipe.generator.stability_score_thresh, (0.0, 0.3, 0.5, 0.7, 0.85)
@@ -116,6 +117,9 @@ def settings(recipe: Recipe, grid: Mapping[str, Values]) -> Iterator[Setting]:
                 "parameter of generator or labels"
             )
     names = list(grid)
+    for name, values in grid.items():
+        for value in values:
+            recipe.with_values(changes([name], (value,)))  # Combinations are not checked again.
     for values in product(*grid.values()):
         parts: dict[str, dict[str, Any]] = {"generator": {}, "labels": {}}
         for path, value in changes(names, values).items():
