@@ -15,7 +15,11 @@ to know which points to ask leaves some behind that they use again.
 What an adaptive grid would ask of random weights says nothing, so its arms ask, round by round,
 the points that the search asks of the bundled model on a sample, and search all the same.
 
+With ``--beside 1`` a program in a session of its own keeps one core busy all the time. Linux
+shares cores among sessions first, so what is left is one core of two, not two thirds of both.
+
     python benchmarks/generator.py --size 1024 --points 32
+    python benchmarks/generator.py --points 16 --arms exact fast --beside 1
     python benchmarks/generator.py --model graysam-small --size 512 --points 24
 """
 
@@ -34,7 +38,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results" / "generator.json"
+from beside import busy
+
+RESULTS = Path(__file__).parent / "results"
 ARMS = ["exact", "fast", "bfloat16", "adaptive", "adaptive_bfloat16"]
 # Seconds, in proportion to what the arms need for the whole image.
 SLICES = {
@@ -175,6 +181,8 @@ def ask_again(rounds: list[Any]) -> None:
 
 def work(task: str, arguments: argparse.Namespace) -> None:
     """Do one arm's work in this process and print its measurements."""
+    if task != "upstream":
+        import napari_graysam  # noqa: F401  Before torch: it sets how torch's threads wait.
     import torch
 
     from napari_graysam.bench import upstream
@@ -309,6 +317,7 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=32, help="points per side")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--arms", nargs="*", default=ARMS)
+    parser.add_argument("--beside", type=int, default=0, help="other programs, a busy core each")
     parser.add_argument("--sample", default="nuclei_uneven", help="of the adaptive arms")
     for internal in ("--task", "--thresholds", "--records"):
         parser.add_argument(internal, help=argparse.SUPPRESS)
@@ -326,7 +335,8 @@ def main() -> None:
             extra = ("--thresholds", thresholds, "--records", str(path))
             arms[task] = started(task, arguments, *extra)
         try:
-            measured = by_turns(arms)
+            with busy(arguments.beside):
+                measured = by_turns(arms)
         finally:
             for process in arms.values():
                 process.kill()
@@ -343,6 +353,7 @@ def main() -> None:
     result = {
         "processor": processor(),
         "threads": arguments.threads,
+        "busy_cores_beside": arguments.beside,
         "model": arguments.model,
         "random_weights": arguments.model in OFFICIAL,
         "image": [arguments.size, arguments.size],
@@ -350,8 +361,9 @@ def main() -> None:
         "thresholds": json.loads(thresholds),
         "arms": measured,
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    RESULTS.mkdir(exist_ok=True)
+    name = "generator_beside.json" if arguments.beside else "generator.json"
+    (RESULTS / name).write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
 
 

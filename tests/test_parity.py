@@ -372,9 +372,16 @@ def test_trained_model_end_to_end(name: str) -> None:
         assert (score < threshold).sum() >= 50
     theirs = upstream_generator(model.model, options).generate(view)
     assert len(theirs) >= 5
-    for arithmetic in ("exact", "fast"):
-        ours = generate(view, model.with_arithmetic(arithmetic), options)
-        assert not nearly_equal(ours, theirs)
+    assert not nearly_equal(generate(view, model, options), theirs)
+    # In tiles, squares of votes cancel less: of duplicates with equal scores another may be left.
+    fast = generate(view, model.with_arithmetic("fast"), options)
+    assert len(fast) == len(theirs)
+    for record in theirs:
+        mask = record["segmentation"]
+        close = max(fast, key=lambda one: (one["segmentation"] & mask).sum())
+        both = (close["segmentation"] & mask).sum() / (close["segmentation"] | mask).sum()
+        assert both > 0.95
+        assert abs(close["predicted_iou"] - record["predicted_iou"]) < 2e-3
 
 
 # 4. Margins: another batch size rounds differently and nothing else.

@@ -10,9 +10,10 @@ import torch
 from napari_graysam.errors import ModelError
 from napari_graysam.model import load_model
 from napari_graysam.model.build import build_image_model
-from napari_graysam.model.bundled.decoder import VoteDecoder, measure
+from napari_graysam.model.bundled.decoder import VoteCrop, VoteDecoder, measure
 from napari_graysam.model.bundled.prompts import VotePrompts
 from napari_graysam.model.bundled.scene import LEVELS, OUTPUTS, STRIDE, UNIT, Scene
+from napari_graysam.model.bundled.tiles import TiledCrop
 from napari_graysam.propose.encode import encode
 from napari_graysam.recipe import ModelOptions
 
@@ -131,6 +132,34 @@ def test_measures_are_means_under_the_mask():
     inside = discs()[0].flatten()
     torch.testing.assert_close(facts[0, 1, 0], scene.quality[1, inside].mean())
     torch.testing.assert_close(facts[0, 1, LEVELS], scene.foreground[1, inside].mean())
+
+
+@pytest.mark.parametrize("size", [(SIZE, SIZE), (96, 64), (76, 90)])
+def test_tiles_answer_as_the_whole_map(size):
+    torch.manual_seed(0)
+    decoder = VoteDecoder(CODES, 8).eval()
+    clean = torch.zeros(OUTPUTS + CODES, *size)
+    clean[4 : OUTPUTS - 1 : 5] = -9.0
+    shared = min(size[0], SIZE), min(size[1], SIZE)
+    clean[:, : shared[0], : shared[1]] = votes()[:, : shared[0], : shared[1]]
+    clean += 0.3 * torch.randn(clean.shape)
+    sparse = torch.rand(60, 1, 3) * torch.tensor([STRIDE * size[1], STRIDE * size[0], 0])
+    sparse[..., 2] = 1
+    sparse[0, 0, :2] = torch.tensor(CENTRES[0])
+    whole, tiled = VoteCrop(decoder, clean[None]), TiledCrop(decoder, clean[None])
+    with torch.no_grad():
+        expected, found = whole.answer(sparse), tiled.answer(sparse)
+        torch.testing.assert_close(
+            found.predicted_iou, expected.predicted_iou, atol=1e-4, rtol=1e-3
+        )
+        wanted = torch.rand(60, 4) > 0.4
+        wanted[:, 0] = False
+        masks = tiled.draw(found, wanted)
+        torch.testing.assert_close(masks, whole.draw(expected, wanted), atol=0.02, rtol=1e-3)
+        assert (masks > 0).any()
+    # A point on a disc is not asked of places that vote for another.
+    assert found.active[:, 0].any(-1).all()
+    assert found.active[:, 0].float().mean() < 0.8
 
 
 def test_the_trunk_takes_frames_of_any_size():

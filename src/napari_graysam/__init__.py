@@ -5,6 +5,7 @@ Public names are imported when they are first used, so that the package itself s
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from napari_graysam.results import Arms, Segmentation
     from napari_graysam.select import generate
     from napari_graysam.source.reading import read_image
+
+# Read when torch is imported first. Threads that wait for each other by spinning take a core that
+# another program uses: a run then takes several times as long. An own setting comes before it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES = {
     "Arms": "results",

@@ -11,11 +11,14 @@ from torch import Tensor
 from napari_graysam.errors import DeviceError
 from napari_graysam.model import LoadedModel
 from napari_graysam.model.bundled.decoder import VoteCrop, VoteDecoder
+from napari_graysam.model.bundled.tiles import TiledCrop
 from napari_graysam.propose.decoder import CropDecoder, understood
 from napari_graysam.propose.encode import Features, autocast
 
 # Image tokens of a batch on a CPU: more fall out of the processor's cache.
 _CPU_TOKENS = 8 * 64 * 64
+# Places of the votes' map times points on a CPU: what is drawn takes up to 96 MB.
+_CPU_VOTES = 2**23
 _MPS_POINTS = 16
 _CUDA_POINTS = 64
 # What the decoder allocates for a point at a frame of 1024 pixels in float32, at its peak.
@@ -74,7 +77,10 @@ def out_of_memory(error: RuntimeError) -> bool:
 def batch_size(model: LoadedModel) -> int:
     """Choose how many points go through the decoder at once on the model's device."""
     if model.device.type == "cpu":
-        tokens = _CPU_TOKENS // 2 if model.arithmetic == "fast" else _CPU_TOKENS
+        fast = model.arithmetic == "fast"
+        if fast and isinstance(model.model.sam_mask_decoder, VoteDecoder):
+            return max(1, _CPU_VOTES // (model.image_size // 4) ** 2)
+        tokens = _CPU_TOKENS // 2 if fast else _CPU_TOKENS
         return max(1, tokens // (model.image_size // 16) ** 2)
     if model.device.type != "cuda":
         return _MPS_POINTS
@@ -116,10 +122,12 @@ class Decoder:
         self.model = model
         self.multimask = multimask
         self.use_m2m = use_m2m
-        self.crop_decoder: CropDecoder | VoteCrop | None = None
+        self.crop_decoder: CropDecoder | VoteCrop | TiledCrop | None = None
         decoder = model.model.sam_mask_decoder
         if multimask and not use_m2m and isinstance(decoder, VoteDecoder):
-            self.crop_decoder = VoteCrop(decoder, features.high_resolution[0])
+            votes = features.high_resolution[0]
+            tiled = model.arithmetic == "fast" and votes.device.type == "cpu"
+            self.crop_decoder = (TiledCrop if tiled else VoteCrop)(decoder, votes)
         elif multimask and not use_m2m and understood(decoder):
             with torch.no_grad(), autocast(model):
                 _, dense = self._prompts(torch.zeros((1, 2), device=model.device))
@@ -168,7 +176,7 @@ class Decoder:
         return logits[kept], predicted_iou[kept], kept.nonzero()[:, 0], best_iou
 
     def _sparing(
-        self, decoder: CropDecoder | VoteCrop, points: Tensor, floor: float
+        self, decoder: CropDecoder | VoteCrop | TiledCrop, points: Tensor, floor: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Draw masks only at points where one is worth keeping."""
         sparse, _ = self._prompts(points)

@@ -281,13 +281,14 @@ def _decode_batch(
     def finish() -> Candidates:
         found = measured()
         corner = np.array(crop.box[:2])
+        drawn = _numpy(logits.float())
         return Candidates(
             predicted_iou=_numpy(iou.float())[found.kept],
             stability=found.stability,
             area=found.area,
             box=found.box + np.tile(corner, 2).astype(np.int32),
             point=_numpy(point[of_point])[found.kept] + corner.astype(np.float32),
-            logits=_numpy(logits.float())[found.kept],
+            logits=drawn if found.kept.all() else drawn[found.kept],
             number=numbers[_numpy(of_point)[found.kept]],
             crop=crop,
             asked=numbers,

@@ -68,32 +68,73 @@ def measure(scene: Scene, p: Tensor, centre: Tensor, sharpness: Tensor) -> Tenso
     blurred = functional.avg_pool2d(half, 3, 1, 1)
     rim = (half - blurred).reshape(LEVELS, len(p[0]), -1)
     inner, outer = rim.clamp(min=0), rim.neg().clamp_(min=0)
-    area = p.sum(-1, keepdim=True)
-    under = torch.bmm(p, scene.under) / area.clamp(min=1e-3)
-    pooled = [under[..., :-4], _mean(inner, scene.around), _mean(outer, scene.around)]
-    moments, area = under[..., -4:], area[..., 0].clamp(min=1e-3)
-    centre, sharpness = centre.transpose(0, 1), sharpness.T
-    along = (moments[..., :2] * centre).sum(-1)
-    away = (moments[..., 2] - 2 * along + centre.square().sum(-1)).clamp(min=0)
+    under, area = torch.bmm(p, scene.under), p.sum(-1, keepdim=True)
+    c, k = centre.transpose(0, 1), sharpness.T
+    along = (under[..., -4:-2] * c).sum(-1)
+    away = under[..., -2] - 2 * along + area[..., 0] * c.square().sum(-1)
+    sums = Sums(
+        torch.cat([under[..., :-4], under[..., -1:]], dim=-1),
+        area,
+        away * k,
+        inner @ scene.around,
+        inner.sum(-1, keepdim=True),
+        outer @ scene.around,
+        outer.sum(-1, keepdim=True),
+        torch.linalg.vecdot(p, p),
+    )
+    return describe(sums, sharpness)
+
+
+class Sums(NamedTuple):
+    """Sums over the places of B masks of L levels.
+
+    Attributes
+    ----------
+    under, area
+        (L, B, C + 1), of what a score looks at and the logarithm of the sharpness, and (L, B, 1),
+        weighed with probabilities.
+    away
+        (L, B), the same of squared distances of votes to the centre, times its sharpness.
+    inner, inner_weight, outer, outer_weight
+        (L, B, C) of `Scene.around` and (L, B, 1), along the rim inside and outside.
+    squares
+        (L, B), of squared probabilities.
+    """
+
+    under: Tensor
+    area: Tensor
+    away: Tensor
+    inner: Tensor
+    inner_weight: Tensor
+    outer: Tensor
+    outer_weight: Tensor
+    squares: Tensor
+
+
+def describe(sums: Sums, sharpness: Tensor) -> Tensor:
+    """Describe masks by numbers (B, L, F), of their sums and sharpness (B, L)."""
+    area = sums.area[..., 0].clamp(min=1e-3)
+    under = sums.under / area[..., None]
+    pooled = [
+        under[..., :-1],
+        sums.inner / sums.inner_weight.clamp(min=1e-3),
+        sums.outer / sums.outer_weight.clamp(min=1e-3),
+    ]
+    logarithm = sharpness.T.log()
     facts = torch.stack(
         [
             (area + 1).log(),
-            sharpness.log(),
-            (away * sharpness).clamp(max=4),
-            moments[..., 3] - sharpness.log(),
-            1 - torch.linalg.vecdot(p, p) / area,
-            outer.sum(-1) / (area / 4).clamp(min=0.1),
+            logarithm,
+            (sums.away / area).clamp(0, 4),
+            under[..., -1] - logarithm,
+            1 - sums.squares / area,
+            sums.outer_weight[..., 0] / (area / 4).clamp(min=0.1),
         ],
         dim=-1,
     )
-    level = torch.eye(LEVELS, device=p.device)[:, None].expand(-1, len(p[0]), -1)
+    level = torch.eye(LEVELS, device=area.device)[:, None].expand(-1, len(area[0]), -1)
     own = [_own_first(part) for part in pooled]
     return torch.cat([*own, facts, level], dim=-1).transpose(0, 1)
-
-
-def _mean(weight: Tensor, values: Tensor) -> Tensor:
-    """Return the means (L, B, C) of values (N, C) with weights (L, B, N)."""
-    return (weight @ values) / weight.sum(-1, keepdim=True).clamp(min=1e-3)
 
 
 def _own_first(pooled: Tensor) -> Tensor:

@@ -45,6 +45,8 @@ class Scene:
         (L, N), of votes.
     quality, foreground
         Probabilities (L, N).
+    visible
+        (L, N), logarithms of the foregrounds.
     under
         (L, N, C + 4), what a score looks at: qualities, foregrounds, edge and codes, then the vote,
         its square, and the logarithm of the sharpness.
@@ -64,14 +66,14 @@ class Scene:
         self.sharpness = SHARPNESS * levels[:, 2].clamp(-4, 7).exp()
         self.quality = levels[:, 3].sigmoid()
         self.foreground = levels[:, 4].sigmoid()
-        self._visible = functional.logsigmoid(levels[:, 4])
+        self.visible = functional.logsigmoid(levels[:, 4])
         rest = votes[OUTPUTS - 1 :].flatten(1)
         described = torch.cat([self.quality, self.foreground, rest[:1].sigmoid(), rest[1:]])
         length = self.vote.square().sum(1, keepdim=True)
         self._terms = torch.cat([self.vote, length, torch.ones_like(length)], dim=1)
         moments = torch.cat([self.vote, length, self.sharpness.log()[:, None]], dim=1)
         self._sparse = self._terms.reshape(LEVELS, 4, height, width)[..., ::2, ::2].flatten(2)
-        visible = self._visible.reshape(LEVELS, height, width)
+        visible = self.visible.reshape(LEVELS, height, width)
         self._sparse_visible = visible[..., ::2, ::2].flatten(1)
         values = torch.cat([self.vote, moments[:, 3:]], dim=1).reshape(LEVELS, 3, height, width)
         self._sparse_values = values[..., ::2, ::2].flatten(2).transpose(1, 2).contiguous()
@@ -98,8 +100,14 @@ class Scene:
     def settle(self, centre: Tensor, sharpness: Tensor) -> tuple[Tensor, Tensor]:
         """Move centres (B, L, 2) to the mean of the votes that agree, of every fourth place."""
         p = self._product(centre, sharpness, self._sparse, self._sparse_visible).exp()
-        total = p.sum(-1, keepdim=True)
-        values = torch.bmm(p, self._sparse_values)
+        return self.settled(
+            torch.bmm(p, self._sparse_values), p.sum(-1, keepdim=True), centre, sharpness
+        )
+
+    def settled(
+        self, values: Tensor, total: Tensor, centre: Tensor, sharpness: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the means of sums (L, B, 3) of weights (L, B, 1), with the centres' own."""
         # The own vote counts as half a place: small objects may have no fourth one.
         own = torch.cat([centre, sharpness.log()[..., None]], dim=-1).transpose(0, 1)
         mean = ((values + 0.5 * own) / (total + 0.5)).transpose(0, 1)
@@ -113,7 +121,7 @@ class Scene:
 
     def agreement(self, centre: Tensor, sharpness: Tensor) -> Tensor:
         """Return log probabilities (B, L, N) of the masks of centres (B, L, 2)."""
-        u = self._product(centre, sharpness, self._terms, self._visible)
+        u = self._product(centre, sharpness, self._terms, self.visible)
         return u.transpose(0, 1)
 
     def masks(self, centre: Tensor, sharpness: Tensor) -> Tensor:

@@ -1,0 +1,21 @@
+"""Programs that keep cores busy beside a measurement."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Keep ``count`` cores busy, each by a program in a session of its own."""
+    command = [sys.executable, "-c", "while True: pass"]
+    programs = [subprocess.Popen(command, start_new_session=True) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
