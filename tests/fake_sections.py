@@ -1,6 +1,7 @@
 """Tiny sections, for tests of what holds sections together."""
 
 from types import SimpleNamespace
+from typing import Any
 
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
@@ -51,6 +52,8 @@ class Run(_Section):
         self.runs: dict[str, SimpleNamespace] = {}
         self.native.new_layers = QCheckBox()
         self.native.both, self.native.cancel = QPushButton("Both"), QPushButton("Cancel")
+        self.shown: dict[str, Any] = {}
+        self.layers = SimpleNamespace(layer=self.shown.get)
         self.live_update = SimpleNamespace(run_of=self.runs.get)
 
     def run(self) -> None:

@@ -42,6 +42,14 @@ def at(selector: Selector, x: int, y: int, **changes: Any) -> list[Explanation]:
 ALONE = (20, 20, 40, 40, 0.74, 8)
 
 
+def test_a_filter_is_named_with_its_column_and_limit() -> None:
+    wanted = [{"column": "eccentricity", "maximum": 0.5}, {"column": "area", "minimum": 500}]
+    (explanation,) = at(squares(ALONE), 30, 30, labels__filters=wanted)
+    assert explanation.reason == "filters"
+    assert explanation.text == "area 400.00 below the filter's 500.00"
+    assert (explanation.value, explanation.limit) == (400, 500)
+
+
 def test_an_object_is_named_by_its_label() -> None:
     selector = squares((60, 60, 80, 80, 0.9, 8), ALONE)
     (explanation,) = at(selector, 30, 30)

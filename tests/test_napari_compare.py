@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_results import result, square
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
 
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.compare import CompareDock
@@ -84,12 +86,13 @@ def click(viewer, pixel, **fields):
 
 def row_of(dock):
     row = dock.view.table.selected
-    return None if row is None else (row.arm, row.label)
+    return None if row is None else tuple(row.labels[arm] for arm in ARMS)
 
 
 def shown(dock):
-    model = dock.view.table.objects
-    return [(model.row(at).arm, model.row(at).label) for at in range(model.rowCount())]
+    model = dock.view.table.events
+    rows = [model.row(at) for at in range(model.rowCount())]
+    return [tuple(row.labels[arm] for arm in ARMS) for row in rows]
 
 
 def test_the_two_arms_are_chosen_and_counted(opened):
@@ -100,21 +103,21 @@ def test_the_two_arms_are_chosen_and_counted(opened):
     texts = {change: button.text() for change, button in opened.view.counts.buttons.items()}
     counted = {"kept": 1, "changed": 1, "gained": 1, "lost": 1, "split": 1, "merged": 0}
     assert texts == {change: f"{change}: {number}" for change, number in counted.items()}
-    assert len(shown(opened)) == 4 + 5
+    assert len(shown(opened)) == 5
 
 
 def test_selecting_a_row_selects_both_labels_and_moves_the_camera(opened, viewer):
     table = opened.view.table
     camera = viewer.scene.camera
     camera.center, camera.zoom = (0, 500, 500), 0.1
-    table.selectRow(table.objects.find("raw", 4))
+    table.selectRow(table.events.find("raw", 4))
     assert viewer.layers["cells [raw]"].selected_label == 4
     assert viewer.layers["cells [preprocessed]"].selected_label == 15
     # Both objects together: rows 25 to 35 and columns 35 to 45, scaled by 2 and moved.
     assert camera.center[-2:] == pytest.approx((10 + 2 * 29.5, 20 + 2 * 39.5))
     room = min(viewer.canvas.viewbox_size(viewer.layers))
     assert 0.2 < 24 * 2 * camera.zoom / room < 0.9
-    table.selectRow(table.objects.find("preprocessed", 12))
+    table.selectRow(table.events.find("preprocessed", 12))
     assert viewer.layers["cells [preprocessed]"].selected_label == 12
     assert viewer.layers["cells [raw]"].selected_label == 0
 
@@ -123,13 +126,13 @@ def test_clicking_an_object_selects_its_row_and_leaves_the_camera(opened, viewer
     before = tuple(viewer.scene.camera.center), viewer.scene.camera.zoom
     viewer.layers.selection.active = viewer.layers["cells [raw]"]
     click(viewer, KEPT)
-    assert row_of(opened) == ("raw", 1)
+    assert row_of(opened) == ((1,), (11,))
     assert viewer.layers["cells [preprocessed]"].selected_label == 11
     viewer.layers.selection.active = viewer.layers["cells [preprocessed]"]
     click(viewer, KEPT)
-    assert row_of(opened) == ("preprocessed", 11)
+    assert row_of(opened) == ((1,), (11,))
     click(viewer, LOST)
-    assert row_of(opened) == ("raw", 2)
+    assert row_of(opened) == ((2,), ())
     assert (tuple(viewer.scene.camera.center), viewer.scene.camera.zoom) == before
 
 
@@ -154,7 +157,7 @@ def test_dragging_and_painting_select_nothing(opened, viewer):
 
 def test_a_label_selected_in_a_layer_selects_its_row(opened, viewer):
     viewer.layers["cells [preprocessed]"].selected_label = 14
-    assert row_of(opened) == ("preprocessed", 14)
+    assert row_of(opened) == ((3,), (13, 14))
     assert viewer.layers["cells [raw]"].selected_label == 3
     assert viewer.layers["cells [preprocessed]"].selected_label == 14
 
@@ -187,11 +190,11 @@ def test_clicking_the_difference_finds_the_object_of_that_colour(opened, viewer)
     opened.show_difference()
     viewer.layers.selection.active = viewer.layers["cells [difference]"]
     click(viewer, GAINED)
-    assert row_of(opened) == ("preprocessed", 12)
+    assert row_of(opened) == ((), (12,))
     click(viewer, SPLIT)
-    assert row_of(opened) == ("raw", 3)
+    assert row_of(opened) == ((3,), (13, 14))
     click(viewer, (1, 1))
-    assert row_of(opened) == ("raw", 3)
+    assert row_of(opened) == ((3,), (13, 14))
 
 
 def test_editing_a_layer_compares_again_and_updates_the_difference(opened, viewer, qtbot):
@@ -221,19 +224,19 @@ def test_thresholds_come_from_the_rules_and_count(opened, qtbot):
 
 def test_pressing_a_count_lists_only_its_objects(opened):
     opened.view.counts.buttons["split"].click()
-    assert shown(opened) == [("raw", 3), ("preprocessed", 13), ("preprocessed", 14)]
+    assert shown(opened) == [((3,), (13, 14))]
     opened.view.counts.buttons["lost"].click()
-    assert len(shown(opened)) == 4
+    assert len(shown(opened)) == 2
     opened.view.counts.buttons["split"].click()
-    assert shown(opened) == [("raw", 2)]
+    assert shown(opened) == [((2,), ())]
 
 
 def test_sorting_keeps_the_selected_object(opened):
     table = opened.view.table
-    table.selectRow(table.objects.find("preprocessed", 12))
-    table.sortByColumn(2, table.model().sort.__defaults__[0])
-    assert [label for _, label in shown(opened)] == [1, 2, 3, 4, 11, 12, 13, 14, 15]
-    assert row_of(opened) == ("preprocessed", 12)
+    table.selectRow(table.events.find("preprocessed", 12))
+    table.sortByColumn(1, table.model().sort.__defaults__[0])
+    assert [raw for raw, _ in shown(opened)] == [(), (1,), (2,), (3,), (4,)]
+    assert row_of(opened) == ((), (12,))
 
 
 def test_next_and_previous_visit_every_change_once(opened):
@@ -247,6 +250,44 @@ def test_next_and_previous_visit_every_change_once(opened):
     assert opened.view.table.selected.change == visited[0]
     opened.view.table.step(-1)
     assert row_of(opened) == last
+
+
+def test_a_change_is_a_row_whose_partners_and_differences_are_in_sight(opened, viewer):
+    model, table = opened.view.table.events, opened.view.table
+    row = model.find("preprocessed", 14)
+    cells = [model.data(model.index(row, column)) for column in range(model.columnCount())]
+    assert cells[:5] == ["split", "3", "13 14", "1.00", "+0"]
+    assert [model.headerData(at, Qt.Orientation.Horizontal) for at in (1, 2, 7)] == [
+        "Raw",
+        "Prep.",
+        "Area raw",
+    ]
+    opened.resize(360, 600)
+    QApplication.processEvents()
+    seen = sum(table.columnWidth(column) for column in range(6))
+    assert seen <= 340
+
+
+def test_going_to_a_change_outlines_it_and_turns_its_layer_on(opened, viewer):
+    raw, preprocessed = (viewer.layers[f"cells [{arm}]"] for arm in ARMS)
+    active = viewer.layers.selection.active
+    raw.visible = False
+    table = opened.view.table
+    table.selectRow(table.events.find("raw", 2))
+    outline = viewer.layers["change"]
+    assert raw.visible
+    assert outline.contour == 1
+    assert viewer.layers.selection.active == active
+    inside = outline.data_to_world(np.argwhere(outline.data)[[0, -1]][0])
+    np.testing.assert_allclose(raw.world_to_data(inside), (5, 25))
+    assert np.count_nonzero(outline.data) == 100
+    preprocessed.visible = False
+    table.selectRow(table.events.find("raw", 3))
+    assert not preprocessed.visible, "one layer that holds the objects is enough"
+    assert len(np.unique(outline.data)) == 1 + 2
+    assert outline in viewer.layers
+    opened.view.choices["raw"].layer = None
+    assert outline not in viewer.layers
 
 
 def test_only_the_selected_object_is_shown_on_request(opened, viewer):
@@ -274,9 +315,9 @@ def test_side_by_side_and_back(opened, viewer):
     viewer.layers["cells"].contrast_limits = (3, 50)
     assert viewer.layers["cells (second cell)"].contrast_limits == [3, 50]
     click(viewer, KEPT, viewbox=(0, 1))
-    assert row_of(opened) == ("preprocessed", 11)
+    assert row_of(opened) == ((1,), (11,))
     click(viewer, KEPT, viewbox=(0, 0))
-    assert row_of(opened) == ("raw", 1)
+    assert row_of(opened) == ((1,), (11,))
     opened.view.side_by_side.click()
     assert [(layer.name, layer.visible) for layer in viewer.layers] == before
     assert (grid.enabled, grid.stride, grid.shape, grid.spacing) == settings
@@ -393,6 +434,37 @@ def test_arms_that_come_later_are_chosen(make_napari_viewer_proxy, qtbot):
     viewer.window.remove_dock_widget(dock)
 
 
+def test_the_next_pair_is_followed_after_all_layers_were_cleared(opened, viewer, qtbot):
+    opened.view.choices["raw"].activated.emit(1)
+    viewer.layers.clear()
+    qtbot.waitUntil(lambda: opened.outcome is None, timeout=5000)
+    for arm, data in zip(ARMS, planes(), strict=True):
+        add(viewer, arm, data, name="again")
+    qtbot.waitUntil(lambda: opened.outcome is not None, timeout=20000)
+    assert opened.chosen.layers["raw"].name == "again [raw]"
+    assert opened.view.message.text == ""
+
+
+def test_choosing_a_ground_truth_does_not_end_following(opened, viewer, qtbot):
+    truth = viewer.add_labels(planes()[0], name="truth", **PLACE)
+    opened.view.truth.layer = truth
+    opened.view.truth.activated.emit(1)
+    for arm, data in zip(ARMS, planes(), strict=True):
+        add(viewer, arm, data, name="newer")
+    assert [one.name for one in opened.chosen.layers.values()] == [
+        "newer [raw]",
+        "newer [preprocessed]",
+    ]
+    assert opened.chosen.truth.name == "truth"
+
+
+def test_layers_chosen_by_hand_stay_when_newer_ones_come(opened, viewer):
+    opened.view.choices["raw"].activated.emit(1)
+    for arm, data in zip(ARMS, planes(), strict=True):
+        add(viewer, arm, data, name="newer")
+    assert opened.chosen.layers["raw"].name == "cells [raw]"
+
+
 def test_a_closed_dock_lets_the_viewer_go(viewer):
     before = list(viewer.mouse_drag_callbacks)
     layer = viewer.layers["cells [raw]"]
@@ -456,8 +528,8 @@ def test_clicks_and_rows_find_objects_of_layers_in_other_units(make_napari_viewe
     qtbot.waitUntil(lambda: dock.outcome is not None, timeout=20000)
     viewer.layers.selection.active = viewer.layers["cells [raw]"]
     click(viewer, LOST)
-    assert row_of(dock) == ("raw", 2)
-    dock.view.table.selectRow(dock.view.table.objects.find("raw", 4))
+    assert row_of(dock) == ((2,), ())
+    dock.view.table.selectRow(dock.view.table.events.find("raw", 4))
     middle = viewer.scene.camera.center[-2:]
     assert middle == pytest.approx((10 + 2 * 29.5, 20 + 2 * 39.5))
     viewer.window.remove_dock_widget(dock)
@@ -493,9 +565,9 @@ def test_covered_masks_of_results_count(nested, tmp_path):
     assert "whole masks" in dock.view.basis.text()
     objects = dock.outcome.comparison.objects
     assert objects.loc[objects["index"] == 3, "area"].tolist() == [16]
-    dock.view.table.selectRow(dock.view.table.objects.find("raw", 3))
+    dock.view.table.selectRow(dock.view.table.events.find("raw", 3))
     assert "cover raw 3" in dock.view.status.text()
-    dock.view.table.selectRow(dock.view.table.objects.find("raw", 1))
+    dock.view.table.selectRow(dock.view.table.events.find("raw", 1))
     assert "cover" not in dock.view.status.text()
     dock.export(tmp_path / "c.json", "json")
     assert json.loads((tmp_path / "c.json").read_text())["compared"] == "masks"

@@ -3,13 +3,16 @@ import json
 import weakref
 
 import numpy as np
+import pandas as pd
 import pytest
 import stub_run
 from qtpy.QtWidgets import QApplication
 
 from napari_graysam._napari.canvas.source import read_source
-from napari_graysam._napari.results.colors import colormap, object_colors
+from napari_graysam._napari.io.writers import read_layer
+from napari_graysam._napari.results.colors import colormap, object_colors, palette
 from napari_graysam._napari.results.layers import ResultLayers
+from napari_graysam.masks import overlay
 from napari_graysam.recipe import ImageOptions, Recipe
 from napari_graysam.source.gray import to_gray
 
@@ -71,6 +74,28 @@ def test_a_result_is_a_labels_layer_on_its_image(viewer, source):
     assert layer.axis_labels == image.axis_labels
     assert list(layer.features["index"]) == [1, 2, 3]
     assert list(layer.features["area"]) == [64, 64, 64]
+
+
+def test_the_status_bar_shows_what_objects_are_first_and_not_how_they_were_found(viewer, source):
+    layers, segmentation = ResultLayers(viewer), result(source)
+    assert segmentation.table is not None
+    show(layers, source, segmentation)
+    layer = viewer.layers["cells [raw]"]
+    columns = list(layer.features)
+    assert columns[:4] == ["index", "area", "predicted_iou", "stability_score"]
+    assert not [name for name in columns if name.startswith(("point_", "crop_"))]
+    status = layer.get_status(np.argwhere(layer.data == 1)[0])
+    assert "crop_x0" not in status["coordinates"]
+    assert "area: 64" in status["coordinates"]
+    saved = read_layer(*layer.as_layer_data_tuple()[:2]).table
+    pd.testing.assert_frame_equal(saved, segmentation.table, check_dtype=False)
+
+
+def test_no_object_has_a_colour_near_gray():
+    red_green_blue = palette()[:, :3]
+    assert np.ptp(red_green_blue, axis=1).min() > 0.25
+    assert red_green_blue.max(axis=1).min() > 0.5
+    np.testing.assert_allclose(red_green_blue * 255, overlay.palette(), atol=1e-3)
 
 
 def test_a_layer_says_how_it_was_made(viewer, source):

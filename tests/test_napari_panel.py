@@ -188,6 +188,19 @@ def test_next_and_previous_centre_the_view_on_what_differs(compared, qtbot):
     assert "2 of 2: lost (raw 2)" in compared.message.text
 
 
+def test_what_differs_is_outlined_and_the_layer_that_holds_it_turned_on(compared, qtbot):
+    viewer = compared.state.viewer
+    raw = viewer.add_labels(np.zeros((40, 60), int), name="cells [raw]", visible=False)
+    compared.run.shown["raw"] = raw
+    press(viewer, "previous")
+    qtbot.waitUntil(lambda: "lost" in compared.message.text, timeout=60_000)
+    assert raw.visible
+    outline = viewer.layers["change"]
+    np.testing.assert_allclose(outline.data_to_world((1, 1)), (100 + 2 * 10, 3 * 20))
+    compared.state.set_result("raw", None)
+    assert outline not in viewer.layers
+
+
 def test_results_are_compared_in_another_thread(compared, qtbot, monkeypatch):
     found, real = [], napari_graysam.comparison.compare_masks
     monkeypatch.setattr(
@@ -232,6 +245,7 @@ def test_the_panel_opens_from_the_manifest(make_napari_viewer_proxy, npe2pm):
         "Points and crops",
         "Thresholds",
         "Labels",
+        "Filters",
         "Recipe",
     ]
     assert panel.state.layer.name == "Image"

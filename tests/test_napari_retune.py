@@ -6,7 +6,7 @@ import pytest
 import stub_run
 from napari.utils.notifications import notification_manager
 
-from napari_graysam import fingerprint
+from napari_graysam import fingerprint, segment
 from napari_graysam._napari.compare.pairing import pair_among, problem_with
 from napari_graysam._napari.panel.sections.run import RunSection
 from napari_graysam._napari.panel.state import PanelState
@@ -66,6 +66,20 @@ def test_a_threshold_moves_both_arms_without_the_model(section, stub, qtbot):
     assert counts(section) == [4, 5]
     assert len(stub.calls) == 2
     assert "4 objects, 93.8% unmasked" in section.native.results["raw"].text()
+
+
+def test_filters_follow_live_and_give_what_a_fresh_run_gives(section, qtbot):
+    wanted = [{"column": "intensity_mean", "minimum": 200, "maximum": 240}]
+    section.state.change({"labels.filters": wanted})
+    settle(qtbot, section)
+    assert counts(section) == [1, 1]
+    result = section.state.results["preprocessed"]
+    fresh = segment(stub_run.squares(1, 0.9, 0.6, 0.3, 0.2), section.state.recipe)
+    np.testing.assert_array_equal(result.labels, fresh.labels)
+    assert fresh.table["intensity_mean"].tolist() == [round(255 * 0.9)]
+    section.state.change({"labels.filters": []})
+    settle(qtbot, section)
+    assert counts(section) == [3, 4]
 
 
 def test_labels_are_painted_again(section, qtbot):

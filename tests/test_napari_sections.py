@@ -10,6 +10,7 @@ from threading import current_thread, main_thread
 import dask.array as da
 import numpy as np
 import pytest
+import stub_run
 import tifffile
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent
@@ -21,6 +22,7 @@ from napari_graysam._napari.canvas.region import read_region
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.panel import download
 from napari_graysam._napari.panel.sections import model as model_section
+from napari_graysam._napari.panel.sections.filters import FiltersSection
 from napari_graysam._napari.panel.sections.generator import (
     EVERYWHERE,
     PointsSection,
@@ -38,6 +40,7 @@ from napari_graysam.files.region import region_mask
 from napari_graysam.progress import Progress
 from napari_graysam.propose.grid import crops
 from napari_graysam.recipe import (
+    ColumnFilter,
     Explicit,
     GeneratorOptions,
     ImageOptions,
@@ -53,6 +56,7 @@ SECTIONS = (
     PointsSection,
     ThresholdsSection,
     LabelsSection,
+    FiltersSection,
     RecipeSection,
 )
 
@@ -425,6 +429,11 @@ def test_the_grid_is_a_layer_on_the_image(points, state, viewer, wait):
     np.testing.assert_allclose(layer.data, expected)
     assert sorted(set(layer.features["crop_layer"])) == [0, 1]
     assert "80 points" in points.message.value
+    assert layer.face_color[:, 3].max() == 0
+    assert layer.border_color[:, 3].min() == 1
+    low, high = layer.canvas_size_limits
+    assert low == high < 10
+    assert layer.size.min() > high
     assert viewer.layers.selection.active is not layer
 
 
@@ -540,6 +549,66 @@ def test_kept_masks_are_counted_and_forgotten(state):
     assert not section.forget.native.parentWidget().isHidden()
     section.forget.changed.emit(True)
     assert state.recipe.labels.keep == ()
+
+
+def test_results_are_drawn_as_outlines_on_request(state, viewer):
+    section = LabelsSection(state)
+    about = {"napari-graysam": {"arm": "raw"}}
+    labels = np.eye(9, dtype=int)
+    result = viewer.add_labels(labels, metadata=about)
+    other = viewer.add_labels(labels)
+    section.outlines.width_box.setValue(2)
+    later = viewer.add_labels(labels, metadata=about)
+    assert [one.contour for one in (result, other, later)] == [2, 0, 2]
+    section.outlines.width_box.setValue(0)
+    assert result.contour == later.contour == 0
+    section.shut()
+
+
+# Filters
+
+
+@pytest.fixture
+def filtered(state):
+    """The section, and results of four squares of different brightness."""
+    image = stub_run.squares(0.9, 0.8, 0.6, 0.3)
+    live = stub_run.segmented(to_gray(image), stub_run.START.with_values(LOW))
+    section = FiltersSection(state)
+    state.recipe = live.result.recipe
+    state.set_result("raw", live.result, live.selector)
+    yield section
+    section.shut()
+
+
+LOW = {"generator.pred_iou_thresh": 0.2}
+
+
+def test_a_filter_s_slider_spans_the_objects_and_writes_the_recipe(filtered, state, wait):
+    filtered.actions_by_column["intensity_mean"].trigger()
+    assert state.recipe.labels.filters == (ColumnFilter(column="intensity_mean"),)
+    (row,) = filtered.rows
+    wait(lambda: row.slider.maximum() > 200)
+    low, high = row.slider.value()
+    assert low <= round(255 * 0.3) < round(255 * 0.9) <= high
+    row.slider.setValue((100, high))
+    (one,) = state.recipe.labels.filters
+    assert (one.column, one.minimum, one.maximum) == ("intensity_mean", 100, None)
+    assert row.limits.text() == "from 100"
+    row.slider.setValue((low, high))
+    assert state.recipe.labels.filters == (ColumnFilter(column="intensity_mean"),)
+    row.end.click()
+    assert state.recipe.labels.filters == ()
+    assert filtered.rows == []
+
+
+def test_filters_of_a_loaded_recipe_are_shown(filtered, state, wait):
+    wanted = [{"column": "area", "maximum": 50}, {"column": "solidity", "minimum": 0.5}]
+    assert state.change({"labels.filters": wanted})
+    assert [row.column for row in filtered.rows] == ["area", "solidity"]
+    assert [row.limits.text() for row in filtered.rows] == ["up to 50", "from 0.5"]
+    assert filtered.rows[0].slider.value()[1] == 50
+    wait(lambda: filtered.rows[0].slider.maximum() >= 64)
+    assert filtered.rows[0].slider.value()[1] == 50
 
 
 # Recipe

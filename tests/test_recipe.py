@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +15,7 @@ from napari_graysam.preprocess.registry import STEPS
 from napari_graysam.preprocess.rgb import Channels, Colormap, Replicate
 from napari_graysam.recipe import (
     STAGES,
+    ColumnFilter,
     ContrastLimits,
     DtypeRange,
     Explicit,
@@ -28,7 +29,9 @@ from napari_graysam.recipe import (
     parameters,
     presets,
 )
+from napari_graysam.recipe.filters import Column
 from napari_graysam.recipe.reference import extra, is_choice, kind_of, parts_in
+from napari_graysam.select.table import COLUMNS
 
 PRESETS = [
     "electron-microscopy",
@@ -613,6 +616,17 @@ def test_kept_masks_are_read_written_and_listed() -> None:
     assert any(entry.path.startswith("labels.keep") for entry in parameters(Recipe))
     assert "labels.keep.0.mask" in refused({"labels": {"keep": [{"point": [1, 2], "mask": -1}]}})
     assert "labels.keep.0.point: missing" in refused({"labels": {"keep": [{"mask": 1}]}})
+
+
+def test_filters_are_read_written_and_refused() -> None:
+    recipe = Recipe().with_values({"labels.filters": "[{column: area, minimum: 20.5}]"})
+    assert recipe.labels.filters == (ColumnFilter(column="area", minimum=20.5),)
+    assert Recipe.from_yaml(recipe.to_yaml()) == recipe
+    assert Recipe().changed_stage(recipe) == "labels"
+    one = {"column": "area", "minimum": 3, "maximum": 2}
+    assert "minimum must not exceed maximum" in refused({"labels": {"filters": [one]}})
+    assert "labels.filters.0.column" in refused({"labels": {"filters": [{"column": "size"}]}})
+    assert set(get_args(Column)) < set(COLUMNS)
 
 
 def test_documented_recipe_is_valid() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from synthetic import blobs, drawn, riddled
 
 from napari_graysam.errors import ProposalsError
-from napari_graysam.masks import Mask
+from napari_graysam.masks import Mask, paint
 from napari_graysam.progress import run
 from napari_graysam.propose import Proposals
-from napari_graysam.recipe import GeneratorOptions, LabelOptions, PinnedMask
-from napari_graysam.select import Selector, select
+from napari_graysam.recipe import ColumnFilter, GeneratorOptions, LabelOptions, PinnedMask
+from napari_graysam.recipe.filters import Column
+from napari_graysam.select import Selector, object_table, select
 from napari_graysam.select.shapes import remember, size_in_bytes
 
 FIELDS = (
@@ -289,3 +290,34 @@ def test_the_surest_candidates_are_prepared_first(monkeypatch: pytest.MonkeyPatc
     list(selector.prepare(generator, labels))
     assert sorted(prepared) == list(range(len(proposals)))
     assert (np.diff(proposals.predicted_iou[prepared]) <= 0).all()
+
+
+@pytest.mark.parametrize("column", get_args(Column))
+def test_a_filter_keeps_the_rows_of_the_table_in_its_range(column):
+    proposals = PROPOSALS[PLAIN]
+    shape = proposals.image_size
+    raw = np.random.default_rng(1).normal(100, 30, shape)
+    selector, generator = Selector(proposals, raw=raw), GeneratorOptions(pred_iou_thresh=0.3)
+    every = selector.select(generator, LabelOptions())
+    values = object_table(every, paint(every, shape), raw)[column].astype(float)
+    assert selector.column_range(column, generator, LabelOptions()) == (values.min(), values.max())
+    low, high = values.quantile([0.2, 0.7], interpolation="nearest")
+    one = ColumnFilter(column=column, minimum=low, maximum=high)
+    kept = selector.select(generator, LabelOptions(filters=(one,)))
+    wanted = [mask for mask, value in zip(every, values, strict=True) if low <= value <= high]
+    assert [mask.candidates for mask in kept] == [mask.candidates for mask in wanted]
+    assert all(mask.parent < len(kept) for mask in kept)
+    nothing = LabelOptions(filters=(ColumnFilter(column=column),))
+    assert [mask.candidates for mask in selector.select(generator, nothing)] == [
+        mask.candidates for mask in every
+    ]
+
+
+def test_intensities_need_the_image_and_pinned_masks_pass():
+    dark = (ColumnFilter(column="intensity_mean", maximum=-1),)
+    with pytest.raises(ProposalsError, match=r"intensity_mean.*gray values"):
+        SELECTOR.select(GeneratorOptions(), LabelOptions(filters=dark))
+    selector = Selector(PROPOSALS[PLAIN], raw=np.ones(PROPOSALS[PLAIN].image_size))
+    keep = (selector.pinned_mask(3),)
+    (kept,) = selector.select(GeneratorOptions(), LabelOptions(filters=dark, keep=keep))
+    assert kept.candidates == (3,)

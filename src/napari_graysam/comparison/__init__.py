@@ -10,6 +10,7 @@ from napari_graysam.comparison.changes import (
     Rules,
     find_changes,
 )
+from napari_graysam.comparison.events import event_table
 from napari_graysam.comparison.metrics import IOU_THRESHOLDS, Scores, mean_scores, score
 from napari_graysam.comparison.plots import PlotStyle, draw_areas, draw_ious, draw_scores
 from napari_graysam.comparison.report import (
@@ -42,6 +43,7 @@ __all__ = [
     "draw_ious",
     "draw_scores",
     "event_box",
+    "event_table",
     "find_changes",
     "matched_pairs",
     "mean_scores",

@@ -8,6 +8,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+PALETTE = 256
+"""Number of colours, which repeat with the labels."""
 FILL = 0.3
 """Opacity of the colour inside an object."""
 LIGHTNESS = (0.35, 0.65)
@@ -72,13 +74,14 @@ def outlines(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
 
 def _colours(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
     """Colour of each label, (..., 3)."""
-    colours: NDArray[np.uint8] = _table()[labels % 256]
+    colours: NDArray[np.uint8] = palette()[labels % PALETTE]
     return colours
 
 
 @cache
-def _table() -> NDArray[np.uint8]:
-    return np.array([_colour(number) for number in range(256)], np.uint8)
+def palette() -> NDArray[np.uint8]:
+    """Return the colours of labels, uint8 (PALETTE, 3): vivid, none near gray, black or white."""
+    return np.array([_colour(number) for number in range(PALETTE)], np.uint8)
 
 
 def _colour(number: int) -> tuple[int, ...]:

@@ -268,7 +268,7 @@ def _stages(
     )
     clock.lap("propose")
     yield Progress("select", 0, 1)
-    selector = Selector(proposals, image=array_digest(gray.raw))
+    selector = Selector(proposals, image=array_digest(gray.raw), raw=gray.raw)
     selected = select(selector, recipe, source=source)
     clock.lap("select")
     yield Progress("select", 1, 1)

@@ -160,6 +160,7 @@ def select(
     *,
     source: Arm = "preprocessed",
     image: str | None = None,
+    raw: NDArray[Any] | None = None,
 ) -> Selected:
     """Choose the masks that a recipe wants and paint them.
 
@@ -173,6 +174,8 @@ def select(
         The arm that the masks name.
     image
         Whose pinned objects count, as for `Selector`; not used where a selector is given.
+    raw
+        The original image (H, W), for filters on intensities; not used with a selector either.
 
     Raises
     ------
@@ -199,7 +202,9 @@ def select(
     from napari_graysam.select.selector import Selector
 
     selector = (
-        Selector(candidates, image=image) if isinstance(candidates, Proposals) else candidates
+        Selector(candidates, image=image, raw=raw)
+        if isinstance(candidates, Proposals)
+        else candidates
     )
     masks = selector.select(recipe.generator, recipe.labels, source)
     labels = paint(masks, selector.proposals.image_size, recipe.labels.overlap)

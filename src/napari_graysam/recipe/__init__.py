@@ -1,6 +1,7 @@
 """Recipes: every parameter of a segmentation, its range, explanation and file format."""
 
 from napari_graysam.recipe.document import SCHEMA_VERSION, Recipe, presets
+from napari_graysam.recipe.filters import ColumnFilter
 from napari_graysam.recipe.generator import GeneratorOptions, OutputMode
 from napari_graysam.recipe.image import (
     ContrastLimits,
@@ -28,6 +29,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "STAGES",
     "AddedObject",
+    "ColumnFilter",
     "ContrastLimits",
     "DtypeRange",
     "Explicit",

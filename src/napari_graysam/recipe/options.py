@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from napari_graysam.masks import Level, Overlap
 from napari_graysam.parameters import Part
+from napari_graysam.recipe.filters import ColumnFilter
 from napari_graysam.recipe.image import Name, PathText
 from napari_graysam.recipe.pins import Pin
 
@@ -223,6 +224,15 @@ class LabelOptions(Part):
         title="Exclude border objects",
         description="On: objects that touch the border of the image are removed, because their "
         "size and shape cannot be measured. Off: they stay.",
+        json_schema_extra={"stage": "labels"},
+    )
+
+    filters: tuple[ColumnFilter, ...] = Field(
+        (),
+        title="Filters",
+        description="Ranges of columns of the object table: an object outside any of them is "
+        "removed, after everything else. Both limits belong to the range; kept and pinned masks "
+        "always pass.",
         json_schema_extra={"stage": "labels"},
     )
 

@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_graysam.masks import Mask
 from napari_graysam.masks.hierarchy import of_level
 from napari_graysam.select.filters import exceeds
+from napari_graysam.select.measured import in_ranges, values_of
 from napari_graysam.select.selection import Selection, nms_threshold
 
 Filter = Literal[
@@ -24,6 +26,7 @@ Filter = Literal[
     "border",
     "level",
     "disjoint",
+    "filters",
 ]
 _OVERLAP_NAMES = {"box": "box IoU", "mask_iou": "mask IoU", "containment": "containment"}
 
@@ -82,6 +85,9 @@ class Exclusions:
                 return self._duplicate(candidate, better, between)
         if candidate not in self._sized:
             return self._size_or_border(candidate)
+        for mask in selection.unfiltered:
+            if mask.candidates[:1] == (candidate,):
+                return self._filtered(mask)
         place = self._sized[candidate]
         return self._disjoint() if place in self._of_level else self._nesting(place)
 
@@ -199,6 +205,25 @@ class Exclusions:
             parameter="labels.level",
             relaxed="all",
         )
+
+    def _filtered(self, mask: Mask) -> Exclusion:
+        for one in self.selection.labels.filters:
+            if in_ranges([mask], [one], self.selection.raw)[0]:
+                continue
+            (value,) = values_of([mask], one.column, self.selection.raw).tolist()
+            below = one.minimum is not None and not value >= one.minimum
+            limit = one.minimum if below else one.maximum
+            assert limit is not None
+            numbers = distinct_decimals(value, limit)
+            return Exclusion(
+                "filters",
+                "{} {} {} the filter's {}".format(
+                    one.column, numbers[0], "below" if below else "above", numbers[1]
+                ),
+                value=value,
+                limit=limit,
+            )
+        raise AssertionError("a mask in the range of every filter is an object")
 
     def _disjoint(self) -> Exclusion:
         return Exclusion(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_graysam.masks import Mask, at_level, separate, touches_border
-from napari_graysam.masks.hierarchy import nest, with_parents
+from napari_graysam.masks.hierarchy import nest, subset, with_parents
 from napari_graysam.propose import Proposals
 from napari_graysam.recipe import GeneratorOptions, LabelOptions
 from napari_graysam.select.clean import has_wanted_area
@@ -20,6 +21,7 @@ from napari_graysam.select.filters import (
     passes_iou,
     passes_stability,
 )
+from napari_graysam.select.measured import in_ranges
 from napari_graysam.select.nms import suppress_by_crop
 from napari_graysam.select.overlaps import OverlapTable
 from napari_graysam.select.pinned import is_pinned
@@ -90,13 +92,19 @@ class Selection(Survivors):
         intp (L,), survivors that cleaning, size and border leave.
     nested
         Their masks, then those that pins added, with parent and depth.
+    unfiltered
+        What the nesting level and, if masks are disjoint, better ones leave.
+    raw
+        The original image (H, W), which filters on intensities measure; None if not known.
     masks
-        The objects: what the nesting level and, if masks are disjoint, better ones leave.
+        The objects: those of them that lie in the range of every filter.
     """
 
     cleaned: Shapes
     sized: Indices
     nested: tuple[Mask, ...]
+    unfiltered: tuple[Mask, ...]
+    raw: npt.NDArray[Any] | None
     masks: tuple[Mask, ...]
 
     def shapes_of(self, candidate: int) -> Shapes:
@@ -191,8 +199,10 @@ def find_survivors(
     )
 
 
-def find_objects(derived: Derived, found: Survivors, source: str) -> Selection:
-    """Clean the survivors, drop those of the wrong size or at the border, and nest the rest.
+def find_objects(
+    derived: Derived, found: Survivors, source: str, raw: npt.NDArray[Any] | None = None
+) -> Selection:
+    """Clean the survivors, drop those of the wrong size or at the border, nest and filter the rest.
 
     Parameters
     ----------
@@ -202,6 +212,13 @@ def find_objects(derived: Derived, found: Survivors, source: str) -> Selection:
         The survivors.
     source
         Written to each mask: ``"raw"`` or ``"preprocessed"``.
+    raw
+        The original image (H, W), for filters on intensities.
+
+    Raises
+    ------
+    ProposalsError
+        If a filter asks for intensities and ``raw`` is None.
     """
     labels, size = found.labels, found.scored.image_size
     cleaned = derived.cleaned(found.generator, labels)
@@ -220,4 +237,16 @@ def find_objects(derived: Derived, found: Survivors, source: str) -> Selection:
         nested = with_parents(masks, derived.parents(cleaned, sized))
     chosen = at_level(nested, labels.level)
     objects = separate(chosen) if labels.overlap == "disjoint" else chosen
-    return Selection(**vars(found), cleaned=cleaned, sized=sized, nested=nested, masks=objects)
+    filtered = objects
+    if labels.filters:
+        wanted = np.flatnonzero(in_ranges(objects, labels.filters, raw))
+        filtered = subset(objects, wanted.tolist())
+    return Selection(
+        **vars(found),
+        cleaned=cleaned,
+        sized=sized,
+        nested=nested,
+        unfiltered=objects,
+        raw=raw,
+        masks=filtered,
+    )

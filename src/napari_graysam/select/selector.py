@@ -7,6 +7,7 @@ from threading import RLock
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_graysam.masks import Mask
 from napari_graysam.progress import Progress
@@ -14,6 +15,7 @@ from napari_graysam.propose import Proposals
 from napari_graysam.recipe import GeneratorOptions, LabelOptions, Pin, PinnedMask
 from napari_graysam.select.derived import Derived
 from napari_graysam.select.explanation import Explanation, explain_at
+from napari_graysam.select.measured import values_of
 from napari_graysam.select.pinned import missing_pinned, pinned_mask
 from napari_graysam.select.pins import is_of
 from napari_graysam.select.relax import relax
@@ -36,6 +38,7 @@ def select(
     labels: LabelOptions | None = None,
     source: str = "raw",
     image: str | None = None,
+    raw: NDArray[Any] | None = None,
 ) -> tuple[Mask, ...]:
     """Select the objects of an image among its candidates, without the model.
 
@@ -50,7 +53,7 @@ def select(
         Duplicate removal, cleaning, size range and nesting level; None for the defaults.
     source
         Written to each mask: ``"raw"`` or ``"preprocessed"``.
-    image
+    image, raw
         As for `Selector`.
 
     Returns
@@ -80,7 +83,8 @@ def select(
     >>> len(select(proposals, recipe.generator)) <= len(proposals)
     True
     """
-    return Selector(proposals, image=image).select(generator, labels or LabelOptions(), source)
+    selector = Selector(proposals, image=image, raw=raw)
+    return selector.select(generator, labels or LabelOptions(), source)
 
 
 class Selector:
@@ -97,6 +101,8 @@ class Selector:
     image
         `napari_graysam.fingerprint.array_digest` of the image's gray values, whose pinned
         objects count; None lets those of any image of this size count.
+    raw
+        The original image (H, W), for filters on intensities.
 
     See Also
     --------
@@ -125,10 +131,15 @@ class Selector:
     """
 
     def __init__(
-        self, proposals: Proposals, budget: int = BUDGET, *, image: str | None = None
+        self,
+        proposals: Proposals,
+        budget: int = BUDGET,
+        *,
+        image: str | None = None,
+        raw: NDArray[Any] | None = None,
     ) -> None:
         self.proposals = proposals
-        self.image = image
+        self.image, self._raw = image, raw
         self._derived = Derived(proposals, budget)
         self._lock = RLock()
         self._last: tuple[_Asked, Selection] | None = None
@@ -228,6 +239,26 @@ class Selector:
         with self._lock:
             return relax(reselect, candidate, generator, labels)
 
+    def column_range(
+        self, column: str, generator: GeneratorOptions, labels: LabelOptions
+    ) -> tuple[float, float] | None:
+        """Return the smallest and the largest value of a column among the objects.
+
+        Filters do not count. None where there are no objects, or none can be measured.
+
+        Parameters
+        ----------
+        column
+            A name that `ColumnFilter` knows.
+        generator, labels
+            As of a selection.
+        """
+        with self._lock:
+            objects = self._select(generator, labels.replace(filters=()), self._source).masks
+        values = values_of(objects, column, self._raw)
+        known = values[np.isfinite(values)]
+        return (float(known.min()), float(known.max())) if known.size else None
+
     def pinned_mask(self, candidate: int) -> PinnedMask:
         """Return the entry of ``labels.keep`` that pins a candidate.
 
@@ -259,7 +290,7 @@ class Selector:
 
     def _select(self, generator: GeneratorOptions, labels: LabelOptions, source: str) -> Selection:
         found = find_survivors(self._derived, generator, labels, self.image)
-        return find_objects(self._derived, found, source)
+        return find_objects(self._derived, found, source, self._raw)
 
     def _prepare(
         self, candidates: Indices, generator: GeneratorOptions, labels: LabelOptions

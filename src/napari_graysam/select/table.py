@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,15 @@ COLUMNS = {
     "equivalent_diameter": "float64",
     "touching_border": "bool",
 }
+SHAPES = {
+    "centroid_x": "centroid",
+    "centroid_y": "centroid",
+    "eccentricity": "eccentricity",
+    "solidity": "solidity",
+    "perimeter": "perimeter",
+    "equivalent_diameter": "equivalent_diameter_area",
+}
+"""Columns that `skimage.measure.regionprops` measures, and its names of them."""
 
 
 def object_table(
@@ -83,6 +92,7 @@ def object_table(
     rows = [
         {
             "index": label,
+            "area": mask.area,
             "visible_area": visible[label],
             **_model(mask),
             **_intensity(raw[mask.slices][mask.bits]),
@@ -94,6 +104,43 @@ def object_table(
     return pd.DataFrame(
         {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in COLUMNS.items()}
     )
+
+
+def column_values(
+    masks: Sequence[Mask], column: str, raw: NDArray[np.generic] | None
+) -> NDArray[np.float64]:
+    """Measure one column of numbers of `object_table`, without the others.
+
+    Parameters
+    ----------
+    masks
+        Masks of one image, none empty.
+    column
+        Any but ``index``, ``visible_area``, ``source`` and ``touching_border``.
+    raw
+        Original image (H, W), for intensities; None where none is asked for.
+
+    Returns
+    -------
+    float64 (N,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask
+    >>> column_values([Mask(np.ones((1, 3), bool), (1, 0, 4, 1))], "intensity_max", np.eye(4))
+    array([0.])
+    """
+    if column == "area":
+        values: list[float] = [mask.area for mask in masks]
+    elif column.startswith("intensity"):
+        assert raw is not None
+        values = [_intensity(raw[mask.slices][mask.bits])[column] for mask in masks]
+    elif column in SHAPES:
+        values = [_shape(mask, (column,))[column] for mask in masks]
+    else:
+        values = [_model(mask)[column] for mask in masks]
+    return np.array(values, np.float64)
 
 
 def _model(mask: Mask) -> dict[str, Any]:
@@ -121,18 +168,16 @@ def _intensity(values: NDArray[Any]) -> dict[str, float]:
     return dict(zip(names, map(float, measured), strict=True))
 
 
-def _shape(mask: Mask) -> dict[str, Any]:
-    """Measure a mask's shape."""
+def _shape(mask: Mask, names: Iterable[str] = SHAPES) -> dict[str, float]:
+    """Measure place and shape of a mask: some of `SHAPES`, each only when asked for."""
     from skimage.measure import regionprops
 
     (region,) = regionprops(mask.bits.astype(np.uint8))
-    y, x = region.centroid
-    return {
-        "area": mask.area,
-        "centroid_x": x + mask.box[0],
-        "centroid_y": y + mask.box[1],
-        "eccentricity": region.eccentricity,
-        "solidity": region.solidity,
-        "perimeter": region.perimeter,
-        "equivalent_diameter": region.equivalent_diameter_area,
-    }
+    measured = {}
+    for name in names:
+        if name.startswith("centroid"):
+            axis = "yx".index(name[-1])
+            measured[name] = float(region.centroid[axis] + mask.box[1 - axis])
+        else:
+            measured[name] = float(getattr(region, SHAPES[name]))
+    return measured

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 50_000
 """More points than this are not drawn: the display would become slow."""
+_DIAMETER = 9
+"""Of a mark, in pixels of the screen at every zoom: nuclei stay in sight."""
 _COLORS = ("#ffb000", "#56b4e9", "#cc79a7", "#009e73", "#f0e442", "#d55e00")
 
 
@@ -93,12 +95,10 @@ class PointGrid:
     def _show(self, found: _Found) -> None:
         viewer, data, crop_layers = self._state.viewer, found.data, found.crop_layers
         name, place = found.name, found.placement
-        side = max(1.0, np.sqrt(np.prod(place.plane_shape) / max(1, len(data))) / 5)
         colors = [_COLORS[number % len(_COLORS)] for number in crop_layers]
         style = {
             "features": {"crop_layer": crop_layers},
-            "size": np.full(len(data), side) / (1 + crop_layers),
-            "face_color": colors or _COLORS[0],
+            "border_color": colors or _COLORS[0],
         }
         if self.layer is not None and self.layer.ndim != data.shape[1]:
             self.remove()
@@ -108,7 +108,10 @@ class PointGrid:
             with same_selection(viewer.layers):
                 self.layer = viewer.add_points(
                     data,
-                    border_width=0,
+                    face_color="transparent",
+                    border_width=0.2,
+                    size=max(place.plane_shape),
+                    canvas_size_limits=(_DIAMETER, _DIAMETER),
                     out_of_slice_display=False,
                     metadata={KEY: {"point_grid": True}},
                     name=f"{name} point grid",

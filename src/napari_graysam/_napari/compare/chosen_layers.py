@@ -43,11 +43,13 @@ class ChosenLayers:
         self._viewer = viewer
         self._choices = choices
         self._truth = truth
-        self._by_user = False
+        self._by_user = self._truth_by_user = False
         self._gone = ""
         for choice in (*choices.values(), truth):
             choice.layer_changed.connect(on_changed)
+        for choice in choices.values():
             choice.activated.connect(self._on_user)
+        truth.activated.connect(self._on_truth)
 
     @property
     def layers(self) -> dict[Arm, Labels]:
@@ -76,27 +78,43 @@ class ChosenLayers:
         return self._gone + problem if problem and len(layers) < len(ARMS) else problem
 
     def follow(self) -> None:
-        """Offer the layers that there are, and choose two that belong together."""
+        """Offer the layers that there are, and choose two that belong together.
+
+        What the user chose stays chosen until it leaves the viewer; then the newest pair is
+        followed again.
+        """
         offered = labels_layers(self._viewer.layers)
         gone = [layer.name for layer in self.layers.values() if layer not in offered]
         if gone:
+            self._by_user = False
             self._gone = " and ".join(f"“{name}”" for name in gone) + " left the viewer. "
+        if self.truth is not None and self.truth not in offered:
+            self._truth_by_user = False
         for choice in (*self._choices.values(), self._truth):
             choice.offer(offered)
-        if not (self._by_user or self._gone):
+        if not self._by_user:
             pair = pair_among(self._viewer.layers)
             if None not in pair:
+                self._gone = ""
                 for choice, layer in zip(self._choices.values(), pair, strict=True):
                     choice.layer = layer
-        self._choose_truth()
+        if not self._truth_by_user:
+            self._choose_truth()
 
     def _choose_truth(self) -> None:
-        """Choose a ground truth that lies on both layers, such as a sample's."""
-        truth, layers = truth_among(self._viewer.layers), self.layers
-        if self._by_user or self.truth is not None or truth in (None, *layers.values()):
+        """Choose a ground truth that lies on both layers, such as a sample's, or none."""
+        if self.truth is not None and self._fits(self.truth):
             return
-        if not problem_with(layers.get("raw"), layers.get("preprocessed"), truth):
-            self._truth.layer = truth
+        truth = truth_among(self._viewer.layers)
+        self._truth.layer = truth if truth is not None and self._fits(truth) else None
+
+    def _fits(self, truth: Labels) -> bool:
+        """Whether the chosen layers can be scored against a ground truth."""
+        first, second = self.layers.get("raw"), self.layers.get("preprocessed")
+        return truth not in (first, second) and not problem_with(first, second, truth)
 
     def _on_user(self, index: int) -> None:
         self._by_user, self._gone = True, ""
+
+    def _on_truth(self, index: int) -> None:
+        self._truth_by_user = True

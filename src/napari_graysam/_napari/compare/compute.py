@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.comparison import ARMS, Arm, Comparison, Rules, Scores
+from napari_graysam.comparison.arms import BOX
 from napari_graysam.errors import GraysamError
 from napari_graysam.masks import Mask
 
@@ -93,6 +94,18 @@ class Outcome:
             and request.rules == self.comparison.rules
             and all(_same(one, other) for one, other in planes)
         )
+
+    def masks_of(self, labels: Mapping[Arm, Sequence[int]]) -> dict[Arm, list[Mask]]:
+        """Return objects by their labels: whole where masks were compared, else as seen."""
+        return {arm: [self._mask(arm, label) for label in labels[arm]] for arm in labels}
+
+    def _mask(self, arm: Arm, label: int) -> Mask:
+        if self.masks is not None:
+            return self.masks[arm][label - 1]
+        objects = self.comparison.objects
+        (place,) = np.flatnonzero((objects["arm"] == arm) & (objects["index"] == label))
+        x0, y0, x1, y1 = map(int, objects.iloc[place][list(BOX)])
+        return Mask(self.labels[arm][y0:y1, x0:x1] == label, (x0, y0, x1, y1))
 
     def hides(self, arm: Arm, label: int) -> bool:
         """Whether an object is covered by others, so that its layer shows none of it."""

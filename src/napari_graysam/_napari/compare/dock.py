@@ -25,7 +25,7 @@ from napari_graysam._napari.compare.difference import DifferenceLayer
 from napari_graysam._napari.compare.grid import SideBySide
 from napari_graysam._napari.compare.pairing import plane_of
 from napari_graysam._napari.compare.selected_object import SelectedObject
-from napari_graysam._napari.compare.table import ObjectRow
+from napari_graysam._napari.compare.table import EventRow
 from napari_graysam._napari.compare.view import DockView
 from napari_graysam._napari.panel.docking import join_soon
 from napari_graysam._napari.results.layers import result_of
@@ -159,6 +159,8 @@ class CompareDock(QWidget):
             self._forget(result.message)
             return
         layers = self.chosen.layers
+        if result is not self._outcome:
+            self.selected.outline.remove()
         self.selected.attach(layers, result)
         if result is self._outcome:
             self.view.show_status(result, names)
@@ -186,6 +188,7 @@ class CompareDock(QWidget):
 
     def toggle_side_by_side(self) -> None:
         """Show both layers side by side, or the viewer as it was before."""
+        self.selected.outline.remove()
         if self.side_by_side.on:
             self.side_by_side.restore()
         elif self._outcome is not None:
@@ -229,8 +232,8 @@ class CompareDock(QWidget):
         else:
             self.view.say_status(f"Saved {path.name}")
 
-    def _on_row(self, row: ObjectRow) -> None:
-        self.selected.show(row, zoom=True)
+    def _on_row(self, row: EventRow) -> None:
+        self.selected.show(row)
         if self._outcome is not None:
             self.view.show_row(row, self._outcome, self.chosen.names)
 
@@ -239,7 +242,7 @@ class CompareDock(QWidget):
         if self.view.table.select(arm, label):
             row = self.view.table.selected
             assert row is not None
-            self.selected.show(row, zoom=False)
+            self.selected.show(row, picked=(arm, label))
 
     def showEvent(self, event: QShowEvent) -> None:
         """Compare what has changed out of sight."""
@@ -253,6 +256,7 @@ class CompareDock(QWidget):
     def hideEvent(self, event: QHideEvent) -> None:
         """Stop computing what nobody looks at."""
         super().hideEvent(event)
+        self.selected.outline.remove()
         if self._timer.isActive() or self._worker.busy:
             self._outdated = True
             self._timer.stop()

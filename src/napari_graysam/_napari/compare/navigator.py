@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from napari_graysam._napari.canvas.placement import center_on
+from napari_graysam._napari.compare.outline import ChangeOutline, reveal
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam._napari.results.identity import comparable
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS
 
 if TYPE_CHECKING:
-    from napari_graysam.comparison import Event
+    from napari.layers import Labels
+
+    from napari_graysam._napari.canvas.placement import Placement
+    from napari_graysam.comparison import Arm, Change, Event
+    from napari_graysam.masks import Mask
     from napari_graysam.results import Segmentation
 
 Box = tuple[int, int, int, int]
 
 
 class Difference(NamedTuple):
-    """A change in words, and the box ``(x0, y0, x1, y1)`` around its objects in image pixels."""
+    """A change: in words, its objects, and the box around them in image pixels."""
 
     words: str
     box: Box
+    change: Change
+    masks: dict[Arm, tuple[Mask, ...]]
 
 
 class ChangeNavigator:
@@ -46,6 +54,7 @@ class ChangeNavigator:
         self._changes: tuple[Difference, ...] | None = None
         self._at: int | None = None
         self._by = 1
+        self._outline = ChangeOutline(state.viewer)
         self._worker = LatestRequest(self._receive)
         state.result_changed.connect(self._forget)
 
@@ -60,6 +69,18 @@ class ChangeNavigator:
         else:
             self._on_step(0, ())
 
+    def show(
+        self, difference: Difference, placement: Placement, layers: Mapping[Arm, Labels | None]
+    ) -> None:
+        """Outline a change, turn on the layer that holds it, and move the camera there."""
+        reveal(difference.masks, layers)
+        self._outline.show(difference.change, difference.masks, placement)
+        center_on(self._state.viewer, placement, difference.box)
+
+    def close(self) -> None:
+        """Take the outline away."""
+        self._outline.remove()
+
     def _receive(self, changes: tuple[Difference, ...]) -> None:
         self._changes = changes
         self._go()
@@ -72,6 +93,7 @@ class ChangeNavigator:
 
     def _forget(self, arm: str) -> None:
         self._worker.cancel()
+        self._outline.remove()
         self._changes = self._at = None
 
 
@@ -87,7 +109,11 @@ def _compare(
 
 def _difference(event: Event, raw: Segmentation, preprocessed: Segmentation) -> Difference:
     sides = ((raw, event.raw), (preprocessed, event.preprocessed))
-    boxes = [result.masks[label - 1].box for result, labels in sides for label in labels]
+    masks = {
+        arm: tuple(result.masks[label - 1] for label in labels)
+        for arm, (result, labels) in zip(ARMS, sides, strict=True)
+    }
+    boxes = [mask.box for arm in ARMS for mask in masks[arm]]
     x0, y0, x1, y1 = zip(*boxes, strict=True)
     named = [
         f"{arm} {', '.join(map(str, labels))}"
@@ -95,4 +121,4 @@ def _difference(event: Event, raw: Segmentation, preprocessed: Segmentation) -> 
         if labels
     ]
     words = f"{event.change} ({'; '.join(named)})"
-    return Difference(words, (min(x0), min(y0), max(x1), max(y1)))
+    return Difference(words, (min(x0), min(y0), max(x1), max(y1)), event.change, masks)

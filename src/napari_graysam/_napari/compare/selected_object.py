@@ -10,8 +10,9 @@ import numpy as np
 
 from napari_graysam._napari.canvas.placement import center_on
 from napari_graysam._napari.compare.compute import Outcome
+from napari_graysam._napari.compare.outline import ChangeOutline, reveal
 from napari_graysam._napari.compare.pairing import placement_of
-from napari_graysam._napari.compare.table import ObjectRow
+from napari_graysam._napari.compare.table import EventRow
 from napari_graysam.comparison import ARMS, CODES, Arm, event_box
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class SelectedObject:
         self._alone: dict[Arm, bool] = {}
         self._busy = False
         self.difference: Layer | None = None
+        self.outline = ChangeOutline(viewer)
         viewer.mouse_drag_callbacks.append(self._on_mouse)
 
     def attach(self, layers: Mapping[Arm, Labels], outcome: Outcome) -> None:
@@ -72,6 +74,7 @@ class SelectedObject:
 
     def detach(self) -> None:
         """Let both layers go."""
+        self.outline.remove()
         self.show_alone(False)
         for arm, layer in self._layers.items():
             layer.events.selected_label.disconnect(self._callbacks[arm])
@@ -84,20 +87,34 @@ class SelectedObject:
             self._viewer.mouse_drag_callbacks.remove(self._on_mouse)
         self._on_picked, self._is_active = lambda arm, label: None, lambda: False
 
-    def show(self, row: ObjectRow, *, zoom: bool) -> None:
-        """Select an object and its first partner in their layers, and move the camera there."""
+    def show(self, row: EventRow, picked: tuple[Arm, int] | None = None) -> None:
+        """Select the first objects of a change in both layers, and outline all.
+
+        Parameters
+        ----------
+        row
+            The change.
+        picked
+            The arm and the label that were clicked; None moves the camera to the objects, and
+            turns their layer on.
+        """
         if self._outcome is None:
             return
-        labels = {row.arm: row.label, other_arm(row.arm): next(iter(row.partners), 0)}
+        labels = {arm: next(iter(row.labels[arm]), 0) for arm in ARMS}
+        labels.update([] if picked is None else [picked])
         self._busy = True
         try:
             for arm, layer in self._layers.items():
                 layer.selected_label = labels[arm]
         finally:
             self._busy = False
-        if zoom:
+        placement = placement_of(self._layers["raw"])
+        if not self._viewer.canvas.grid.enabled:  # Another layer would shift the cells.
+            self.outline.show(row.change, self._outcome.masks_of(row.labels), placement)
+        if picked is None:
+            reveal(row.labels, self._layers)
             box = event_box(self._outcome.comparison, row.event)
-            center_on(self._viewer, placement_of(self._layers["raw"]), box, share=_SHARE)
+            center_on(self._viewer, placement, box, share=_SHARE)
 
     def show_alone(self, alone: bool) -> None:
         """Show only the selected object in each layer, or what was shown before."""

@@ -1,4 +1,4 @@
-"""The table of objects of both layers."""
+"""The table of changes between both layers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from napari_graysam._napari.compare.counts import swatch
-from napari_graysam.comparison import ARMS, CHANGES, Arm, Change, Comparison
+from napari_graysam.comparison import ARMS, CHANGES, Arm, Change, Comparison, event_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _NONE = QModelIndex()
+_PADDING = 8
+"""Pixels around a header's text."""
 _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 _LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
 
@@ -25,8 +27,15 @@ def _number(pattern: str) -> Callable[[Any], str]:
     return lambda value: "" if np.isnan(value) else pattern.format(value).replace("-", "−")
 
 
+def _labels(labels: tuple[int, ...]) -> str:
+    return " ".join(map(str, labels)) or "–"
+
+
 class _Column(NamedTuple):
-    """A column: its header, the comparison's column, what it means and how it is written."""
+    """A column: its header, the comparison's column, what it means and how it is written.
+
+    ``{raw}`` and ``{preprocessed}`` stand for what the arms are called.
+    """
 
     header: str
     name: str
@@ -36,19 +45,16 @@ class _Column(NamedTuple):
 
 
 _COLUMNS = (
-    _Column("Change", "change", "What became of the object", right=False),
-    _Column("Layer", "arm", "The layer the object is in", right=False),
-    _Column("Label", "index", "The object's label"),
-    _Column("IoU", "iou", "Overlap with its best partner (IoU)", _number("{:.2f}")),
-    _Column("Area", "area", "Area in pixels", "{:,}".format),
-    _Column("Partners", "partners", "Labels of the same object in the other layer"),
+    _Column("Change", "change", "What became of the objects", right=False),
+    _Column("{raw}", "raw", "Labels of the objects in the first layer", _labels),
+    _Column("{preprocessed}", "preprocessed", "Labels in the second layer", _labels),
+    _Column("IoU", "iou", "Overlap (IoU) of the pair, or of one with its parts", _number("{:.2f}")),
     _Column(
         "Δ area",
         "delta_area",
         "Area in the second layer minus that in the first, in pixels",
         _number("{:+,.0f}"),
     ),
-    _Column("Score", "predicted_iou", "Predicted IoU", _number("{:.2f}")),
     _Column(
         "Δ score",
         "delta_predicted_iou",
@@ -61,28 +67,34 @@ _COLUMNS = (
         "Stability score in the second layer minus that in the first",
         _number("{:+.2f}"),
     ),
+    _Column("Area {raw}", "area_raw", "Area in the first layer, in pixels", "{:,}".format),
+    _Column(
+        "Area {preprocessed}",
+        "area_preprocessed",
+        "Area in the second layer, in pixels",
+        "{:,}".format,
+    ),
 )
+_SHORT = {"preprocessed": "prep."}
+"""Names of arms that are too long for a header."""
 
 
 @dataclass(frozen=True)
-class ObjectRow:
-    """One object of one layer, and its partners in the other."""
+class EventRow:
+    """One change: its class, its number in the comparison, and the labels of its objects."""
 
-    arm: Arm
-    label: int
     change: Change
     event: int
-    partners: tuple[int, ...]
+    labels: Mapping[Arm, tuple[int, ...]]
 
 
-class ObjectModel(QAbstractTableModel):
-    """The objects of a comparison, in any order and of some classes or all."""
+class EventModel(QAbstractTableModel):
+    """The changes of a comparison, in any order and of some classes or all."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._cells: dict[str, list[Any]] = {column.name: [] for column in _COLUMNS}
-        self._events: list[int] = []
         self._table: pd.DataFrame | None = None
+        self._cells: dict[str, list[Any]] = {}
         self._order: list[int] = []
         self._rows: dict[tuple[Arm, int], int] = {}
         self._names: Mapping[Arm, str] = {arm: arm for arm in ARMS}
@@ -94,24 +106,21 @@ class ObjectModel(QAbstractTableModel):
         """Show another comparison, or nothing; ``names`` are what the arms are called."""
         self.beginResetModel()
         self._names = names
-        self._table = None if comparison is None else comparison.objects
-        for column in _COLUMNS:
-            self._cells[column.name] = (
-                [] if self._table is None else self._table[column.name].tolist()
-            )
-        self._events = [] if self._table is None else self._table["event"].tolist()
+        self._table = None if comparison is None else event_table(comparison)
+        table = self._table
+        self._cells = {} if table is None else {str(name): table[name].tolist() for name in table}
         self._arrange()
         self.endResetModel()
 
     def show_changes(self, changes: frozenset[Change]) -> None:
-        """Show only objects of some classes; all for an empty set."""
+        """Show only some classes; all for an empty set."""
         self.beginResetModel()
         self._shown = changes
         self._arrange()
         self.endResetModel()
 
     def _arrange(self) -> None:
-        """Bring the objects in order and find each one's row."""
+        """Bring the changes in order and find each object's row."""
         if self._table is None:
             self._order, self._rows = [], {}
             return
@@ -121,7 +130,7 @@ class ObjectModel(QAbstractTableModel):
         column, direction = self._sorting
         keys: dict[str, Callable[[pd.Series], pd.Series]] = {
             "change": lambda values: values.map(CHANGES.index),
-            "arm": lambda values: values.map(ARMS.index),
+            **{arm: lambda values: values.map(lambda labels: (labels or (0,))[0]) for arm in ARMS},
         }
         ordered = table.sort_values(
             _COLUMNS[column].name,
@@ -130,8 +139,12 @@ class ObjectModel(QAbstractTableModel):
             kind="stable",
         )
         self._order = ordered.index.tolist()
-        arms, labels = self._cells["arm"], self._cells["index"]
-        self._rows = {(arms[at], labels[at]): row for row, at in enumerate(self._order)}
+        self._rows = {
+            (arm, label): row
+            for row, at in enumerate(self._order)
+            for arm in ARMS
+            for label in self._cells[arm][at]
+        }
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         """Sort by a column; what is selected stays selected."""
@@ -145,7 +158,7 @@ class ObjectModel(QAbstractTableModel):
         self.layoutChanged.emit()
 
     def rowCount(self, parent: QModelIndex = _NONE) -> int:
-        """Return the number of objects shown."""
+        """Return the number of changes shown."""
         return 0 if parent.isValid() else len(self._order)
 
     def columnCount(self, parent: QModelIndex = _NONE) -> int:
@@ -160,7 +173,9 @@ class ObjectModel(QAbstractTableModel):
             return None
         column = _COLUMNS[section]
         if role == Qt.ItemDataRole.DisplayRole:
-            return column.header
+            short = {arm: _SHORT.get(name, name) for arm, name in self._names.items()}
+            text = column.header.format(**short)
+            return text[:1].upper() + text[1:]
         return column.tip if role == Qt.ItemDataRole.ToolTipRole else None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -173,48 +188,42 @@ class ObjectModel(QAbstractTableModel):
         value = self._cells[column.name][self._order[index.row()]]
         if role == Qt.ItemDataRole.DecorationRole:
             return self._swatches[value] if column.name == "change" else None
-        return self._names[value] if column.name == "arm" else column.write(value)
+        return column.write(value)
 
-    def row(self, number: int) -> ObjectRow:
-        """Return the object in a row."""
+    def row(self, number: int) -> EventRow:
+        """Return the change in a row."""
         at = self._order[number]
-        return ObjectRow(
-            arm=self._cells["arm"][at],
-            label=int(self._cells["index"][at]),
+        return EventRow(
             change=self._cells["change"][at],
-            event=self._events[at],
-            partners=tuple(int(label) for label in self._cells["partners"][at].split()),
+            event=self._cells["event"][at],
+            labels={arm: self._cells[arm][at] for arm in ARMS},
         )
 
     def find(self, arm: Arm, label: int) -> int | None:
-        """Return the row of an object; None if it is not shown."""
+        """Return the row of an object's change; None if it is not shown."""
         return self._rows.get((arm, label))
 
-    def first_rows(self) -> list[int]:
-        """Return the first row of every event that is not kept, from top to bottom."""
-        seen: dict[int, int] = {}
-        changes = self._cells["change"]
-        for row, at in enumerate(self._order):
-            if changes[at] != "kept":
-                seen.setdefault(self._events[at], row)
-        return list(seen.values())
+    def changed_rows(self) -> list[int]:
+        """Return the rows of all changes that are not kept, from top to bottom."""
+        changes = self._cells.get("change", [])
+        return [row for row, at in enumerate(self._order) if changes[at] != "kept"]
 
 
-class ObjectTable(QTableView):
-    """The view on `ObjectModel`.
+class EventTable(QTableView):
+    """The view on `EventModel`.
 
     Attributes
     ----------
     picked
-        Emitted with the `ObjectRow` that was selected.
+        Emitted with the `EventRow` that was selected.
     """
 
     picked = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
-        self.objects = ObjectModel()
-        self.setModel(self.objects)
+        self.events = EventModel()
+        self.setModel(self.events)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setWordWrap(False)
@@ -223,62 +232,67 @@ class ObjectTable(QTableView):
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setResizeContentsPrecision(50)
+        header.setStyleSheet("QHeaderView::section { padding: 2px; }")
+        header.setMinimumSectionSize(16)
         self.setSortingEnabled(True)
         self.sortByColumn(0, Qt.SortOrder.DescendingOrder)
         self.selectionModel().currentRowChanged.connect(self._on_row)
 
     def show_comparison(self, comparison: Comparison | None, names: Mapping[Arm, str]) -> None:
-        """Show another comparison; the selected object stays selected if it is still there."""
+        """Show another comparison; what is selected stays so if its object is still there."""
         before = self.selected
-        self.objects.show_comparison(comparison, names)
+        self.events.show_comparison(comparison, names)
         self._fit(before)
 
     def show_changes(self, changes: frozenset[Change]) -> None:
-        """Show only some classes; the selected object stays selected if it is shown."""
+        """Show only some classes; what is selected stays so if it is shown."""
         before = self.selected
-        self.objects.show_changes(changes)
+        self.events.show_changes(changes)
         self._fit(before)
 
-    def _fit(self, before: ObjectRow | None) -> None:
-        self.resizeColumnsToContents()
+    def _fit(self, before: EventRow | None) -> None:
+        self._narrow()
         if before is not None:
-            self.select(before.arm, before.label)
+            arm = next(arm for arm in ARMS if before.labels[arm])
+            self.select(arm, before.labels[arm][0])
+
+    def _narrow(self) -> None:
+        """Give every column the width of its texts; Qt's own are wider than the dock."""
+        metrics = self.horizontalHeader().fontMetrics()
+        for column in range(self.events.columnCount()):
+            title = self.events.headerData(column, Qt.Orientation.Horizontal)
+            header = metrics.horizontalAdvance(title) + _PADDING
+            self.setColumnWidth(column, max(header, self.sizeHintForColumn(column) + 2))
 
     @property
-    def selected(self) -> ObjectRow | None:
-        """The selected object."""
+    def selected(self) -> EventRow | None:
+        """The selected change."""
         current = self.currentIndex()
-        return self.objects.row(current.row()) if current.isValid() else None
+        return self.events.row(current.row()) if current.isValid() else None
 
     def select(self, arm: Arm, label: int) -> bool:
-        """Select an object without emitting `picked`; False if it is not shown."""
-        row = self.objects.find(arm, label)
+        """Select an object's change without emitting `picked`; False if it is not shown."""
+        row = self.events.find(arm, label)
         if row is None:
             self.clearSelection()
             return False
         self.blockSignals(True)
         self.selectRow(row)
-        self.scrollTo(self.objects.index(row, 0))
+        self.scrollTo(self.events.index(row, 0))
         self.blockSignals(False)
         return True
 
     def step(self, direction: int) -> None:
-        """Select the next event that is not kept (1) or the one before (-1), round and round."""
-        rows = self.objects.first_rows()
+        """Select the next change that is not kept (1) or the one before (-1), round and round."""
+        rows = self.events.changed_rows()
         if not rows:
             return
         current = self.currentIndex().row()
-        own = self.selected
-        if direction > 0:
-            ahead = [row for row in rows if row > current]
-        else:
-            ahead = [row for row in rows if row < current]
-            if own is not None and ahead and self.objects.row(ahead[-1]).event == own.event:
-                ahead.pop()
-        wrapped = rows[0] if direction > 0 else rows[-1]
-        self.selectRow((ahead[0] if direction > 0 else ahead[-1]) if ahead else wrapped)
+        ahead = [row for row in rows if (row - current) * direction > 0]
+        first, wrapped = (0, rows[0]) if direction > 0 else (-1, rows[-1])
+        self.selectRow(ahead[first] if ahead else wrapped)
         self.scrollTo(self.currentIndex())
 
     def _on_row(self, current: QModelIndex, _: QModelIndex) -> None:
         if current.isValid():
-            self.picked.emit(self.objects.row(current.row()))
+            self.picked.emit(self.events.row(current.row()))

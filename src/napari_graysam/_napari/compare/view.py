@@ -25,7 +25,7 @@ from napari_graysam._napari.compare.counts import Counts
 from napari_graysam._napari.compare.export import KINDS
 from napari_graysam._napari.compare.plots import Plots
 from napari_graysam._napari.compare.scores import ScoreTable
-from napari_graysam._napari.compare.table import ObjectRow, ObjectTable
+from napari_graysam._napari.compare.table import EventRow, EventTable
 from napari_graysam._napari.forms.folds import Fold, Message
 from napari_graysam._napari.forms.form import PartForm
 from napari_graysam.comparison import ARMS, Arm, Rules
@@ -38,7 +38,7 @@ _ROLES: dict[Arm, tuple[str, str]] = {
     "raw": ("First", "The layer to compare with, such as the result without preprocessing"),
     "preprocessed": ("Second", "The layer to compare, such as the result with preprocessing"),
 }
-_NOTHING = "Select a row to go to the object; click an object to find its row."
+_NOTHING = "Select a row to go to the objects; click an object to find its row."
 _MASKS = "Compared: whole masks, also where one covers another"
 _LABELS = "Compared: label images, so only what the layers show"
 _BASIS_TIP = (
@@ -67,7 +67,7 @@ class DockView:
         self.basis = QLabel(wordWrap=True, toolTip=_BASIS_TIP)
         self.basis.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.counts = Counts()
-        self.table = ObjectTable()
+        self.table = EventTable()
         self.plots = Plots(viewer)
         self.scores = ScoreTable()
         self.tabs = QTabWidget()
@@ -91,7 +91,7 @@ class DockView:
         layout.setContentsMargins(6, 4, 6, 4)
         layout.setSpacing(4)
         layout.addLayout(self._form())
-        layout.addWidget(Fold("When objects are the same", self.rules.native))
+        layout.addWidget(Fold("Matching rules", self.rules.native))
         layout.addWidget(self.message)
         layout.addWidget(self.basis)
         layout.addWidget(self.counts)
@@ -161,13 +161,12 @@ class DockView:
             f"{names['preprocessed']}: {totals['preprocessed']:,}. {_NOTHING}"
         )
 
-    def show_row(self, row: ObjectRow, outcome: Outcome, names: Mapping[Arm, str]) -> None:
-        """Say where the selected object, or the one it goes with, is out of sight."""
-        both = {row.arm: (row.label,), ARMS[1 - ARMS.index(row.arm)]: row.partners[:1]}
+    def show_row(self, row: EventRow, outcome: Outcome, names: Mapping[Arm, str]) -> None:
+        """Say which objects of the selected change are out of sight."""
         hidden = [
             f"{names[arm]} {label}"
             for arm in ARMS
-            for label in both[arm]
+            for label in row.labels[arm]
             if outcome.hides(arm, label)
         ]
         if hidden:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam._napari.canvas.layers import KEY
+from napari_graysam._napari.results.features import whole_table
 from napari_graysam.errors import OutputError
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def read_layer(data: Any, attributes: Attributes) -> Saved:
     pixel_size, unit = _pixel_size(attributes)
     return Saved(
         labels,
-        table,
+        whole_table(table, about),
         recipe if isinstance(recipe, dict) else None,
         source if isinstance(source, str) and source else name,
         pixel_size,

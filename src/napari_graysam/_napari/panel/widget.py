@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from qtpy.QtCore import QEvent, QSize, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_graysam._napari.canvas.placement import center_on
 from napari_graysam._napari.compare.navigator import ChangeNavigator, Difference
 from napari_graysam._napari.forms.folds import Column, Fold, Message
 from napari_graysam._napari.inspect.tool import Inspector
 from napari_graysam._napari.panel import settings
 from napari_graysam._napari.panel.docking import join_soon
 from napari_graysam._napari.panel.keys import KeyHelp, Keys, with_key
+from napari_graysam._napari.panel.sections.filters import FiltersSection
 from napari_graysam._napari.panel.sections.generator import PointsSection, ThresholdsSection
 from napari_graysam._napari.panel.sections.image import ImageSection
 from napari_graysam._napari.panel.sections.labels import LabelsSection
@@ -51,6 +51,7 @@ SECTIONS: tuple[type[Section], ...] = (
     PointsSection,
     ThresholdsSection,
     LabelsSection,
+    FiltersSection,
     RecipeSection,
 )
 UNFOLDED = ("Image", "Preprocessing")
@@ -185,9 +186,9 @@ class SegmentPanel(QWidget):
                 text = "The results are of different images, planes or regions."
             self.message.say(f"There is no object that differs to go to. {text}", warning=False)
             return
-        words, box = changes[number - 1]
-        center_on(self.state.viewer, placement, box)
-        self.message.say(f"{number} of {len(changes)}: {words}", warning=False)
+        change = changes[number - 1]
+        self.navigator.show(change, placement, {arm: self.run.layers.layer(arm) for arm in ARMS})
+        self.message.say(f"{number} of {len(changes)}: {change.words}", warning=False)
 
     def _placement(self, arm: Arm) -> Placement | None:
         run = self.run.live_update.run_of(arm)
@@ -234,6 +235,7 @@ class SegmentPanel(QWidget):
         """Leave nothing in the viewer but what the user asked for."""
         self.save()
         self.inspector.close_tool()
+        self.navigator.close()
         for section in self.sections:
             getattr(section, "shut", lambda: None)()
         self.keys.release()

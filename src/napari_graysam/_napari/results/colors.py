@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam.masks.overlay import PALETTE
+
 if TYPE_CHECKING:
     from napari.utils.colormaps import CyclicLabelColormap
 
     from napari_graysam.results import Arm, Segmentation
 
-PALETTE = 250
 SAME = 0.5
 """Objects of both arms that overlap by at least this IoU have one colour."""
 SAMPLED = 2**19
@@ -84,7 +85,10 @@ def colormap(positions: Positions) -> CyclicLabelColormap:
 
 @cache
 def palette() -> NDArray[np.float32]:
-    """Colours that napari gives to labels, float32 (PALETTE, 4)."""
-    from napari.utils.colormaps import label_colormap
+    """Colours of the overlay pictures, opaque, float32 (PALETTE, 4).
 
-    return np.asarray(label_colormap(PALETTE).colors[1:], np.float32)
+    Some of napari's own are near gray or black, and look unmasked on a gray image.
+    """
+    from napari_graysam.masks import overlay
+
+    return np.pad(overlay.palette() / np.float32(255), ((0, 0), (0, 1)), constant_values=1)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_graysam._napari.canvas.layers import KEY, about, same_selection
 from napari_graysam._napari.canvas.source import Source
 from napari_graysam._napari.results.colors import Positions, colormap
+from napari_graysam._napari.results.features import show_table
 from napari_graysam._napari.threads.gui_queue import GuiQueue
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class ResultLayers:
         """Give the arm's layer the measured table of its result, where it still shows that."""
         entry, layer = self._current.get(arm), self.layer(arm)
         if entry is not None and layer is not None and entry.written is result.labels:
-            layer.features = result.table
+            show_table(layer, result.table, KEY)
 
     def toggle(self) -> Arm | None:
         """Show the other arm's layer instead of the visible one; return the arm now visible."""
@@ -228,7 +229,7 @@ class ResultLayers:
         if entry.written is not result.labels:
             return
         if "table" in vars(result):
-            entry.layer.features = result.table
+            show_table(entry.layer, result.table, KEY)
         elif len(entry.layer.features):
             entry.layer.features = {}
 

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QSizePolicy
 from napari_graysam._napari.forms.controls import align_label, more
 from napari_graysam._napari.forms.recipe_form import RecipeForm
 from napari_graysam._napari.forms.wording import tooltip
+from napari_graysam._napari.results.outlines import OutlineBox
 from napari_graysam.recipe import LabelOptions
 
 if TYPE_CHECKING:
@@ -61,6 +62,12 @@ class LabelsSection(Container):
         self.forget.changed.connect(lambda: state.change({"labels.keep": []}))
         state.recipe_changed.connect(self._follow)
         self._follow()
+        self.outlines = OutlineBox(state.viewer)
+        column.addWidget(self.outlines)
+
+    def shut(self) -> None:
+        """Listen to the viewer no more."""
+        self.outlines.shut()
 
     def _follow(self) -> None:
         labels = self._state.recipe.labels

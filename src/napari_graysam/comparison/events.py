@@ -1,0 +1,105 @@
+"""A comparison change by change: what became of which objects, one row or one outline each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam.comparison.arms import Comparison
+from napari_graysam.masks import ARMS, Arm, Mask
+from napari_graysam.masks.regions import reframe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_DELTAS = ["delta_area", "delta_predicted_iou", "delta_stability"]
+
+
+def event_table(comparison: Comparison) -> pd.DataFrame:
+    """Return what became of the objects, a change to a row.
+
+    Parameters
+    ----------
+    comparison
+        What differs.
+
+    Returns
+    -------
+    DataFrame
+        In the order of ``comparison.events``: ``event`` (its number, from 1), ``change``,
+        ``raw`` and ``preprocessed`` (tuples of labels), ``iou``, ``delta_area`` (preprocessed
+        minus raw, in px²), ``delta_predicted_iou``, ``delta_stability`` (NaN where one side has
+        no objects), ``area_raw`` and ``area_preprocessed`` (sums in px², 0 for none).
+
+    See Also
+    --------
+    matched_pairs : Only pairs, with their scores.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> raw = np.array([[1, 1, 0, 2], [1, 1, 0, 2]])
+    >>> preprocessed = np.array([[5, 5, 0, 0], [5, 5, 0, 0]])
+    >>> from napari_graysam.comparison import compare_labels, event_table
+    >>> table = event_table(compare_labels(raw, preprocessed))
+    >>> table[["change", "raw", "preprocessed"]].values.tolist()
+    [['kept', (1,), (5,)], ['lost', (2,), ()]]
+    """
+    import pandas as pd
+
+    events, objects = comparison.events, comparison.objects
+    table = pd.DataFrame(
+        {
+            "event": np.arange(1, len(events) + 1),
+            "change": pd.Series([event.change for event in events], dtype="str"),
+            "raw": pd.Series([event.raw for event in events], dtype="object"),
+            "preprocessed": pd.Series([event.preprocessed for event in events], dtype="object"),
+            "iou": pd.Series([event.iou for event in events], dtype="float64"),
+        }
+    )
+    table = table.join(objects.groupby("event")[_DELTAS].first(), on="event")
+    for arm in ARMS:
+        areas = objects[objects["arm"] == arm].groupby("event")["area"].sum()
+        table[f"area_{arm}"] = table["event"].map(areas).fillna(0).astype("int64")
+    return table
+
+
+def outlined(
+    masks: Mapping[Arm, Sequence[Mask]],
+) -> tuple[NDArray[np.uint8], tuple[int, int, int, int]]:
+    """Give a number to every region that the outlines of some objects of both arms enclose.
+
+    Parameters
+    ----------
+    masks
+        Of each arm; at least one altogether.
+
+    Returns
+    -------
+    regions : ndarray
+        uint8 (h, w): pixels of the same objects have the same number, those of none 0.
+    box : tuple of int
+        ``(x0, y0, x1, y1)`` of the array in image pixels, half-open, one pixel wider than the
+        objects on every side, so that it may begin at -1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.comparison.events import outlined
+    >>> whole, part = (Mask(np.ones((1, n), bool), (0, 0, n, 1)) for n in (3, 2))
+    >>> regions, box = outlined({"raw": [whole], "preprocessed": [part]})
+    >>> regions[1].tolist(), box
+    ([0, 2, 2, 1, 0], (-1, -1, 4, 2))
+    """
+    every = [mask for arm in ARMS for mask in masks.get(arm, ())]
+    boxes = np.array([mask.box for mask in every])
+    x0, y0 = (int(low) - 1 for low in boxes[:, :2].min(axis=0))
+    x1, y1 = (int(high) + 1 for high in boxes[:, 2:].max(axis=0))
+    box = (x0, y0, x1, y1)
+    covered = np.stack([reframe(mask, box).ravel() for mask in every])
+    _, regions = np.unique(covered, axis=1, return_inverse=True)
+    regions = np.where(covered.any(axis=0), 1 + (regions.ravel() - 1) % 255, 0)
+    return regions.reshape(y1 - y0, x1 - x0).astype(np.uint8), box
