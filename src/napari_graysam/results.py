@@ -104,10 +104,13 @@ class LiveSegmentation:
         As the run's recipe selects.
     selector
         Holds the candidates, and what selections from them have in common.
+    again
+        Masks of the second look, before they join.
     """
 
     result: Segmentation
     selector: Selector
+    again: tuple[Mask, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

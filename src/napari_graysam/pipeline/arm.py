@@ -18,6 +18,7 @@ from napari_graysam.pipeline.stages import (
     propose,
     read_gray,
     select,
+    with_second_look,
 )
 from napari_graysam.pipeline.view import make_view
 from napari_graysam.progress import Progress, run
@@ -182,6 +183,7 @@ def retune(live: LiveSegmentation, recipe: Recipe) -> Segmentation:
             "model: segment again"
         )
     selected = select(live.selector, recipe, source=result.provenance["source"])
+    selected = with_second_look(selected, live.again, recipe)
     provenance = {
         **result.provenance,
         "selection": {"notes": list(selected.notes)},
@@ -258,6 +260,7 @@ def _stages(
     yield Progress("preprocess", 1, 1)
 
     from napari_graysam.model import load_steps
+    from napari_graysam.second_look import SecondLook, look_again
     from napari_graysam.select.selector import Selector
 
     fingerprint = fingerprint_of(gray, recipe, region=region)
@@ -272,13 +275,19 @@ def _stages(
     selected = select(selector, recipe, source=source)
     clock.lap("select")
     yield Progress("select", 1, 1)
+    again = SecondLook()
+    if recipe.second_look.enabled:
+        again = yield from look_again(gray.pixels, selected.masks, recipe, model, region)
+        selected = with_second_look(selected, again.found, recipe)
+        clock.lap("second look")
     provenance = {
         "fingerprint": fingerprint.model_dump(),
         "versions": fingerprint.inputs.versions,
         "model": model.record,
         "image": gray.record,
         "proposals": {"kept": len(proposals), **proposals.record},
-        "selection": {"notes": list(selected.notes)},
+        "selection": {"notes": [*selected.notes, *again.notes]},
+        "second_look": again.rounds,
         "seconds": clock.seconds,
         "source": source,
     }
@@ -291,7 +300,7 @@ def _stages(
         view=view,
         raw=gray.raw,
     )
-    return LiveSegmentation(result, selector)
+    return LiveSegmentation(result, selector, again.found)
 
 
 class _Clock:

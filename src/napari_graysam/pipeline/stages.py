@@ -5,7 +5,7 @@ image → `read_gray` → gray → `make_view` → view → `propose` → propos
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -221,6 +221,30 @@ def select(
             "another image or plane, or on other gray values, and do nothing here",
         )
     return Selected(masks, labels, notes)
+
+
+def with_second_look(selected: Selected, found: Sequence[Mask], recipe: Recipe) -> Selected:
+    """Add the masks of a second look where nothing was selected.
+
+    Parameters
+    ----------
+    selected
+        Of `select`.
+    found
+        Of `napari_graysam.second_look.look_again`.
+    recipe
+        Uses ``second_look`` and ``labels``.
+    """
+    if not found:
+        return selected
+    from napari_graysam.masks import paint, separate
+    from napari_graysam.second_look import join
+
+    shape = (selected.labels.shape[0], selected.labels.shape[1])
+    masks = join(selected.masks, found, shape, recipe.second_look)
+    if recipe.labels.overlap == "disjoint":
+        masks = tuple(separate(masks))
+    return selected._replace(masks=masks, labels=paint(masks, shape, recipe.labels.overlap))
 
 
 def find_region(

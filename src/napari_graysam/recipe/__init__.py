@@ -22,6 +22,7 @@ from napari_graysam.recipe.pins import (
 )
 from napari_graysam.recipe.problems import recipe_error
 from napari_graysam.recipe.reference import Parameter, parameters
+from napari_graysam.recipe.second_look import SecondLookOptions
 from napari_graysam.recipe.stages import MODEL_STAGES, STAGES, Stage, by_stage
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Prompt",
     "Recipe",
     "RemovedObject",
+    "SecondLookOptions",
     "SplitObject",
     "Stage",
     "Suppression",

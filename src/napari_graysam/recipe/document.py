@@ -19,6 +19,7 @@ from napari_graysam.recipe.generator import GeneratorOptions
 from napari_graysam.recipe.image import ImageOptions, with_region
 from napari_graysam.recipe.options import LabelOptions, ModelOptions
 from napari_graysam.recipe.problems import did_you_mean, recipe_error
+from napari_graysam.recipe.second_look import SecondLookOptions
 from napari_graysam.recipe.stages import Stage, changed_stage
 from napari_graysam.recipe.storage import read_document, write_document
 from napari_graysam.recipe.values import set_values
@@ -91,6 +92,11 @@ class Recipe(Part):
         LabelOptions(),
         title="Labels",
         description="How masks become objects of a label image.",
+    )
+    second_look: SecondLookOptions = Field(
+        SecondLookOptions(),
+        title="Second look",
+        description="Whether the model is asked again where it found nothing.",
     )
 
     @classmethod

@@ -46,8 +46,8 @@ def by_stage(part: Part) -> dict[Stage, dict[str, Any]]:
     ----------
     part
         A recipe or a part of one. A field names its stage in its schema entry ``stage``; one
-        without, and in no part with one, changes no result and is left out. So is a step that
-        is not enabled.
+        without, and in no part with one, changes no result and is left out. So is a step, or a
+        part, that is not enabled.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def _collect(part: Part, prefix: str, found: dict[Stage, dict[str, Any]]) -> Non
         value, stage = getattr(part, name), stage_of(part, field)
         if stage is not None:
             found[stage][prefix + name] = _effective(value)
-        elif isinstance(value, Part):
+        elif isinstance(value, Part) and getattr(value, "enabled", True):
             _collect(value, f"{prefix}{name}.", found)
 
 
