@@ -65,7 +65,9 @@ TOGETHER = (
 def recipes() -> list[Recipe]:
     """Recipes that between them hold every parameter there is."""
     every = [{"kind": kind} for kind in STEPS]
-    base = Recipe().with_values({"labels.keep": [{"point": [4, 5]}], "labels.max_area": 5000})
+    base = Recipe().with_values(
+        {"labels.keep": [{"point": [4, 5]}], "labels.max_area": 5000, "second_look.rounds": 1}
+    )
     of_image = {"image": "1f", "size": [3, 3], "mask": "324"}
     pins = [
         {"kind": "add", **of_image, "prompt": {"positive": [[1, 1]], "box": [0, 0, 2, 2]}},
@@ -95,7 +97,7 @@ def leaves(part: Part, prefix: str = "", stage: Any = None) -> Iterator[tuple[st
         parts = parts_in(field.annotation)
         if not (isinstance(value, Part) and len(parts) == 1):
             yield path, own
-        if isinstance(value, Part):
+        if isinstance(value, Part) and getattr(value, "enabled", True):
             yield from leaves(value, f"{path}.", own)
         elif isinstance(value, tuple) and parts:
             for index, item in enumerate(value):
@@ -172,7 +174,7 @@ def test_the_walk_meets_every_field_of_every_part() -> None:
         return found
 
     met = {path.rpartition(".")[2] for recipe in recipes() for path, _ in leaves(recipe)}
-    whole = {"image", "model", "generator", "labels", "prompt"}
+    whole = {"image", "model", "generator", "labels", "prompt", "second_look"}
     assert {name for part in parts(Recipe) for name in part.model_fields} == met | whole
 
 
