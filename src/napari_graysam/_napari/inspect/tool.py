@@ -235,6 +235,8 @@ class Inspector(QWidget):
         kept = explanation is not None and explanation.pinned
         self.keep.setText("Keep no longer" if kept else "Keep this one")
         possible = explanation is not None and (kept or explanation.label is None)
+        if explanation is not None and explanation.reason == "pinned":
+            possible = False  # Pins win over kept masks: undo the pin instead.
         self.keep.setEnabled(possible and self._all_stored)
         self.keep.setToolTip(KEEP if self._all_stored else NOT_STORED)
         self.relax.setEnabled(explanation is not None and explanation.parameter is not None)

@@ -28,6 +28,7 @@ SHORTCUTS = {
     "next": Shortcut("N", "Go to the next object that differs between the results"),
     "previous": Shortcut("Shift+N", "Go to the previous object that differs"),
     "why": Shortcut("W", "Ask why a place is unmasked"),
+    "prompt": Shortcut("Q", "Add, correct or remove single objects"),
 }
 """None of them is one of napari's own."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_graysam._napari.results.run import Memory
 from napari_graysam.errors import RecipeError
 from napari_graysam.recipe import Recipe
 
@@ -41,6 +42,8 @@ class PanelState:
         Emitted with the arm whose result is new, or was removed.
     running_changed
         Emitted with whether a run is going on.
+    memory
+        The features and candidates that runs and prompts share.
     """
 
     recipe_changed = Signal(Recipe, object)
@@ -52,6 +55,7 @@ class PanelState:
 
     def __init__(self, viewer: Viewer, recipe: Recipe | None = None) -> None:
         self.viewer = viewer
+        self.memory = Memory()
         self._recipe = Recipe.preset() if recipe is None else recipe
         self._layer: Layer | None = None
         self._region: Layer | None = None

@@ -23,6 +23,7 @@ from napari_graysam._napari.panel.sections.preprocess import PreprocessSection
 from napari_graysam._napari.panel.sections.recipe import RecipeSection
 from napari_graysam._napari.panel.sections.run import RunSection
 from napari_graysam._napari.panel.state import PanelState
+from napari_graysam._napari.prompt.tool import PromptTool
 from napari_graysam._napari.results.identity import comparable
 from napari_graysam.comparison import ARMS
 from napari_graysam.errors import OutputError
@@ -91,6 +92,7 @@ class SegmentPanel(QWidget):
         self.run.native.new_layers.setChecked(session.panel.new_layers)
         self.folds = {one.title: Fold(one.title, one.native) for one in self.sections}
         self.inspector = Inspector(self.state, self._placement)
+        self.prompter = PromptTool(self.state, self._placement)
         self.navigator = ChangeNavigator(self.state, self._show_change)
         self.keys = Keys(napari_viewer, self._actions())
         self.message = Message()
@@ -116,7 +118,7 @@ class SegmentPanel(QWidget):
         layout.setSpacing(4)
         layout.addLayout(self._tools())
         layout.addWidget(Column(content), 1)
-        for widget in (self.inspector, self.message, self.run.native):
+        for widget in (self.inspector, self.prompter, self.message, self.run.native):
             layout.addWidget(widget)
         self.setMinimumWidth(MINIMUM_WIDTH)
 
@@ -125,10 +127,15 @@ class SegmentPanel(QWidget):
         self.why.setToolTip(
             with_key("Click a place in the image to see what became of every mask there", "why")
         )
+        self.prompt = QPushButton("Add or correct", checkable=True)
+        self.prompt.setToolTip(
+            with_key("Add, correct or remove single objects by clicking them", "prompt")
+        )
         self.help = QPushButton("?", toolTip="Keys of this panel")
         self.help.setFixedWidth(28)
         row = QHBoxLayout()
         row.addWidget(self.why)
+        row.addWidget(self.prompt)
         row.addStretch(1)
         row.addWidget(self.help)
         return row
@@ -142,6 +149,7 @@ class SegmentPanel(QWidget):
             "next": lambda: self.navigator.step(1),
             "previous": lambda: self.navigator.step(-1),
             "why": lambda: self.why.toggle(),
+            "prompt": lambda: self.prompt.toggle(),
         }
         keyed = {"run": self.run.native.both, "cancel": self.run.native.cancel}
         for section in self.sections:
@@ -158,7 +166,8 @@ class SegmentPanel(QWidget):
                 self.folds[title].expand(animate=False)
 
     def _connect(self) -> None:
-        self.why.toggled.connect(lambda on: setattr(self.inspector, "active", on))
+        self.why.toggled.connect(self._on_why)
+        self.prompt.toggled.connect(self._on_prompt)
         self.help.clicked.connect(lambda: KeyHelp(self).show())
         self.run.native.new_layers.toggled.connect(self._save_soon)
         self.state.problem.connect(self._on_problem)
@@ -166,6 +175,17 @@ class SegmentPanel(QWidget):
         for fold in self.folds.values():
             fold.toggled.connect(self._save_soon)
         self.destroyed.connect(self._preferences.close)
+
+    def _on_why(self, on: bool) -> None:
+        """Switch the inspector; only one tool answers clicks."""
+        if on:
+            self.prompt.setChecked(False)
+        self.inspector.active = on
+
+    def _on_prompt(self, on: bool) -> None:
+        if on:
+            self.why.setChecked(False)
+        self.prompter.active = on
 
     def reset_choices(self, event: Any = None) -> None:
         """Tell every section that layers have come or gone."""
@@ -236,6 +256,7 @@ class SegmentPanel(QWidget):
         self.save()
         self.inspector.close_tool()
         self.navigator.close()
+        self.prompter.close_tool()
         for section in self.sections:
             getattr(section, "shut", lambda: None)()
         self.keys.release()

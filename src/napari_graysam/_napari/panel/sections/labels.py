@@ -48,18 +48,29 @@ class LabelsSection(Container):
         self.forget.tooltip = "<qt>Filters decide about these masks again.</qt>"
         self._keeping = Container(widgets=[self.kept, self.forget], labels=True)
         self._keeping.margins = (0, 0, 0, 0)
+        self.pinned = Label(label=LabelOptions.model_fields["pinned"].title, value="")
+        self.pinned.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.pinned.tooltip = tooltip(LabelOptions, "pinned")
+        self.unpin = PushButton(text="Forget pinned objects")
+        self.unpin.tooltip = "<qt>What was added, removed, merged or split by hand is undone.</qt>"
+        self._pinning = Container(widgets=[self.pinned, self.unpin], labels=True)
+        self._pinning.margins = (0, 0, 0, 0)
         self.fields: dict[str, Widget] = {
             **{f"labels.{name}": widget for name, widget in self.common.fields.items()},
             **{f"labels.{name}": widget for name, widget in self.more.fields.items()},
             "labels.keep": self.kept,
+            "labels.pinned": self.pinned,
         }
         super().__init__(labels=False)
         align_label(self.kept)
+        align_label(self.pinned)
         column = self.native.layout()
         column.addWidget(self.common.native)
         column.addWidget(self._keeping.native)
+        column.addWidget(self._pinning.native)
         column.addWidget(more(self.more.native))
         self.forget.changed.connect(lambda: state.change({"labels.keep": []}))
+        self.unpin.changed.connect(lambda: state.change({"labels.pinned": []}))
         state.recipe_changed.connect(self._follow)
         self._follow()
         self.outlines = OutlineBox(state.viewer)
@@ -73,4 +84,6 @@ class LabelsSection(Container):
         labels = self._state.recipe.labels
         self.kept.value = str(len(labels.keep))
         self._keeping.native.setVisible(bool(labels.keep))
+        self.pinned.value = str(len(labels.pinned))
+        self._pinning.native.setVisible(bool(labels.pinned))
         self.fields["labels.suppression_thresh"].enabled = labels.suppression != "box"

@@ -123,7 +123,7 @@ class RecipeSection(Container):
             image=now.image,
             model=now.model,
             generator=preset.generator.replace(points_per_batch=batch),
-            labels=preset.labels.replace(keep=now.labels.keep),
+            labels=preset.labels.replace(keep=now.labels.keep, pinned=now.labels.pinned),
         )
         self._replace(recipe, f"The preset {name} is applied.")
 

@@ -16,7 +16,7 @@ from napari_graysam._napari.results.identity import comparable
 from napari_graysam._napari.results.inputs import Run
 from napari_graysam._napari.results.layers import ResultLayers
 from napari_graysam._napari.results.live_update import LiveUpdate
-from napari_graysam._napari.results.run import ArmDone, Memory, RunEvent, RunProgress, run_arms
+from napari_graysam._napari.results.run import ArmDone, RunEvent, RunProgress, run_arms
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS
 from napari_graysam.errors import GraysamError
@@ -77,7 +77,6 @@ class RunSection:
         self.layers = ResultLayers(state.viewer)
         self.live_update = LiveUpdate(state, self.layers)
         self.seconds: dict[Arm, float] = {}
-        self._memory = Memory()
         self._worker = LatestRequest(self._receive, self._finish, self._fail)
         self._job: _Job | None = None
         self._notified: set[str] = set()
@@ -136,7 +135,7 @@ class RunSection:
         self.state.running = True
         self.native.show_status("Starting…")
         self._worker.submit(
-            partial(run_arms, job.source, job.recipe, arms, region, others, self._memory)
+            partial(run_arms, job.source, job.recipe, arms, region, others, self.state.memory)
         )
 
     def cancel(self) -> None:

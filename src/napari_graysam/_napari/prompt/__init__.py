@@ -1,0 +1,1 @@
+"""The tool that adds, corrects and removes single objects by clicking."""
