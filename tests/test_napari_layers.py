@@ -164,7 +164,7 @@ def test_a_layer_of_unknown_history_is_left_alone(viewer, source):
 def test_a_layer_that_was_removed_is_let_go_of(viewer, source):
     layers = ResultLayers(viewer)
     show(layers, source, result(source))
-    layer = weakref.ref(layers._current["raw"])
+    layer = weakref.ref(layers._entries[source.subject, "raw"])
     viewer.layers.clear()
     del layers
     gc.collect()

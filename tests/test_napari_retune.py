@@ -238,48 +238,67 @@ def test_pixels_that_were_edited_in_place_are_noticed_by_a_run(section, stub, qt
     assert "different images" in problem_with(*layers, None)
 
 
-def test_another_image_or_plane_outdates_results_until_it_is_back(section, qtbot):
-    state = section.state
+def test_each_image_shows_its_own_results(section, stub, qtbot):
+    state, view = section.state, section.native
     cells = state.layer
     state.layer = state.viewer.add_image(stub_run.squares(1), name="others")
-    again = "run again to segment it."
-    assert set(outdated(section, qtbot).values()) == {f"Another image is chosen: {again}"}
+    assert dict(state.results) == {}
+    assert all(label.isHidden() for label in view.results.values())
+    assert view.hint.text() == "“others” is not segmented yet."
+    section.run(("raw",))
+    qtbot.waitUntil(lambda: not state.running, timeout=60_000)
+    assert {arm: len(one.masks) for arm, one in state.results.items()} == {"raw": 1}
+    assert state.viewer.layers["cells [preprocessed]"].visible
     state.layer = cells
+    assert {arm: len(one.masks) for arm, one in state.results.items()} == {
+        "raw": 3,
+        "preprocessed": 4,
+    }
     assert outdated(section, qtbot) == {}
+    state.layer = None
+    assert dict(state.results) == {}
 
 
-def test_another_plane_outdates_results_until_it_is_back(section, qtbot):
-    state = section.state
-    planes = np.stack([stub_run.squares(1), stub_run.squares(1, 1)])
-    state.layer = state.viewer.add_image(planes, name="deep")
-    state.viewer.dims.set_point(0, 0)
-    section.run()
-    qtbot.waitUntil(lambda: not section.state.running, timeout=60_000)
+def test_each_plane_shows_and_follows_its_own_results(section, qtbot):
+    state, viewer = section.state, section.state.viewer
+    planes = np.stack([stub_run.squares(1, 0.6), stub_run.squares(1, 0.9, 0.6)])
+    state.layer = viewer.add_image(planes, name="deep")
+    for plane in (0, 1):
+        viewer.dims.set_point(0, plane)
+        assert dict(state.results) == {}
+        section.run(("raw",))
+        qtbot.waitUntil(lambda: not state.running, timeout=60_000)
+    first, second = (viewer.layers[f"deep z {plane} [raw]"] for plane in (0, 1))
+    assert first.visible
+    assert second.visible
+    state.change({"generator.pred_iou_thresh": 0.95})
     assert outdated(section, qtbot) == {}
-    state.viewer.dims.set_point(0, 1)
-    assert set(outdated(section, qtbot)) == {"raw", "preprocessed"}
-    assert "Another plane is shown" in section.live_update.outdated["raw"]
-    state.viewer.dims.set_point(0, 0)
+    assert (first.data.max(), second.data.max()) == (2, 1)
+    viewer.dims.set_point(0, 0)
     assert outdated(section, qtbot) == {}
+    assert first.data.max() == len(state.results["raw"].masks) == 1
 
 
-def test_a_region_outdates_results_whenever_it_holds_other_pixels(section, qtbot):
+def test_a_region_has_its_own_results_until_it_holds_other_pixels(section, qtbot):
     state = section.state
     corner = [[[-1, -1], [-1, 30], [30, 30], [30, -1]]]
     state.region = shapes = state.viewer.add_shapes(corner, name="here")
-    assert outdated(section, qtbot) == both("The region has changed")
+    assert dict(state.results) == {}
     section.run()
     qtbot.waitUntil(lambda: not state.running, timeout=60_000)
     assert outdated(section, qtbot) == {}
+    assert "cells in here [raw]" in state.viewer.layers
     shapes.data = [[[-1, -1], [-1, 40], [30, 40], [30, -1]]]
+    assert outdated(section, qtbot) == both("The region has changed")
+    state.change({"generator.pred_iou_thresh": 0.7})
     assert outdated(section, qtbot) == both("The region has changed")
     shapes.data = corner
     assert outdated(section, qtbot) == {}
     shapes.translate = (5, 5)
     assert outdated(section, qtbot) == both("The region has changed")
-    shapes.translate = (0, 0)
     state.region = None
-    assert outdated(section, qtbot) == both("The region has changed")
+    assert outdated(section, qtbot) == {}
+    assert len(state.results["preprocessed"].masks) == 3  # Followed the threshold, too.
 
 
 def test_image_and_region_are_read_again_in_another_thread(section, qtbot, monkeypatch):
@@ -323,7 +342,7 @@ def test_a_run_stops_what_measures_in_the_background(section, qtbot, monkeypatch
     settle(qtbot, section)
     measuring, began = section.live_update._measuring, threading.Event()
 
-    def endless(results, selectors):
+    def endless(subject, results, selectors):
         while True:
             began.set()
             time.sleep(0.01)

@@ -228,6 +228,33 @@ def test_a_region_limits_the_points(section, viewer, stub, qtbot):
     assert "no label painted" in said()[-1]
 
 
+def test_the_buttons_name_what_would_be_segmented(section, viewer):
+    what = section.native.what
+    assert what.text() == "Segment <i>cells</i>:"
+    section.state.layer = viewer.add_image(np.zeros((5, 64, 64)), name="a <deep> one")
+    viewer.dims.set_point(0, 3)
+    assert what.text() == "Segment <i>a &lt;deep&gt; one</i>, z 3:"
+    section.state.layer = None
+    assert what.isHidden()
+
+
+def test_failures_and_cancelling_are_said_in_the_panel(section, stub, qtbot):
+    heard = []
+    section.state.said.connect(lambda text, warning: heard.append((text, warning)))
+    stub.error = ModelError("there is no file this.pt")
+    section.run(("raw",))
+    wait(qtbot, section)
+    assert heard[-1] == ("there is no file this.pt", True)
+    stub.error = None
+    stub.gate.clear()
+    section.run(("raw",))
+    qtbot.waitUntil(lambda: stub.batches == 2, timeout=60_000)
+    section.cancel()
+    stub.gate.set()
+    wait(qtbot, section)
+    assert heard[-1][0].startswith("Cancelled")
+
+
 def test_without_an_image_a_run_says_what_to_do(section, stub):
     section.state.layer = None
     section.run()

@@ -13,7 +13,7 @@ import pytest
 import stub_run
 import tifffile
 from napari.components import ViewerModel
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QFocusEvent
 from qtpy.QtWidgets import QApplication
 
@@ -21,6 +21,7 @@ import napari_graysam
 from napari_graysam._napari.canvas.region import read_region
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.panel import download
+from napari_graysam._napari.panel.preset import PresetBar
 from napari_graysam._napari.panel.sections import model as model_section
 from napari_graysam._napari.panel.sections.filters import FiltersSection
 from napari_graysam._napari.panel.sections.generator import (
@@ -233,6 +234,20 @@ def test_a_removed_image_gives_way_to_another(state, viewer):
     viewer.layers.clear()
     section.reset_choices()
     assert state.layer is None
+
+
+def test_the_active_image_is_followed_and_a_chosen_one_is_active(state, viewer):
+    section = ImageSection(state)
+    viewer.layers.events.inserted.connect(section.reset_choices)
+    first = viewer.add_image(np.zeros((4, 4)), name="first")
+    second = viewer.add_image(np.zeros((4, 4)), name="second")
+    assert state.layer == section.layer.value == second
+    viewer.add_labels(np.zeros((4, 4), int))
+    assert state.layer == second
+    section.layer.value = first
+    assert state.layer == viewer.layers.selection.active == first
+    viewer.layers.selection.active = second
+    assert state.layer == section.layer.value == second
 
 
 def test_previews_of_ours_are_not_offered(state, viewer):
@@ -619,15 +634,35 @@ def book(state):
     return RecipeSection(state)
 
 
-def test_a_preset_leaves_image_and_model_alone_and_can_be_undone(book, state):
+def test_a_preset_is_applied_whole_marked_when_edited_and_undone(book, state):
+    bar = PresetBar(state)
     state.change({"image.channel": 1, "model.name": "sam2.1_hiera_tiny", "model.device": "cpu"})
     before = state.recipe
-    book.preset.value = "membranes"
-    book.apply.changed.emit(True)
+    bar.choice.activated.emit(bar.choice.findData("membranes"))
     preset = Recipe.preset("membranes", model="sam2.1_hiera_tiny")
-    assert state.recipe == preset.replace(image=before.image, model=before.model)
+    model = preset.model.replace(device="cpu")
+    assert state.recipe == preset.replace(image=before.image, model=model)
+    assert bar.choice.currentText() == "membranes"
+    assert bar.edited.isHidden()
+    applied = state.recipe
+    state.change({"labels.min_area": 77})
+    assert not bar.edited.isHidden()
+    assert not bar.reset.isHidden()
+    bar.reset.click()
+    assert state.recipe == applied
+    assert bar.reset.isHidden()
+    bar.choice.activated.emit(bar.choice.findData("raw"))
     book.undo_button.changed.emit(True)
-    assert state.recipe == before
+    assert state.recipe == applied
+    state.change({"name": "mine"})
+    assert bar.choice.currentText() == "mine"
+
+
+def test_all_presets_are_offered_with_what_they_are_for(state):
+    choice = PresetBar(state).choice
+    for name, description in presets().items():
+        tip = choice.itemData(choice.findData(name), Qt.ItemDataRole.ToolTipRole)
+        assert description[:20] in tip
 
 
 def test_a_saved_recipe_loads_again(book, state, tmp_path):
@@ -711,6 +746,25 @@ def test_the_copied_command_gives_the_same_recipe(book, state, viewer, tmp_path,
 
 def test_the_default_recipe_needs_no_settings(state):
     assert command_line(Copied.of(state)) == "graysam segment image.tif --out results"
+
+
+def test_the_copied_command_names_the_preset_and_what_differs(book, state, viewer, wait):
+    bar = PresetBar(state)
+    bar.take("phase-contrast")
+    state.change({"labels.min_area": 77})
+    state.layer = viewer.add_image(np.zeros((8, 9)), name="drawn")
+    words = shlex.split(copied(book.copy_command, wait))
+    assert words[2:] == [
+        *("image.tif", "--recipe", "phase-contrast", "--set", "labels.min_area=77"),
+        *("--out", "results"),
+    ]
+    wait(lambda: book.message.value)
+    assert "“drawn” has no file: save the layer first" in book.message.value
+    state.change({"model.name": "sam2.1_hiera_tiny"})
+    words = shlex.split(copied(book.copy_command, wait))
+    settings = [words[at + 1] for at, word in enumerate(words) if word == "--set"]
+    again = make_recipe("phase-contrast", words[words.index("--model") + 1], settings)
+    assert again == state.recipe
 
 
 @pytest.mark.parametrize("from_file", [False, True])

@@ -4,10 +4,9 @@ from qtpy.QtTest import QTest
 
 from napari_graysam._napari.forms.rgb_editor import RgbEditor
 from napari_graysam._napari.forms.steps import StepsEditor
-from napari_graysam._napari.panel.sections.preprocess import OWN, PreprocessSection
+from napari_graysam._napari.panel.sections.preprocess import PreprocessSection
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam.preprocess import STEPS, Channels, Colormap, Replicate
-from napari_graysam.recipe import Recipe, presets
 from napari_graysam.recipe.reference import description_of, title_of
 
 CHAIN = tuple(STEPS[kind]() for kind in ("gaussian", "clahe", "unsharp", "invert"))
@@ -219,33 +218,6 @@ def test_a_recipe_from_elsewhere_is_shown_once(section, state):
     state.change({"preprocess.1.clip_limit": 5.0})
     assert section.steps.steps[1].clip_limit == 5.0
     assert len(heard) == 2
-
-
-def test_a_preset_changes_preprocessing_and_colours_alone(section, state):
-    state.change({"generator.points_per_side": 7})
-    preset = Recipe.preset("electron-microscopy")
-    row = section.preset.findText("electron-microscopy")
-    section.preset.activated.emit(row)
-    assert state.recipe.preprocess == preset.preprocess
-    assert state.recipe.rgb == preset.rgb
-    assert state.recipe.generator.points_per_side == 7
-    assert section.preset.currentText() == "electron-microscopy"
-
-
-def test_all_presets_are_offered_with_what_they_are_for(section):
-    for name, description in presets().items():
-        row = section.preset.findText(name)
-        tip = section.preset.itemData(row, Qt.ItemDataRole.ToolTipRole)
-        assert description[:20] in tip
-
-
-def test_own_steps_come_back_after_a_preset(section, state):
-    state.recipe = state.recipe.replace(preprocess=CHAIN)
-    assert section.preset.currentText() == OWN
-    section.preset.activated.emit(section.preset.findText("membranes"))
-    assert state.recipe.preprocess != CHAIN
-    section.preset.activated.emit(section.preset.findText(OWN))
-    assert state.recipe.preprocess == CHAIN
 
 
 def test_refused_values_are_said_and_leave_the_step_as_it_was(section, state):

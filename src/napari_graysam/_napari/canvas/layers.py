@@ -25,6 +25,11 @@ def pixels_of(layer: Layer) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
+def kind_of(layer: Layer) -> str:
+    """Return a layer's type in words, also of one that napari hands out behind a proxy."""
+    return str(layer.__class__.__name__)
+
+
 @contextmanager
 def same_selection(layers: LayerList) -> Iterator[None]:
     """Keep the user's layers selected while one of the plugin's is added or removed."""

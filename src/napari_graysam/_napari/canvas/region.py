@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam._napari.canvas.layers import pixels_of
+from napari_graysam._napari.canvas.layers import kind_of, pixels_of
 from napari_graysam._napari.canvas.placement import matrix_of, transform_of
 from napari_graysam.errors import ImageError
 
@@ -110,7 +110,7 @@ def read_region(layer: Layer | None, source: Source) -> LayerRegion | None:
         draw = partial(_of_labels, pixels_of(layer), matrix, placement)
         return LayerRegion(problem, None, draw)
     raise ImageError(
-        f"“{layer.name}” is a {type(layer).__name__} layer and cannot limit the points: choose a "
+        f"“{layer.name}” is a {kind_of(layer)} layer and cannot limit the points: choose a "
         "Shapes or a Labels layer."
     )
 

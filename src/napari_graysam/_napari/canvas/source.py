@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_graysam._napari.canvas.layers import pixels_of
+from napari_graysam._napari.canvas.layers import kind_of, pixels_of
 from napari_graysam._napari.canvas.placement import Placement, transform_of
+from napari_graysam._napari.canvas.subject import Subject
 from napari_graysam.errors import ImageError
 from napari_graysam.recipe import ImageOptions
 
@@ -36,6 +38,10 @@ class Source:
         Of the layer; None for colours.
     placement
         Where the plane lies.
+    layer_id
+        Unique id of the layer.
+    region_id, region_name
+        Of the layer that limits the points; None and empty for the whole plane.
     """
 
     layer_name: str
@@ -44,12 +50,42 @@ class Source:
     options: ImageOptions
     contrast_limits: tuple[float, float] | None
     placement: Placement
+    layer_id: Hashable = None
+    region_id: Hashable | None = None
+    region_name: str = ""
 
     @property
     def title(self) -> str:
-        """The layer's name, with the plane where there are several."""
-        where = ", ".join(part.split(" of ")[0] for part in self.plane.split(", "))
-        return f"{self.layer_name} {where}".strip()
+        """The layer's name, with the plane where there are several, and the region."""
+        within = f" in {self.region_name}" if self.region_name else ""
+        return f"{self.layer_name} {short_plane(self.plane)}".strip() + within
+
+    @property
+    def subject(self) -> Subject:
+        """What a result of it belongs to."""
+        return Subject(self.layer_id, self.plane, self.region_id, self.title)
+
+    def within(self, region: Layer | None) -> Self:
+        """Return the source with the layer that limits its points."""
+        if region is None:
+            return self
+        return replace(self, region_id=region.unique_id, region_name=region.name)
+
+
+def short_plane(plane: str) -> str:
+    """Return which plane it is without how many there are: ``z 3`` of ``z 3 of 0–4``."""
+    return ", ".join(part.split(" of ")[0] for part in plane.split(", "))
+
+
+def read_subject(
+    viewer: Viewer, layer: Layer | None, region: Layer | None, options: ImageOptions
+) -> Subject | None:
+    """Return what a run would segment now; None where nothing can be."""
+    try:
+        source = read_source(viewer, layer, options.replace(window=ImageOptions().window))
+    except ImageError:
+        return None
+    return source.within(region).subject
 
 
 def read_source(viewer: Viewer, layer: Layer | None, options: ImageOptions) -> Source:
@@ -99,6 +135,7 @@ def read_source(viewer: Viewer, layer: Layer | None, options: ImageOptions) -> S
         options=_filled_in(options, axes, image, index),
         contrast_limits=limits_of(image),
         placement=_placement(image, (rows, columns), index),
+        layer_id=image.unique_id,
     )
 
 
@@ -122,7 +159,7 @@ def _image(viewer: Viewer, layer: Layer | None) -> Image:
         raise ImageError(f"“{layer.name}” is no longer in the viewer: choose another image.")
     if not isinstance(layer, Image):
         raise ImageError(
-            f"“{layer.name}” is a {type(layer).__name__} layer; an Image layer is needed. Choose "
+            f"“{layer.name}” is a {kind_of(layer)} layer; an Image layer is needed. Choose "
             "one, or convert it: right-click the layer ▸ Convert to Image."
         )
     shape = tuple(pixels_of(layer).shape)

@@ -94,6 +94,7 @@ class Inspector(QWidget):
         self.keep.clicked.connect(self._keep)
         self.relax.clicked.connect(self._relax)
         self.floors.points_wanted.connect(self._use_points)
+        self._state.subject_changed.connect(self._on_subject)
         self._state.result_changed.connect(self._on_result)
         self._state.recipe_changed.connect(self._note)
 
@@ -124,6 +125,7 @@ class Inspector(QWidget):
     def close_tool(self) -> None:
         """Stop for good."""
         self.active = False
+        self._state.subject_changed.disconnect(self._on_subject)
         self._state.result_changed.disconnect(self._on_result)
         self._state.recipe_changed.disconnect(self._note)
 
@@ -209,6 +211,12 @@ class Inspector(QWidget):
         self.arm.addItems(arms[::-1])
         self.arm.setCurrentText(self._picked)
         self.arm.setVisible(len(arms) > 1)
+
+    def _on_subject(self) -> None:
+        """Ask nothing of what is no longer shown."""
+        self._list_arms()
+        if self._active:
+            self._clear(CLICK if self._state.results else RUN_FIRST)
 
     def _on_result(self, arm: str) -> None:
         first = self.arm.count() == 0

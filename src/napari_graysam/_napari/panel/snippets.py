@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from napari_graysam._napari.canvas.region import read_region
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam.errors import ImageError, RecipeError
-from napari_graysam.recipe import Explicit, Recipe
+from napari_graysam.recipe import Explicit, Recipe, presets
 
 if TYPE_CHECKING:
     from napari_graysam._napari.canvas.region import LayerRegion
@@ -28,7 +28,8 @@ class Copied(NamedTuple):
     """The panel's image and recipe as they were when a snippet was asked for.
 
     ``source`` is None where no image can be read, ``path`` where the image comes from no file;
-    ``data`` is code for the layer's pixels, for napari's console.
+    ``data`` is code for the layer's pixels, for napari's console; ``unsaved`` is the name of a
+    layer without a file.
     """
 
     recipe: Recipe
@@ -36,6 +37,7 @@ class Copied(NamedTuple):
     region: LayerRegion | None
     path: str | None
     data: str
+    unsaved: str = ""
 
     @classmethod
     def of(cls, state: PanelState) -> Self:
@@ -45,7 +47,9 @@ class Copied(NamedTuple):
         name = "image" if state.layer is None else state.layer.name
         level = "[0]" if state.layer is not None and state.layer.multiscale else ""
         data = f"viewer.layers[{name!r}].data{level}"
-        return cls(state.recipe, source, region, _path(state), data)
+        path = _path(state)
+        unsaved = name if path is None and state.layer is not None else ""
+        return cls(state.recipe, source, region, path, data, unsaved)
 
     def with_image(self, *, axes: bool) -> Recipe:
         """Return the recipe with the image's options and the region as polygons.
@@ -99,7 +103,7 @@ def python_code(copied: Copied) -> str:
 def command_line(copied: Copied) -> str:
     """Return a command that segments the layer's file with the panel's recipe and region.
 
-    Only what differs from the command's default recipe is written.
+    It names the preset, and writes only what differs from that.
 
     Raises
     ------
@@ -110,8 +114,14 @@ def command_line(copied: Copied) -> str:
     if recipe.image.window.kind == "limits" and source is not None and source.contrast_limits:
         low, high = source.contrast_limits
         recipe = recipe.replace(image=recipe.image.replace(window=Explicit(low=low, high=high)))
-    plain, default = recipe.to_dict(full=True), Recipe.preset().to_dict(full=True)
+    model, known = recipe.model.name, recipe.name in presets()
+    name = recipe.name if known else Recipe.preset().name
     words = ["graysam", "segment", copied.path or "image.tif"]
+    if name != Recipe.preset().name:
+        words += ["--recipe", name]
+    if model != Recipe.preset(name).model.name:
+        words += ["--model", model]
+    plain, default = (one.to_dict(full=True) for one in (recipe, Recipe.preset(name, model)))
     for key, value in _differences(default, plain):
         words += ["--set", f"{key}={_flat(key, value)}"]
     words += ["--out", OUT]

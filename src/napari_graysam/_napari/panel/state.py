@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_graysam._napari.canvas.listeners import Listeners
+from napari_graysam._napari.canvas.source import read_subject
 from napari_graysam._napari.results.run import Memory
+from napari_graysam.comparison import ARMS
 from napari_graysam.errors import RecipeError
 from napari_graysam.recipe import Recipe
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
+    from napari_graysam._napari.canvas.subject import Subject
     from napari_graysam.results import Arm, Segmentation
     from napari_graysam.select.selector import Selector
 
@@ -31,15 +35,22 @@ class PanelState:
 
     Attributes
     ----------
+    before
+        The recipe before it was last replaced as a whole.
     recipe_changed
         Emitted with the new recipe and the earliest stage (or None) that the change concerns.
     problem
         Emitted with a message when a change was refused; the recipe stays as it was.
+    said
+        Emitted with what the user should know and whether it is a warning; an empty text takes
+        back what was said.
     layer_changed, region_changed
         Emitted with the chosen image layer, or the Shapes or Labels layer that limits the
         points; None where none is chosen.
+    subject_changed
+        Emitted when another layer, plane or region is shown, and so other results.
     result_changed
-        Emitted with the arm whose result is new, or was removed.
+        Emitted with the arm whose shown result is another one now.
     running_changed
         Emitted with whether a run is going on.
     memory
@@ -48,8 +59,10 @@ class PanelState:
 
     recipe_changed = Signal(Recipe, object)
     problem = Signal(str)
+    said = Signal(str, bool)
     layer_changed = Signal(object)
     region_changed = Signal(object)
+    subject_changed = Signal()
     result_changed = Signal(str)
     running_changed = Signal(bool)
 
@@ -60,8 +73,18 @@ class PanelState:
         self._layer: Layer | None = None
         self._region: Layer | None = None
         self._running = False
-        self._results: dict[Arm, Segmentation] = {}
-        self._selectors: dict[Arm, Selector] = {}
+        self.before: Recipe | None = None
+        self._subject: Subject | None = None
+        self._results: dict[Subject | None, dict[Arm, Segmentation]] = {}
+        self._selectors: dict[Subject | None, dict[Arm, Selector]] = {}
+        self._listeners = Listeners()
+        dims = viewer.dims.events
+        for emitter in (dims.point, dims.order, dims.ndisplay, viewer.layers.events.removed):
+            self._listeners.add(emitter, self._look)
+
+    def close(self) -> None:
+        """Follow the viewer no more."""
+        self._listeners.clear()
 
     @property
     def recipe(self) -> Recipe:
@@ -72,7 +95,13 @@ class PanelState:
     def recipe(self, recipe: Recipe) -> None:
         before, self._recipe = self._recipe, recipe
         if recipe != before:
+            self._look()
             self.recipe_changed.emit(recipe, before.changed_stage(recipe))
+
+    def replace(self, recipe: Recipe) -> None:
+        """Take another recipe as a whole; the one before can be brought back."""
+        self.before = self._recipe
+        self.recipe = recipe
 
     def change(self, values: Mapping[str, Any]) -> bool:
         """Change parameters by their dotted paths; say in `problem` why they are refused.
@@ -98,6 +127,7 @@ class PanelState:
     def layer(self, layer: Layer | None) -> None:
         if layer is not self._layer:
             self._layer = layer
+            self._look()
             self.layer_changed.emit(layer)
 
     @property
@@ -109,6 +139,7 @@ class PanelState:
     def region(self, layer: Layer | None) -> None:
         if layer is not self._region:
             self._region = layer
+            self._look()
             self.region_changed.emit(layer)
 
     @property
@@ -123,23 +154,57 @@ class PanelState:
             self.running_changed.emit(running)
 
     @property
+    def subject(self) -> Subject | None:
+        """What a run would segment now, to which the results belong; None where nothing can be."""
+        return self._subject
+
+    def _look(self, *_: object) -> None:
+        """Find out what is shown."""
+        subject = read_subject(self.viewer, self._layer, self._region, self._recipe.image)
+        before, self._subject = self._subject, subject
+        if subject == before:
+            return
+        self.subject_changed.emit()
+        for arm in ARMS:
+            self.result_changed.emit(arm)
+
+    @property
     def results(self) -> Mapping[Arm, Segmentation]:
-        """The latest result of each arm."""
-        return self._results
+        """The latest result of each arm of what is shown."""
+        return self.results_of(self._subject)
+
+    def results_of(self, subject: Subject | None) -> Mapping[Arm, Segmentation]:
+        """Return the latest result of each arm of a subject."""
+        return self._results.get(subject, {})
 
     @property
     def selectors(self) -> Mapping[Arm, Selector]:
-        """What knows the candidates of each arm's result; of some, none were kept."""
-        return self._selectors
+        """What knows the candidates of each shown result; of some, none were kept."""
+        return self._selectors.get(self._subject, {})
 
     def set_result(
-        self, arm: Arm, result: Segmentation | None, selector: Selector | None = None
+        self,
+        arm: Arm,
+        result: Segmentation | None,
+        selector: Selector | None = None,
+        subject: Subject | None = None,
     ) -> None:
-        """Store an arm's result and what knows its candidates, or forget both."""
-        self._results.pop(arm, None)
-        self._selectors.pop(arm, None)
-        if result is not None:
-            self._results[arm] = result
-        if selector is not None:
-            self._selectors[arm] = selector
-        self.result_changed.emit(arm)
+        """Store a result and what knows its candidates, or forget both.
+
+        Parameters
+        ----------
+        arm, result, selector
+            What was run, and what came out.
+        subject
+            What it is of; what is shown if omitted.
+        """
+        subject = self._subject if subject is None else subject
+        for kept, new in ((self._results, result), (self._selectors, selector)):
+            of_subject: dict[Arm, Any] = kept.setdefault(subject, {})
+            of_subject.pop(arm, None)
+            if new is not None:
+                of_subject[arm] = new
+            if not of_subject:
+                del kept[subject]
+        if subject == self._subject:
+            self.result_changed.emit(arm)

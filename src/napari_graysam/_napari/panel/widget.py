@@ -14,6 +14,8 @@ from napari_graysam._napari.inspect.tool import Inspector
 from napari_graysam._napari.panel import settings
 from napari_graysam._napari.panel.docking import join_soon
 from napari_graysam._napari.panel.keys import KeyHelp, Keys, with_key
+from napari_graysam._napari.panel.next_steps import NextSteps
+from napari_graysam._napari.panel.preset import PresetBar
 from napari_graysam._napari.panel.sections.filters import FiltersSection
 from napari_graysam._napari.panel.sections.generator import PointsSection, ThresholdsSection
 from napari_graysam._napari.panel.sections.image import ImageSection
@@ -95,6 +97,9 @@ class SegmentPanel(QWidget):
         self.prompter = PromptTool(self.state, self._placement)
         self.navigator = ChangeNavigator(self.state, self._show_change)
         self.keys = Keys(napari_viewer, self._actions())
+        self.preset = PresetBar(self.state)
+        self.next = NextSteps(self.state, self._result_layers)
+        self.why = self.next.why
         self.message = Message()
         self._lay_out()
         self._timer = QTimer(self, singleShot=True, interval=SAVE_AFTER)
@@ -116,27 +121,30 @@ class SegmentPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
         layout.setSpacing(4)
-        layout.addLayout(self._tools())
+        layout.addLayout(self._top())
         layout.addWidget(Column(content), 1)
         for widget in (self.inspector, self.prompter, self.message, self.run.native):
             layout.addWidget(widget)
+        layout.addLayout(self._tools())
+        layout.addWidget(self.next)
         self.setMinimumWidth(MINIMUM_WIDTH)
 
     def _tools(self) -> QHBoxLayout:
-        self.why = QPushButton("Why is this unmasked?", checkable=True)
-        self.why.setToolTip(
-            with_key("Click a place in the image to see what became of every mask there", "why")
-        )
         self.prompt = QPushButton("Add or correct", checkable=True)
         self.prompt.setToolTip(
             with_key("Add, correct or remove single objects by clicking them", "prompt")
         )
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        row.addWidget(self.why)
+        row.addWidget(self.prompt)
+        return row
+
+    def _top(self) -> QHBoxLayout:
         self.help = QPushButton("?", toolTip="Keys of this panel")
         self.help.setFixedWidth(28)
         row = QHBoxLayout()
-        row.addWidget(self.why)
-        row.addWidget(self.prompt)
-        row.addStretch(1)
+        row.addWidget(self.preset, 1)
         row.addWidget(self.help)
         return row
 
@@ -171,6 +179,7 @@ class SegmentPanel(QWidget):
         self.help.clicked.connect(lambda: KeyHelp(self).show())
         self.run.native.new_layers.toggled.connect(self._save_soon)
         self.state.problem.connect(self._on_problem)
+        self.state.said.connect(lambda text, warning: self.message.say(text, warning=warning))
         self.state.recipe_changed.connect(self._on_recipe)
         for fold in self.folds.values():
             fold.toggled.connect(self._save_soon)
@@ -207,8 +216,15 @@ class SegmentPanel(QWidget):
             self.message.say(f"There is no object that differs to go to. {text}", warning=False)
             return
         change = changes[number - 1]
-        self.navigator.show(change, placement, {arm: self.run.layers.layer(arm) for arm in ARMS})
+        self.navigator.show(
+            change, placement, {arm: self.run.layers.layer(arm, self.state.subject) for arm in ARMS}
+        )
         self.message.say(f"{number} of {len(changes)}: {change.words}", warning=False)
+
+    def _result_layers(self) -> list[Any]:
+        """Return the layers of the shown results, the preprocessed arm's first."""
+        found = [self.run.layers.layer(arm, self.state.subject) for arm in ARMS[::-1]]
+        return [layer for layer in found if layer is not None]
 
     def _placement(self, arm: Arm) -> Placement | None:
         run = self.run.live_update.run_of(arm)

@@ -20,8 +20,7 @@ from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import GraysamError, ImageError
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
-
+    from napari_graysam._napari.canvas.subject import Subject
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam.recipe import Recipe
     from napari_graysam.results import Arm, LiveSegmentation
@@ -33,12 +32,16 @@ _MOVES = (*(name for name in TRANSFORM if name not in ("units", "axis_labels")),
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run: what was asked for, of which image, what it gave, and the image's layer."""
+    """A run: what was asked for, of which image, and what it gave."""
 
     asked: Recipe
     source: Source
     live: LiveSegmentation
-    layer: Layer
+
+    @property
+    def subject(self) -> Subject:
+        """What its result belongs to."""
+        return self.source.subject
 
 
 class InputsWatcher:
@@ -74,13 +77,14 @@ class InputsWatcher:
             self._listeners.add(emitter, self._follow_layers)
         self._follow_layers()
 
-    def watch(self, arm: Arm, run: Run | None) -> None:
-        """Watch the inputs of a run in place of the arm's last one; None for none."""
-        self._runs.pop(arm, None)
-        self.reasons.pop(arm, None)
-        if run is not None:
-            self._runs[arm] = run
-            self.check_soon()
+    def watch(self, runs: Mapping[Arm, Run]) -> None:
+        """Watch the inputs of these runs and of no others; what is known of a run stays."""
+        known = self._runs
+        self._runs = dict(runs)
+        for arm in tuple(self.reasons):
+            if self._runs.get(arm) is not known.get(arm):
+                del self.reasons[arm]
+        self.check_soon()
 
     @property
     def busy(self) -> bool:
@@ -118,19 +122,17 @@ class InputsWatcher:
     def _check(self) -> None:
         state = self._state
         try:
-            source = read_source(state.viewer, state.layer, state.recipe.image)
+            source = read_source(state.viewer, state.layer, state.recipe.image).within(state.region)
             region = read_region(state.region, source)
         except GraysamError:
             self._receive({}, {})  # Nothing can be run, so nothing is outdated.
             return
+        if any(run.subject != source.subject for run in self._runs.values()):
+            return  # What is shown has just changed, and other runs will be watched.
         wanted: dict[Source, tuple[Source, Recipe]] = {}
         reasons: dict[Arm, str] = {}
         for arm, run in self._runs.items():
-            if state.layer != run.layer:
-                reasons[arm] = "Another image is chosen: run again to segment it."
-            elif source.plane != run.source.plane:
-                reasons[arm] = "Another plane is shown: run again to segment it."
-            elif _has_other_limits(run, state.recipe, source):
+            if _has_other_limits(run, state.recipe, source):
                 name = f"Contrast limits of “{source.layer_name}”"
                 reasons[arm] = f"Changed since: {name}. Run again, from the image encoder on."
             else:

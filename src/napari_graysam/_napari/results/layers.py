@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Layer
     from napari.viewer import Viewer
 
+    from napari_graysam._napari.canvas.subject import Subject
     from napari_graysam.results import Arm, Segmentation
 
 
@@ -75,13 +76,17 @@ class ResultLayers:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self.queue = GuiQueue()
-        self._current: dict[Arm, _Entry] = {}
-        self._known: dict[tuple[Arm, str], _Entry] = {}
+        self._entries: dict[tuple[Subject, Arm], _Entry] = {}
+        self._latest: Subject | None = None
 
-    def layer(self, arm: Arm) -> Labels | None:
-        """Return the layer of an arm's latest result; None where it was removed."""
-        entry = self._current.get(arm)
+    def layer(self, arm: Arm, subject: Subject | None = None) -> Labels | None:
+        """Return the layer of a result, of the last run if omitted; None where it was removed."""
+        entry = self._entry(arm, subject)
         return entry.layer if entry is not None and entry.layer in self._viewer.layers else None
+
+    def _entry(self, arm: Arm, subject: Subject | None) -> _Entry | None:
+        subject = self._latest if subject is None else subject
+        return None if subject is None else self._entries.get((subject, arm))
 
     def show(
         self, arm: Arm, result: Segmentation, source: Source, colors: Positions, *, new: bool
@@ -108,7 +113,8 @@ class ResultLayers:
         message = ""
         if known is not None:
             if known.source.placement.shape == source.placement.shape and not known.edited:
-                self._current[arm] = self._known[arm, source.title] = known
+                self._latest = source.subject
+                self._entries[source.subject, arm] = known
                 known.source = source
                 source.placement.apply_to(known.layer)
                 self._write(known, arm, result, colors)
@@ -118,8 +124,8 @@ class ResultLayers:
         return message
 
     def _own(self, arm: Arm, source: Source) -> _Entry | None:
-        """Return the arm's latest layer of an image, or one that an earlier panel left behind."""
-        known = self._known.get((arm, source.title))
+        """Return the layer of an arm of an image, or one that an earlier panel left behind."""
+        known = self._entries.get((source.subject, arm))
         if known is not None and known.layer in self._viewer.layers:
             return known
         found = [
@@ -129,8 +135,10 @@ class ResultLayers:
         ]
         return next((entry for entry in found if not entry.edited), found[0] if found else None)
 
-    def update(self, arm: Arm, result: Segmentation, colors: Positions) -> str:
-        """Show another selection of the arm's latest result.
+    def update(
+        self, arm: Arm, result: Segmentation, colors: Positions, subject: Subject | None = None
+    ) -> str:
+        """Show another selection of a result, of the last run if the subject is omitted.
 
         A layer that was edited is left alone and the arm gets a new one; one that was removed
         comes back.
@@ -141,7 +149,9 @@ class ResultLayers:
             As `show`.
         """
         self.queue.finish()
-        entry = self._current[arm]
+        entry = self._entry(arm, subject)
+        if entry is None:
+            return ""
         present = entry.layer in self._viewer.layers
         if present and not entry.edited:
             self._write(entry, arm, result, colors)
@@ -149,21 +159,21 @@ class ResultLayers:
         self._add(arm, result, entry.source, colors)
         return _left_alone(entry.layer) if present else ""
 
-    def recolor(self, arm: Arm, colors: Positions) -> None:
+    def recolor(self, arm: Arm, colors: Positions, subject: Subject | None = None) -> None:
         """Give the objects of an arm other colours."""
-        layer = self.layer(arm)
-        if layer is not None and not self._current[arm].edited:
+        entry, layer = self._entry(arm, subject), self.layer(arm, subject)
+        if entry is not None and layer is not None and not entry.edited:
             layer.colormap = colormap(colors)
 
-    def set_table(self, arm: Arm, result: Segmentation) -> None:
+    def set_table(self, arm: Arm, result: Segmentation, subject: Subject | None = None) -> None:
         """Give the arm's layer the measured table of its result, where it still shows that."""
-        entry, layer = self._current.get(arm), self.layer(arm)
+        entry, layer = self._entry(arm, subject), self.layer(arm, subject)
         if entry is not None and layer is not None and entry.written is result.labels:
             show_table(layer, result.table, KEY)
 
-    def toggle(self) -> Arm | None:
+    def toggle(self, subject: Subject | None = None) -> Arm | None:
         """Show the other arm's layer instead of the visible one; return the arm now visible."""
-        raw, other = self.layer("raw"), self.layer("preprocessed")
+        raw, other = self.layer("raw", subject), self.layer("preprocessed", subject)
         if raw is None or other is None:
             return None
         raw.visible, other.visible = not raw.visible, raw.visible
@@ -181,7 +191,8 @@ class ResultLayers:
             **source.placement.options,
         )
         entry = _Entry(layer, source, result.labels, ref(result))
-        self._current[arm] = self._known[arm, source.title] = entry
+        self._latest = source.subject
+        self._entries[source.subject, arm] = entry
         _ENTRIES[layer.unique_id] = entry
         layer.events.paint.connect(lambda event: setattr(entry, "painted", True))
         tools = list(_put_off(layer))
@@ -189,7 +200,7 @@ class ResultLayers:
             partial(self._insert, layer),
             partial(self._select, layer),
             *tools,
-            partial(self._reveal, arm, entry),
+            partial(self._reveal, entry),
             partial(self._features, entry, result),
         )
 
@@ -203,13 +214,15 @@ class ResultLayers:
         if layer in self._viewer.layers:
             self._viewer.layers.selection.active = layer
 
-    def _reveal(self, arm: Arm, entry: _Entry) -> None:
-        """Show a new layer in place of the other arm's."""
+    def _reveal(self, entry: _Entry) -> None:
+        """Show a new layer in place of those that it would cover: of the same plane."""
         if entry.layer not in self._viewer.layers:
             return
-        other = self.layer("preprocessed" if arm == "raw" else "raw")
-        if other is not None:
-            other.visible = False
+        of = entry.source
+        for known in self._entries.values():
+            there = (known.source.layer_id, known.source.plane) == (of.layer_id, of.plane)
+            if there and known is not entry and known.layer in self._viewer.layers:
+                known.layer.visible = False
         entry.layer.visible = True
 
     def _write(self, entry: _Entry, arm: Arm, result: Segmentation, colors: Positions) -> None:
@@ -242,13 +255,14 @@ class ResultLayers:
 def describe(arm: Arm, result: Segmentation, source: Source) -> dict[str, Any]:
     """Return how a layer was made, in JSON's types.
 
-    Keys: ``arm``, ``source_layer``, ``plane``, ``recipe`` (as a recipe file holds it) and
+    Keys: ``arm``, ``source_layer``, ``plane``, ``region`` (its layer), ``recipe`` (as a recipe file holds it) and
     ``provenance`` (versions, model with its checksum, image, proposals, seconds).
     """
     return {
         "arm": arm,
         "source_layer": source.layer_name,
         "plane": source.plane,
+        "region": source.region_name,
         "recipe": result.recipe.to_dict(),
         "provenance": result.provenance,
     }
@@ -256,8 +270,8 @@ def describe(arm: Arm, result: Segmentation, source: Source) -> dict[str, Any]:
 
 def _is_of(layer: Layer, arm: Arm, source: Source) -> bool:
     """Whether a layer says that it shows this arm of this image."""
-    says = [about(layer).get(key) for key in ("arm", "source_layer", "plane")]
-    return says == [arm, source.layer_name, source.plane]
+    says = [about(layer).get(key) for key in ("arm", "source_layer", "plane", "region")]
+    return says == [arm, source.layer_name, source.plane, source.region_name]
 
 
 def _put_off(layer: Labels) -> Iterator[Callable[[], None]]:

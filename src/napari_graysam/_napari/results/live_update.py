@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import zip_longest
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psygnal import Signal
 from qtpy.QtCore import QTimer
@@ -19,6 +19,7 @@ from napari_graysam.recipe import Recipe
 from napari_graysam.recipe.stages import stage_of
 
 if TYPE_CHECKING:
+    from napari_graysam._napari.canvas.subject import Subject
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam._napari.results.layers import ResultLayers
     from napari_graysam.results import Arm, Segmentation
@@ -33,6 +34,10 @@ _AGAIN = {
 }
 
 
+KEPT = 6
+"""Images, planes and regions whose candidates are kept: a store may take a gigabyte."""
+
+
 class _Retuned(NamedTuple):
     """Newly selected results, for which recipe and of which runs, and why some failed."""
 
@@ -44,8 +49,9 @@ class _Retuned(NamedTuple):
 
 
 class _Measured(NamedTuple):
-    """Results whose tables are there now."""
+    """Results whose tables are there now, and what they are of."""
 
+    subject: Subject | None
     results: dict[Arm, Segmentation]
 
 
@@ -75,7 +81,7 @@ class LiveUpdate:
     def __init__(self, state: PanelState, layers: ResultLayers) -> None:
         self._state = state
         self._layers = layers
-        self._runs: dict[Arm, Run] = {}
+        self._runs: dict[Subject, dict[Arm, Run]] = {}
         self._reasons: dict[Arm, str] = {}
         self.outdated: dict[Arm, str] = {}
         self._selecting = LatestRequest(self._receive)
@@ -83,6 +89,8 @@ class LiveUpdate:
         self._settled = QTimer(singleShot=True, interval=SETTLED)
         self._settled.timeout.connect(self._measure)
         state.recipe_changed.connect(self._follow)
+        state.subject_changed.connect(self._on_subject)
+        state.viewer.layers.events.removed.connect(self._on_removed)
         self._inputs = InputsWatcher(state)
         self._inputs.changed.connect(self._report)
         state.running_changed.connect(self._on_running)
@@ -90,6 +98,8 @@ class LiveUpdate:
     def close(self) -> None:
         """Follow nothing more."""
         self._inputs.close()
+        self._state.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._state.subject_changed.disconnect(self._on_subject, missing_ok=True)
         self._state.recipe_changed.disconnect(self._follow, missing_ok=True)
         self._state.running_changed.disconnect(self._on_running, missing_ok=True)
         with suppress(RuntimeError):  # Qt may have deleted the timer at the program's end.
@@ -99,32 +109,55 @@ class LiveUpdate:
 
     def adopt(self, arm: Arm, run: Run) -> None:
         """Follow the recipe with the result of a run, and catch up with changes since."""
-        self._runs[arm] = run
-        self._inputs.watch(arm, run)
-        self._follow(self._state.recipe, None)
+        runs = self._runs.pop(run.subject, {})
+        self._runs[run.subject] = {**runs, arm: run}
+        while len(self._runs) > KEPT:
+            oldest = next(iter(self._runs))
+            for other in self._runs.pop(oldest):
+                result = self._state.results_of(oldest).get(other)
+                self._state.set_result(other, result, subject=oldest)
+        self._on_subject()
 
-    def forget(self, arm: Arm) -> None:
-        """Follow with this arm no more."""
-        self._runs.pop(arm, None)
-        self._reasons.pop(arm, None)
-        self._inputs.watch(arm, None)
+    def forget(self, arm: Arm, subject: Subject) -> None:
+        """Let go of a result and follow with it no more; its layer stays."""
+        self._runs.get(subject, {}).pop(arm, None)
+        self._state.set_result(arm, None, subject=subject)
+        self._on_subject()
 
     def run_of(self, arm: Arm) -> Run | None:
-        """Return the run that an arm's result comes from."""
-        return self._runs.get(arm)
+        """Return the run that an arm's shown result comes from."""
+        return self._shown.get(arm)
+
+    @property
+    def _shown(self) -> dict[Arm, Run]:
+        """The runs of what is shown."""
+        subject = self._state.subject
+        return {} if subject is None else self._runs.get(subject, {})
+
+    def _on_subject(self) -> None:
+        self._inputs.watch(self._shown)
+        self._follow(self._state.recipe, None)
+
+    def _on_removed(self, event: Any) -> None:
+        """Let go of the results of a layer that left the viewer."""
+        gone = event.value.unique_id
+        for subject in [one for one in self._runs if gone in (one.layer, one.region)]:
+            for arm in tuple(self._state.results_of(subject)):
+                self.forget(arm, subject)
+            self._runs.pop(subject, None)
 
     def _on_running(self, running: bool) -> None:
         if running:
             self._settled.stop()
             self._measuring.cancel()
-        elif self._runs:
+        elif self._shown:
             self._settled.start()
 
     def _follow(self, recipe: Recipe, stage: object) -> None:
         wanted: dict[Arm, tuple[Run, Recipe]] = {}
         self._reasons.clear()
-        for arm, run in self._runs.items():
-            asked, now = (one.raw_arm() if arm == "raw" else one for one in (run.asked, recipe))
+        for arm, run in self._shown.items():
+            asked, now = (_of_arm(arm, one) for one in (run.asked, recipe))
             first = asked.changed_stage(now)
             if first in _AGAIN:
                 titles = ", ".join(dict.fromkeys(changed_titles(asked, now)))
@@ -134,6 +167,10 @@ class LiveUpdate:
             now = now.replace(image=run.live.result.recipe.image)
             if current is not None and current.recipe.changed_stage(now) is not None:
                 wanted[arm] = (run, now)
+        for arm in set(self._state.results) - set(self._shown):
+            result = self._state.results[arm]
+            if result.recipe.changed_stage(_of_arm(arm, recipe).replace(image=result.recipe.image)):
+                self._reasons[arm] = "Its candidates were let go of for newer runs: run again."
         if wanted:
             self._measuring.cancel()  # It would slow down what the slider waits for.
             self._selecting.submit(partial(_select, recipe, wanted, dict(self._state.results)))
@@ -149,18 +186,23 @@ class LiveUpdate:
     def _receive(self, event: _Retuned | _Measured) -> None:
         if isinstance(event, _Measured):
             for arm, result in event.results.items():
-                self._layers.set_table(arm, result)
+                self._layers.set_table(arm, result, event.subject)
             return
-        stale = {arm for arm, run in event.runs.items() if self._runs.get(arm) is not run}
+        stale = {
+            arm
+            for arm, run in event.runs.items()
+            if self._runs.get(run.subject, {}).get(arm) is not run
+        }
         for arm, problem in event.problems.items():
-            if arm not in stale:
+            if arm not in stale and self._shown.get(arm) is event.runs[arm]:
                 self._reasons[arm] = f"{problem}."
         for arm, result in event.results.items():
             if arm in stale:
                 continue
-            if text := self._layers.update(arm, result, event.colors[arm]):
+            run = event.runs[arm]
+            if text := self._layers.update(arm, result, event.colors[arm], run.subject):
                 self.message.emit(text)
-            self._state.set_result(arm, result, event.runs[arm].live.selector)
+            self._state.set_result(arm, result, run.live.selector, run.subject)
         self._settled.start()
         self._report()
         if event.recipe != self._state.recipe:
@@ -170,9 +212,10 @@ class LiveUpdate:
         if self._selecting.busy:
             self._settled.start()
             return
-        results = {arm: one for arm, one in self._state.results.items() if arm in self._runs}
+        subject, shown = self._state.subject, self._shown
+        results = {arm: one for arm, one in self._state.results.items() if arm in shown}
         ahead = {} if self._state.running else self._state.selectors
-        self._measuring.submit(partial(_settle, results, dict(ahead)))
+        self._measuring.submit(partial(_settle, subject, results, dict(ahead)))
 
 
 def _select(
@@ -196,17 +239,23 @@ def _select(
 
 
 def _settle(
-    results: dict[Arm, Segmentation], selectors: dict[Arm, Selector]
+    subject: Subject | None,
+    results: dict[Arm, Segmentation],
+    selectors: dict[Arm, Selector],
 ) -> Generator[_Measured | None, None, None]:
     """Measure each arm's objects, then prepare for other thresholds; a newer request stops it."""
     for result in results.values():
         _ = result.table
         yield None
-    yield _Measured(results)
+    yield _Measured(subject, results)
     recipes = {arm: result.recipe for arm, result in results.items() if arm in selectors}
     ahead = [selectors[arm].prepare(one.generator, one.labels) for arm, one in recipes.items()]
     for _ in zip_longest(*ahead):
         yield None
+
+
+def _of_arm(arm: Arm, recipe: Recipe) -> Recipe:
+    return recipe.raw_arm() if arm == "raw" else recipe
 
 
 def changed_titles(before: Part, after: Part) -> Iterator[str]:

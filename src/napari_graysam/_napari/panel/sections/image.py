@@ -119,6 +119,10 @@ class ImageSection(Container):
         self.describe()
 
     def _on_other_layer(self, event: Any = None) -> None:
+        """Follow the layer that is active in napari's list, if it is an image."""
+        active = self._state.viewer.layers.selection.active
+        if active is not None and active in self.layer.choices:
+            self._state.layer = active
         if self._state.layer is None:
             self.describe()
 
@@ -139,10 +143,13 @@ class ImageSection(Container):
             if self._state.layer in self.layer.choices:
                 self.layer.value = self._state.layer
         self._state.layer = self.layer.value
+        self._on_other_layer()
         self.describe()
 
     def _choose(self, layer: Layer | None) -> None:
         self._state.layer = layer
+        if layer is not None:  # Or a later change of the active layer would choose another.
+            self._state.viewer.layers.selection.active = layer
 
     def _follow_layer(self, layer: Layer | None) -> None:
         if layer is not self.layer.value and layer in self.layer.choices:

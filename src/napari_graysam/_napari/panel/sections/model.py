@@ -14,6 +14,7 @@ from napari_graysam._napari.forms.fields import guard_wheel
 from napari_graysam._napari.forms.recipe_form import RecipeForm
 from napari_graysam._napari.forms.wording import tooltip
 from napari_graysam._napari.panel.download import Download, megabytes
+from napari_graysam._napari.panel.preset import OF_MODEL
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.model.catalog import BUNDLED, CATALOG, bundled_path, find_entry
 from napari_graysam.model.weights import locate
@@ -226,8 +227,9 @@ def _devices() -> Generator[tuple[str, ...], None, None]:
 
 def _changes(before: Recipe, after: Recipe) -> str:
     """Say what another model changed besides itself, and what it left that was edited."""
-    old, new = of_model(before), of_model(after)
-    usual, title = of_model(after.own_preset(after.model.name)), find_entry(after.model.name).title
+    suited = after.own_preset(after.model.name)
+    title = find_entry(after.model.name).title
+    old, new, usual = (_suiting(one) for one in (before, after, suited))
     changed = {name: value for name, value in new.items() if value != old[name]}
     kept = {name: value for name, value in usual.items() if value != new[name]}
     lines = []
@@ -238,9 +240,25 @@ def _changes(before: Recipe, after: Recipe) -> str:
     return "\n".join(lines)
 
 
-def _in_words(values: dict[str, float]) -> str:
+def _suiting(recipe: Recipe) -> dict[str, Any]:
+    """Return what suits one model only, by the parameters' titles."""
     fields = GeneratorOptions.model_fields
-    return ", ".join(f"{fields[name].title} {value:g}" for name, value in values.items())
+    values: dict[str, Any] = {
+        fields[name].title or name: value for name, value in of_model(recipe).items()
+    }
+    for name in OF_MODEL:
+        title = ModelOptions.model_fields[name].title or name
+        values[title] = getattr(recipe.model, name)
+    return values
+
+
+def _in_words(values: dict[str, Any]) -> str:
+    def text(value: Any) -> str:
+        if value is None:
+            return "automatic"
+        return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+
+    return ", ".join(f"{title} {text(value)}" for title, value in values.items())
 
 
 def _mark(entry: ModelEntry) -> str:

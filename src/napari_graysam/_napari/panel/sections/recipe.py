@@ -1,4 +1,4 @@
-"""The section Recipe: presets, files, and the recipe as a snippet for Python or the shell."""
+"""The section Recipe: files, and the recipe as a snippet for Python or the shell."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from collections.abc import Callable, Generator
 from html import escape
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import ComboBox, Container, PushButton
-from qtpy.QtCore import Qt
+from magicgui.widgets import Container, PushButton
 from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_graysam._napari.forms.controls import Note, align_label
-from napari_graysam._napari.forms.fields import guard_wheel
+from napari_graysam._napari.forms.controls import Note
 from napari_graysam._napari.forms.form import PartForm
 from napari_graysam._napari.panel.settings import default_recipe, read_preferences
 from napari_graysam._napari.panel.snippets import Copied, command_line, python_code
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import GraysamError
-from napari_graysam.recipe import Recipe, presets
+from napari_graysam.recipe import Recipe
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
@@ -46,17 +44,7 @@ class RecipeSection(Container):
 
     def __init__(self, state: PanelState) -> None:
         self._state = state
-        self._before: Recipe | None = None
         self._writer = LatestRequest(self._to_clipboard, on_error=self._refuse)
-        self._descriptions = presets()
-        named = state.recipe.name
-        self.preset = ComboBox(
-            label="Preset",
-            choices=list(self._descriptions),
-            value=named if named in self._descriptions else "raw",
-        )
-        self.apply = _button("Apply preset", "Takes everything but the image and the model.")
-        self.about = Note()
         self.form = PartForm(state.recipe, ("name", "description"))
         self.fields: dict[str, Widget] = self.form.fields
         self.load_button = _button("Load…", "Take the recipe of a file.")
@@ -66,28 +54,20 @@ class RecipeSection(Container):
         self.python_button = _button("Copy as Python", "Code that segments the image like this.")
         self.shell_button = _button("Copy as command", "A command line of `graysam segment`.")
         self.message = Note()
-        super().__init__(widgets=[self.preset], labels=True)
+        super().__init__(labels=True)
         self._lay_out()
         self._connect()
         self._follow(state.recipe)
-        self._describe(self.preset.value)
 
     def _lay_out(self) -> None:
-        align_label(self.preset)
-        guard_wheel(self.preset.native)
-        for row, text in enumerate(self._descriptions.values()):
-            shown = f"<qt>{escape(text)}</qt>"
-            self.preset.native.setItemData(row, shown, Qt.ItemDataRole.ToolTipRole)
         self._rows = [
             _row(self.load_button, self.save_button, self.reset_button, self.undo_button),
             _row(self.python_button, self.shell_button),
         ]
-        for widget in (self.about, self.apply, self.form, *self._rows, self.message):
+        for widget in (self.form, *self._rows, self.message):
             self.native.layout().addWidget(widget.native)
 
     def _connect(self) -> None:
-        self.preset.changed.connect(self._describe)
-        self.apply.changed.connect(self.apply_preset)
         self.form.part_changed.connect(self._rename)
         self.load_button.changed.connect(self._ask_load)
         self.save_button.changed.connect(self._ask_save)
@@ -99,33 +79,16 @@ class RecipeSection(Container):
 
     def _follow(self, recipe: Recipe) -> None:
         self.form.part = recipe
-        self.undo_button.enabled = self._before is not None
+        self.undo_button.enabled = self._state.before is not None
 
     def _rename(self, part: Part) -> None:
         assert isinstance(part, Recipe)
         self._state.recipe = part
 
-    def _describe(self, name: str) -> None:
-        self.about.say(self._descriptions[name])
-
     def _replace(self, recipe: Recipe, message: str) -> None:
-        self._before = self._state.recipe
-        self._state.recipe = recipe
+        self._state.replace(recipe)
         self._follow(self._state.recipe)
         self.message.say(message)
-
-    def apply_preset(self) -> None:
-        """Take the chosen preset; image, model and kept masks stay as they are."""
-        now, name = self._state.recipe, self.preset.value
-        preset = Recipe.preset(name, model=now.model.name)
-        batch = now.generator.points_per_batch
-        recipe = preset.replace(
-            image=now.image,
-            model=now.model,
-            generator=preset.generator.replace(points_per_batch=batch),
-            labels=preset.labels.replace(keep=now.labels.keep, pinned=now.labels.pinned),
-        )
-        self._replace(recipe, f"The preset {name} is applied.")
 
     def reset(self) -> None:
         """Take the recipe of a first start."""
@@ -133,8 +96,8 @@ class RecipeSection(Container):
 
     def undo(self) -> None:
         """Swap the recipe with the one before it was replaced as a whole."""
-        if self._before is not None:
-            self._replace(self._before, "The recipe from before is back.")
+        if self._state.before is not None:
+            self._replace(self._state.before, "The recipe from before is back.")
 
     def load(self, path: str) -> None:
         """Take the recipe of a file; one that cannot be read changes nothing."""
@@ -177,15 +140,20 @@ class RecipeSection(Container):
 
     def copy_command(self) -> None:
         """Put a command line into the clipboard."""
-        self._copy(command_line, "The command line is in the clipboard.")
+        self._copy(command_line, "The command line is in the clipboard.", of_file=True)
 
-    def _copy(self, write: Callable[[Copied], str], message: str) -> None:
+    def _copy(self, write: Callable[[Copied], str], message: str, *, of_file: bool = False) -> None:
         """Write a snippet in a worker thread, which draws the region, and copy it."""
         try:
             copied = Copied.of(self._state)
         except GraysamError as error:
             self._refuse(error)
             return
+        if of_file and copied.unsaved:
+            message += (
+                f" “{copied.unsaved}” has no file: save the layer first, and write its file's "
+                "name in place of image.tif."
+            )
         self._writer.submit(lambda: _write(write, copied, message))
 
     def _to_clipboard(self, written: tuple[str, str]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_graysam._napari.canvas.layers import pixels_of
 from napari_graysam._napari.canvas.region import LayerRegion, read_region
-from napari_graysam._napari.canvas.source import Source, read_source
+from napari_graysam._napari.canvas.source import Source, read_source, short_plane
 from napari_graysam._napari.panel.sections.run_view import ResultLine, RunView
 from napari_graysam._napari.results.identity import comparable
 from napari_graysam._napari.results.inputs import Run
@@ -25,6 +25,7 @@ from napari_graysam.recipe import Recipe
 if TYPE_CHECKING:
     from napari.layers import Layer
 
+    from napari_graysam._napari.canvas.subject import Subject
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam.results import Arm, Segmentation
 
@@ -76,11 +77,11 @@ class RunSection:
         self.state = state
         self.layers = ResultLayers(state.viewer)
         self.live_update = LiveUpdate(state, self.layers)
-        self.seconds: dict[Arm, float] = {}
+        self._seconds: dict[tuple[Subject, Arm], float] = {}
         self._worker = LatestRequest(self._receive, self._finish, self._fail)
         self._job: _Job | None = None
         self._notified: set[str] = set()
-        self._closed = False
+        self._closed = self._cancelled = False
         self.native = RunView()
         self._connect()
         self._show_state()
@@ -102,8 +103,9 @@ class RunSection:
             (state.layer_changed, self._show_state),
             (state.recipe_changed, self._show_state),
             (state.result_changed, self._show_results),
+            (state.subject_changed, self._show_state),
             (live_update.changed, self._show_results),
-            (live_update.message, _inform),
+            (live_update.message, self._inform),
         )
 
     def run(self, arms: Sequence[Arm] = ARMS) -> None:
@@ -119,9 +121,10 @@ class RunSection:
         recipe, layer = self.state.recipe, self.state.layer
         try:
             source = read_source(self.state.viewer, layer, recipe.image)
+            source = source.within(self.state.region)
             region = read_region(self.state.region, source)
         except GraysamError as error:
-            _warn(str(error))
+            self._warn(str(error))
             return
         assert layer is not None
         self._job = _Job(recipe, source, layer, pixels_of(layer))
@@ -131,8 +134,11 @@ class RunSection:
     def _start(self, arms: Sequence[Arm], region: LayerRegion | None) -> None:
         job = self._job
         assert job is not None
-        others = {arm: result for arm, result in self.state.results.items() if arm not in arms}
+        known = self.state.results_of(job.source.subject)
+        others = {arm: result for arm, result in known.items() if arm not in arms}
         self.state.running = True
+        self._cancelled = False
+        self.state.said.emit("", False)
         self.native.show_status("Starting…")
         self._worker.submit(
             partial(run_arms, job.source, job.recipe, arms, region, others, self.state.memory)
@@ -142,21 +148,20 @@ class RunSection:
         """Stop the run within one batch of points; results that are there stay."""
         if self._worker.busy:
             self._worker.cancel()
+            self._cancelled = True
             self.native.show_status("Cancelling after this batch…")
             self.native.cancel.setEnabled(False)
 
     def toggle_arms(self) -> None:
         """Show the other arm's layer instead of the visible one."""
-        if self.layers.toggle() is None:
-            _inform("There are no two results to switch between: run both arms first.")
+        if self.layers.toggle(self.state.subject) is None:
+            self._inform("There are no two results to switch between: run both arms first.")
 
-    def _forget_incomparable(self, event: ArmDone) -> None:
-        """Let go of a result of another image, plane or region; its layer stays."""
-        for arm, result in tuple(self.state.results.items()):
+    def _forget_incomparable(self, event: ArmDone, subject: Subject) -> None:
+        """Let go of a result of what the image or region held before; its layer stays."""
+        for arm, result in tuple(self.state.results_of(subject).items()):
             if not comparable(result, event.live.result):
-                self.live_update.forget(arm)
-                self.seconds.pop(arm, None)
-                self.state.set_result(arm, None)
+                self.live_update.forget(arm, subject)
 
     def _receive(self, event: RunEvent) -> None:
         if self._closed or self._job is None:
@@ -168,11 +173,11 @@ class RunSection:
 
     def _fail(self, error: Exception) -> None:
         if not self._closed:
-            _report(error)
+            self._report(error)
 
     def _arm_done(self, event: ArmDone, job: _Job) -> None:
         """Show an arm's result, in pieces between which the window answers."""
-        self.seconds[event.arm] = event.seconds
+        self._seconds[job.source.subject, event.arm] = event.seconds
         message = self.layers.show(
             event.arm,
             event.live.result,
@@ -181,30 +186,31 @@ class RunSection:
             new=self.native.new_layers.isChecked(),
         )
         self.layers.queue.add(
-            partial(self._recolor_others, event),
+            partial(self._recolor_others, event, job),
             partial(self._adopt, event, job),
             partial(self._notify, message, job),
             event.displayed.set,
         )
 
-    def _recolor_others(self, event: ArmDone) -> None:
+    def _recolor_others(self, event: ArmDone, job: _Job) -> None:
         for arm, colors in event.colors.items():
             if arm != event.arm:
-                self.layers.recolor(arm, colors)
+                self.layers.recolor(arm, colors, job.source.subject)
 
     def _adopt(self, event: ArmDone, job: _Job) -> None:
         if self._closed:
             return
-        self.state.set_result(event.arm, event.live.result, event.live.selector)
-        self.live_update.adopt(event.arm, Run(job.recipe, job.source, event.live, job.layer))
-        self._forget_incomparable(event)
+        subject = job.source.subject
+        self.state.set_result(event.arm, event.live.result, event.live.selector, subject)
+        self.live_update.adopt(event.arm, Run(job.recipe, job.source, event.live))
+        self._forget_incomparable(event, subject)
 
     def _notify(self, message: str, job: _Job) -> None:
         """Say what the user should know, each thing once a run."""
         for text in (message, job.what_happened(self.state)):
             if text and text not in self._notified and not self._closed:
                 self._notified.add(text)
-                _inform(text)
+                self._inform(text)
 
     def _finish(self) -> None:
         self._job = None
@@ -213,11 +219,14 @@ class RunSection:
     def _end(self) -> None:
         if not self._closed:
             self.state.running = False
+            if self._cancelled:
+                self.state.said.emit("Cancelled. Results that were finished stay.", False)
 
     def _close(self, *_: object) -> None:
         """Stop everything when the panel or the viewer goes."""
         self._closed = True
         self.live_update.close()
+        self.state.close()
         with suppress(RuntimeError):  # Qt may have deleted the window at the program's end.
             self.layers.queue.finish()  # Or layers would stay hidden.
         for signal, slot in self._listening():
@@ -225,6 +234,12 @@ class RunSection:
         self._worker.cancel()
 
     def _show_state(self, *_: object) -> None:
+        subject, region = self.state.subject, self.state.region
+        self.native.show_subject(
+            "" if self.state.layer is None or subject is None else self.state.layer.name,
+            "" if subject is None else short_plane(subject.plane),
+            "" if region is None else region.name,
+        )
         self.native.show_running(self.state.running, possible=self.state.layer is not None)
         self._show_hint()
 
@@ -240,6 +255,8 @@ class RunSection:
             hint = ""
         elif self.state.layer is None:
             hint = "Choose an image to segment."
+        elif self.state.subject is not None and not self.state.results:
+            hint = f"“{self.state.subject.title}” is not segmented yet."
         elif not hint and recipe.changed_stage(recipe.raw_arm()) is None:
             hint = "No preprocessing is on: raw and preprocessed will be the same."
         self.native.show_hint(hint)
@@ -251,34 +268,37 @@ class RunSection:
         return reasons[0] if reasons[0] == reasons[1] else ""
 
     def _line(self, arm: Arm, result: Segmentation) -> ResultLine:
+        subject = self.state.subject
         return ResultLine(
             objects=len(result.masks),
             unmasked=result.unmasked,
-            seconds=self.seconds.get(arm),
+            seconds=None if subject is None else self._seconds.get((subject, arm)),
             outdated="" if self._outdated_together else self.live_update.outdated.get(arm, ""),
             notes=result.notes,
         )
 
+    def _report(self, error: Exception) -> None:
+        """Say what ended a run: expected problems as a sentence, others as napari shows errors."""
+        from napari.utils.notifications import notification_manager
 
-def _report(error: Exception) -> None:
-    """Show what ended a run: expected problems as a sentence, others as napari shows errors."""
-    from napari.utils.notifications import notification_manager
+        if isinstance(error, GraysamError):
+            self._warn(str(error))
+        elif isinstance(error, MemoryError):
+            self._warn(
+                "The memory does not suffice: close other programs, or segment a smaller image."
+            )
+        else:
+            self.state.said.emit(f"The run failed: {type(error).__name__}: {error}", True)
+            notification_manager.receive_error(type(error), error, error.__traceback__)
 
-    if isinstance(error, GraysamError):
-        _warn(str(error))
-    elif isinstance(error, MemoryError):
-        _warn("The memory does not suffice: close other programs, or segment a smaller image.")
-    else:
-        notification_manager.receive_error(type(error), error, error.__traceback__)
+    def _warn(self, text: str) -> None:
+        from napari.utils.notifications import show_warning
 
+        self.state.said.emit(text, True)
+        show_warning(text)
 
-def _warn(text: str) -> None:
-    from napari.utils.notifications import show_warning
+    def _inform(self, text: str) -> None:
+        from napari.utils.notifications import show_info
 
-    show_warning(text[:1].upper() + text[1:])
-
-
-def _inform(text: str) -> None:
-    from napari.utils.notifications import show_info
-
-    show_info(text)
+        self.state.said.emit(text, False)
+        show_info(text)

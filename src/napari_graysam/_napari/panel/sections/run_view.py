@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from qtpy.QtCore import Qt
@@ -27,12 +28,18 @@ STAGES = {
     "preprocess": "preprocessing",
     "download": "downloading the model",
     "verify": "checking the model file",
-    "load": "loading the model",
+    "load": "loading the model, about 5 s",
     "encode": "encoding the image",
     "decode": "finding masks",
     "select": "selecting masks",
     "measure": "measuring objects",
 }
+MAIN = """
+QPushButton { font-weight: bold; color: white; background-color: #2f6db5; }
+QPushButton:hover { background-color: #3b82d4; }
+QPushButton:disabled { color: #9a9a9a; background-color: rgba(128, 128, 128, 50); }
+"""
+"""Of the main button, in the colour that the panel's messages have."""
 _MEGABYTE = 1e6
 
 
@@ -51,15 +58,14 @@ class RunView(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.both = _button("Both", "Segment the image without and with preprocessing")
+        self.what = _text()
+        self.both = _button("Both arms", "Segment the image without and with preprocessing")
         self.raw = _button("Raw", "Segment the image without preprocessing")
         self.preprocessed = _button("Preprocessed", "Segment the preprocessed image")
         self.cancel = _button(
             "Cancel", "Stop after the current batch of points; finished results stay"
         )
-        font = self.both.font()
-        font.setBold(True)
-        self.both.setFont(font)
+        self.both.setStyleSheet(MAIN)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
@@ -81,9 +87,18 @@ class RunView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
+        layout.addWidget(self.what)
         layout.addLayout(buttons)
         for widget in (self.bar, self.status, *self.results.values(), self.hint, self.new_layers):
             layout.addWidget(widget)
+
+    def show_subject(self, layer: str, plane: str, region: str) -> None:
+        """Say what would be segmented; nothing where the layer's name is empty."""
+        text = f"Segment <i>{escape(layer)}</i>"
+        text += f", {plane}" if plane else ""
+        text += f", within <i>{escape(region)}</i>" if region else ""
+        self.what.setText(f"{text}:")
+        self.what.setVisible(bool(layer))
 
     def show_running(self, running: bool, possible: bool) -> None:
         """Enable what can be pressed, and show progress only during a run."""

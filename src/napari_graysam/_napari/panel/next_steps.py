@@ -1,0 +1,138 @@
+"""What comes after a run: asking, comparing, looking at the table, saving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
+
+from napari_graysam._napari.panel.keys import with_key
+from napari_graysam.errors import GraysamError
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_graysam._napari.panel.state import PanelState
+
+FILES = {
+    "Table of objects": ".csv",
+    "Labels with recipe": ".labels.tif",
+    "COCO JSON": ".coco.json",
+    "GeoJSON for QuPath": ".geojson",
+    "ImageJ ROIs": ".zip",
+}
+"""What can be saved; the endings choose the writer."""
+
+
+class NextSteps(QWidget):
+    """A row of buttons, in sight while what is shown has a result.
+
+    Parameters
+    ----------
+    state
+        Whose results are meant.
+    layers
+        Returns the layers of the shown results.
+
+    Attributes
+    ----------
+    why
+        Asks what became of the masks at a place; for the row of tools.
+    """
+
+    def __init__(self, state: PanelState, layers: Callable[[], list[Labels]]) -> None:
+        super().__init__()
+        self._state = state
+        self._layers = layers
+        self.why = QPushButton("Why is this unmasked?", checkable=True)
+        self.why.setToolTip(
+            with_key("Click a place in the image to see what became of every mask there", "why")
+        )
+        self.compare = QPushButton("Compare…", toolTip="Open the comparison of both results")
+        self.table = QPushButton("Table…", toolTip="Open the table of the objects")
+        self.save = QPushButton(
+            "Save…", toolTip="Save the objects: a table, labels, COCO, GeoJSON or ImageJ ROIs"
+        )
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        for button in (self.compare, self.table, self.save):
+            row.addWidget(button)
+        self.compare.clicked.connect(lambda: self._open("napari-graysam", "Compare masks"))
+        self.table.clicked.connect(self._show_table)
+        self.save.clicked.connect(self._ask)
+        state.result_changed.connect(self._follow)
+        self.destroyed.connect(lambda: state.result_changed.disconnect(self._follow))
+        self._follow()
+
+    def _follow(self, *_: object) -> None:
+        results = self._state.results
+        self.setVisible(bool(results))
+        self.why.setVisible(bool(results))
+        self.compare.setEnabled(len(results) > 1)
+
+    def _chosen(self) -> Labels | None:
+        """Return the layer of the result that is seen."""
+        layers = self._layers()
+        return next((layer for layer in layers if layer.visible), layers[0] if layers else None)
+
+    def _open(self, plugin: str, name: str) -> None:
+        window: Any = self._state.viewer.window
+        window.add_plugin_dock_widget(plugin, name)
+
+    def _show_table(self) -> None:
+        layer = self._chosen()
+        if layer is not None:
+            self._state.viewer.layers.selection.active = layer
+            self._open("napari", "Features table widget")
+
+    def _ask(self) -> None:
+        layer = self._chosen()
+        if layer is None:
+            self._state.said.emit("The result's layer was removed: run again to save it.", True)
+            return
+        filters = [f"{title} (*{ending})" for title, ending in FILES.items()]
+        start = str(_folder_of(self._state) / f"{layer.name}.csv")
+        path, chosen = QFileDialog.getSaveFileName(
+            self, f"Save the objects of {layer.name}", start, ";;".join(filters)
+        )
+        if path:
+            self.write(layer, path, next(iter(FILES.values())) if not chosen else _ending(chosen))
+
+    def write(self, layer: Labels, path: str, ending: str = ".csv") -> None:
+        """Save a layer's objects and say where; the name's ending chooses the format.
+
+        Parameters
+        ----------
+        layer
+            Whose labels, or table, are written.
+        path
+            Of the file.
+        ending
+            Used where the name has none of those that are known.
+        """
+        from napari_graysam.files.tables import write_table
+
+        if not path.endswith(tuple(FILES.values())):
+            path += ending
+        try:
+            if path.endswith(".csv"):
+                write_table(path, layer.features)
+            else:
+                layer.save(path, plugin="napari-graysam")
+        except (GraysamError, OSError, ValueError) as error:
+            self._state.said.emit(f"{path} was not written: {error}", True)
+            return
+        self._state.said.emit(f"Saved {path}.", False)
+
+
+def _ending(chosen: str) -> str:
+    return chosen.rsplit("(*", 1)[-1].rstrip(")")
+
+
+def _folder_of(state: PanelState) -> Path:
+    """Return the folder of the image's file; the user's where it has none."""
+    path = None if state.layer is None else state.layer.source.path
+    return Path(path).parent if path else Path.home()

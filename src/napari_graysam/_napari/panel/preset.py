@@ -1,0 +1,90 @@
+"""The one control of presets, at the top of the panel."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
+
+from napari_graysam._napari.forms.fields import guard_wheel
+from napari_graysam.recipe import Recipe, presets
+
+if TYPE_CHECKING:
+    from napari_graysam._napari.panel.state import PanelState
+
+OF_MODEL = ("arithmetic", "frame", "frame_scale")
+"""Parameters of the model part that a preset sets; the rest says which model and where."""
+
+
+def with_preset(recipe: Recipe, name: str) -> Recipe:
+    """Return a preset as a whole; which image, which model and what was kept by hand stay."""
+    preset = Recipe.preset(name, model=recipe.model.name)
+    suited = {field: getattr(preset.model, field) for field in OF_MODEL}
+    batch, labels = recipe.generator.points_per_batch, recipe.labels
+    return preset.replace(
+        image=recipe.image,
+        model=recipe.model.replace(**suited),
+        generator=preset.generator.replace(points_per_batch=batch),
+        labels=preset.labels.replace(keep=labels.keep, pinned=labels.pinned),
+    )
+
+
+class PresetBar(QWidget):
+    """Chooses a preset, which is applied whole; says if the recipe has been edited since.
+
+    Parameters
+    ----------
+    state
+        Whose recipe is shown and replaced.
+    """
+
+    def __init__(self, state: PanelState) -> None:
+        super().__init__()
+        self._state = state
+        self._presets = presets()
+        self.choice = QComboBox()
+        self.choice.setToolTip(
+            "<qt>Takes all parameters of a preset; the image, the model and masks kept by hand "
+            "stay. Recipe ▸ Undo brings back what was before.</qt>"
+        )
+        self.choice.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        guard_wheel(self.choice)
+        self.edited = QLabel("edited")
+        self.edited.setStyleSheet("font-style: italic;")
+        self.reset = QPushButton("Reset to preset")
+        self.reset.setToolTip("Back to the preset's own values")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(QLabel("Preset"))
+        row.addWidget(self.choice, 1)
+        row.addWidget(self.edited)
+        row.addWidget(self.reset)
+        self.choice.activated.connect(lambda row: self.take(self.choice.itemData(row)))
+        self.reset.clicked.connect(lambda: self.take(self._state.recipe.name))
+        state.recipe_changed.connect(self._follow)
+        self.destroyed.connect(lambda: state.recipe_changed.disconnect(self._follow))
+        self._follow(state.recipe)
+
+    def take(self, name: str) -> None:
+        """Apply a preset."""
+        if name in self._presets:
+            self._state.replace(with_preset(self._state.recipe, name))
+        self._follow(self._state.recipe)
+
+    def _follow(self, recipe: Recipe) -> None:
+        known = recipe.name in self._presets
+        self.choice.clear()
+        if not known:
+            self.choice.addItem(recipe.name or "a recipe of your own", "")
+        for name, about in self._presets.items():
+            self.choice.addItem(name, name)
+            tip = f"<qt>{escape(about)}</qt>"
+            self.choice.setItemData(self.choice.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.choice.setCurrentIndex(self.choice.findData(recipe.name) if known else 0)
+        edited = known and recipe != with_preset(recipe, recipe.name)
+        self.edited.setVisible(edited)
+        self.reset.setVisible(edited)
