@@ -149,8 +149,7 @@ def test_an_expected_problem_is_one_sentence(section, stub, qtbot, error):
     stub.error = error
     section.run()
     wait(qtbot, section)
-    text = str(error)
-    assert said() == [text[0].upper() + text[1:]]
+    assert said() == [str(error)]
     assert notification_manager.records[0].severity == "warning"
 
 

@@ -118,7 +118,7 @@ def _official(version: str, date: str, size: str) -> ModelEntry:
 
 BUNDLED = ModelEntry(
     name="graysam-small",
-    title="graysam small (bundled)",
+    title="graysam-small (bundled)",
     config="bundled/config.yaml",
     url=None,
     bytes=None,

@@ -100,7 +100,8 @@ def _describe(details: ErrorDetails, part: type[Part]) -> str:
     elif kind == "extra_forbidden":
         word = str(details["loc"][-1])
         known = list(place.owner.model_fields)
-        text = f"unknown key{did_you_mean(word, known)}; known here: {', '.join(known)}"
+        hint = did_you_mean(word, known) or f"; known here: {', '.join(known)}"
+        text = f"unknown key{hint}"
     elif kind in ("union_tag_invalid", "union_tag_not_found"):
         return f"{place.path}.kind: {_wrong_kind(came, place.choices)}"
     elif place.choices and isinstance(details["loc"][-1], int):

@@ -49,7 +49,7 @@ def fill_menu(menu: QMenu, add: Callable[[BaseStep], None]) -> None:
 
 
 def summary(step: BaseStep) -> str:
-    """Return a step's name and values on one line: "Gaussian · 1.5 px"."""
+    """Return a step's name and values on one line: "Gaussian · sigma 1.5 px"."""
     names = [name for name in type(step).model_fields if name not in _COMMON]
     values = [_value_text(step, name) for name in names[:MOST_VALUES]]
     values += ["…"] if len(names) > MOST_VALUES else []
@@ -60,9 +60,14 @@ _COMMON = ("kind", *BaseStep.model_fields)
 
 
 def _value_text(step: BaseStep, name: str) -> str:
-    value, unit = getattr(step, name), extra(type(step).model_fields[name], "unit")
-    text = choice_text(value) if isinstance(value, str) else f"{value:g}"
-    return f"{text} {unit}" if unit else text
+    field, value = type(step).model_fields[name], getattr(step, name)
+    if isinstance(value, str):
+        return choice_text(value)
+    title = (field.title or name)[:1].lower() + (field.title or name)[1:]
+    unit = extra(field, "unit")
+    if isinstance(value, bool):
+        return f"{title} {'on' if value else 'off'}"
+    return f"{title} {value:g} {unit or ''}".rstrip()
 
 
 class StepList(QListWidget):

@@ -255,8 +255,9 @@ class ResultLayers:
 def describe(arm: Arm, result: Segmentation, source: Source) -> dict[str, Any]:
     """Return how a layer was made, in JSON's types.
 
-    Keys: ``arm``, ``source_layer``, ``plane``, ``region`` (its layer), ``recipe`` (as a recipe file holds it) and
-    ``provenance`` (versions, model with its checksum, image, proposals, seconds).
+    Keys: ``arm``, ``source_layer``, ``plane``, ``region`` (its layer), ``recipe`` (as a recipe
+    file holds it) and ``provenance`` (versions, model with its checksum, image, proposals,
+    seconds).
     """
     return {
         "arm": arm,

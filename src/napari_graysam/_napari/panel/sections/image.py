@@ -246,8 +246,10 @@ def _extremes(source: Source, layout: Layout, about: str) -> str:
     if finite.size == 0:
         return "no finite values"
     holes = " with gaps (NaN or infinite)" if finite.size < values.size else ""
+    mixed = "S" in layout.axes and layout.size("S") > 1
+    whole = values.dtype.kind != "f" or (mixed and source.array.dtype.kind in "ui")
     low, high = (
-        f"{value:.5g}" if values.dtype.kind == "f" else f"{int(value)}"
+        f"{round(float(value))}" if whole else f"{value:.5g}"
         for value in (finite.min(), finite.max())
     )
-    return f"values {about}{low} to {high}{holes}"
+    return f"{'gray ' * mixed}values {about}{low} to {high}{holes}"

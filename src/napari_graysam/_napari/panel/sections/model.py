@@ -57,7 +57,7 @@ class ModelSection(Container):
         self._devices: tuple[str, ...] = ()
         self._finder = LatestRequest(self._on_devices)
         self._build(state)
-        super().__init__(widgets=[self.architecture, self.file, self.device], labels=True)
+        super().__init__(widgets=[self.model, self.architecture, self.file, self.device], labels=True)
         self.download = Download(self.reset_choices)
         self._lay_out()
         self._watcher = _InterestWatcher(self)
@@ -98,7 +98,7 @@ class ModelSection(Container):
             align_label(widget)
             guard_wheel(widget.native)
         column = self.native.layout()
-        for row, widget in ((0, self.model), (1, self.download), (4, self.config)):
+        for row, widget in ((1, self.download), (4, self.config)):
             column.insertWidget(row, widget.native)
         column.addWidget(self.rest.native)
         column.addWidget(self.about.native)
