@@ -57,7 +57,9 @@ class ModelSection(Container):
         self._devices: tuple[str, ...] = ()
         self._finder = LatestRequest(self._on_devices)
         self._build(state)
-        super().__init__(widgets=[self.model, self.architecture, self.file, self.device], labels=True)
+        super().__init__(
+            widgets=[self.model, self.architecture, self.file, self.device], labels=True
+        )
         self.download = Download(self.reset_choices)
         self._lay_out()
         self._watcher = _InterestWatcher(self)
