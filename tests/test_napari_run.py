@@ -220,6 +220,8 @@ def test_a_region_limits_the_points(section, viewer, stub, qtbot):
     section.run(("raw",))
     wait(qtbot, section)
     np.testing.assert_array_equal(stub.calls[0][1], painted == 1)
+    result = section.state.results["raw"]
+    assert result.unmasked == np.mean(result.labels[painted == 1] == 0) < 0.9
     section.state.region.data = painted * 0
     section.run(("raw",))
     wait(qtbot, section)

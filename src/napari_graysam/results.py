@@ -38,7 +38,7 @@ class Segmentation:
         What was done, in JSON's types: fingerprint, versions, model, device, image record,
         proposals and seconds by stage.
     unmasked
-        Fraction of the image's pixels without a label.
+        Fraction of the pixels without a label: of the region's, if there was one.
     view
         uint8 (H, W, 3): what the model saw.
     raw
@@ -106,11 +106,14 @@ class LiveSegmentation:
         Holds the candidates, and what selections from them have in common.
     again
         Masks of the second look, before they join.
+    region
+        bool (H, W), where points were asked; None for everywhere.
     """
 
     result: Segmentation
     selector: Selector
     again: tuple[Mask, ...] = ()
+    region: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -195,7 +195,7 @@ def retune(live: LiveSegmentation, recipe: Recipe) -> Segmentation:
         masks=selected.masks,
         recipe=recipe,
         provenance=provenance,
-        unmasked=float(np.mean(selected.labels == 0)),
+        unmasked=_unmasked(selected.labels, live.region),
     )
 
 
@@ -296,11 +296,16 @@ def _stages(
         masks=selected.masks,
         recipe=recipe,
         provenance=provenance,
-        unmasked=float(np.mean(selected.labels == 0)),
+        unmasked=_unmasked(selected.labels, region),
         view=view,
         raw=gray.raw,
     )
-    return LiveSegmentation(result, selector, again.found)
+    return LiveSegmentation(result, selector, again.found, region)
+
+
+def _unmasked(labels: NDArray[np.uint32], region: NDArray[np.bool_] | None) -> float:
+    """Return the fraction of the pixels, or of the region's, that have no label."""
+    return float(np.mean((labels if region is None else labels[region]) == 0))
 
 
 class _Clock:
