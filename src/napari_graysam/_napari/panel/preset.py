@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_graysam._napari.forms.fields import guard_wheel
 from napari_graysam.recipe import Recipe, presets
@@ -57,12 +57,17 @@ class PresetBar(QWidget):
         self.edited.setStyleSheet("font-style: italic;")
         self.reset = QPushButton("Reset to preset")
         self.reset.setToolTip("Back to the preset's own values")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        row, below = QHBoxLayout(), QHBoxLayout()
         row.addWidget(QLabel("Preset"))
         row.addWidget(self.choice, 1)
-        row.addWidget(self.edited)
-        row.addWidget(self.reset)
+        below.addStretch(1)
+        below.addWidget(self.edited)
+        below.addWidget(self.reset)
+        column.addLayout(row)
+        column.addLayout(below)
         self.choice.activated.connect(lambda row: self.take(self.choice.itemData(row)))
         self.reset.clicked.connect(lambda: self.take(self._state.recipe.name))
         state.recipe_changed.connect(self._follow)

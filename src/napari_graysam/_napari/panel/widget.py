@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qtpy.QtCore import QEvent, QSize, QTimer
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_graysam._napari.compare.navigator import ChangeNavigator, Difference
@@ -145,7 +145,7 @@ class SegmentPanel(QWidget):
         self.help.setFixedWidth(28)
         row = QHBoxLayout()
         row.addWidget(self.preset, 1)
-        row.addWidget(self.help)
+        row.addWidget(self.help, 0, Qt.AlignmentFlag.AlignTop)
         return row
 
     def _actions(self) -> dict[str, Callable[[], Any]]:
