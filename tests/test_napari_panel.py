@@ -11,10 +11,13 @@ import pytest
 from app_model.types import KeyBinding
 from fake_results import placement, result, square
 from npe2 import PluginManifest
+from qtpy.QtWidgets import QFileDialog
 
 import napari_graysam.comparison
 from napari_graysam._napari.panel import settings
 from napari_graysam._napari.panel.keys import SHORTCUTS
+from napari_graysam._napari.panel.next_steps import NextSteps
+from napari_graysam._napari.panel.state import PanelState
 from napari_graysam._napari.panel.widget import MINIMUM_WIDTH, WIDTH, SegmentPanel
 from napari_graysam.fingerprint import Fingerprint, Inputs
 from napari_graysam.recipe import Recipe
@@ -264,3 +267,24 @@ def test_importing_the_panel_loads_no_torch():
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_after_a_result_comes_what_to_do_with_it(make_napari_viewer_proxy, monkeypatch, tmp_path):
+    viewer = make_napari_viewer_proxy()
+    state = PanelState(viewer)
+    layer = viewer.add_labels(np.eye(4, dtype=int), features={"index": [1], "area": [4]})
+    row = NextSteps(state, lambda: [layer])
+    assert row.isHidden()
+    state.set_result("raw", result((square(0, 0),)))
+    assert not row.isHidden()
+    assert not row.compare.isEnabled()
+    heard = []
+    state.said.connect(lambda text, warning: heard.append(text))
+    path = tmp_path / "cells"
+    chosen = (str(path), "Table of objects (*.csv)")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *some: chosen)
+    row.save.click()
+    assert (tmp_path / "cells.csv").read_text().splitlines() == ["index,area", "1,4"]
+    assert heard == [f"Saved {path}.csv."]
+    state.set_result("raw", None)
+    assert row.isHidden()

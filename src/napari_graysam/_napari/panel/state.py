@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from psygnal import Signal
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari_graysam._napari.canvas.subject import Subject
     from napari_graysam.results import Arm, Segmentation
     from napari_graysam.select.selector import Selector
+
+T = TypeVar("T")
 
 
 class PanelState:
@@ -199,12 +201,19 @@ class PanelState:
             What it is of; what is shown if omitted.
         """
         subject = self._subject if subject is None else subject
-        for kept, new in ((self._results, result), (self._selectors, selector)):
-            of_subject: dict[Arm, Any] = kept.setdefault(subject, {})
-            of_subject.pop(arm, None)
-            if new is not None:
-                of_subject[arm] = new
-            if not of_subject:
-                del kept[subject]
+        _put(self._results, subject, arm, result)
+        _put(self._selectors, subject, arm, selector)
         if subject == self._subject:
             self.result_changed.emit(arm)
+
+
+def _put(
+    kept: dict[Subject | None, dict[Arm, T]], subject: Subject | None, arm: Arm, new: T | None
+) -> None:
+    """Keep something for an arm of a subject, or nothing."""
+    of_subject = kept.setdefault(subject, {})
+    of_subject.pop(arm, None)
+    if new is not None:
+        of_subject[arm] = new
+    if not of_subject:
+        del kept[subject]
