@@ -14,6 +14,7 @@ from npe2 import PluginManifest
 from qtpy.QtWidgets import QFileDialog
 
 import napari_graysam.comparison
+from napari_graysam._napari.forms.folds import Column
 from napari_graysam._napari.panel import settings
 from napari_graysam._napari.panel.keys import SHORTCUTS
 from napari_graysam._napari.panel.next_steps import NextSteps
@@ -61,7 +62,7 @@ def test_a_folded_section_takes_no_room_and_an_open_one_shows_all_of_itself(
 
 
 def test_the_run_section_stays_in_sight(panel):
-    inside = panel.findChild(type(panel).__mro__[1], "qt_scrollarea_viewport")
+    inside = panel.findChild(Column).viewport()
     assert not inside.isAncestorOf(panel.run.native)
     assert inside.isAncestorOf(panel.sections[0].native)
 
