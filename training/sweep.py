@@ -1,33 +1,42 @@
 """Find thresholds for the bundled model: the model runs once an image, thresholds many times.
 
     python training/sweep.py --data FOLDER --sets dsb2018_eval --every 3 --recipe raw \
-        --set generator.points_per_side=32
+        --set model.frame_scale=1.5 --reduced
 
-Prints a Markdown table of the mean average precision at IoU 0.5, best combinations first.
+Prints for each set the mean average precision at IoU 0.5 of the best combinations, and the
+table of predicted IoU against stability; `--out` keeps all of it as JSON.
 """
 
 from __future__ import annotations
 
 import argparse
-from itertools import product
+import json
+import time
 from pathlib import Path
 
 import numpy as np
+from contrast import reduce_contrast
 from evaluate import SETS, images_of, read_recipe
 
-from napari_graysam import load_model, read_image, read_labels, run, score
-from napari_graysam.masks import paint
-from napari_graysam.parameters import Part
-from napari_graysam.preprocess import apply
-from napari_graysam.preprocess.rgb import to_rgb
-from napari_graysam.propose import propose
-from napari_graysam.select.selector import Selector
+from napari_graysam import Recipe, read_image, read_labels
+from napari_graysam.source.gray import GrayImage, to_gray
+from napari_graysam.tune import Truth, tune
 
-GRID: dict[str, tuple[object, ...]] = {
-    "generator.pred_iou_thresh": (0.3, 0.4, 0.5, 0.6, 0.7),
-    "generator.stability_score_thresh": (0.0, 0.3),
-    "labels.suppression_thresh": (0.3, 0.45, 0.6),
+GRID = {
+    "suppression": (("containment", 0.3), ("containment", 0.45), ("containment", 0.6)),
+    "generator.pred_iou_thresh": (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75),
+    "generator.stability_score_thresh": (0.0, 0.2, 0.3, 0.4, 0.5, 0.6),
 }
+
+
+def image_and_truth(
+    root: Path, name: str, path: Path, recipe: Recipe, reduced: bool
+) -> tuple[GrayImage, Truth]:
+    """Return an image of a set, its contrast reduced where asked, and its labels."""
+    gray = read_image(path, recipe.image)
+    if reduced:
+        gray = to_gray(reduce_contrast(gray.pixels, path.stem))
+    return gray, Truth(read_labels(root / name / "labels" / f"{path.stem}.tif"))
 
 
 def main() -> None:
@@ -37,33 +46,29 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
     parser.add_argument("--recipe", default="raw")
     parser.add_argument("--set", action="append", default=[], dest="values")
+    parser.add_argument("--reduced", action="store_true", help="copies with little contrast")
     parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--most", type=int, default=15, help="rows to print")
+    parser.add_argument("--most", type=int, default=4, help="combinations to print for each set")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args()
     recipe = read_recipe(options.recipe, options.values)
-    model = load_model(recipe.model)
-    combinations = [dict(zip(GRID, values, strict=True)) for values in product(*GRID.values())]
-    recipes: list[Part] = [recipe.with_values(values) for values in combinations]
-    totals = {name: np.zeros(len(recipes)) for name in options.sets}
+    report = {}
     for name in options.sets:
-        paths = images_of(options.data, name)[:: options.every]
-        for path in paths:
-            truth = read_labels(options.data / name / "labels" / f"{path.stem}.tif")
-            gray = read_image(path, recipe.image)
-            view = to_rgb(apply(gray.pixels, recipe.preprocess), recipe.rgb)
-            steps = propose(view, model, recipe.generator, iou_floor=0.15, stability_floor=0.0)
-            selector = Selector(run(steps))
-            for index, one in enumerate(recipes):
-                masks = selector.select(one.generator, one.labels)
-                labels = paint(masks, truth.shape, one.labels.overlap)
-                totals[name][index] += score(labels, truth).average_precision[0] / len(paths)
-    mean = np.mean(list(totals.values()), axis=0)
-    columns = [*(path.rpartition(".")[2] for path in GRID), *totals, "mean"]
-    print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
-    for index in np.argsort(-mean)[: options.most]:
-        scores = [f"{total[index]:.3f}" for total in (*totals.values(), mean)]
-        cells = [*map(str, combinations[index].values()), *scores]
-        print(f"| {' | '.join(cells)} |", flush=True)
+        began = time.perf_counter()
+        scores, values = [], []
+        for path in images_of(options.data, name)[:: options.every]:
+            image, truth = image_and_truth(options.data, name, path, recipe, options.reduced)
+            found = tune([image], [truth], recipe, grid=GRID)
+            scores.append(found.scores[:, 0].tolist())
+            values = found.values
+        means = np.mean(scores, axis=0)
+        seconds = (time.perf_counter() - began) / len(scores)
+        print(f"{name}: {len(scores)} images, {seconds:.1f} s each")
+        for index in np.argsort(-means, kind="stable")[: options.most]:
+            print(f"  {means[index]:.3f}  {values[index]}", flush=True)
+        report[name] = {"values": values, "scores": scores}
+        if options.out:
+            options.out.write_text(json.dumps(report) + "\n")
 
 
 if __name__ == "__main__":
