@@ -344,3 +344,20 @@ def test_the_bundled_model_runs_cancels_and_never_blocks(section, viewer, qtbot)
     )
     assert section.live_update.outdated == {}
     assert said() == []
+
+
+def test_look_again_asks_for_what_is_shown_with_a_second_look(section, stub, qtbot):
+    from napari_graysam._napari.panel.sections.second_look import SecondLookSection
+
+    again = SecondLookSection(section.state)
+    assert again.look.enabled
+    assert not again.fields["second_look.pred_iou_thresh"].enabled
+    section.run(("raw",))
+    assert not again.look.enabled
+    wait(qtbot, section)
+    again.look.native.click()
+    assert section.state.recipe.second_look.rounds == 1
+    assert again.fields["second_look.pred_iou_thresh"].enabled
+    wait(qtbot, section)
+    assert [source for source, _, _ in stub.calls] == ["raw", "raw"]
+    assert section.state.results["raw"].recipe.second_look.enabled

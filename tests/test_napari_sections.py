@@ -33,6 +33,7 @@ from napari_graysam._napari.panel.sections.image import ImageSection
 from napari_graysam._napari.panel.sections.labels import LabelsSection
 from napari_graysam._napari.panel.sections.model import OWN, ModelSection
 from napari_graysam._napari.panel.sections.recipe import RecipeSection
+from napari_graysam._napari.panel.sections.second_look import SecondLookSection
 from napari_graysam._napari.panel.snippets import Copied, command_line, python_code
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam.cli.options import make_recipe
@@ -59,6 +60,7 @@ SECTIONS = (
     LabelsSection,
     FiltersSection,
     RecipeSection,
+    SecondLookSection,
 )
 
 
@@ -96,7 +98,7 @@ def test_every_parameter_is_in_exactly_one_section(state):
     recipe = Recipe()
     expected = {
         f"{part}.{name}"
-        for part in ("image", "model", "generator", "labels")
+        for part in ("image", "model", "generator", "labels", "second_look")
         for name in type(getattr(recipe, part)).model_fields
     }
     assert set(shown) == expected | {"name", "description"}

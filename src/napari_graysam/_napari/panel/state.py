@@ -55,6 +55,8 @@ class PanelState:
         Emitted with the arm whose shown result is another one now.
     running_changed
         Emitted with whether a run is going on.
+    run_asked
+        Emitted where a section wants the shown results to be made anew.
     memory
         The features and candidates that runs and prompts share.
     """
@@ -67,6 +69,7 @@ class PanelState:
     subject_changed = Signal()
     result_changed = Signal(str)
     running_changed = Signal(bool)
+    run_asked = Signal()
 
     def __init__(self, viewer: Viewer, recipe: Recipe | None = None) -> None:
         self.viewer = viewer

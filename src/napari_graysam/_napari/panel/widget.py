@@ -24,6 +24,7 @@ from napari_graysam._napari.panel.sections.model import ModelSection
 from napari_graysam._napari.panel.sections.preprocess import PreprocessSection
 from napari_graysam._napari.panel.sections.recipe import RecipeSection
 from napari_graysam._napari.panel.sections.run import RunSection
+from napari_graysam._napari.panel.sections.second_look import SecondLookSection
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam._napari.prompt.tool import PromptTool
 from napari_graysam._napari.results.identity import comparable
@@ -55,6 +56,7 @@ SECTIONS: tuple[type[Section], ...] = (
     ThresholdsSection,
     LabelsSection,
     FiltersSection,
+    SecondLookSection,
     RecipeSection,
 )
 UNFOLDED = ("Image", "Preprocessing")

@@ -104,6 +104,7 @@ class RunSection:
             (state.recipe_changed, self._show_state),
             (state.result_changed, self._show_results),
             (state.subject_changed, self._show_state),
+            (state.run_asked, self._run_shown),
             (live_update.changed, self._show_results),
             (live_update.message, self._inform),
         )
@@ -130,6 +131,10 @@ class RunSection:
         self._job = _Job(recipe, source, layer, pixels_of(layer))
         self._notified.clear()
         self._start(arms, region)
+
+    def _run_shown(self) -> None:
+        """Run the arms that have results; both where none has."""
+        self.run(tuple(arm for arm in ARMS if arm in self.state.results) or ARMS)
 
     def _start(self, arms: Sequence[Arm], region: LayerRegion | None) -> None:
         job = self._job
