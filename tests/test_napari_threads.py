@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
 import sys
 import threading
 import warnings
@@ -19,6 +20,7 @@ from qtpy.QtCore import QTimer
 
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.results.run import ArmDone, run_arms
+from napari_graysam._napari.threads import heavy_imports
 from napari_graysam._napari.threads.collection import full_collections_put_off
 from napari_graysam._napari.threads.gui_queue import GuiQueue
 from napari_graysam._napari.threads.latest_request import PATIENCE, LatestRequest
@@ -148,6 +150,7 @@ def test_a_run_leaves_the_process_as_it_was(
     make_napari_viewer_proxy: Any, qtbot: Any, monkeypatch: Any
 ) -> None:
     """Collector, switch interval, warning filters and priorities belong to the host."""
+    heavy_imports.load()  # PyTorch itself adds filters when it is imported.
     seen: list[Any] = []
 
     def host() -> tuple[Any, ...]:
@@ -188,3 +191,76 @@ def test_full_collections_are_put_off_until_the_last_run_has_ended() -> None:
     assert gc.get_threshold()[2] > 10**6
     other.__exit__(None, None, None)
     assert (gc.get_threshold(), gc.get_freeze_count()) == (before, frozen)
+
+
+OPEN_PANEL = """
+import os, sys, threading, time
+import napari
+from napari_graysam._napari.threads import heavy_imports
+from qtpy.QtWidgets import QApplication
+
+threads = {}
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        threads.setdefault(name, threading.current_thread())
+
+sys.meta_path.insert(0, Watch())
+viewer = napari.Viewer()
+viewer.window.add_plugin_dock_widget("napari-graysam", "Segment everything (SAM 2)")
+assert "torch" not in sys.modules, "imported before the window is up"
+end = time.monotonic() + 120
+while heavy_imports._background is None or heavy_imports._background.is_alive():
+    assert time.monotonic() < end
+    QApplication.processEvents()
+    time.sleep(0.005)
+assert set(heavy_imports.HEAVY) <= set(sys.modules)
+main = threading.main_thread()
+print([name for name in heavy_imports.HEAVY if threads.get(name) is main])
+assert "torch._dynamo" not in sys.modules, "its LLVM can clash with that of the display's driver"
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+def test_an_opened_panel_imports_pytorch_in_the_background_only() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN_PANEL], capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_worker_waits_for_imports_that_another_thread_has_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    names: list[str] = []
+
+    def slow(name: str) -> None:
+        names.append(name)
+        begun.set()
+        go_on.wait(10)
+        monkeypatch.setitem(sys.modules, name, sys)
+
+    monkeypatch.setattr(heavy_imports, "HEAVY", ("not_there_yet",))
+    monkeypatch.setattr(heavy_imports, "import_module", slow)
+    first = threading.Thread(target=heavy_imports.load)
+    second = threading.Thread(target=heavy_imports.load)
+    first.start()
+    assert begun.wait(10)
+    second.start()
+    second.join(0.05)
+    assert second.is_alive()
+    go_on.set()
+    for thread in (first, second):
+        thread.join(10)
+    assert names == ["not_there_yet"]
+
+
+def test_a_failed_import_is_raised_where_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heavy_imports, "HEAVY", ("graysam_has_no_such_module",))
+    monkeypatch.setattr(heavy_imports, "_background", None)
+    heavy_imports.start().join(10)
+    with pytest.raises(ImportError, match="graysam_has_no_such_module"):
+        heavy_imports.load()

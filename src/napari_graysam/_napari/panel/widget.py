@@ -28,6 +28,7 @@ from napari_graysam._napari.panel.sections.second_look import SecondLookSection
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam._napari.prompt.tool import PromptTool
 from napari_graysam._napari.results.identity import comparable
+from napari_graysam._napari.threads import heavy_imports
 from napari_graysam.comparison import ARMS
 from napari_graysam.errors import OutputError
 
@@ -282,11 +283,12 @@ class SegmentPanel(QWidget):
         self.deleteLater()
 
     def showEvent(self, event: QEvent) -> None:
-        """Share the room with the plugin's other docks."""
+        """Share the room with the plugin's other docks, and import what a run will need."""
         super().showEvent(event)
         if not self._joined:
             self._joined = True
             join_soon(self)
+            QTimer.singleShot(heavy_imports.DELAY, heavy_imports.start)
 
     def hideEvent(self, event: QEvent) -> None:
         """Save what is still waiting, for the window may be closing."""

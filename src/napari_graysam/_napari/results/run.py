@@ -11,6 +11,7 @@ from napari_graysam._napari.canvas.region import LayerRegion
 from napari_graysam._napari.canvas.source import Source
 from napari_graysam._napari.results.colors import Positions, object_colors, palette
 from napari_graysam._napari.results.identity import comparable
+from napari_graysam._napari.threads import heavy_imports
 from napari_graysam._napari.threads.collection import full_collections_put_off
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def _run_arms(
     mask = None if region is None else region.mask()
     palette()  # Takes the GUI thread 0.1 s when it shows the first layer.
     yield RunProgress(arms[0], "load", 0, 1, None)
+    heavy_imports.load()
     cache = None if memory is None else memory.cache()
     clock = _Clock(len(arms))
     results: dict[Arm, Segmentation] = dict(others or {})

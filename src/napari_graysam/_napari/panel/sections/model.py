@@ -15,6 +15,7 @@ from napari_graysam._napari.forms.recipe_form import RecipeForm
 from napari_graysam._napari.forms.wording import tooltip
 from napari_graysam._napari.panel.download import Download, megabytes
 from napari_graysam._napari.panel.preset import OF_MODEL
+from napari_graysam._napari.threads import heavy_imports
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.model.catalog import BUNDLED, CATALOG, bundled_path, find_entry
 from napari_graysam.model.weights import locate
@@ -198,7 +199,7 @@ class ModelSection(Container):
         return f"{shown}\nMemory: {_memory(recipe, entry, weights)}."
 
     def find_devices(self) -> None:
-        """Find out in a worker thread which devices there are, which imports PyTorch."""
+        """Find out in a worker thread which devices there are, which needs PyTorch."""
         if not self._devices and not self._finder.busy:
             self._finder.submit(_devices)
 
@@ -222,6 +223,7 @@ class _InterestWatcher(QObject):
 
 
 def _devices() -> Generator[tuple[str, ...], None, None]:
+    heavy_imports.load()
     from napari_graysam.model.device import device_names
 
     yield device_names()
