@@ -361,3 +361,27 @@ def test_look_again_asks_for_what_is_shown_with_a_second_look(section, stub, qtb
     wait(qtbot, section)
     assert [source for source, _, _ in stub.calls] == ["raw", "raw"]
     assert section.state.results["raw"].recipe.second_look.enabled
+
+
+def test_the_time_left_is_said_before_the_first_points_once_a_run_has_been(
+    section, viewer, stub, qtbot
+):
+    def before_points(arms):
+        source = read_source(viewer, section.state.layer, ENHANCED.image)
+        events = list(run_arms(source, recipe, arms, memory=memory))
+        return [
+            event.left
+            for event in events
+            if isinstance(event, RunProgress) and event.arm == arms[0] and event.stage == "load"
+        ]
+
+    recipe, memory = ENHANCED, section.state.memory
+    assert before_points(("raw",))[0] is None
+    assert memory.pace.model == recipe.model
+    memory.pace = memory.pace._replace(seconds=0.5)
+    assert before_points(("raw",))[0] == 64 * 0.5
+    memory.pace = memory.pace._replace(seconds=0.5)
+    assert before_points(("raw", "preprocessed"))[0] == 2 * 64 * 0.5
+    memory.pace = memory.pace._replace(seconds=0.5)
+    recipe = recipe.with_values({"model.device": "cpu"})
+    assert before_points(("raw",))[0] is None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_graysam._napari.canvas.region import LayerRegion
 from napari_graysam._napari.canvas.source import Source
+from napari_graysam._napari.results.clock import Clock, Pace, count_points
 from napari_graysam._napari.results.colors import Positions, object_colors, palette
 from napari_graysam._napari.results.identity import comparable
 from napari_graysam._napari.threads import heavy_imports
@@ -58,9 +59,10 @@ RunEvent = RunProgress | ArmDone
 
 
 class Memory:
-    """The cache of features and proposals that the runs of a panel share."""
+    """What the runs of a panel share: features and proposals, and how long a point takes."""
 
     def __init__(self) -> None:
+        self.pace: Pace | None = None
         self._cache: Cache | None = None
 
     def cache(self) -> Cache:
@@ -119,10 +121,10 @@ def _run_arms(
     gray = to_gray(source.array, source.options, contrast_limits=source.contrast_limits)
     mask = None if region is None else region.mask()
     palette()  # Takes the GUI thread 0.1 s when it shows the first layer.
-    yield RunProgress(arms[0], "load", 0, 1, None)
+    clock = Clock(recipe, len(arms), None if memory is None else memory.pace)
+    yield RunProgress(arms[0], "load", 0, 1, clock.left("load", 0, 1))
     heavy_imports.load()
     cache = None if memory is None else memory.cache()
-    clock = _Clock(len(arms))
     results: dict[Arm, Segmentation] = dict(others or {})
     for arm in arms:
         started = time.perf_counter()
@@ -136,6 +138,8 @@ def _run_arms(
         results = {one: of for one, of in results.items() if comparable(of, live.result)}
         results[arm] = live.result
         clock.arm_done()
+        if memory is not None:
+            memory.pace = clock.pace
         seconds = time.perf_counter() - started
         done = ArmDone(arm, live, seconds, object_colors(results), Event())
         yield done
@@ -145,7 +149,7 @@ def _run_arms(
 
 
 def _reported(
-    arm: Arm, steps: Generator[Any, None, LiveSegmentation], clock: _Clock
+    arm: Arm, steps: Generator[Any, None, LiveSegmentation], clock: Clock
 ) -> Generator[RunProgress, None, LiveSegmentation]:
     """Pass progress on, with the time that is left."""
     try:
@@ -167,11 +171,9 @@ def score_floors(recipe: Recipe) -> ScoreFloors:
     it keeps masks by name already.
     """
     from napari_graysam.pipeline import ScoreFloors
-    from napari_graysam.propose.grid import layer_grids
 
     generator = recipe.generator
-    points = sum(len(grid) * 4**layer for layer, grid in enumerate(layer_grids(generator)))
-    candidates = points * (3 if generator.multimask_output else 1)
+    candidates = count_points(recipe) * (3 if generator.multimask_output else 1)
     if candidates * _bytes_of_a_mask(recipe.model.frame) <= LARGEST_STORE or recipe.labels.keep:
         return ScoreFloors(0.0, 0.0)
     return ScoreFloors(generator.pred_iou_thresh / 2, generator.stability_score_thresh / 2)
@@ -181,31 +183,3 @@ def _bytes_of_a_mask(frame: int | None) -> int:
     """Return the size of a low-resolution mask, a quarter of the model's frame a side."""
     frame = frame or LARGEST_FRAME
     return (frame // 4) ** 2 * 4
-
-
-class _Clock:
-    """Estimates the time that a run will still take from the points decoded so far."""
-
-    def __init__(self, arms: int) -> None:
-        self._arms_left = arms
-        self._first: tuple[float, int] | None = None
-        self._each: float | None = None
-
-    def left(self, stage: str, done: int, total: int) -> float | None:
-        """Return seconds until all arms are done; None before anything can be said."""
-        now = time.perf_counter()
-        if stage != "decode":
-            self._first = None
-            return None
-        if self._first is None:
-            self._first = (now, done)
-        since, first = self._first
-        if done > first:
-            self._each = (now - since) / (done - first)
-        if self._each is None:
-            return None
-        return self._each * (total - done + total * (self._arms_left - 1))
-
-    def arm_done(self) -> None:
-        """Count an arm as done."""
-        self._arms_left -= 1
