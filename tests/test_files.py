@@ -523,6 +523,23 @@ def test_overlay_of_nothing_is_the_view():
     np.testing.assert_array_equal(overlay_rgb(view, np.zeros((9, 8), int)), view)
 
 
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((1, 5000), (1, 1667)), ((4097, 300), (1366, 100)), ((2048, 9), (2048, 9))],
+)
+def test_large_overlays_are_reduced(tmp_path, shape, expected):
+    view = np.full((*shape, 3), 9, np.uint8)
+    labels = np.zeros(shape, np.uint16)
+    labels[:, shape[1] // 2 :] = 1
+    write_overlay(tmp_path / "a.png", view, labels)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == expected[::-1]
+        pixels = np.asarray(picture)
+    width = expected[1]
+    assert (pixels[:, : width // 2 - 1] == 9).all()
+    assert (pixels[:, width // 2 + 1 :].max(axis=-1) > 9).all()
+
+
 @pytest.mark.parametrize(("shape", "expected"), [((60, 100), (360, 600)), ((600, 90), (600, 90))])
 def test_small_overlays_are_enlarged(tmp_path, shape, expected):
     view = np.full((*shape, 3), 9, np.uint8)

@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as hnp
 from napari_graysam.errors import ImageError, OutputError
 from napari_graysam.files import read_geojson, write_geojson
 from napari_graysam.files.objects import paint_objects
-from napari_graysam.files.polygons import fill, outlines
+from napari_graysam.files.outlines import outlines, trace
+from napari_graysam.files.polygons import fill
 from napari_graysam.masks import Mask, label_masks
 
 BITS = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9))
@@ -78,6 +79,21 @@ def test_every_ring_is_simple_and_turns_at_every_corner(bits):
             x, y = ring.T
             area = (x * np.roll(y, -1) - y * np.roll(x, -1)).sum()
             assert (area > 0) == (number == 0)
+
+
+@given(st.lists(BITS, max_size=6))
+def test_masks_traced_together_are_as_alone(shapes):
+    alone = [[[ring.tolist() for ring in rings] for rings in outlines(bits)] for bits in shapes]
+    traced = trace(shapes)
+    assert [[[ring.tolist() for ring in rings] for rings in pieces] for pieces in traced] == alone
+
+
+def test_more_masks_than_one_sheet_holds(monkeypatch):
+    monkeypatch.setattr("napari_graysam.files.outlines.MOST_PIXELS", 30)
+    shapes = [np.ones((height, width), bool) for height in (1, 4, 9) for width in (5, 2)]
+    for bits, pieces in zip(shapes, trace(shapes), strict=True):
+        height, width = bits.shape
+        assert sorted(pieces[0][0].tolist()) == [[0, 0], [0, height], [width, 0], [width, height]]
 
 
 def test_corners_that_touch():

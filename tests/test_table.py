@@ -2,9 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from skimage.measure import regionprops
 
 from napari_graysam.masks import Mask, nest, paint
-from napari_graysam.select.table import COLUMNS, object_table
+from napari_graysam.select.geometry import GEOMETRY, measure_geometry
+from napari_graysam.select.table import COLUMNS, column_values, object_table
 
 SHAPE = (60, 80)
 
@@ -139,3 +144,61 @@ def test_an_empty_table_has_the_same_columns_and_dtypes():
     assert len(empty) == 0
     assert list(full.columns) == list(COLUMNS)
     assert empty.dtypes.to_dict() == full.dtypes.to_dict()
+
+
+# As scikit-image measures
+
+
+REGIONPROPS = {
+    "eccentricity": "eccentricity",
+    "solidity": "solidity",
+    "perimeter": "perimeter",
+    "equivalent_diameter": "equivalent_diameter_area",
+}
+
+
+def assert_as_regionprops(masks):
+    measured = measure_geometry(masks, list(GEOMETRY))
+    for index, mask in enumerate(masks):
+        (region,) = regionprops(mask.bits.astype(np.uint8))
+        expected = {name: getattr(region, other) for name, other in REGIONPROPS.items()}
+        y, x = region.centroid
+        expected |= {"centroid_x": x + mask.box[0], "centroid_y": y + mask.box[1]}
+        for name, value in expected.items():
+            # Near 0, scikit-image's eccentricity is the root of a rounding error.
+            assert measured[name][index] == pytest.approx(value, rel=1e-9, abs=1e-6), name
+
+
+@given(
+    st.lists(
+        hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12)).filter(np.any),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_geometry_of_any_masks_is_regionprops(shapes):
+    assert_as_regionprops(
+        [Mask(bits, (3, 5, 3 + bits.shape[1], 5 + bits.shape[0])) for bits in shapes]
+    )
+
+
+def test_geometry_of_analytic_shapes_is_regionprops():
+    y, x = np.mgrid[-30:31, -30:31]
+    tilted = ((x + y) / 40) ** 2 + ((x - y) / 15) ** 2 <= 1
+    ring = (x**2 + y**2 <= 900) & (x**2 + y**2 >= 400)
+    star = np.abs(x) * np.abs(y) <= 60
+    pieces = (np.hypot(x - 15, y) < 9) | (np.hypot(x + 15, y + 9) < 12)
+    line = np.eye(61, dtype=bool)
+    shapes = [x**2 + y**2 <= 900, tilted, ring, star, pieces, line, np.ones((61, 61), bool)]
+    assert_as_regionprops([Mask(bits, (0, 0, 61, 61)) for bits in shapes])
+
+
+def test_a_disc_and_a_square_are_not_eccentric_at_all():
+    masks = [disc(40, 30, 20), rectangle(2, 2, 7, 7)]
+    assert measure_geometry(masks, ["eccentricity"])["eccentricity"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("column", list(GEOMETRY))
+def test_one_column_alone_is_the_table_s(column):
+    masks = [disc(40, 30, 20), rectangle(5, 5, 20, 1)]
+    assert column_values(masks, column, None).tolist() == table_of(masks)[column].tolist()

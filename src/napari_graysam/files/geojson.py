@@ -25,7 +25,8 @@ from napari_graysam.files.objects import (
     collect,
     numbers_by_label,
 )
-from napari_graysam.files.polygons import Ring, check_rings, outlines
+from napari_graysam.files.outlines import Pieces, Ring, trace
+from napari_graysam.files.polygons import check_rings
 from napari_graysam.limits import read_json, reading
 from napari_graysam.masks import Mask
 
@@ -93,16 +94,16 @@ def write_geojson(
     """
     rows = numbers_by_label(table)
     numbers = range(1, len(masks) + 1) if labels is None else labels
-    content = {
-        "type": "FeatureCollection",
-        PROGRAM: about_file(shape, recipe, image_name),
-        "features": [
-            _feature(mask, label, rows.get(label, {}), object_type)
-            for label, mask in zip(numbers, masks, strict=True)
-            if mask.area
-        ],
-    }
-    write_text(path, json.dumps(content, allow_nan=False))
+    traced = trace([mask.bits for mask in masks])
+    # Encoded one by one: all coordinates as Python's lists would keep the garbage collector busy.
+    features = [
+        _encoded(_feature(mask, pieces, label, rows.get(label, {}), object_type))
+        for label, mask, pieces in zip(numbers, masks, traced, strict=True)
+        if mask.area
+    ]
+    about = _encoded(about_file(shape, recipe, image_name))
+    head = f'{{"type": "FeatureCollection", "{PROGRAM}": {about}, "features": ['
+    write_text(path, f"{head}{', '.join(features)}]}}")
 
 
 def read_geojson(path: str | os.PathLike[str], shape: tuple[int, int] | None = None) -> Objects:
@@ -142,11 +143,15 @@ def read_geojson(path: str | os.PathLike[str], shape: tuple[int, int] | None = N
         return _objects(_features(content), about, shape)
 
 
+def _encoded(content: Any) -> str:
+    return json.dumps(content, allow_nan=False)
+
+
 def _feature(
-    mask: Mask, label: int, measurements: Mapping[str, float], object_type: str
+    mask: Mask, pieces: Pieces, label: int, measurements: Mapping[str, float], object_type: str
 ) -> dict[str, Any]:
-    pieces = [[_closed(ring, mask.box) for ring in rings] for rings in outlines(mask.bits)]
-    kind, coordinates = ("MultiPolygon", pieces) if len(pieces) > 1 else ("Polygon", pieces[0])
+    closed = [[_closed(ring, mask.box) for ring in rings] for rings in pieces]
+    kind, coordinates = ("MultiPolygon", closed) if len(closed) > 1 else ("Polygon", closed[0])
     properties: dict[str, Any] = {"objectType": object_type, "name": str(label)}
     if measurements:
         properties["measurements"] = dict(measurements)

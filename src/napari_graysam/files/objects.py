@@ -195,9 +195,21 @@ def rows_by_label(table: pd.DataFrame | None) -> dict[int, dict[str, Any]]:
 
 def numbers_by_label(table: pd.DataFrame | None) -> dict[int, dict[str, float]]:
     """Finite numbers of an object table, by label: its column ``index``."""
+    if table is None or "index" not in table:
+        return {}
+    names = [str(name) for name in table if name != "index"]
+    values = np.empty((len(table), len(names)))
+    for place, name in enumerate(name for name in table if name != "index"):
+        column = table[name]
+        if column.dtype.kind not in "iufb":
+            column = column.map(lambda value: float(value) if _is_number(value) else math.nan)
+        values[:, place] = column
+    rows = zip(table["index"].tolist(), values.tolist(), strict=True)
     return {
-        label: {name: float(value) for name, value in row.items() if not isinstance(value, str)}
-        for label, row in rows_by_label(table).items()
+        int(label): {
+            name: value for name, value in zip(names, row, strict=True) if math.isfinite(value)
+        }
+        for label, row in rows
     }
 
 

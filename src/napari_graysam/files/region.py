@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from napari_graysam.errors import ImageError
 from napari_graysam.files.geojson import read_geojson
-from napari_graysam.files.polygons import fill, outlines
+from napari_graysam.files.outlines import outlines
+from napari_graysam.files.polygons import fill
 from napari_graysam.masks.mask import Mask
 from napari_graysam.recipe.image import Polygon, Polygons, Region
 from napari_graysam.source.reading import read_image

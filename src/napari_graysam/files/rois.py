@@ -27,7 +27,8 @@ from napari_graysam.files.objects import (
     collect,
     numbers_by_label,
 )
-from napari_graysam.files.polygons import Ring, check_rings, outlines
+from napari_graysam.files.outlines import Pieces, Ring, trace
+from napari_graysam.files.polygons import check_rings
 from napari_graysam.limits import check_memory, file_size, parse_json, read_entry, readable, reading
 from napari_graysam.masks import Mask
 
@@ -108,10 +109,11 @@ def write_rois(
     digits = max(4, len(str(max(numbers, default=0))))
     about = json.dumps(about_file(shape, recipe, image_name)).encode()
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for label, mask in zip(numbers, masks, strict=True):
+        traced = trace([mask.bits for mask in masks])
+        for label, mask, pieces in zip(numbers, masks, traced, strict=True):
             if not mask.area:
                 continue
-            roi = _roi(mask)
+            roi = _roi(mask, pieces)
             roi.name = f"{label:0{digits}d}"
             roi.position = position
             roi.props = "".join(f"{key}: {value}\n" for key, value in rows.get(label, {}).items())
@@ -184,14 +186,14 @@ def _entries(archive: zipfile.ZipFile) -> list[str]:
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     # With a fixed date, the same objects give the same file.
-    archive.writestr(zipfile.ZipInfo(name), data, compress_type=zipfile.ZIP_DEFLATED)
+    archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED, compresslevel=1)
 
 
-def _roi(mask: Mask) -> ImagejRoi:
+def _roi(mask: Mask, pieces: Pieces) -> ImagejRoi:
     from roifile import ROI_TYPE, ImagejRoi
 
     x0, y0, x1, y1 = mask.box
-    rings = [ring for piece in outlines(mask.bits) for ring in piece]
+    rings = [ring for piece in pieces for ring in piece]
     roi = ImagejRoi(left=x0, top=y0, right=x1, bottom=y1)
     if len(rings) == 1:
         roi.roitype = ROI_TYPE.TRACED

@@ -60,17 +60,19 @@ def encode(mask: Mask, shape: tuple[int, int], *, compressed: bool) -> dict[str,
 def _counts(mask: Mask, rows: int, columns: int) -> list[int]:
     """Return the lengths of the runs outside and inside a mask, by turns."""
     x0, y0, _, _ = mask.box
-    padded = np.pad(mask.bits, ((1, 1), (0, 0))).astype(np.int8).T
-    column, row = np.nonzero(np.diff(padded, axis=1))
+    height, width = mask.bits.shape
+    padded = np.zeros((width, height + 2), bool)
+    padded[:, 1:-1] = mask.bits.T
+    column, row = np.divmod(np.flatnonzero(padded[:, 1:] != padded[:, :-1]), height + 1)
     ends = (column + x0) * rows + row + y0
     # A run that fills a column to its end goes on in the next one.
     keep = np.ones(ends.size, bool)
     meets = np.flatnonzero(ends[1:-1:2] == ends[2::2]) * 2 + 1
     keep[meets] = keep[meets + 1] = False
     ends = ends[keep]
-    total = rows * columns
-    last = [total] if not ends.size or ends[-1] < total else []
-    counts: list[int] = np.diff(np.concatenate(([0], ends, last)).astype(np.int64)).tolist()
+    bounds = np.array([0, *ends.tolist(), rows * columns])
+    lengths = bounds[1:] - bounds[:-1]
+    counts: list[int] = (lengths if lengths[-1] or lengths.size == 1 else lengths[:-1]).tolist()
     return counts
 
 

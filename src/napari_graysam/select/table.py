@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_graysam.masks import Mask, touches_border
+from napari_graysam.select.geometry import GEOMETRY, measure_geometry
 
 COLUMNS = {
     "index": "int64",
@@ -42,15 +43,6 @@ COLUMNS = {
     "equivalent_diameter": "float64",
     "touching_border": "bool",
 }
-SHAPES = {
-    "centroid_x": "centroid",
-    "centroid_y": "centroid",
-    "eccentricity": "eccentricity",
-    "solidity": "solidity",
-    "perimeter": "perimeter",
-    "equivalent_diameter": "equivalent_diameter_area",
-}
-"""Columns that `skimage.measure.regionprops` measures, and its names of them."""
 
 
 def object_table(
@@ -88,21 +80,18 @@ def object_table(
     >>> table[["index", "area", "centroid_x", "intensity_max"]].iloc[0].tolist()
     [1.0, 9.0, 2.0, 1.0]
     """
-    visible = np.bincount(labels.ravel(), minlength=len(masks) + 1)
-    rows = [
-        {
-            "index": label,
-            "area": mask.area,
-            "visible_area": visible[label],
-            **_model(mask),
-            **_intensity(raw[mask.slices][mask.bits]),
-            **_shape(mask),
-            "touching_border": touches_border(mask, (raw.shape[0], raw.shape[1])),
-        }
-        for label, mask in enumerate(masks, start=1)
-    ]
+    shape = (raw.shape[0], raw.shape[1])
+    columns: dict[str, Any] = {
+        "index": range(1, len(masks) + 1),
+        "area": [mask.area for mask in masks],
+        "visible_area": np.bincount(labels.ravel(), minlength=len(masks) + 1)[1:],
+        "touching_border": [touches_border(mask, shape) for mask in masks],
+        **measure_geometry(masks, list(GEOMETRY)),
+        **_transposed([_model(mask) for mask in masks]),
+        **_transposed([_intensity(raw[mask.slices][mask.bits]) for mask in masks]),
+    }
     return pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in COLUMNS.items()}
+        {name: pd.Series(columns.get(name, ()), dtype=kind) for name, kind in COLUMNS.items()}
     )
 
 
@@ -136,8 +125,8 @@ def column_values(
     elif column.startswith("intensity"):
         assert raw is not None
         values = [_intensity(raw[mask.slices][mask.bits])[column] for mask in masks]
-    elif column in SHAPES:
-        values = [_shape(mask, (column,))[column] for mask in masks]
+    elif column in GEOMETRY:
+        return measure_geometry(masks, [column])[column]
     else:
         values = [_model(mask)[column] for mask in masks]
     return np.array(values, np.float64)
@@ -160,24 +149,17 @@ def _model(mask: Mask) -> dict[str, Any]:
 
 def _intensity(values: NDArray[Any]) -> dict[str, float]:
     """Summarise the finite values inside a mask in float64."""
-    known = values[np.isfinite(values)].astype(np.float64)
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]
+    known = values.astype(np.float64)
     names = ("intensity_mean", "intensity_min", "intensity_max", "intensity_std")
     if known.size == 0:
         return dict.fromkeys(names, float("nan"))
-    measured = (known.mean(), known.min(), known.max(), known.std())
+    mean = float(known.sum()) / known.size
+    spread = known - mean
+    measured = (mean, known.min(), known.max(), np.sqrt(float(spread @ spread) / known.size))
     return dict(zip(names, map(float, measured), strict=True))
 
 
-def _shape(mask: Mask, names: Iterable[str] = SHAPES) -> dict[str, float]:
-    """Measure place and shape of a mask: some of `SHAPES`, each only when asked for."""
-    from skimage.measure import regionprops
-
-    (region,) = regionprops(mask.bits.astype(np.uint8))
-    measured = {}
-    for name in names:
-        if name.startswith("centroid"):
-            axis = "yx".index(name[-1])
-            measured[name] = float(region.centroid[axis] + mask.box[1 - axis])
-        else:
-            measured[name] = float(getattr(region, SHAPES[name]))
-    return measured
+def _transposed(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
