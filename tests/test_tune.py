@@ -114,7 +114,7 @@ def test_one_image_cannot_prove_a_gain():
 
 
 def test_importances_are_the_variance_that_each_parameter_explains(tuning):
-    table = tuning.scores.mean(1).reshape(2, 3, 2)
+    table = tuning.scores.mean(1).reshape([len(values) for values in tuning.grid.values()])
     for axis, name in enumerate(tuning.grid):
         effect = table.mean(tuple(a for a in range(3) if a != axis))
         expected = effect.var() / table.var() if table.var() else 0
