@@ -51,6 +51,7 @@ OTHERS: tuple[Any, ...] = (
     *("cpu", "YXS", "other.png", "sam2.1_hiera_tiny", "viridis", "magma"),
     *([], [{"kind": "clahe"}], [{"point": [2, 3]}], [[[0.25, 0.5]]], [[[1, 1], [9, 1], [9, 9]]]),
     *([5, 6], [0.1, 0.9], [{"kind": "remove", "image": "1f", "size": [3, 3], "mask": "324"}]),
+    *("solidity", [{"column": "area", "minimum": 30.0}]),
     *('"333"', ["324", "333"], [1, 9], [[0.5, 0.5]], [0.5, 0.5, 2, 2]),
 )
 # Values that must change together.
@@ -66,7 +67,12 @@ def recipes() -> list[Recipe]:
     """Recipes that between them hold every parameter there is."""
     every = [{"kind": kind} for kind in STEPS]
     base = Recipe().with_values(
-        {"labels.keep": [{"point": [4, 5]}], "labels.max_area": 5000, "second_look.rounds": 1}
+        {
+            "labels.keep": [{"point": [4, 5]}],
+            "labels.max_area": 5000,
+            "second_look.rounds": 1,
+            "labels.filters": [{"column": "eccentricity", "minimum": 0, "maximum": 250}],
+        }
     )
     of_image = {"image": "1f", "size": [3, 3], "mask": "324"}
     pins = [
