@@ -769,6 +769,32 @@ def test_the_copied_command_names_the_preset_and_what_differs(book, state, viewe
     assert again == state.recipe
 
 
+def executed(code):
+    names = {}
+    exec(code, names)
+    return names
+
+
+@pytest.mark.parametrize("model", [None, "sam2.1_hiera_tiny"])
+def test_the_copied_python_names_the_preset_and_what_differs(book, state, viewer, wait, model):
+    state.layer = viewer.add_image(np.zeros((8, 9)), name="drawn")
+    assert state.change({"image.axes": "YX"})
+    of_default = copied(book.copy_python, wait)
+    assert (
+        "Recipe.preset().with_values(\n    {\n        'image.axes': 'YX',\n    }\n)" in of_default
+    )
+    PresetBar(state).take("phase-contrast")
+    changes = {"labels.min_area": 77, "image.window": {"kind": "dtype"}, "description": "no: 5"}
+    assert state.change(changes if model is None else {**changes, "model.name": model})
+    code = copied(book.copy_python, wait).split("image = ")[0]
+    named = f", model={model!r}" if model else ""
+    assert f"Recipe.preset('phase-contrast'{named}).with_values(" in code
+    assert "'labels.min_area': 77,\n" in code
+    assert "preprocess" not in code
+    assert model is not None or "generator" not in code
+    assert executed(code)["recipe"] == state.recipe
+
+
 @pytest.mark.parametrize("from_file", [False, True])
 def test_the_copied_python_runs(book, state, viewer, tmp_path, monkeypatch, wait, from_file):
     pixels = np.arange(3 * 8 * 9, dtype=np.uint8).reshape(3, 8, 9)
@@ -788,8 +814,7 @@ def test_the_copied_python_runs(book, state, viewer, tmp_path, monkeypatch, wait
     )
     code = copied(book.copy_python, wait)
     assert "points_per_side" in code
-    assert "pred_iou_thresh" in code
-    assert "box_nms_thresh" not in code
+    assert "thresh" not in code
     exec(code, {"viewer": viewer})
     ((image, recipe),) = calls
     assert recipe.replace(image=state.recipe.image) == state.recipe
@@ -813,7 +838,9 @@ def test_the_region_is_copied_to_the_pixel(book, state, viewer, wait, kind):
     words = shlex.split(copied(book.copy_command, wait))
     recipe = make_recipe(None, None, [words[words.index("--set") + 1]])
     np.testing.assert_array_equal(region_mask(recipe.image.region, (40, 60)), expected)
-    assert "'region'" in copied(book.copy_python, wait)
+    code = copied(book.copy_python, wait)
+    recipe = executed(code.split("image = ")[0])["recipe"]
+    np.testing.assert_array_equal(region_mask(recipe.image.region, (40, 60)), expected)
 
 
 def test_a_region_beside_the_image_is_not_copied(book, state, viewer, wait):

@@ -73,7 +73,7 @@ def python_code(copied: Copied) -> str:
     """Return code that segments the panel's image with its recipe, within its region.
 
     It reads the layer's file; where the layer comes from none, it takes the layer from the
-    viewer and is meant for napari's console. Only what differs from the defaults is written.
+    viewer and is meant for napari's console. It names the preset, and writes only what differs.
 
     Raises
     ------
@@ -84,7 +84,6 @@ def python_code(copied: Copied) -> str:
     recipe = copied.with_image(axes=path is None)
     if copied.source is not None and recipe.image.window.kind == "limits":
         limits = f", contrast_limits={copied.source.contrast_limits}"
-    dictionary = pformat(recipe.to_dict(), sort_dicts=False, width=88)
     if path is not None:
         names = "Recipe, read_image, segment"
         image = f"image = read_image({path!r}, recipe.image{limits})"
@@ -94,7 +93,7 @@ def python_code(copied: Copied) -> str:
         image = f"image = {copied.data}"
     return (
         f"from napari_graysam import {names}\n\n"
-        f"recipe = Recipe.from_dict(\n    {dictionary.replace(chr(10), chr(10) + '    ')}\n)\n"
+        f"recipe = {_recipe_code(recipe)}\n"
         f"{image}\n"
         f"result = segment(image, recipe{limits})\n"
     )
@@ -114,18 +113,48 @@ def command_line(copied: Copied) -> str:
     if recipe.image.window.kind == "limits" and source is not None and source.contrast_limits:
         low, high = source.contrast_limits
         recipe = recipe.replace(image=recipe.image.replace(window=Explicit(low=low, high=high)))
-    model, known = recipe.model.name, recipe.name in presets()
-    name = recipe.name if known else Recipe.preset().name
+    base = _Base.of(recipe)
     words = ["graysam", "segment", copied.path or "image.tif"]
-    if name != Recipe.preset().name:
-        words += ["--recipe", name]
-    if model != Recipe.preset(name).model.name:
-        words += ["--model", model]
-    plain, default = (one.to_dict(full=True) for one in (recipe, Recipe.preset(name, model)))
-    for key, value in _differences(default, plain):
+    if base.preset:
+        words += ["--recipe", base.preset]
+    if base.model:
+        words += ["--model", base.model]
+    for key, value in base.changes.items():
         words += ["--set", f"{key}={_flat(key, value)}"]
     words += ["--out", OUT]
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+class _Base(NamedTuple):
+    """A recipe as what it is made from: empty names stand for the defaults."""
+
+    preset: str
+    model: str
+    changes: dict[str, Any]
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Self:
+        usual, model = Recipe.preset().name, recipe.model.name
+        name = recipe.name if recipe.name in presets() else usual
+        plain, default = (one.to_dict(full=True) for one in (recipe, Recipe.preset(name, model)))
+        own_model = model == Recipe.preset(name).model.name
+        changes = dict(_differences(default, plain))
+        return cls("" if name == usual else name, "" if own_model else model, changes)
+
+
+def _recipe_code(recipe: Recipe) -> str:
+    base = _Base.of(recipe)
+    names = [repr(base.preset)] if base.preset else []
+    names += [f"model={base.model!r}"] if base.model else []
+    code = f"Recipe.preset({', '.join(names)})"
+    if not base.changes:
+        return code
+    lines = []
+    for key, value in base.changes.items():
+        written = _flat(key, value) if isinstance(value, str) else value
+        text = pformat(written, sort_dicts=False, width=88).replace("\n", "\n        ")
+        lines.append(f"        {key!r}: {text},\n")
+    return f"{code}.with_values(\n    {{\n{''.join(lines)}    }}\n)"
 
 
 def _differences(before: Any, after: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
