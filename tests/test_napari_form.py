@@ -4,6 +4,7 @@ from typing import Literal
 
 import pytest
 from magicgui.widgets import CheckBox, ComboBox
+from napari.components import ViewerModel
 from pydantic import Field, ValidationError, model_validator
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
@@ -334,7 +335,7 @@ def test_every_step_shows_its_defaults_and_any_slider_position_is_valid(step, qt
 
 
 def test_a_recipe_form_and_the_state_follow_each_other(qtbot):
-    state = PanelState(None, Recipe())
+    state = PanelState(ViewerModel(), Recipe())
     form, twin = RecipeForm(state, "labels"), RecipeForm(state, "labels", ["min_area"])
     recipes = []
     state.recipe_changed.connect(lambda recipe, stage: recipes.append((recipe, stage)))

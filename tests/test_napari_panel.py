@@ -250,6 +250,7 @@ def test_the_panel_opens_from_the_manifest(make_napari_viewer_proxy, npe2pm):
         "Thresholds",
         "Labels",
         "Filters",
+        "Second look",
         "Recipe",
     ]
     assert panel.state.layer.name == "Image"

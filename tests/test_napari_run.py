@@ -321,10 +321,10 @@ def test_the_next_run_is_given_what_the_last_one_left(section, stub, qtbot):
 
 @pytest.mark.slow
 def test_the_bundled_model_runs_cancels_and_never_blocks(section, viewer, qtbot):
-    image = stub_run.squares(*[1] * 25)
+    image = stub_run.squares(*np.linspace(0.4, 1, 25))
     section.state.layer = viewer.add_image(image, name="real")
     section.state.recipe = Recipe.preset("fluorescence-nuclei").with_values(
-        {"generator.points_per_side": 16, "generator.points_per_batch": 32, "model.device": "cpu"}
+        {"generator.points_per_side": 64, "generator.points_per_batch": 16, "model.device": "cpu"}
     )
     section.run()
     qtbot.waitUntil(lambda: "raw" in section.state.results, timeout=120_000)

@@ -228,11 +228,11 @@ def test_a_removed_image_gives_way_to_another(state, viewer):
     section.reset_choices()
     second = viewer.add_image(np.ones((4, 4)), name="second")
     section.reset_choices()
-    assert state.layer is first
-    viewer.layers.remove(first)
-    section.reset_choices()
     assert state.layer is second
-    section.layer.value = second
+    viewer.layers.remove(second)
+    section.reset_choices()
+    assert state.layer is first
+    section.layer.value = first
     viewer.layers.clear()
     section.reset_choices()
     assert state.layer is None
@@ -301,10 +301,10 @@ def test_another_model_brings_thresholds_that_suit_it(section, state):
 
 
 def test_edited_thresholds_are_kept(section, state):
-    state.change({"generator.pred_iou_thresh": 0.55})
+    state.change({"generator.pred_iou_thresh": 0.57})
     section.model.value = "sam2.1_hiera_tiny"
     assert state.recipe.model.name == "sam2.1_hiera_tiny"
-    assert state.recipe.generator.pred_iou_thresh == 0.55
+    assert state.recipe.generator.pred_iou_thresh == 0.57
     title = GeneratorOptions.model_fields["pred_iou_thresh"].title
     assert f"were kept; usual for SAM 2.1 Hiera Tiny: {title} 0.8" in section.notice.value
 
