@@ -107,6 +107,28 @@ def test_segment_resumes_and_overwrites(image: Path, tmp_path: Path) -> None:
     assert json.loads(graysam(*command, "--overwrite").stdout)["done"] == 1
 
 
+def test_results_of_an_earlier_run_are_no_images(image: Path, tmp_path: Path) -> None:
+    command = ("segment", tmp_path / "*.[tp][in][fg]", "-o", tmp_path)
+    graysam(*command)
+    foreign = tmp_path / "mine.labels.tif"
+    foreign.write_bytes(image.read_bytes())
+    result = graysam(*command, "--json")
+    assert [Path(one["path"]).name for one in json.loads(result.stdout)["images"]] == [
+        "cells.tif",
+        "mine.labels.tif",
+    ]
+    assert "cells.labels.tif and 1 more" in result.stderr
+    assert "is a result of graysam" in graysam(
+        "segment", tmp_path / "cells.labels.tif", "-o", tmp_path, status=2
+    ).stderr  # fmt: skip
+
+
+def test_a_batch_ends_with_a_summary(image: Path, tmp_path: Path) -> None:
+    command = ("segment", image, tmp_path / "missing.tif", "-o", tmp_path / "out")
+    assert "2 images: 1 done, 1 failed" in graysam(*command, status=1).stderr
+    assert "2 images: 1 skipped, 1 failed" in graysam(*command, status=1).stderr
+
+
 def test_the_recipe_that_was_asked_for_is_written(image: Path, tmp_path: Path) -> None:
     graysam(
         "segment", image, "-o", tmp_path, "-r", "particles",
@@ -298,6 +320,13 @@ def test_compare_prints_a_table(image: Path, tmp_path: Path) -> None:
     assert row == ["cells", "0.600", "1.000", "3", "0", "2", "0", "0", "0"]
 
 
+def test_a_failed_compare_prints_no_table(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.tif"
+    result = graysam("compare", missing, "-r", "particles", "-o", tmp_path / "out", status=1)
+    assert result.stdout == ""
+    assert str(missing) in result.stderr
+
+
 def test_compare_refuses_a_truth_of_other_images(image: Path, tmp_path: Path) -> None:
     second = tmp_path / "second.tif"
     second.write_bytes(image.read_bytes())
@@ -380,6 +409,13 @@ def test_models_lists_the_catalogue() -> None:
     assert document == json.loads(graysam("models", "list", "--json").stdout)
     table = graysam("models").stdout
     assert all(entry.name in table for entry in CATALOG)
+
+
+def test_models_list_json_gives_the_address_of_every_file() -> None:
+    listed = json.loads(graysam("models", "list", "--json").stdout)
+    assert {model["name"]: model["url"] for model in listed} == {
+        entry.name: entry.url for entry in CATALOG
+    }
 
 
 def test_models_path_and_verify(tmp_path: Path) -> None:

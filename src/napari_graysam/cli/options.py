@@ -190,6 +190,24 @@ def _expand_one(pattern: str) -> list[Path]:
     return [Path(match) for match in matches] or [Path(pattern)]
 
 
+def split_results(paths: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Separate images from pictures that an earlier run wrote: the recipe lies beside those."""
+    results = [path for path in paths if _is_result(path)]
+    return [path for path in paths if path not in results], results
+
+
+def _is_result(path: Path) -> bool:
+    beside = {
+        ".labels.tif": ".recipe.yaml",
+        ".overlay.png": ".recipe.yaml",
+        ".comparison.png": ".comparison.json",
+    }
+    for suffix, witness in beside.items():
+        if path.name.endswith(suffix):
+            return path.with_name(path.name.removesuffix(suffix) + witness).is_file()
+    return False
+
+
 def stem_of(path: Path) -> str:
     """Return what a result and its ground truth share: ``cell`` of ``cell.labels.tif``."""
     return path.stem.removesuffix(".labels")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,9 +24,10 @@ from napari_graysam.cli.options import (
     expand,
     label_files,
     make_recipe,
-    stem_of,
+    split_results,
 )
-from napari_graysam.cli.terminal import Terminal, table
+from napari_graysam.cli.report import changes_table, costs_table, document, tell
+from napari_graysam.cli.terminal import Terminal
 from napari_graysam.errors import UsageError
 from napari_graysam.profile import Profile
 
@@ -92,7 +93,7 @@ def segment(
             raise UsageError("--workers and --scheduler exclude each other: the scheduler decides")
         if profile and (scheduler is not None or workers != 1):
             raise UsageError("--profile measures this process: leave --workers and --scheduler out")
-        paths = expand(images)
+        paths = images_of(terminal, images)
         wanted = make_recipe(recipe, model, settings, region)
         from napari_graysam.batch import SegmentJob, batch_steps
 
@@ -107,6 +108,7 @@ def segment(
             outcomes = follow(terminal, steps, costs)
         stages = {"stages": [asdict(cost) for cost in costs.stages.values()]} if profile else {}
         shown = [costs_table(costs)] if profile and not quiet else []
+        summarize(terminal, outcomes)
         terminal.result(document(outcomes) | stages, *shown)
 
 
@@ -134,7 +136,7 @@ def compare(
 ) -> None:
     """Segment images raw and preprocessed, and show what the preprocessing changed."""
     with Terminal(as_json, quiet, debug) as terminal:
-        paths = expand(images)
+        paths = images_of(terminal, images)
         wanted = make_recipe(recipe, model, settings, region)
         truths = match_truth(paths, truth or [])
         if wanted == wanted.raw_arm():
@@ -142,8 +144,41 @@ def compare(
         from napari_graysam.batch import CompareJob, batch_steps
 
         outcomes = follow(terminal, batch_steps(paths, CompareJob(wanted, out, truths)))
-        shown = [] if quiet else [changes_table(outcomes)]
+        compared = any(outcome.changes is not None for outcome in outcomes)
+        shown = [changes_table(outcomes)] if compared and not quiet else []
+        summarize(terminal, outcomes)
         terminal.result(document(outcomes), *shown)
+
+
+def images_of(terminal: Terminal, patterns: list[str]) -> list[Path]:
+    """Return the images that are meant, without the results of earlier runs among them.
+
+    Raises
+    ------
+    UsageError
+        If nothing else is left.
+    """
+    paths, results = split_results(expand(patterns))
+    if results and not paths:
+        raise UsageError(
+            f"{results[0]} is a result of graysam, as is all else that was given; give the images"
+        )
+    if results:
+        more = f" and {len(results) - 1} more" if len(results) > 1 else ""
+        terminal.note(f"Left out, results of an earlier run: {results[0]}{more}")
+    return paths
+
+
+def summarize(terminal: Terminal, outcomes: list[Outcome]) -> None:
+    """Say in one line how a batch of several images ended."""
+    if len(outcomes) < 2:
+        return
+    counts = {
+        status: sum(outcome.status == status for outcome in outcomes)
+        for status in ("done", "skipped", "failed")
+    }
+    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    terminal.note(f"{len(outcomes)} images: {told}")
 
 
 def match_truth(images: list[Path], truth: list[str]) -> dict[Path, Path]:
@@ -189,82 +224,3 @@ def follow(
                 bars.step(report.step, f"{report.path.name}: " if report.path else "")
             if report.outcome is not None:
                 tell(terminal, report.outcome)
-
-
-def costs_table(costs: Profile) -> Any:
-    """Return the time and memory of every stage."""
-    total = sum(cost.seconds for cost in costs.stages.values()) or 1.0
-    rows = [
-        [
-            cost.stage,
-            f"{cost.seconds:.2f}",
-            f"{cost.seconds / total:.0%}",
-            f"{cost.peak / 1e6:.0f}" if cost.peak else "",
-        ]
-        for cost in costs.stages.values()
-    ]
-    columns = ("stage", "seconds", "share", "peak MB")
-    return table(*columns, rows=rows, numbers=columns[1:])
-
-
-def tell(terminal: Terminal, outcome: Outcome) -> None:
-    """Say in one line what became of an image."""
-    if outcome.status == "failed":
-        terminal.fail(outcome.error, outcome.trace)
-        return
-    if outcome.status == "skipped":
-        terminal.note(f"{outcome.path}: skipped, its results are complete (--overwrite repeats)")
-        return
-    count = "1 object" if outcome.objects == 1 else f"{outcome.objects} objects"
-    for note in outcome.notes:
-        terminal.note(f"{outcome.path}: note: {note}")
-    terminal.note(
-        f"{outcome.path}: {count}, {outcome.unmasked or 0:.0%} unmasked, {outcome.seconds:.1f} s"
-    )
-
-
-def document(outcomes: Iterable[Outcome]) -> dict[str, Any]:
-    """Return outcomes as plain values."""
-    images = [
-        {
-            "path": str(outcome.path),
-            "status": outcome.status,
-            "error": outcome.error or None,
-            "objects": outcome.objects,
-            "unmasked": outcome.unmasked,
-            "seconds": round(outcome.seconds, 3),
-            "files": {kind: str(path) for kind, path in outcome.files.items()},
-            "notes": list(outcome.notes),
-            **({} if outcome.changes is None else {"changes": dict(outcome.changes)}),
-            **({} if outcome.scores is None else {"scores": dict(outcome.scores)}),
-        }
-        for outcome in outcomes
-    ]
-    counts = {
-        status: sum(image["status"] == status for image in images)
-        for status in ("done", "skipped", "failed")
-    }
-    return {**counts, "images": images}
-
-
-def changes_table(outcomes: Iterable[Outcome]) -> Any:
-    """Return the changes of every compared image, and its scores where there is a truth."""
-    done = [outcome for outcome in outcomes if outcome.changes is not None]
-    scored = any(outcome.scores for outcome in done)
-    changes = list(done[0].changes or ()) if done else []
-    ap = ["AP50 raw", "AP50 preprocessed"] if scored else []
-    rows = [
-        [
-            stem_of(outcome.path),
-            *(_ap50(outcome, arm) for arm in ("raw", "preprocessed") if scored),
-            *(outcome.changes or {}).values(),
-        ]
-        for outcome in done
-    ]
-    return table("image", *ap, *changes, rows=rows, numbers=[*ap, *changes])
-
-
-def _ap50(outcome: Outcome, arm: str) -> str:
-    if not outcome.scores:
-        return ""
-    return f"{outcome.scores[arm]['average_precision']['0.50']:.3f}"
