@@ -109,7 +109,7 @@ def segment(panel: Any) -> None:
 def main() -> None:
     """Read the options and take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sample", default="nuclei_uneven")
+    parser.add_argument("--sample", default="faint")
     parser.add_argument("--points", type=int, default=32, help="points per side")
     parser.add_argument("--out", type=Path, default=HERE / "images")
     parser.add_argument("--all", action="store_true", help="every size and theme")
