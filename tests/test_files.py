@@ -18,6 +18,7 @@ from napari_graysam.errors import ImageError, OutputError
 from napari_graysam.files import (
     overlay_rgb,
     read_coco,
+    read_label_file,
     read_labels,
     read_recipe_text,
     write_coco,
@@ -338,7 +339,7 @@ def test_labels_and_recipe_round_trip(tmp_path_factory, labels, recipe):
     write_labels(path, labels, recipe=recipe)
     read = read_labels(path)
     np.testing.assert_array_equal(read, labels)
-    assert read.dtype == (np.uint16 if labels.max() <= 65535 else np.uint32)
+    assert read.dtype == np.uint32
     assert read_recipe_text(path) == recipe
 
 
@@ -351,11 +352,72 @@ def test_labels_keep_the_pixel_size(tmp_path, most):
     assert record["pixel_unit"] == "µm"
 
 
-def test_small_label_files_are_imagej_hyperstacks(tmp_path):
-    write_labels(tmp_path / "a.tif", np.ones((4, 4), np.uint32), recipe="x")
+def test_label_files_tell_the_pixel_size_without_ome_too(tmp_path):
+    size = {"pixel_size": (500, 250), "unit": "nm"}
+    write_labels(tmp_path / "a.tif", np.ones((4, 4), np.uint32), recipe="x", **size)
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
-        assert file.is_imagej
-        assert file.pages.first.compression == 8
+        assert file.is_ome
+        page = file.pages.first
+        assert (page.dtype, page.compression) == (np.uint32, 8)
+        assert page.tags["ResolutionUnit"].value == 3  # Centimetres.
+        assert page.get_resolution("micrometer") == pytest.approx((4, 2))
+
+
+TABLE = pd.DataFrame(
+    {
+        "index": [3, 7],
+        "area": [10, 20],
+        "predicted_iou": [0.5, np.nan],
+        "source": ["raw", "preprocessed"],
+        "touching_border": [True, False],
+        "comment": ["µ <&> ü", ""],
+    }
+)
+
+
+def test_label_files_carry_table_and_placement(tmp_path):
+    labels = np.array([[3, 0], [7, 7]])
+    placement = {"scale": [2.0, 3.0]}
+    write_labels(tmp_path / "a.tif", labels, recipe="name: x", table=TABLE, placement=placement)
+    file = read_label_file(tmp_path / "a.tif")
+    np.testing.assert_array_equal(file.labels, labels)
+    pd.testing.assert_frame_equal(file.attachment.table, TABLE)
+    assert file.attachment.placement == placement
+    assert (file.recipe, file.pixel_size) == ("name: x", None)
+    write_labels(tmp_path / "b.tif", labels, table=TABLE[:0])
+    assert len(read_label_file(tmp_path / "b.tif").attachment.table) == 0
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.npy", "a.tif"])
+def test_labels_of_others_carry_nothing(tmp_path, name):
+    image = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    {"png": cv2.imwrite, "npy": np.save, "tif": tifffile.imwrite}[name[2:]](
+        str(tmp_path / name), image
+    )
+    file = read_label_file(tmp_path / name)
+    np.testing.assert_array_equal(file.labels, image)
+    assert (file.recipe, *file.attachment) == ("", None, None)
+
+
+@pytest.mark.parametrize(
+    ("tag", "message"),
+    [
+        (b'{"kind": "napari-graysam labels", "table": {"area": [1]}}', "table in it is damaged"),
+        (b'{"kind": "napari-graysam labels", "table": 3}', "table in it is damaged"),
+        (b'{"kind": "other", "table": 3}', None),
+        (b"[" * 100_000, None),
+        (b"\xff\x00", None),
+    ],
+)
+def test_damaged_tables_and_other_programs_tags(tmp_path, tag, message):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.eye(4, dtype=np.uint32), extratags=[(65000, 7, len(tag), tag, True)])
+    if message is None:
+        assert read_label_file(path).attachment.table is None
+        return
+    with pytest.raises(ImageError, match=rf"a\.tif: .*{message}"):
+        read_label_file(path)
+    np.testing.assert_array_equal(read_labels(path), np.eye(4))
 
 
 def test_file_without_recipe(tmp_path):

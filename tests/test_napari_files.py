@@ -9,24 +9,29 @@ import tifffile
 from napari.layers import Image, Labels
 from napari.utils.notifications import notification_manager
 from npe2 import PluginManager, PluginManifest
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QApplication, QMenu, QWidget
 from roifile import ImagejRoi, roiread
 
 from napari_graysam._napari.io import readers, writers
 from napari_graysam._napari.io.readers import get_reader
 from napari_graysam._napari.panel.state import PanelState
+from napari_graysam._napari.results.features import show_table
 from napari_graysam.errors import OutputError
 from napari_graysam.files import (
     read_coco,
     read_geojson,
+    read_label_file,
     read_labels,
     read_recipe_text,
     read_rois,
+    write_labels,
     write_rois,
 )
 from napari_graysam.files.coco import read_coco_objects
 from napari_graysam.masks import Mask
 from napari_graysam.recipe import Recipe
+from napari_graysam.select.label_table import label_table
+from napari_graysam.select.table import PHYSICAL
 
 PLUGIN = "napari-graysam"
 RECIPE = Recipe().with_values({"name": "mine", "image.plane": 4}).to_dict()
@@ -35,6 +40,7 @@ NAMES = {
     "write_labels": "a.labels.tif",
     "write_geojson": "a.geojson",
     "write_rois": "a.zip",
+    "write_csv": "a.csv",
 }
 
 
@@ -116,23 +122,33 @@ def test_coco_has_labels_scores_and_recipe(plugins, tmp_path):
     assert [one["parent"] for one in content["annotations"]] == [0, 3]
 
 
-@pytest.mark.parametrize("many", [False, True], ids=["ImageJ", "OME"])
-def test_tiff_has_pixel_size_and_recipe(plugins, tmp_path, many):
+def test_tiff_has_pixel_size_and_recipe(plugins, tmp_path):
     layer = labels_layer()
-    if not many:
-        layer.data = np.minimum(layer.data, 9)
     path = tmp_path / "a.labels.tif"
     save(plugins, "write_labels", path, layer)
     np.testing.assert_array_equal(read_labels(path), layer.data)
     assert Recipe.from_yaml(read_recipe_text(path)).to_dict() == RECIPE
     with tifffile.TiffFile(path) as file:
-        if many:
-            assert 'PhysicalSizeY="0.5"' in file.ome_metadata
-            assert 'PhysicalSizeXUnit="µm"' in file.ome_metadata
-        else:
-            assert file.imagej_metadata["unit"] == "um"
-            x, over = file.pages[0].tags["XResolution"].value
-            assert x / over == 4
+        assert 'PhysicalSizeY="0.5"' in file.ome_metadata
+        assert 'PhysicalSizeXUnit="µm"' in file.ome_metadata
+
+
+def test_csv_has_every_object_with_units(plugins, tmp_path):
+    layer = labels_layer()
+    save(plugins, "write_csv", tmp_path / "a.csv", layer)
+    table = pd.read_csv(tmp_path / "a.csv").set_index("index")
+    assert table.index.tolist() == [3, 70_000]
+    assert table["area"].tolist() == [29, 21]
+    assert table["area_um2"].tolist() == [29 / 8, 21 / 8]
+    assert table["predicted_iou"].tolist() == [0.75, 0.5]
+    layer.units = ("nm", "nm")
+    save(plugins, "write_csv", tmp_path / "a.csv", layer)
+    assert pd.read_csv(tmp_path / "a.csv")["area_um2"].tolist() == pytest.approx(
+        [29e-6 / 8, 21e-6 / 8]
+    )
+    layer.units, layer.scale = ("pixel", "pixel"), (1, 1)
+    save(plugins, "write_csv", tmp_path / "a.csv", layer)
+    assert "area_um2" not in pd.read_csv(tmp_path / "a.csv")
 
 
 def test_geojson_and_rois_have_measurements_and_recipe(plugins, tmp_path):
@@ -159,6 +175,9 @@ def test_layers_that_are_not_ours(plugins, tmp_path, command, name):
         assert mask.area == 5
     elif command == "write_labels":
         np.testing.assert_array_equal(read_labels(tmp_path / name), layer.data)
+    elif command == "write_csv":
+        row = pd.read_csv(tmp_path / name).iloc[0]
+        assert row[["index", "area", "score"]].tolist() == [2, 5, 5]
     else:
         objects = (read_geojson if command == "write_geojson" else read_rois)(tmp_path / name)
         assert objects.recipe is None
@@ -191,7 +210,8 @@ def test_one_clear_error_for_a_wrong_place(plugins, tmp_path, command):
 def test_pixel_sizes():
     def size(**options):
         layer = labels_layer(**options)
-        return writers.read_layer(*layer.as_layer_data_tuple()[:2])[-2:]
+        saved = writers.read_layer(*layer.as_layer_data_tuple()[:2])
+        return saved.pixel_size, saved.unit
 
     assert size() == ((0.5, 0.25), "µm")
     assert size(scale=(1, 1), units="pixel") == (None, None)
@@ -236,6 +256,50 @@ def test_smaller_objects_lie_on_top(tmp_path):
     ((labels, _, _),) = get_reader(str(tmp_path / "a.zip"))(str(tmp_path / "a.zip"))
     assert (labels == 1).sum() == 4
     assert (labels == 2).sum() == 32
+
+
+PLACE = {
+    "scale": (3.0, 2.0, 0.5),
+    "translate": (1.0, 3.0, 4.0),
+    "rotate": [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]],
+    "shear": (0.0, 0.0, 0.5),
+    "affine": [[1, 0, 0, 5], [0, 1, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1]],
+    "units": ("um", "nm", "nm"),
+    "axis_labels": ("z", "rows", "columns"),
+}
+
+
+def test_label_tiffs_come_back_with_features_and_place(plugins, tmp_path):
+    plane = labels_layer()
+    before = Labels(plane.data[None], **PLACE, metadata=plane.metadata)
+    table = label_table(plane.data).assign(
+        point_x=[1.0, 2.0], source=["raw", "preprocessed"], intensity_mean=[np.nan, 2.0]
+    )
+    show_table(before, table, PLUGIN)
+    path = str(tmp_path / "a.labels.tif")
+    save(plugins, "write_labels", path, before)
+    after = Labels.create(*get_reader(path)(path)[0])
+    np.testing.assert_array_equal(after.data, before.data)
+    for name in PLACE:
+        np.testing.assert_array_equal(
+            np.asarray(getattr(after, name)), np.asarray(getattr(before, name))
+        )
+    assert after.features["area_um2"].tolist() == pytest.approx(
+        (before.features["area"] * 1e-6).tolist()
+    )
+    pd.testing.assert_frame_equal(
+        after.features.drop(columns=list(PHYSICAL), errors="ignore"),
+        before.features,
+        check_like=True,
+    )
+    assert after.metadata[PLUGIN]["recipe"] == RECIPE
+    again = tmp_path / "b.labels.tif"
+    save(plugins, "write_labels", again, after)
+    kept = read_label_file(again).attachment
+    first = read_label_file(path).attachment
+    pd.testing.assert_frame_equal(kept.table, first.table)
+    assert kept.placement == first.placement
+    assert kept.table["point_x"].tolist() == [1, 2]
 
 
 FOREIGN = {
@@ -306,6 +370,68 @@ def test_objects_lie_on_the_open_image(viewer, tmp_path):
     np.testing.assert_array_equal(placed.translate, image.translate)
     assert placed.units == image.units
     assert f"Placed on the image “{image.name}”" in texts()
+
+
+def label_file(path, **options):
+    labels = np.zeros((20, 30), np.uint32)
+    labels[2:5, 2:6] = 4
+    write_labels(path, labels, **options)
+    return path
+
+
+def test_label_tiffs_open_as_labels_with_their_pixel_size(viewer, tmp_path):
+    path = label_file(tmp_path / "a.labels.tif", pixel_size=(500, 250), unit="nm")
+    (layer,) = viewer.open(path, plugin=PLUGIN)
+    assert isinstance(layer, Labels)
+    assert layer.scale.tolist() == [500, 250]
+    assert [f"{unit:~}" for unit in layer.units] == ["nm", "nm"]
+    assert layer.features.to_dict("list") == {"index": [4], "area": [12]}
+    viewer.layers.clear()
+    label_file(path, pixel_size=(5, 5), unit="furlongs per fortnight")
+    (layer,) = viewer.open(path, plugin=PLUGIN)
+    assert layer.scale.tolist() == [5, 5]
+
+
+def test_napari_alone_takes_label_tiffs_for_labels(viewer, tmp_path):
+    (layer,) = viewer.open(label_file(tmp_path / "a.tif"), plugin="napari")
+    assert isinstance(layer, Labels)
+
+
+def test_label_tiffs_lie_on_the_open_image(viewer, tmp_path):
+    image = viewer.add_image(np.zeros((20, 30)), scale=(2, 3), translate=(5, 6))
+    path = label_file(tmp_path / "a.labels.tif", pixel_size=(7, 7))
+    (layer,) = viewer.open(path, plugin=PLUGIN)
+    np.testing.assert_array_equal(layer.scale, image.scale)
+    np.testing.assert_array_equal(layer.translate, image.translate)
+    label_file(path, placement={"shape": [3, 9], "scale": [1, 1]})
+    (layer,) = viewer.open(path, plugin=PLUGIN)
+    np.testing.assert_array_equal(layer.scale, image.scale)
+    assert "The place that it holds is damaged" in texts()
+
+
+def test_any_label_image_opens_as_labels_on_request(viewer, tmp_path, monkeypatch):
+    labels = np.arange(600, dtype=np.uint16).reshape(20, 30) // 100
+    tifffile.imwrite(tmp_path / "other.tif", labels)
+    np.save(tmp_path / "colours.npy", np.zeros((4, 4, 3), np.uint8))
+    paths = [str(tmp_path / "other.tif"), str(tmp_path / "colours.npy")]
+    monkeypatch.setattr("qtpy.QtWidgets.QFileDialog.getOpenFileNames", lambda *_: (paths, ""))
+    menus = [one for one in QApplication.allWidgets() if isinstance(one, QMenu)]
+    (menu,) = [one for one in menus if "IO Utilities" in one.title()]
+    menu.aboutToShow.emit()
+    (action,) = [one for one in menu.actions() if "label image as Labels" in one.text()]
+    action.trigger()
+    (layer,) = viewer.layers
+    assert isinstance(layer, Labels)
+    assert layer.name == "other"
+    np.testing.assert_array_equal(layer.data, labels)
+    assert texts().count("colours, not labels") == 1
+
+
+def test_file_save_of_a_layer_as_csv(viewer, tmp_path):
+    layer = viewer.add_labels(labels_layer().data, scale=(0.5, 0.5), units="um")
+    assert layer.save(str(tmp_path / "a.csv")) == [str(tmp_path / "a.csv")]
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert table["area_um2"].tolist() == [29 / 4, 21 / 4]
 
 
 @pytest.mark.parametrize("suffix", [".yaml", ".yml", ".json"])

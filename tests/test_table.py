@@ -1,15 +1,19 @@
 """The object table."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from pandas.testing import assert_frame_equal
 from skimage.measure import regionprops
 
 from napari_graysam.masks import Mask, nest, paint
 from napari_graysam.select.geometry import GEOMETRY, measure_geometry
-from napari_graysam.select.table import COLUMNS, column_values, object_table
+from napari_graysam.select.label_table import label_table
+from napari_graysam.select.table import COLUMNS, PHYSICAL, column_values, object_table
+from napari_graysam.units import in_micrometres
 
 SHAPE = (60, 80)
 
@@ -202,3 +206,91 @@ def test_a_disc_and_a_square_are_not_eccentric_at_all():
 def test_one_column_alone_is_the_table_s(column):
     masks = [disc(40, 30, 20), rectangle(5, 5, 20, 1)]
     assert column_values(masks, column, None).tolist() == table_of(masks)[column].tolist()
+
+
+# Micrometres
+
+
+def test_areas_and_lengths_in_micrometres():
+    masks = [disc(40, 30, 20), rectangle(2, 2, 7, 7)]
+    labels = paint(masks, SHAPE)
+    table = object_table(masks, labels, np.zeros(SHAPE), (0.5, 0.5))
+    assert list(table) == [*COLUMNS, *PHYSICAL]
+    assert table["area_um2"].tolist() == (table["area"] / 4).tolist()
+    assert table["visible_area_um2"].tolist() == (table["visible_area"] / 4).tolist()
+    assert table["perimeter_um"].tolist() == (table["perimeter"] / 2).tolist()
+    assert table["equivalent_diameter_um"].tolist() == (table["equivalent_diameter"] / 2).tolist()
+    assert list(object_table([], labels * 0, np.zeros(SHAPE), (0.5, 0.5))) == list(table)
+
+
+def test_pixels_that_are_not_square_have_no_perimeter():
+    table = object_table([rectangle(2, 2, 7, 4)], np.zeros(SHAPE, int), np.zeros(SHAPE), (2, 0.5))
+    assert table["area_um2"].tolist() == [28]
+    assert table["equivalent_diameter_um"].tolist() == pytest.approx([np.sqrt(4 * 28 / np.pi)])
+    assert "perimeter_um" not in table
+
+
+@pytest.mark.parametrize(
+    ("size", "unit", "expected"),
+    [
+        ((2, 3), "µm", (2, 3)),
+        ((2, 3), "um", (2, 3)),
+        ((2, 3), None, (2, 3)),
+        ((250, 500), "nm", (0.25, 0.5)),
+        ((0.001, 0.002), "mm", (1, 2)),
+        ((2, 2), "pixel", None),
+        ((2, 2), "furlong", None),
+        ((0, 2), "µm", None),
+        ((2, float("nan")), "µm", None),
+        (None, "µm", None),
+    ],
+)
+def test_units_of_files_in_micrometres(size, unit, expected):
+    assert in_micrometres(size, unit) == (None if expected is None else pytest.approx(expected))
+
+
+# Labels that were edited
+
+
+def test_a_label_image_without_table_is_measured():
+    masks = [disc(40, 30, 9), rectangle(2, 2, 7, 4)]
+    labels = np.array([0, 9, 4])[paint(masks, SHAPE)]
+    table = label_table(labels, pixel_size=(0.5, 0.5)).set_index("index")
+    whole = table_of(masks)
+    assert table.index.tolist() == [4, 9]
+    for name in ("area", "centroid_x", "bbox_x1", "perimeter", "solidity"):
+        assert table.loc[[9, 4], name].tolist() == whole[name].tolist()
+    assert table.loc[4, "area_um2"] == 7
+    assert "intensity_mean" not in table
+
+
+def test_foreign_columns_are_kept_beside_the_measured_ones():
+    known = pd.DataFrame({"index": [0, 1, 2], "score": [0.0, 0.5, 0.25], "area": [9, 9, 9]})
+    table = label_table(np.array([[0, 2, 2]]), known)
+    assert table[["index", "area", "score"]].to_numpy().tolist() == [[2, 2, 0.25]]
+
+
+def test_edited_objects_are_measured_anew_and_erased_ones_left_out():
+    masks = [disc(40, 30, 9), rectangle(2, 2, 7, 4), rectangle(60, 2, 5, 5), rectangle(3, 40, 2, 2)]
+    labels = paint(masks, SHAPE)
+    before = object_table(masks, labels, np.full(SHAPE, 7.0))
+    assert_frame_equal(label_table(labels, before), before)
+    labels[2, 2] = 0  # The second object loses a pixel,
+    labels[labels == 3] = 0  # the third all of them,
+    labels[50:52, 50:53] = 8  # and a new one is painted.
+    after = label_table(labels, before).set_index("index")
+    assert after.index.tolist() == [1, 2, 4, 8]
+    old = before.set_index("index").loc[[1, 4]]
+    assert after.loc[[1, 4], "intensity_mean"].tolist() == old["intensity_mean"].tolist()
+    assert after.loc[2, ["area", "visible_area"]].tolist() == [27, 27]
+    assert after.loc[8, ["area", "bbox_x0", "bbox_y1"]].tolist() == [6, 50, 52]
+    assert after.loc[[2, 8], ["intensity_mean", "predicted_iou", "parent"]].isna().all(axis=None)
+    assert after["parent"].dropna().tolist() == [0, 0]
+    assert after["parent"].dtype == "Int64"
+
+
+def test_a_covered_object_stays_in_the_table():
+    masks = [rectangle(3, 3, 4, 4)] * 2
+    labels = paint(masks, SHAPE)
+    before = object_table(masks, labels, np.zeros(SHAPE))
+    assert label_table(labels, before)["area"].tolist() == [16, 16]

@@ -75,6 +75,7 @@ def write_segmentation(segmentation: Segmentation, folder: Folder, stem: str) ->
             recipe=recipe.to_yaml(),
             pixel_size=(size[0], size[1]) if size else None,
             unit=image.get("pixel_unit"),
+            table=segmentation.table,
         ),
         "objects": lambda path: write_table(path, segmentation.table),
         "coco": lambda path: write_coco(path, segmentation.masks, stem, shape, recipe.to_dict()),

@@ -14,6 +14,7 @@ from napari_graysam.fingerprint import Fingerprint
 from napari_graysam.masks import Arm as Arm
 from napari_graysam.masks import Mask
 from napari_graysam.recipe import OutputMode, Recipe
+from napari_graysam.units import in_micrometres
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,10 +64,20 @@ class Segmentation:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row a mask, measured when first asked for; its column ``index`` is the label."""
+        """One row a mask, measured when first asked for; its column ``index`` is the label.
+
+        Areas in µm² and lengths in µm come beside those in pixels where `pixel_size` is known.
+        """
         from napari_graysam.select import object_table
 
-        return object_table(self.masks, self.labels, self.raw)
+        return object_table(self.masks, self.labels, self.raw, self.pixel_size)
+
+    @property
+    def pixel_size(self) -> tuple[float, float] | None:
+        """(Height, width) of a pixel in micrometres; None where the image does not tell it."""
+        image = self.provenance.get("image", {})
+        size = image.get("pixel_size")
+        return in_micrometres(None if size is None else (size[0], size[1]), image.get("pixel_unit"))
 
     @property
     def fingerprint(self) -> Fingerprint:

@@ -2,7 +2,12 @@
 
 from napari_graysam.files.coco import read_coco, write_coco
 from napari_graysam.files.geojson import read_geojson, write_geojson
-from napari_graysam.files.labels import read_labels, read_recipe_text, write_labels
+from napari_graysam.files.labels import (
+    read_label_file,
+    read_labels,
+    read_recipe_text,
+    write_labels,
+)
 from napari_graysam.files.overlay import write_overlay
 from napari_graysam.files.rois import read_rois, write_rois
 from napari_graysam.files.tables import write_table
@@ -12,6 +17,7 @@ __all__ = [
     "overlay_rgb",
     "read_coco",
     "read_geojson",
+    "read_label_file",
     "read_labels",
     "read_recipe_text",
     "read_rois",

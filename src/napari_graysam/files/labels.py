@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
@@ -10,12 +12,41 @@ from numpy.typing import NDArray
 
 from napari_graysam.atomic import atomic_path
 from napari_graysam.errors import LabelsError
+from napari_graysam.files.attachment import TAG, Attachment, decode, encode
 from napari_graysam.limits import check_memory, reading
-from napari_graysam.source.reading import load
+from napari_graysam.source.reading import TIFF_STARTS, load
+from napari_graysam.source.stored import Stored
 from napari_graysam.source.tiff import collected_warnings, open_tiff
+from napari_graysam.units import in_micrometres
 
-UINT16_MAX = 65535
-IMAGEJ_UNITS = {"µm": "um", "μm": "um"}
+if TYPE_CHECKING:
+    import pandas as pd
+    from tifffile import TiffFile
+
+CENTIMETRE = 1e4
+"""In micrometres."""
+
+
+class LabelFile(NamedTuple):
+    """A label image and what its file says about it.
+
+    Attributes
+    ----------
+    labels
+        (H, W) integers.
+    pixel_size, unit
+        (height, width) of a pixel and its unit; None where the file does not tell them.
+    recipe
+        The text that `write_labels` put in; empty without one.
+    attachment
+        Object table and placement.
+    """
+
+    labels: NDArray[np.integer]
+    pixel_size: tuple[float, float] | None
+    unit: str | None
+    recipe: str
+    attachment: Attachment
 
 
 def write_labels(
@@ -25,11 +56,13 @@ def write_labels(
     recipe: str = "",
     pixel_size: tuple[float, float] | None = None,
     unit: str | None = None,
+    table: pd.DataFrame | None = None,
+    placement: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a label image as a compressed TIFF that carries its recipe.
+    """Write a label image as a compressed OME-TIFF that carries its recipe and its table.
 
-    Up to 65535 labels it is a uint16 file for ImageJ, above that a uint32 OME-TIFF, because
-    ImageJ has no 32-bit integers; Fiji opens both.
+    Labels are 32-bit whole numbers without a sign: napari and QuPath take these for labels, and
+    16 bits for an image. ImageJ, which has no such numbers, shows them as 32-bit floats.
 
     Parameters
     ----------
@@ -43,6 +76,10 @@ def write_labels(
         (height, width) of a pixel.
     unit
         Unit of the pixel size; micrometres if omitted.
+    table
+        Object table to carry; its column ``index`` is the label.
+    placement
+        Where a layer lies in napari, in JSON's types.
 
     Raises
     ------
@@ -51,7 +88,7 @@ def write_labels(
 
     See Also
     --------
-    read_labels, read_recipe_text : Read it back.
+    read_labels, read_label_file, read_recipe_text : Read it back.
 
     Examples
     --------
@@ -62,35 +99,26 @@ def write_labels(
     """
     import tifffile
 
-    unit = unit or "µm"
+    physical: dict[str, Any] = {}
+    if pixel_size:
+        physical = {
+            "PhysicalSizeY": pixel_size[0],
+            "PhysicalSizeYUnit": unit or "µm",
+            "PhysicalSizeX": pixel_size[1],
+            "PhysicalSizeXUnit": unit or "µm",
+        }
+    attached = encode(table, placement) if table is not None or placement else b""
+    size = in_micrometres(pixel_size, unit)
     with atomic_path(path) as temporary:
-        if labels.max(initial=0) <= UINT16_MAX:
-            tifffile.imwrite(
-                temporary,
-                labels.astype(np.uint16),
-                imagej=True,
-                compression="zlib",
-                resolution=(1 / pixel_size[1], 1 / pixel_size[0]) if pixel_size else None,
-                metadata={
-                    "axes": "YX",
-                    "Info": recipe,
-                    **({"unit": IMAGEJ_UNITS.get(unit, unit)} if pixel_size else {}),
-                },
-            )
-            return
-        physical = {}
-        if pixel_size:
-            physical = {
-                "PhysicalSizeY": pixel_size[0],
-                "PhysicalSizeYUnit": unit,
-                "PhysicalSizeX": pixel_size[1],
-                "PhysicalSizeXUnit": unit,
-            }
         tifffile.imwrite(
             temporary,
             labels.astype(np.uint32),
             ome=True,
             compression="zlib",
+            # Programs that do not read OME take the pixel size from here.
+            resolution=(CENTIMETRE / size[1], CENTIMETRE / size[0]) if size else None,
+            resolutionunit="CENTIMETER" if size else None,
+            extratags=[(TAG, 7, len(attached), attached, True)] if attached else (),
             metadata={"axes": "YX", "Description": recipe, **physical},
         )
 
@@ -111,16 +139,60 @@ def read_recipe_text(path: str | os.PathLike[str]) -> str:
     >>> read_recipe_text("cells.tif")
     'name: cells'
     """
-    text = None
     with reading(path, "a TIFF file", LabelsError), collected_warnings(), open_tiff(path) as file:
-        if file.is_ome and file.ome_metadata:
-            root = ElementTree.fromstring(file.ome_metadata)
-            text = next((n.text for n in root.iter() if n.tag.endswith("}Description")), None)
-        elif file.imagej_metadata:
-            text = file.imagej_metadata.get("Info")
+        text = _recipe_text(file)
     if not text:
         raise LabelsError(f"{os.fspath(path)}: the file carries no recipe.")
-    return str(text)
+    return text
+
+
+def read_label_file(path: str | os.PathLike[str]) -> LabelFile:
+    """Read a label image with what its file says about it.
+
+    Parameters
+    ----------
+    path
+        As for `read_labels`; all but TIFF files carry labels alone.
+
+    Raises
+    ------
+    LabelsError
+        As of `read_labels`, or what `write_labels` put in is damaged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from napari_graysam.files import write_labels
+    >>> table = pd.DataFrame({"index": [1, 2], "area": [1, 1]})
+    >>> write_labels("cells.tif", np.array([[0, 0], [1, 2]]), pixel_size=(2, 2), table=table)
+    >>> file = read_label_file("cells.tif")
+    >>> file.labels.shape, file.pixel_size, file.attachment.table.columns.tolist()
+    ((2, 2), (2.0, 2.0), ['index', 'area'])
+    """
+    with reading(path, "labels", LabelsError):
+        stored = load(path)
+        labels = _checked(stored)
+        recipe, attachment = "", Attachment()
+        with open(path, "rb") as start:
+            tiff = start.read(4) in TIFF_STARTS
+        if tiff:
+            with collected_warnings(), open_tiff(path) as file:
+                recipe = _recipe_text(file)
+                tag = file.pages.first.tags.get(TAG)
+                if tag is not None and isinstance(tag.value, bytes):
+                    attachment = decode(tag.value)
+        return LabelFile(labels, stored.pixel_size, stored.unit, recipe, attachment)
+
+
+def _recipe_text(file: TiffFile) -> str:
+    text = None
+    if file.is_ome and file.ome_metadata:
+        root = ElementTree.fromstring(file.ome_metadata)
+        text = next((n.text for n in root.iter() if n.tag.endswith("}Description")), None)
+    elif file.imagej_metadata:
+        text = file.imagej_metadata.get("Info")
+    return str(text or "")
 
 
 def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer]:
@@ -156,21 +228,25 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer]:
     [[0, 0], [1, 2]]
     """
     with reading(path, "labels", LabelsError):
-        stored = load(path)
-        array = stored.array
-        while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):
-            array = array[0] if array.shape[0] == 1 else array[..., 0]
-        if stored.palette or (array.ndim == 3 and array.shape[-1] in (3, 4)):
-            raise LabelsError(
-                "These are colours, not labels; save the label numbers themselves as an integer "
-                "TIFF, 16-bit PNG or NPY file."
-            )
-        if array.dtype.kind not in "iu":
-            raise LabelsError(f"Labels must be integers; the file holds {array.dtype}.")
-        if array.ndim != 2:
-            raise LabelsError(f"Labels must be one plane of rows and columns; got {array.shape}.")
-        check_memory(array.nbytes, f"A label image of {array.shape}")
-        labels = np.array(array, dtype=array.dtype.newbyteorder("="), order="C", subok=False)
-        if labels.size and labels.min() < 0:
-            raise LabelsError(f"Labels must not be negative; the lowest is {labels.min()}.")
-        return labels
+        return _checked(load(path))
+
+
+def _checked(stored: Stored) -> NDArray[np.integer]:
+    """Return a file's array as labels, if that is what it holds."""
+    array = stored.array
+    while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):
+        array = array[0] if array.shape[0] == 1 else array[..., 0]
+    if stored.palette or (array.ndim == 3 and array.shape[-1] in (3, 4)):
+        raise LabelsError(
+            "These are colours, not labels; save the label numbers themselves as an integer "
+            "TIFF, 16-bit PNG or NPY file."
+        )
+    if array.dtype.kind not in "iu":
+        raise LabelsError(f"Labels must be integers; the file holds {array.dtype}.")
+    if array.ndim != 2:
+        raise LabelsError(f"Labels must be one plane of rows and columns; got {array.shape}.")
+    check_memory(array.nbytes, f"A label image of {array.shape}")
+    labels = np.array(array, dtype=array.dtype.newbyteorder("="), order="C", subok=False)
+    if labels.size and labels.min() < 0:
+        raise LabelsError(f"Labels must not be negative; the lowest is {labels.min()}.")
+    return labels

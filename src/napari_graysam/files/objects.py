@@ -203,7 +203,7 @@ def numbers_by_label(table: pd.DataFrame | None) -> dict[int, dict[str, float]]:
         column = table[name]
         if column.dtype.kind not in "iufb":
             column = column.map(lambda value: float(value) if _is_number(value) else math.nan)
-        values[:, place] = column
+        values[:, place] = column.to_numpy(np.float64, na_value=math.nan)
     rows = zip(table["index"].tolist(), values.tolist(), strict=True)
     return {
         int(label): {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,10 +44,22 @@ COLUMNS = {
     "equivalent_diameter": "float64",
     "touching_border": "bool",
 }
+PHYSICAL = {
+    "area_um2": "area",
+    "visible_area_um2": "visible_area",
+    "equivalent_diameter_um": "equivalent_diameter",
+    "perimeter_um": "perimeter",
+}
+"""Columns in micrometres, and those in pixels that they are made of."""
+SQUARE = 1e-3
+"""Pixels whose sides differ by less are square."""
 
 
 def object_table(
-    masks: Sequence[Mask], labels: NDArray[np.integer], raw: NDArray[np.generic]
+    masks: Sequence[Mask],
+    labels: NDArray[np.integer],
+    raw: NDArray[np.generic],
+    pixel_size: tuple[float, float] | None = None,
 ) -> pd.DataFrame:
     """Measure every mask.
 
@@ -63,12 +76,15 @@ def object_table(
     raw
         Original image (H, W), of any real dtype. Intensities leave out what is not finite and
         are NaN where nothing else is left.
+    pixel_size
+        (height, width) of a pixel in micrometres; None where it is not known.
 
     Returns
     -------
     pandas.DataFrame
         The columns and dtypes of `COLUMNS`, also without any mask. ``index`` is the label,
-        ``parent`` the label of the mask around it, or 0.
+        ``parent`` the label of the mask around it, or 0. Areas are in px², lengths in px; with
+        a pixel size, those of `physical` follow.
 
     Examples
     --------
@@ -90,9 +106,52 @@ def object_table(
         **_transposed([_model(mask) for mask in masks]),
         **_transposed([_intensity(raw[mask.slices][mask.bits]) for mask in masks]),
     }
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {name: pd.Series(columns.get(name, ()), dtype=kind) for name, kind in COLUMNS.items()}
     )
+    return physical(table, pixel_size)
+
+
+def physical(table: pd.DataFrame, pixel_size: tuple[float, float] | None) -> pd.DataFrame:
+    """Return a table with areas in µm² and lengths in µm as its last columns.
+
+    Parameters
+    ----------
+    table
+        Object table, or some of its columns.
+    pixel_size
+        (height, width) of a pixel in micrometres; None leaves the columns out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``area_um2`` and ``visible_area_um2``, ``equivalent_diameter_um`` (of the disc with that
+        area), and ``perimeter_um`` where pixels are square: one in pixels says nothing of
+        others. What such columns held before is replaced.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> physical(pd.DataFrame({"area": [4]}), (0.5, 0.5)).iloc[0].to_dict()
+    {'area': 4.0, 'area_um2': 1.0}
+    """
+    table = table.drop(columns=PHYSICAL, errors="ignore")
+    if pixel_size is None:
+        return table
+    height, width = pixel_size
+    factors = {
+        "area": height * width,
+        "visible_area": height * width,
+        "equivalent_diameter": math.sqrt(height * width),
+    }
+    if math.isclose(height, width, rel_tol=SQUARE):
+        factors["perimeter"] = width
+    measured = {
+        name: table[name].astype(np.float64) * factors[name]
+        for name in PHYSICAL.values()
+        if name in factors and name in table
+    }
+    return table.assign(**{new: measured[n] for new, n in PHYSICAL.items() if n in measured})
 
 
 def column_values(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam._napari.canvas.units import factors
+from napari_graysam._napari.canvas.units import factors, pixel_size
 
 if TYPE_CHECKING:
     import pint
@@ -63,6 +63,15 @@ class Placement:
         """Rows and columns."""
         y, x = self.axes
         return self.shape[y], self.shape[x]
+
+    @property
+    def pixel_size(self) -> tuple[tuple[float, float] | None, str | None]:
+        """(Height, width) of a pixel and their unit; see `napari_graysam._napari.canvas.units`."""
+        units = self.options.get("units")
+        if units is None:
+            return None, None
+        scale = self.options["scale"]
+        return pixel_size([scale[axis] for axis in self.axes], [units[axis] for axis in self.axes])
 
     @property
     def matrix(self) -> NDArray[np.floating]:

@@ -42,3 +42,28 @@ def factors(units: Sequence[pint.Unit], into: Sequence[pint.Unit] | None) -> NDA
 def unit_text(units: Sequence[pint.Unit]) -> str:
     """Write the units of some axes, once if they are all the same: ``µm``."""
     return " × ".join(dict.fromkeys(f"{unit:~P}" for unit in units))
+
+
+def pixel_size(
+    scale: Sequence[float], units: Sequence[pint.Unit]
+) -> tuple[tuple[float, float] | None, str | None]:
+    """Return (height, width) of a pixel and their unit, as files hold them.
+
+    Parameters
+    ----------
+    scale, units
+        Of a layer's rows and columns.
+
+    Returns
+    -------
+    tuple
+        Both in the unit of the columns; (None, None) for bare pixels, and unit ``"pixel"`` for
+        scaled ones that have no physical size.
+    """
+    height, width = (float(size) for size in scale)
+    rows, columns = units
+    if columns.dimensionless or f"{columns}" == "pixel":
+        return (None, None) if height == width == 1 else ((height, width), "pixel")
+    if rows != columns:
+        height *= float(factors([rows], [columns])[0])
+    return (height, width), f"{columns:~}"

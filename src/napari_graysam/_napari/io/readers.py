@@ -1,4 +1,4 @@
-"""File ▸ Open: COCO, GeoJSON and ImageJ ROI files as Labels layers, recipes into the panel."""
+"""File ▸ Open: labels, COCO, GeoJSON and ImageJ ROIs as Labels layers, recipes into the panel."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_graysam._napari.canvas.layers import KEY, pixels_of
+from napari_graysam._napari.canvas.layers import KEY
 from napari_graysam._napari.canvas.placement import transform_of
+from napari_graysam._napari.io.label_files import LABEL_ENDINGS, open_label_file
+from napari_graysam._napari.io.placing import open_image, shape_of
 from napari_graysam.errors import GraysamError
 from napari_graysam.limits import read_json, reading
+from napari_graysam.source.reading import TIFF_STARTS
 
 if TYPE_CHECKING:
-    from napari.layers import Image
     from napari.viewer import Viewer
 
     from napari_graysam.files.objects import Objects
@@ -44,6 +46,9 @@ def get_reader(path: str | list[str]) -> Reader | None:
         return None
     suffix = Path(path).suffix.lower()
     try:
+        if path.lower().endswith(LABEL_ENDINGS):
+            with open(path, "rb") as binary:
+                return open_label_file if binary.read(4) in TIFF_STARTS else None
         if suffix == ".zip":
             return _open_rois if _holds_rois(path) else None
         with open(path, encoding="utf-8-sig") as file:
@@ -112,15 +117,15 @@ def _opened(
     """Read objects as a Labels layer, lying on the open image that they fit; report problems."""
     from napari.utils.notifications import show_info, show_warning
 
-    image = _open_image()
+    image = open_image()
     try:
-        objects = read(None if image is None else _shape(image))
+        objects = read(None if image is None else shape_of(image))
         layer = _layer(path, objects)
     except GraysamError as error:
         show_warning(str(error))
         return NOTHING
     notes = list(objects.notes)
-    if image is not None and _shape(image) == objects.shape:
+    if image is not None and shape_of(image) == objects.shape:
         layer[1].update(transform_of(image))
         notes.append(f"Placed on the image “{image.name}”, which has the same size.")
     if notes:
@@ -152,26 +157,6 @@ def _layer(path: str, objects: Objects) -> LayerData:
         "metadata": {KEY: about},
     }
     return paint_objects(objects), attributes, "labels"
-
-
-def _open_image() -> Image | None:
-    """Return the selected image of one plane, or the only one in the viewer."""
-    import napari
-    from napari.layers import Image
-
-    viewer = napari.current_viewer()
-    if viewer is None:
-        return None
-    images = [layer for layer in viewer.layers if isinstance(layer, Image) and layer.ndim == 2]
-    active = [layer for layer in images if layer is viewer.layers.selection.active]
-    if active:
-        return active[0]
-    return images[0] if len(images) == 1 else None
-
-
-def _shape(image: Image) -> tuple[int, int]:
-    shape = pixels_of(image).shape
-    return int(shape[0]), int(shape[1])
 
 
 def _open_recipe(path: str) -> list[tuple[None]]:

@@ -1,4 +1,4 @@
-"""File ▸ Save Selected Layer(s): Labels layers as COCO JSON, TIFF, GeoJSON and ImageJ ROIs."""
+"""File ▸ Save Selected Layer(s): Labels layers as CSV, COCO JSON, TIFF, GeoJSON, ImageJ ROIs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam._napari.canvas.layers import KEY
+from napari_graysam._napari.canvas.units import pixel_size
+from napari_graysam._napari.io.placing import stored_placement
 from napari_graysam._napari.results.features import whole_table
 from napari_graysam.errors import OutputError
+from napari_graysam.units import in_micrometres
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +26,8 @@ class Saved(NamedTuple):
     """What is written of a Labels layer.
 
     ``labels`` are (H, W); ``table`` holds the features with the label as column ``index``;
-    ``recipe``, as plain data, and ``source``, the image's name, are known of results only.
+    ``recipe``, as plain data, and ``source``, the image's name, are known of results only;
+    ``shape`` is the layer's own, also of one plane in a stack.
     """
 
     labels: NDArray[np.integer]
@@ -32,6 +36,7 @@ class Saved(NamedTuple):
     source: str
     pixel_size: tuple[float, float] | None
     unit: str | None
+    shape: tuple[int, ...]
 
     @property
     def outlined(self) -> dict[str, Any]:
@@ -109,7 +114,31 @@ def write_label_tiff(path: str, data: Any, attributes: Attributes) -> list[str]:
         recipe=dump_yaml(saved.recipe) if saved.recipe else "",
         pixel_size=saved.pixel_size,
         unit=saved.unit,
+        table=saved.table,
+        placement=stored_placement(saved.shape, attributes),
     )
+    return [path]
+
+
+def write_csv(path: str, data: Any, attributes: Attributes) -> list[str]:
+    """Write a Labels layer's table of objects: a row each, areas in px² and, if known, µm².
+
+    Objects that the layer's features do not tell, or that were edited since, are measured.
+
+    Parameters
+    ----------
+    path
+        Ends in ``.csv``, which is added where it has no ending.
+    data, attributes, Returns, Raises
+        As for `write_coco_json`.
+    """
+    from napari_graysam.files import write_table
+    from napari_graysam.select.label_table import label_table
+
+    path = ending(path, (".csv",), "table")
+    saved = read_layer(data, attributes)
+    size = in_micrometres(saved.pixel_size, saved.unit)
+    write_table(path, label_table(saved.labels, saved.table, size))
     return [path]
 
 
@@ -175,6 +204,8 @@ def read_layer(data: Any, attributes: Attributes) -> Saved:
     OutputError
         The layer holds more than one plane, or negative or too large labels.
     """
+    from napari_graysam.select.label_table import label_table
+
     name = str(attributes.get("name", "Labels"))
     labels = _plane(data[0] if attributes.get("multiscale") else data, name)
     about = attributes.get("metadata", {}).get(KEY, {})
@@ -183,14 +214,18 @@ def read_layer(data: Any, attributes: Attributes) -> Saved:
     if "index" not in table:
         # napari's own rule: row i of a table without labels belongs to label i.
         table["index"] = range(len(table))
-    pixel_size, unit = _pixel_size(attributes)
+    size, unit = pixel_size(attributes["scale"][-2:], attributes["units"][-2:])
+    table = whole_table(table, about)
+    if "visible_area" in table:
+        table = label_table(labels, table, in_micrometres(size, unit))
     return Saved(
         labels,
-        whole_table(table, about),
+        table,
         recipe if isinstance(recipe, dict) else None,
         source if isinstance(source, str) and source else name,
-        pixel_size,
+        size,
         unit,
+        tuple((data[0] if attributes.get("multiscale") else data).shape),
     )
 
 
@@ -211,14 +246,3 @@ def _plane(data: Any, name: str) -> NDArray[np.integer]:
             f"to {2**32 - 1}. Renumber them first."
         )
     return labels
-
-
-def _pixel_size(attributes: Attributes) -> tuple[tuple[float, float] | None, str | None]:
-    """(height, width) of a pixel and their unit; None for bare pixels."""
-    height, width = (float(size) for size in attributes["scale"][-2:])
-    rows, columns = attributes["units"][-2:]
-    if columns.dimensionless or f"{columns}" == "pixel":
-        return (None, None) if height == width == 1 else ((height, width), "pixel")
-    if rows != columns:
-        height *= float((1 * rows).to(columns).magnitude)
-    return (height, width), f"{columns:~}"

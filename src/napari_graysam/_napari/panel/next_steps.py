@@ -113,15 +113,10 @@ class NextSteps(QWidget):
         ending
             Used where the name has none of those that are known.
         """
-        from napari_graysam.files.tables import write_table
-
         if not path.endswith(tuple(FILES.values())):
             path += ending
         try:
-            if path.endswith(".csv"):
-                write_table(path, layer.features)
-            else:
-                layer.save(path, plugin="napari-graysam")
+            layer.save(path, plugin="napari-graysam")
         except (GraysamError, OSError, ValueError) as error:
             self._state.said.emit(f"{path} was not written: {error}", True)
             return

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from napari.layers import Labels
 
-FIRST = ("index", "area", "predicted_iou", "stability_score", "intensity_mean")
+FIRST = ("index", "area", "area_um2", "predicted_iou", "stability_score", "intensity_mean")
 """Columns that napari's status bar has room for."""
 _RUN = ("point_", "crop_")
 """How columns begin that say how an object was found, and not what it is."""
@@ -30,12 +30,16 @@ def show_table(layer: Labels, table: pd.DataFrame, key: str) -> None:
     key
         Entry of the layer's metadata that is the plugin's.
     """
+    layer.features, record = shown_and_kept(table)
+    layer.metadata = {**layer.metadata, key: {**layer.metadata.get(key, {}), **record}}
+
+
+def shown_and_kept(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Split an object table into a layer's features and what its metadata keep of it."""
     record = [name for name in table if str(name).startswith(_RUN)]
     first = [name for name in FIRST if name in table]
     rest = [name for name in table if name not in {*first, *record}]
-    layer.features = table[[*first, *rest]]
-    about = {**layer.metadata.get(key, {}), _RECORD: table[["index", *record]].to_dict("list")}
-    layer.metadata = {**layer.metadata, key: about}
+    return table[[*first, *rest]], {_RECORD: table[["index", *record]].to_dict("list")}
 
 
 def whole_table(features: pd.DataFrame, about: Mapping[str, Any]) -> pd.DataFrame:

@@ -119,6 +119,8 @@ def _run_arms(
     recipe = recipe.replace(image=source.options)
     yield RunProgress(arms[0], "image", 0, 1, None)
     gray = to_gray(source.array, source.options, contrast_limits=source.contrast_limits)
+    size, gray.record["pixel_unit"] = source.placement.pixel_size
+    gray.record["pixel_size"] = None if size is None else list(size)
     mask = None if region is None else region.mask()
     palette()  # Takes the GUI thread 0.1 s when it shows the first layer.
     clock = Clock(recipe, len(arms), None if memory is None else memory.pace)
