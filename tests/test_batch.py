@@ -146,7 +146,8 @@ def test_a_model_that_cannot_be_loaded_ends_the_batch(
 def test_a_folder_is_refused_with_what_to_give_instead(images: list[Path], tmp_path: Path) -> None:
     (outcome,) = run([tmp_path], SegmentJob(RECIPE, tmp_path / "out"))
     assert outcome.status == "failed"
-    assert str(tmp_path / "*") in outcome.error
+    assert str(tmp_path) in outcome.error
+    assert "This is a folder; give the images in it" in outcome.error
 
 
 @pytest.mark.parametrize("other", ["a.png", "A.tif", "sub/a.tif"])

@@ -16,7 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_graysam.cli import app
-from napari_graysam.cli.options import expand, make_recipe
+from napari_graysam.cli.options import expand, expand_images, make_recipe
 from napari_graysam.comparison import score as score_labels
 from napari_graysam.errors import RecipeError, UsageError
 from napari_graysam.files import read_labels
@@ -377,6 +377,53 @@ def test_score_of_two_folders_pairs_by_stem(tmp_path: Path) -> None:
     assert rows["a"][1] == "1.000"
     assert rows["b"][1] == "0.500"
     assert rows["mean"][1] == "0.750"
+
+
+def test_score_pairs_names_by_what_follows_them(tmp_path: Path) -> None:
+    write_labels(tmp_path / "found" / "f00.labels.tif", 0)
+    write_labels(tmp_path / "found" / "f01.labels.tif", 0)
+    write_labels(tmp_path / "truth" / "f00_mask.tif", 0)
+    write_labels(tmp_path / "truth" / "f01_cp_masks.tif", 0)
+    tifffile.imwrite(tmp_path / "truth" / "f00.tif", np.ones((32, 32), np.uint8))
+    result = graysam("score", tmp_path / "found", tmp_path / "truth", "--json")
+    scores = json.loads(result.stdout)["images"]
+    assert {name: one["f1"] for name, one in scores.items()} == {"f00": 1.0, "f01": 1.0}
+
+
+def test_score_of_a_mask_asks_for_connected_components(tmp_path: Path) -> None:
+    labels = write_labels(tmp_path / "a.labels.tif", 0, 8, 16)
+    tifffile.imwrite(tmp_path / "a.tif", np.where(labels > 0, 255, 0).astype(np.uint8))
+    files = tmp_path / "a.labels.tif", tmp_path / "a.tif"
+    result = graysam("score", *files, "--json")
+    assert "a.tif: one label in 3 pieces" in result.stderr
+    assert "--connected" in result.stderr
+    result = graysam("score", *files, "--json", "--connected")
+    assert json.loads(result.stdout)["images"]["a"]["f1"] == 1.0
+    assert "pieces" not in result.stderr
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_folders_mean_their_images(tmp_path: Path, recursive: bool) -> None:
+    for name in ("a.png", "b.labels.tif", "in/c.png", "note.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    given = [str(tmp_path), str(tmp_path / "a.png")]
+    found = expand_images(given, recursive=recursive)
+    assert [path.name for path in found] == ["a.png", "c.png"][: 1 + recursive]
+
+
+def test_segment_takes_folders(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("in/a.png", "in/b.png"):
+        (tmp_path / name).write_bytes(b"no image")
+    folder, out = tmp_path, tmp_path / "out"
+    result = graysam("segment", folder, "--recursive", "--out", out, "--json", status=1)
+    assert [Path(one["path"]).name for one in json.loads(result.stdout)["images"]] == [
+        "a.png",
+        "b.png",
+    ]
+    result = graysam("segment", folder, "--out", out, status=1)
+    assert "--recursive" in result.stderr
 
 
 def test_score_names_what_has_no_partner_and_scores_the_rest(tmp_path: Path) -> None:

@@ -443,7 +443,7 @@ def test_labels_of_every_kind_of_file(tmp_path, name):
     ("array", "message"),
     [
         (np.zeros((20, 30, 3), np.uint8), "colours"),
-        (np.zeros((20, 30)), "integers.*float64"),
+        (np.full((20, 30), 0.5), "integers.*float64"),
         (np.zeros((20, 30), bool), "integers.*bool"),
         (np.full((20, 30), -1), "negative"),
         (np.zeros((5, 20, 30), int), "one plane"),

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable
 
 import hostile
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -31,7 +32,10 @@ PREPARE = '''
 import random
 from pathlib import Path
 import cv2, psutil, tifffile, roifile, scipy.ndimage, PIL.Image
-from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin
+import imagecodecs
+from PIL import BmpImagePlugin, GifImagePlugin, Jpeg2KImagePlugin, JpegImagePlugin
+from PIL import PngImagePlugin, WebPImagePlugin
+imagecodecs.jpeg2k_decode, imagecodecs.jpeg_decode, imagecodecs.lzw_decode
 from napari_graysam.errors import GraysamError, ImageError, ProposalsError
 from napari_graysam.files import read_coco, read_geojson, read_labels, read_recipe_text, read_rois
 from napari_graysam.propose import Proposals
@@ -155,6 +159,32 @@ def bmp(height, width):
     return bytes(data)
 
 
+def changed(kind, find, skip, value):
+    """A small picture with other bytes so many after a mark."""
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(file, kind)
+    data = bytearray(file.getvalue())
+    start = data.index(find) + skip
+    data[start : start + len(value)] = value
+    return bytes(data)
+
+
+def blank_webp(side):
+    """A few hundred bytes that are honest: a picture of one colour."""
+    file = io.BytesIO()
+    Image.new("RGB", (side, side)).save(file, "WEBP", lossless=True, method=0)
+    return file.getvalue()
+
+
+def many_frames(side, count):
+    file = io.BytesIO()
+    frames = [Image.fromarray(np.full((8, 8), n % 256, np.uint8)) for n in range(count)]
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    data = bytearray(file.getvalue())
+    data[6:10] = struct.pack("<HH", side, side)
+    return bytes(data)
+
+
 def npy(header, *, version=1, size=None):
     text = header.encode()
     length = len(text) if size is None else size
@@ -188,6 +218,19 @@ IMAGES = {
     "text.png": (png(8, 8, more=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**28)))), "damaged"),
     "claims.jpg": (jpeg(65_000, 65_000), "claims"),
     "claims.bmp": (bmp(2**30, 2**30), "claims"),
+    "claims.gif": (changed("GIF", b"GIF87a", 6, b"\xff" * 4), "claims"),
+    "frames.gif": (many_frames(60_000, 300), "claims"),
+    "blank.webp": (blank_webp(12_000), "claims"),
+    "claims.jp2": (changed("JPEG2000", b"ihdr", 4, struct.pack(">II", 2**20, 2**20)), "claims|dam"),
+    "codestream.jp2": (
+        changed("JPEG2000", b"\xff\x4f\xff\x51", 8, struct.pack(">II", 2**20, 2**20)),
+        "claims|damaged|broken",
+    ),
+    "claims.pgm": (b"P5 100000 100000 255\n" + bytes(99), "claims"),
+    "claims.pbm": (b"P4 1000000 1000000\n" + bytes(99), "claims"),
+    "digits.pgm": (b"P2 9 9 255\n" + b"9" * MIB, "cut off|damaged"),
+    "endless head.pgm": (b"P5" + b"#\n" * MIB, "head"),
+    "no rows.pgm": (b"P4 0 5\n", "empty"),
     "claims.npy": (shaped((2**20, 2**20)), "claims.*follow"),
     "below zero.npy": (shaped((-1, -(2**40))), "claims"),
     "objects.npy": (shaped((1, 1), "|O"), "Python objects"),
@@ -481,6 +524,16 @@ def test_damaged_bytes_end_in_one_clear_error(tmp_path):
     Image.fromarray(labels.astype(np.uint8)).save(tmp_path / "a.png")
     Image.fromarray(labels.astype(np.uint8)).save(tmp_path / "a.jpg")
     Image.fromarray(labels.astype(np.uint8)).save(tmp_path / "a.bmp")
+    for kind in ("gif", "webp", "jp2", "pgm"):
+        Image.fromarray(labels.astype(np.uint8)).save(tmp_path / f"a.{kind}")
+    deep = imagecodecs.jpeg2k_encode(labels.astype(np.uint16) * 999, level=0)
+    (tmp_path / "deep.jp2").write_bytes(deep)
+    palette = {"photometric": "palette", "colormap": np.zeros((3, 256), np.uint16)}
+    missing = [(42113, "s", 0, "3", True), (274, "H", 1, 6, True)]
+    tifffile.imwrite(
+        tmp_path / "colours.tif", labels.astype(np.uint8), extratags=missing, **palette
+    )
+    tifffile.imwrite(tmp_path / "lzw.tif", labels.astype(np.uint8), compression="lzw")
     np.save(tmp_path / "a.npy", labels)
     write_coco(tmp_path / "a.json", [ONE], "a.tif", (4, 4), {"name": "a"})
     write_geojson(tmp_path / "a.geojson", [ONE], (4, 4), {"name": "a"})
@@ -488,7 +541,10 @@ def test_damaged_bytes_end_in_one_clear_error(tmp_path):
     (tmp_path / "a.npz").write_bytes(npz())
     readers = {
         "read_labels": ("plain.tif", "ome.tif", "a.png", "a.bmp", "a.npy"),
-        "read_image": ("plain.tif", "tiles.tif", "a.png", "a.jpg", "a.npy"),
+        "read_image": (
+            *("plain.tif", "tiles.tif", "lzw.tif", "colours.tif", "a.png", "a.jpg", "a.npy"),
+            *("a.gif", "a.webp", "a.jp2", "deep.jp2", "a.pgm"),
+        ),
         "read_recipe_text": ("plain.tif", "ome.tif"),
         "read_coco": ("a.json",),
         "read_geojson": ("a.geojson",),

@@ -9,11 +9,9 @@ from pathlib import Path
 from time import perf_counter
 
 from napari_graysam.batch.jobs import Job, Outcome
-from napari_graysam.errors import DeviceError, GraysamError, ImageError, ModelError
+from napari_graysam.errors import DeviceError, GraysamError, ModelError
 from napari_graysam.model import load_steps
 from napari_graysam.progress import Progress
-from napari_graysam.recipe import Recipe
-from napari_graysam.source.gray import GrayImage
 from napari_graysam.source.reading import read_image
 
 Event = tuple[Path, Progress | Outcome]
@@ -24,7 +22,7 @@ def attempt(job: Job, path: Path, *, overwrite: bool = False) -> Generator[Progr
     start = perf_counter()
     yield Progress("read", 0, 1)
     try:
-        image = _read(path, job.recipe)
+        image = read_image(path, job.recipe.image)
         if not overwrite and job.complete(path, image):
             return Outcome(path, "skipped")
     except (ModelError, DeviceError):
@@ -37,12 +35,6 @@ def attempt(job: Job, path: Path, *, overwrite: bool = False) -> Generator[Progr
     except Exception as error:
         return failed(path, error)
     return replace(outcome, seconds=perf_counter() - start)
-
-
-def _read(path: Path, recipe: Recipe) -> GrayImage:
-    if path.is_dir():
-        raise ImageError(f"{path}: This is a folder; give the images in it ({path / '*'}).")
-    return read_image(path, recipe.image)
 
 
 def failed(path: Path, error: Exception) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_graysam.errors import GraysamError, ModelError, RecipeError, UsageError
+from napari_graysam.errors import GraysamError, ImageError, ModelError, RecipeError, UsageError
 
 if TYPE_CHECKING:
     from napari_graysam.recipe import Recipe
 
+LABEL_ENDING = re.compile(r"[._ -](cp_)?(masks?|labels?|gt|truth|seg|segmentation)$", re.I)
+"""How the names of label images go on after the name of their image."""
 RECIPE_SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -42,9 +45,13 @@ Images = Annotated[
     list[str],
     typer.Argument(
         metavar="IMAGE...",
-        help="TIFF, PNG, JPEG, BMP or NPY files; patterns such as 'data/*.tif' are understood.",
+        help="TIFF, PNG, JPEG, BMP, GIF, WebP, JPEG 2000, PGM or NPY files, or folders of them; "
+        "patterns such as 'data/*.tif' are understood.",
         show_default=False,
     ),
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", help="Look into the folders within a folder as well.")
 ]
 Out = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results, made if needed.")
@@ -183,6 +190,23 @@ def expand(patterns: list[str]) -> list[Path]:
     return list(found.values())
 
 
+def expand_images(patterns: list[str], *, recursive: bool = False) -> list[Path]:
+    """Return the images that names, patterns and folders mean, each once.
+
+    A folder without any stays in the list, so that it is reported and the others are done.
+    """
+    from napari_graysam.source.folder import image_files
+
+    found: list[str] = []
+    for path in expand(patterns):
+        try:
+            inside = image_files(path, recursive=recursive) if path.is_dir() else [path]
+        except ImageError:
+            inside = [path]
+        found += map(str, inside)
+    return list({os.path.abspath(path): Path(path) for path in found}.values())
+
+
 def _expand_one(pattern: str) -> list[Path]:
     if os.path.lexists(pattern) or not glob.has_magic(pattern):
         return [Path(pattern)]
@@ -209,8 +233,9 @@ def _is_result(path: Path) -> bool:
 
 
 def stem_of(path: Path) -> str:
-    """Return what a result and its ground truth share: ``cell`` of ``cell.labels.tif``."""
-    return path.stem.removesuffix(".labels")
+    """Return what an image, a result and its ground truth share: ``cell`` of ``cell_mask.tif``."""
+    stem = path.stem.removesuffix(".labels")
+    return LABEL_ENDING.sub("", stem) or stem
 
 
 def by_stem(paths: list[Path]) -> dict[str, Path]:
@@ -230,7 +255,7 @@ def by_stem(paths: list[Path]) -> dict[str, Path]:
 
 
 def label_files(folder: Path) -> list[Path]:
-    """Return a folder's label images: ``*.labels.tif`` where there are any, else all images.
+    """Return a folder's label images: ``*.labels.tif``, else ``*_mask.*``, else all images.
 
     Raises
     ------
@@ -246,4 +271,4 @@ def label_files(folder: Path) -> list[Path]:
     named = [path for path in images if path.stem.endswith(".labels")]
     if not images:
         raise GraysamError(f"{folder} holds no label images ({', '.join(suffixes)})")
-    return named or images
+    return named or [path for path in images if LABEL_ENDING.search(path.stem)] or images

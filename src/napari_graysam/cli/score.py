@@ -27,6 +27,13 @@ def score(
     truth: Annotated[
         Path, typer.Argument(help="Its ground truth, or a folder of label images named alike.")
     ],
+    connected: Annotated[
+        bool,
+        typer.Option(
+            "--connected",
+            help="The ground truth is masks: each connected piece is an object of its own.",
+        ),
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -36,7 +43,7 @@ def score(
     AP is the mean over IoU 0.5 to 0.95 of TP / (TP + FP + FN); F1, PQ and IoU are at IoU 0.5.
     """
     with Terminal(as_json, quiet, debug) as terminal:
-        scores = score_pairs(terminal, find_pairs(terminal, predicted, truth))
+        scores = score_pairs(terminal, find_pairs(terminal, predicted, truth), connected)
         if not scores:
             raise GraysamError("no image could be scored")
         from napari_graysam.comparison import mean_scores
@@ -73,17 +80,25 @@ def find_pairs(terminal: Terminal, predicted: Path, truth: Path) -> dict[str, tu
     return {stem: (found[stem], wanted[stem]) for stem in found if stem in wanted}
 
 
-def score_pairs(terminal: Terminal, pairs: dict[str, tuple[Path, Path]]) -> dict[str, Scores]:
+def score_pairs(
+    terminal: Terminal, pairs: dict[str, tuple[Path, Path]], connected: bool = False
+) -> dict[str, Scores]:
     """Score every pair that can be read; the others are reported."""
     from napari_graysam.comparison import score as score_labels
-    from napari_graysam.files import read_labels
+    from napari_graysam.files.labels import pieces, read_labels
 
     scores = {}
     with terminal.bars() as bars:
         for number, (name, (predicted, truth)) in enumerate(pairs.items()):
             bars.show("images", "scoring", number, len(pairs))
             try:
-                scores[name] = score_labels(read_labels(predicted), read_labels(truth))
+                true = read_labels(truth, connected=connected)
+                if (count := pieces(true)) > 1:
+                    terminal.note(
+                        f"{truth}: one label in {count} pieces: use connected components? "
+                        "Then give --connected."
+                    )
+                scores[name] = score_labels(read_labels(predicted), true)
             except GraysamError as error:
                 message = str(error)
                 known = any(str(path) in message for path in (predicted, truth))

@@ -18,13 +18,16 @@ from napari_graysam.cli.options import (
     Out,
     Quiet,
     RecipeName,
+    Recursive,
     RegionFile,
     Settings,
     by_stem,
     expand,
+    expand_images,
     label_files,
     make_recipe,
     split_results,
+    stem_of,
 )
 from napari_graysam.cli.report import changes_table, costs_table, document, tell
 from napari_graysam.cli.terminal import Terminal
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 def segment(
     images: Images,
     out: Out,
+    recursive: Recursive = False,
     recipe: RecipeName = None,
     model: ModelName = None,
     settings: Settings = None,
@@ -93,7 +97,7 @@ def segment(
             raise UsageError("--workers and --scheduler exclude each other: the scheduler decides")
         if profile and (scheduler is not None or workers != 1):
             raise UsageError("--profile measures this process: leave --workers and --scheduler out")
-        paths = images_of(terminal, images)
+        paths = images_of(terminal, images, recursive)
         wanted = make_recipe(recipe, model, settings, region)
         from napari_graysam.batch import SegmentJob, batch_steps
 
@@ -116,6 +120,7 @@ def compare(
     images: Images,
     out: Out,
     recipe: RecipeName,
+    recursive: Recursive = False,
     model: ModelName = None,
     settings: Settings = None,
     region: RegionFile = None,
@@ -136,7 +141,7 @@ def compare(
 ) -> None:
     """Segment images raw and preprocessed, and show what the preprocessing changed."""
     with Terminal(as_json, quiet, debug) as terminal:
-        paths = images_of(terminal, images)
+        paths = images_of(terminal, images, recursive)
         wanted = make_recipe(recipe, model, settings, region)
         truths = match_truth(paths, truth or [])
         if wanted == wanted.raw_arm():
@@ -150,7 +155,7 @@ def compare(
         terminal.result(document(outcomes), *shown)
 
 
-def images_of(terminal: Terminal, patterns: list[str]) -> list[Path]:
+def images_of(terminal: Terminal, patterns: list[str], recursive: bool) -> list[Path]:
     """Return the images that are meant, without the results of earlier runs among them.
 
     Raises
@@ -158,7 +163,7 @@ def images_of(terminal: Terminal, patterns: list[str]) -> list[Path]:
     UsageError
         If nothing else is left.
     """
-    paths, results = split_results(expand(patterns))
+    paths, results = split_results(expand_images(patterns, recursive=recursive))
     if results and not paths:
         raise UsageError(
             f"{results[0]} is a result of graysam, as is all else that was given; give the images"
@@ -195,14 +200,14 @@ def match_truth(images: list[Path], truth: list[str]) -> dict[Path, Path]:
     if len(images) == len(files) == 1:
         return {images[0]: files[0]}
     labels = by_stem(files)
-    missing = [str(image) for image in images if image.stem not in labels]
+    missing = [str(image) for image in images if stem_of(image) not in labels]
     if truth and missing:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise UsageError(
             f"--truth has no labels for {', '.join(missing[:5])}{more}; a label image is named "
             f"like its image, such as {Path(missing[0]).stem}.tif"
         )
-    return {image: labels[image.stem] for image in images} if truth else {}
+    return {image: labels[stem_of(image)] for image in images} if truth else {}
 
 
 def follow(

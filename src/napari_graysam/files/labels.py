@@ -171,7 +171,7 @@ def read_label_file(path: str | os.PathLike[str]) -> LabelFile:
     ((2, 2), (2.0, 2.0), ['index', 'area'])
     """
     with reading(path, "labels", LabelsError):
-        stored = load(path)
+        stored = load(path, colours=False)
         labels = _checked(stored)
         recipe, attachment = "", Attachment()
         with open(path, "rb") as start:
@@ -195,13 +195,17 @@ def _recipe_text(file: TiffFile) -> str:
     return str(text or "")
 
 
-def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer]:
+def read_labels(path: str | os.PathLike[str], *, connected: bool = False) -> NDArray[np.integer]:
     """Read a label image.
 
     Parameters
     ----------
     path
-        A TIFF, PNG, BMP or NPY file of integers.
+        A file that `napari_graysam.read_image` reads, of integers, or of floats that are whole.
+        Numbers are taken as they are stored, whichever of black and white is zero.
+    connected
+        Whether every connected piece of what is not 0 is an object of its own, whatever its
+        number; then yes/no masks are read as well. Pixels that touch at a corner are connected.
 
     Returns
     -------
@@ -211,8 +215,8 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer]:
     Raises
     ------
     LabelsError
-        The file cannot be read, or holds colours, fractions, negative numbers, a yes/no mask or
-        more than one plane.
+        The file cannot be read, or holds colours, fractions, negative numbers, a yes/no mask
+        (unless ``connected``) or more than one plane.
 
     See Also
     --------
@@ -228,10 +232,10 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer]:
     [[0, 0], [1, 2]]
     """
     with reading(path, "labels", LabelsError):
-        return _checked(load(path))
+        return _checked(load(path, colours=False), connected=connected)
 
 
-def _checked(stored: Stored) -> NDArray[np.integer]:
+def _checked(stored: Stored, *, connected: bool = False) -> NDArray[np.integer]:
     """Return a file's array as labels, if that is what it holds."""
     array = stored.array
     while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):
@@ -241,12 +245,54 @@ def _checked(stored: Stored) -> NDArray[np.integer]:
             "These are colours, not labels; save the label numbers themselves as an integer "
             "TIFF, 16-bit PNG or NPY file."
         )
-    if array.dtype.kind not in "iu":
-        raise LabelsError(f"Labels must be integers; the file holds {array.dtype}.")
+    if array.dtype.kind == "b" and not connected:
+        raise LabelsError(
+            f"Labels must be integers; the file holds {array.dtype}, a mask. Read its connected "
+            "pieces as objects (--connected, or read_labels(…, connected=True))."
+        )
     if array.ndim != 2:
         raise LabelsError(f"Labels must be one plane of rows and columns; got {array.shape}.")
     check_memory(array.nbytes, f"A label image of {array.shape}")
     labels = np.array(array, dtype=array.dtype.newbyteorder("="), order="C", subok=False)
     if labels.size and labels.min() < 0:
         raise LabelsError(f"Labels must not be negative; the lowest is {labels.min()}.")
-    return labels
+    if labels.dtype.kind == "f":
+        labels = _whole(labels)
+    return _components(labels) if connected else labels
+
+
+def pieces(labels: NDArray[np.integer]) -> int:
+    """Count the connected pieces of the only label of an image; 1 where there are more labels.
+
+    More than one is what a mask of many objects looks like, 0 and 255 for no and yes.
+
+    Parameters
+    ----------
+    labels
+        (H, W) integers, none negative.
+
+    Examples
+    --------
+    >>> pieces(np.array([[255, 0, 255]])), pieces(np.array([[1, 0, 2]]))
+    (2, 1)
+    """
+    highest = labels.max(initial=0)
+    if highest == 0 or ((labels != 0) & (labels != highest)).any():
+        return 1
+    return int(_components(labels).max())
+
+
+def _whole(labels: NDArray[np.floating]) -> NDArray[np.integer]:
+    """Turn floats that are whole, as ImageJ's 32-bit label images hold them, into integers."""
+    if not (np.isfinite(labels).all() and (labels == np.rint(labels)).all()):
+        raise LabelsError(f"Labels must be integers; the file holds {labels.dtype} fractions.")
+    if labels.max(initial=0) >= 2**32:
+        raise LabelsError(f"Labels must be below 2³²; the highest is {labels.max():g}.")
+    return labels.astype(np.uint32)
+
+
+def _components(labels: NDArray[np.generic]) -> NDArray[np.integer]:
+    from scipy import ndimage
+
+    found, _ = ndimage.label(labels, structure=np.ones((3, 3)))
+    return np.asarray(found).astype(np.uint32)

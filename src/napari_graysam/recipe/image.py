@@ -150,6 +150,14 @@ class ImageOptions(Part):
         "before Y and X together. Null for an image that is a single plane.",
         json_schema_extra={"stage": "image", "none": "single plane"},
     )
+    series: int | None = Field(
+        None,
+        ge=0,
+        title="Image of the file",
+        description="Which image of a file that holds several is segmented, such as a position "
+        "of OME-TIFF, counted from 0. Null for a file of one image; reduced copies do not count.",
+        json_schema_extra={"stage": "image", "none": "the only one"},
+    )
 
     region: Region | None = Field(
         None,

@@ -17,12 +17,16 @@ from numpy.typing import NDArray
 
 from napari_graysam.errors import ImageError
 from napari_graysam.limits import check_claim, check_memory, file_size
+from napari_graysam.source.images import Chosen, choose
+from napari_graysam.source.photometric import values_of
+from napari_graysam.source.physical import tiff_pixel_size
 from napari_graysam.source.stored import Stored
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
 
-UNITS = {"\\u00b5m": "µm", "um": "µm", "micron": "µm", "microns": "µm", "micrometer": "µm"}
+MOST_CHANNELS = 4
+"""The last axis of an array of unknown meaning is offered as channels up to this length."""
 PLAIN_CODECS = (1, 5, 8, 32773, 32946)
 """None, LZW, deflate and PackBits."""
 PLAIN_GROWTH, GROWTH = 2**11, 2**18
@@ -30,19 +34,22 @@ PLAIN_GROWTH, GROWTH = 2**11, 2**18
 of the table of tiles that are left out, because they are blank, a large tile's share."""
 
 
-def load_tiff(path: str | os.PathLike[str]) -> Stored:
-    """Read the first image of a TIFF file; see `napari_graysam.source.reading.load`."""
-    try:
-        with collected_warnings() as warned, open_tiff(path) as file:
-            array, axes, notes = _pixels(file, path)
-            size, unit = _pixel_size(file)
-            return Stored(array, axes, size, unit, (*notes, *warned))
-    except Exception as error:
-        if "imagecodecs" not in str(error):
-            raise
-        raise ImageError(
-            f"{error}; install it with `pip install imagecodecs`, or save the file uncompressed."
-        ) from error
+def load_tiff(
+    path: str | os.PathLike[str], image: int | None = None, *, colours: bool = True
+) -> Stored:
+    """Read an image of a TIFF file; see `napari_graysam.source.reading.load`."""
+    with collected_warnings() as warned, open_tiff(path) as file:
+        chosen = choose(file, image)
+        array, axes = _pixels(file, chosen, path)
+        page, notes = chosen.series[0].keyframe, chosen.notes
+        if colours:
+            shown = axes or chosen.series[0].axes
+            array, shown, more = values_of(array, shown, page, imagej=file.is_imagej)
+            axes, notes = None if axes is None else shown, notes + more
+        size, unit, more = tiff_pixel_size(file, chosen.number)
+        stored = Stored(array, axes, size, unit, (*notes, *more, *warned))
+        tag = page.tags.get("Orientation")
+        return stored if tag is None else stored.upright(int(tag.value))
 
 
 @contextmanager
@@ -59,7 +66,7 @@ def open_tiff(path: str | os.PathLike[str]) -> Generator[TiffFile, None, None]:
     with tifffile.TiffFile(path) as file:
         _check_pages(file)
         if file.is_ome:
-            _check_ome(file.ome_metadata or "")
+            _check_ome(file, path)
         yield file
 
 
@@ -69,7 +76,8 @@ def collected_warnings() -> Generator[list[str], None, None]:
     warned: list[str] = []
 
     def collect(record: logging.LogRecord) -> bool:
-        warned.append(record.getMessage())
+        text = re.sub(r"<tifffile\.\S+ [^>]*> ?", "", record.getMessage())
+        warned.append(f"While the file was read: {text}")
         return False
 
     logger = logging.getLogger("tifffile")
@@ -103,46 +111,61 @@ def _check_pages(file: TiffFile) -> None:
         (offset,) = struct.unpack(kind.offsetformat, following)
 
 
-def _check_ome(text: str) -> None:
+def _check_ome(file: TiffFile, path: str | os.PathLike[str]) -> None:
+    text = file.ome_metadata or ""
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ImageError("The OME metadata define entities, which OME-TIFF does not.")
-    elsewhere = [name for name in _companions(text) if re.search(r"[/\\:]", name)]
+    named = _companions(text)
+    elsewhere = [name for name in named if re.search(r"[/\\:]", name)]
     if elsewhere:
         raise ImageError(
             f"The OME metadata name a file in another folder, {elsewhere[0]!r}; put the files of "
             "one image into one folder."
         )
+    missing = [name for name in named if not Path(path).with_name(name).is_file()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ImageError(
+            f"The image is spread over files of which {missing[0]!r}{more} is not beside this "
+            "one. Put all into one folder, under the names that they were saved with."
+        )
 
 
 def _companions(text: str) -> list[str]:
-    """List the files that an OME-TIFF image is spread over."""
-    return re.findall(r"""FileName\s*=\s*["']([^"']*)""", text)
+    """List the other files that an OME-TIFF image is spread over, each once."""
+    root = ElementTree.fromstring(text)
+    own = root.attrib.get("UUID")
+    return list(
+        dict.fromkeys(
+            node.attrib["FileName"]
+            for node in root.iter()
+            if node.tag.endswith("UUID")
+            and "FileName" in node.attrib
+            and (own is None or node.text != own)
+        )
+    )
 
 
 def _pixels(
-    file: TiffFile, path: str | os.PathLike[str]
-) -> tuple[NDArray[Any], str | None, tuple[str, ...]]:
-    """Pixels of the first image; single pages that are alike are the planes of one stack."""
-    import tifffile
-
-    series = file.series
+    file: TiffFile, chosen: Chosen, path: str | os.PathLike[str]
+) -> tuple[NDArray[Any], str | None]:
+    """Pixels of an image as they are stored; single pages that are alike are one stack."""
+    series = chosen.series
     first = series[0]
-    if len(series) > 1 and all(
-        (one.axes, one.shape, one.dtype) == ("YX", first.shape, first.dtype) for one in series
-    ):
+    if len(series) > 1:
         _check_size(file, series, path)
         stack = np.empty((len(series), *first.shape), first.dtype)
         for plane, one in zip(stack, series, strict=True):
             plane[...] = one.asarray()
-        return stack, "ZYX", ()
-    notes = (f"The file holds {len(series)} images; the first was read.",) * (len(series) > 1)
+        return stack, "ZYX"
     if first.dataoffset is None:
-        _check_size(file, series[:1], path)
-        return first.asarray(), _axes(first), notes
+        _check_size(file, series, path)
+        return first.asarray(), _axes(first)
     end, have = first.dataoffset + first.nbytes, file_size(path)
     if end > have:
         raise ImageError(f"The file is cut off: {have} of at least {end} bytes are there.")
-    return tifffile.memmap(path, series=0, mode="r"), _axes(first), notes
+    stored = np.dtype(file.byteorder + first.dtype.char)
+    return np.memmap(path, stored, "r", first.dataoffset, first.shape), _axes(first)
 
 
 def _check_size(
@@ -169,9 +192,12 @@ def _check_size(
 def _axes(series: TiffPageSeries) -> str | None:
     """Axes in the letters of a recipe, or None where the file does not tell them.
 
-    tifffile names pages of unknown meaning Q or I; they count as planes.
+    tifffile names axes of unknown meaning Q or I. They count as planes, unless the last axis is
+    so short that it may be channels.
     """
     axes = series.axes
+    if "Q" in axes and series.shape[-1] <= MOST_CHANNELS < series.shape[-3]:
+        return None
     free = [letter for letter in "ZT" if letter not in axes]
     for letter in axes:
         if letter not in "TZCYXS":
@@ -179,20 +205,3 @@ def _axes(series: TiffPageSeries) -> str | None:
                 return None
             axes = axes.replace(letter, free.pop(0), 1)
     return axes if len(set(axes)) == len(axes) and {"Y", "X"} <= set(axes) else None
-
-
-def _pixel_size(file: TiffFile) -> tuple[tuple[float, float] | None, str | None]:
-    """(height, width) of a pixel and its unit, where OME or ImageJ metadata tell them."""
-    if file.is_ome and file.ome_metadata:
-        for node in ElementTree.fromstring(file.ome_metadata).iter():
-            if node.tag.endswith("}Pixels") and "PhysicalSizeX" in node.attrib:
-                width = float(node.attrib["PhysicalSizeX"])
-                height = float(node.attrib.get("PhysicalSizeY", width))
-                return (height, width), node.attrib.get("PhysicalSizeXUnit", "µm")
-    unit = (file.imagej_metadata or {}).get("unit")
-    tags = file.pages.first.tags
-    if unit and "XResolution" in tags and "YResolution" in tags:
-        (x, x_unit), (y, y_unit) = tags["XResolution"].value, tags["YResolution"].value
-        if x and y:
-            return (y_unit / y, x_unit / x), UNITS.get(unit, unit)
-    return None, None
