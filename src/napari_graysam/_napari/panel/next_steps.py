@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
+from napari_graysam._napari.canvas.listeners import Listeners
 from napari_graysam._napari.panel.keys import with_key
 from napari_graysam.errors import GraysamError
 
@@ -63,8 +64,10 @@ class NextSteps(QWidget):
         self.compare.clicked.connect(lambda: self._open("napari-graysam", "Compare masks"))
         self.table.clicked.connect(self._show_table)
         self.save.clicked.connect(self._ask)
-        state.result_changed.connect(self._follow)
-        self.destroyed.connect(lambda: state.result_changed.disconnect(self._follow))
+        # Not a lambda: the garbage collector may have emptied it when Qt destroys the widget.
+        self._listeners = Listeners()
+        self._listeners.add(state.result_changed, self._follow)
+        self.destroyed.connect(self._listeners.clear)
         self._follow()
 
     def _follow(self, *_: object) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_graysam._napari.canvas.listeners import Listeners
 from napari_graysam._napari.forms.fields import guard_wheel
 from napari_graysam.recipe import Recipe, presets
 
@@ -70,8 +71,10 @@ class PresetBar(QWidget):
         column.addLayout(below)
         self.choice.activated.connect(lambda row: self.take(self.choice.itemData(row)))
         self.reset.clicked.connect(lambda: self.take(self._state.recipe.name))
-        state.recipe_changed.connect(self._follow)
-        self.destroyed.connect(lambda: state.recipe_changed.disconnect(self._follow))
+        # Not a lambda: the garbage collector may have emptied it when Qt destroys the widget.
+        self._listeners = Listeners()
+        self._listeners.add(state.recipe_changed, self._follow)
+        self.destroyed.connect(self._listeners.clear)
         self._follow(state.recipe)
 
     def take(self, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any, NamedTuple
 
 from qtpy.QtCore import QTimer
@@ -70,7 +71,7 @@ class LatestRequest:
             return
         self._next = steps
         worker = self._worker
-        QTimer.singleShot(self._patience(), lambda: self._stop_if_stale(worker))
+        QTimer.singleShot(self._patience(), partial(self._stop_if_stale, worker))
 
     def cancel(self) -> None:
         """Stop the running computation at its next yield, and drop its results."""
@@ -90,8 +91,8 @@ class LatestRequest:
 
         self._started = time.monotonic()
         self._worker = worker = create_worker(generate, _start_thread=False)
-        worker.yielded.connect(lambda result: self._receive(worker, result))
-        worker.finished.connect(lambda: self._finish(worker))
+        worker.yielded.connect(partial(self._receive, worker))
+        worker.finished.connect(partial(self._finish, worker))
         worker.start()
 
     def _receive(self, worker: Any, result: Any) -> None:

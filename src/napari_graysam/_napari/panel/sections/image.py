@@ -59,7 +59,7 @@ class ImageSection(Container):
         self.about = Note()
         self.reading = RecipeForm(state, "image", ("plane", "channel", "gray"))
         self.window = RecipeForm(state, "image", ("window",))
-        self.axes = RecipeForm(state, "image", ("axes",))
+        self.axes = RecipeForm(state, "image", ("axes", "series"))
         self.fields: dict[str, Widget] = {
             f"image.{name}": widget
             for form in (self.reading, self.window, self.axes)
@@ -201,6 +201,8 @@ class ImageSection(Container):
             assert isinstance(number, NumberField)
             number.limit(0, count - 1)
         self.reading.native.setVisible(any(shown.values()))
+        series = self.fields["image.series"].native.parentWidget()
+        series.setVisible(self._state.recipe.image.series is not None)
 
     def _in_words(self, source: Source, layout: Layout) -> str:
         rows, columns = layout.plane_shape
