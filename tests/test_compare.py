@@ -313,6 +313,26 @@ def test_the_picture_shows_three_panels_and_the_counts(example, color):
     assert file.getvalue().startswith(b"\x89PNG")
 
 
+def test_the_picture_gives_only_pairs_one_colour():
+    raw, preprocessed = np.zeros(SHAPE, np.uint32), np.zeros(SHAPE, np.uint32)
+    raw[5:15, :10], raw[5:15, 20:30], raw[5:15, 40:46] = 1, 2, 9
+    preprocessed[5:15, :10], preprocessed[5:15, 20:27], preprocessed[5:15, 50:] = 2, 5, 1
+    comparison = compare_labels(raw, preprocessed)
+    assert {event.change for event in comparison.events} == {"kept", "changed", "lost", "gained"}
+    views = dict.fromkeys(ARMS, np.zeros(SHAPE, np.uint8))
+    figure = comparison_figure(comparison, {"raw": raw, "preprocessed": preprocessed}, views)
+    panels = [axis.images[0].get_array() for axis in figure.axes[:2]]
+    times = panels[0].shape[1] // SHAPE[1]
+
+    def colors(row, column):
+        return [tuple(panel[row * times, column * times].tolist()) for panel in panels]
+
+    kept, changed = colors(10, 5), colors(10, 23)
+    assert kept[0] == kept[1] != changed[0] == changed[1]
+    lost, gained = colors(10, 43)[0], colors(10, 55)[1]
+    assert len({kept[0], changed[0], lost, gained, (0, 0, 0)}) == 5
+
+
 def test_the_picture_names_other_arms(example):
     raw, preprocessed, comparison = example
     views = {arm: np.zeros(SHAPE, np.uint8) for arm in ARMS}

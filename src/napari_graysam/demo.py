@@ -18,6 +18,7 @@ from napari_graysam import pipeline
 from napari_graysam.atomic import atomic_path, write_text
 from napari_graysam.batch import check_folder
 from napari_graysam.comparison import COLORS
+from napari_graysam.comparison.events import shared_labels
 from napari_graysam.comparison.report import changes_rgb
 from napari_graysam.errors import GraysamError, UsageError
 from napari_graysam.masks.overlay import outlines, overlay_rgb
@@ -173,12 +174,16 @@ def _compare(sample: Sample, out: Path) -> Generator[Progress, None, _Strip]:
         **arms.changes.counts,
     )
     view, changes = _small(arms.raw.view), arms.changes
-    labels = (_small(arms.raw.labels), _small(arms.preprocessed.labels))
-    edges = outlines(labels[0]) | outlines(labels[1])
+    found: dict[Arm, NDArray[Any]] = {
+        "raw": _small(arms.raw.labels),
+        "preprocessed": _small(arms.preprocessed.labels),
+    }
+    labels = shared_labels(changes, found)
+    edges = outlines(labels["raw"]) | outlines(labels["preprocessed"])
     pictures = (
         view,
-        overlay_rgb(view, labels[0]),
-        overlay_rgb(_small(arms.preprocessed.view), labels[1]),
+        overlay_rgb(view, labels["raw"]),
+        overlay_rgb(_small(arms.preprocessed.view), labels["preprocessed"]),
         changes_rgb(view, _small(changes.difference), edges),
     )
     return _Strip(row, pictures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,3 +104,46 @@ def outlined(
     _, regions = np.unique(covered, axis=1, return_inverse=True)
     regions = np.where(covered.any(axis=0), 1 + (regions.ravel() - 1) % 255, 0)
     return regions.reshape(y1 - y0, x1 - x0).astype(np.uint8), box
+
+
+def shared_labels(
+    comparison: Comparison, labels: Mapping[Arm, NDArray[np.integer]]
+) -> dict[Arm, NDArray[np.int64]]:
+    """Return label images in which the objects of a pair have one number, so one colour.
+
+    Parameters
+    ----------
+    comparison
+        What differs.
+    labels
+        Each arm's label image of any size, such as a thinned-out one.
+
+    Returns
+    -------
+    dict
+        By arm, int64 of the same shape: raw labels as they are; those of the preprocessed arm
+        are the raw ones of their pairs, which are kept or changed, and new ones otherwise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.comparison import compare_labels
+    >>> from napari_graysam.comparison.events import shared_labels
+    >>> raw = np.array([[1, 1, 0, 2], [1, 1, 0, 2]])
+    >>> preprocessed = np.array([[7, 7, 0, 0], [7, 7, 1, 0]])
+    >>> changes = compare_labels(raw, preprocessed)
+    >>> shared_labels(changes, {"raw": raw, "preprocessed": preprocessed})["preprocessed"][1]
+    array([1, 1, 3, 0])
+    """
+    events = comparison.events
+    new = count(1 + max((label for event in events for label in event.raw), default=0))
+    shared = {0: 0}
+    for event in events:
+        paired = event.change in ("kept", "changed")
+        shared.update(zip(event.preprocessed, event.raw if paired else new, strict=False))
+    found, places = np.unique(labels["preprocessed"], return_inverse=True)
+    numbers = np.array([shared[label] for label in found.tolist()], np.int64)
+    return {
+        "raw": labels["raw"].astype(np.int64),
+        "preprocessed": numbers[places].reshape(labels["preprocessed"].shape),
+    }

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_graysam.comparison.arms import Comparison
 from napari_graysam.comparison.changes import CODES, COLORS
+from napari_graysam.comparison.events import shared_labels
 from napari_graysam.comparison.metrics import Scores
 from napari_graysam.masks import ARMS, Arm
 from napari_graysam.masks.overlay import outlines, overlay_rgb
@@ -110,8 +111,9 @@ def comparison_figure(
     Returns
     -------
     matplotlib.figure.Figure
-        On an Agg canvas, free of pyplot's global state; ``savefig`` writes it. Large images
-        are thinned out to about `_PANEL_PIXELS` a side before outlines are drawn.
+        On an Agg canvas, free of pyplot's global state; ``savefig`` writes it. Objects that are
+        kept or changed have the same colour in both arms. Large images are thinned out to about
+        `_PANEL_PIXELS` a side before outlines are drawn.
 
     Examples
     --------
@@ -129,7 +131,7 @@ def comparison_figure(
 
     height, width = comparison.difference.shape
     figure, axes = _layout(height, width)
-    fitted = {arm: _fit(labels[arm]) for arm in ARMS}
+    fitted = shared_labels(comparison, {arm: _fit(labels[arm]) for arm in ARMS})
     for axis, arm in zip(axes, ARMS, strict=False):
         picture = overlay_rgb(_rgb(_fit(views[arm])), fitted[arm])
         axis.imshow(picture, interpolation="nearest")
