@@ -175,6 +175,16 @@ def test_every_bad_image_is_named_in_one_line_and_the_good_one_is_done(
     assert {path.name.partition(".")[0] for path in (tmp_path / "out").iterdir()} == {"cells"}
 
 
+def test_a_parameter_to_set_is_told_with_the_option_that_sets_it(tmp_path: Path) -> None:
+    np.save(tmp_path / "stack.npy", np.zeros((5, 64, 64)))
+    result = graysam("segment", tmp_path / "stack.npy", "-o", tmp_path / "out", status=1)
+    assert "image.axes=ZYX" in result.stderr
+    assert "--set image.axes=" in result.stderr
+    axes = ("--set", "image.axes=ZYX")
+    result = graysam("segment", tmp_path / "stack.npy", *axes, "-o", tmp_path / "out", status=1)
+    assert "--set image.plane=" in result.stderr
+
+
 def test_an_out_that_is_a_file_fails_once(image: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     result = graysam("segment", image, "-o", tmp_path / "out", status=1)

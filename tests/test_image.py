@@ -169,6 +169,34 @@ def test_pixels_that_are_not_finite_are_black_masked_and_recorded():
     assert to_gray(array[1:]).valid is None
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.int32, np.float32, np.float64])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_masked_pixels_are_invalid_as_nan_is(dtype, lazy):
+    values = np.array([[0, 1, 90], [1, 0, 1]], dtype)
+    mask = np.array([[False, False, True], [False, False, False]])
+    masked = np.ma.masked_array(values, mask)
+    expected = to_gray(np.where(mask, np.nan, values))
+    image = to_gray(da.from_array(masked, chunks=(1, 2)) if lazy else masked)
+    np.testing.assert_array_equal(image.pixels, expected.pixels)
+    np.testing.assert_array_equal(image.valid, ~mask)
+    np.testing.assert_array_equal(image.raw, expected.raw)
+    assert image.record["dtype"] == np.dtype(dtype).name
+    assert any("1 pixels are NaN, infinite or masked" in note for note in image.record["notes"])
+
+
+def test_a_mask_that_hides_nothing_changes_nothing():
+    values = np.arange(6, dtype=np.uint16).reshape(2, 3)
+    image = to_gray(np.ma.masked_array(values, np.zeros((2, 3), bool)))
+    assert (image.raw.dtype, image.valid) == (np.uint16, None)
+    assert type(image.raw) is np.ndarray
+
+
+def test_a_masked_image_keeps_the_range_of_its_type():
+    masked = np.ma.masked_array(np.array([[0, 51, 255]], np.uint8), [[False, False, True]])
+    image = to_gray(masked, ImageOptions(window=DtypeRange()))
+    np.testing.assert_allclose(image.pixels, [[0, 0.2, 0]])
+
+
 def test_constant_is_black_and_recorded():
     image = to_gray(np.full((3, 4), 7, np.uint8))
     assert not image.pixels.any()
@@ -188,7 +216,8 @@ def test_few_bright_pixels_are_not_lost_when_percentiles_coincide():
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.full((3, 3), np.nan), "NaN or infinite"),
+        (np.full((3, 3), np.nan), "NaN, infinite or masked"),
+        (np.ma.masked_all((3, 3), np.uint8), "NaN, infinite or masked"),
         (np.zeros((0, 5)), "0 pixels"),
         (np.zeros(5), "rows and columns"),
         (np.float64(3), "rows and columns"),

@@ -163,7 +163,7 @@ def test_safetensors_of_the_image_part_hold_the_same_model(checkpoint, upstream,
 
 @pytest.mark.parametrize("name", ["sam2.1_hiera_small", "sam2_hiera_tiny"])
 def test_the_weights_of_another_model_say_which(checkpoint, name):
-    with pytest.raises(ModelError, match=rf"is not {name}.*looks like {TINY}: use --set model\."):
+    with pytest.raises(ModelError, match=rf"is not {name}.*looks like {TINY}: set model\.name="):
         load_model(options(checkpoint, name=name))
 
 

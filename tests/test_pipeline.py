@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import pickle
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_graysam import (
     Recipe,
     compare,
     read_coco,
+    read_image,
     read_labels,
     run,
     segment,
+    segment_one,
     segment_steps,
     write_comparison,
     write_segmentation,
 )
-from napari_graysam.errors import ImageError, OutputError, TruthError
+from napari_graysam.errors import ImageError, OutputError, RecipeError, TruthError
 from napari_graysam.files import read_recipe_text
 from napari_graysam.outputs import is_complete
 from napari_graysam.pipeline import (
@@ -32,6 +37,7 @@ from napari_graysam.pipeline import (
     retune,
     select,
 )
+from napari_graysam.recipe import recipe_of
 
 SHAPE = (120, 150)
 CENTRES = ((30, 30), (30, 110), (85, 60), (90, 120))
@@ -135,6 +141,64 @@ def test_selecting_again_is_running_again(result):
     np.testing.assert_array_equal(again.labels, result.labels)
     assert again.recipe == RECIPE
     assert live.result.recipe == strict
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_is_read_as_read_image_reads_it(tmp_path, kind):
+    stack = np.stack([np.zeros_like(discs()), discs()])
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    recipe = RECIPE.with_values({"image.plane": 1})
+    path = kind(tmp_path / "a.tif")
+    found, expected = segment(path, recipe), segment(read_image(path, recipe.image), recipe)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    assert found.provenance["image"] == expected.provenance["image"]
+    assert fingerprint_of(path, recipe) == found.fingerprint
+    assert compare(path, recipe).raw.fingerprint == found.fingerprint
+    answer = segment_one(path, recipe, positive=[CENTRES[0][::-1]])
+    assert answer.masks[0].full(SHAPE)[CENTRES[0]]
+
+
+def test_a_path_of_no_image_is_named(tmp_path):
+    with pytest.raises(ImageError, match=r"gone\.tif.*no such file"):
+        segment(str(tmp_path / "gone.tif"))
+
+
+def test_a_recipe_is_given_by_its_name_or_file(tmp_path):
+    first = next(segment_steps(discs(), "low-contrast"))
+    assert first.stage == "image"
+    preset = Recipe.preset("low-contrast")
+    preset.to_file(tmp_path / "mine.yaml")
+    expected = fingerprint_of(discs(), preset)
+    for given in ("low-contrast", tmp_path / "mine.yaml", str(tmp_path / "mine.yaml")):
+        assert fingerprint_of(discs(), given) == expected
+    (tmp_path / "raw").mkdir()
+    assert recipe_of("raw") == recipe_of(None) == Recipe.preset()
+
+
+@pytest.mark.parametrize("ask", [segment, compare, partial(segment_one, positive=[(9, 9)])])
+@pytest.mark.parametrize(
+    ("given", "message"), [("low-contrats", "low-contrast.*yaml"), ({"a": 1}, "a dict came")]
+)
+def test_what_is_no_recipe_is_refused_with_what_is(ask, given, message):
+    with pytest.raises(RecipeError, match=message):
+        ask(discs(), given)
+
+
+def test_a_run_is_named_after_what_its_recipe_does(result, arms):
+    assert result.provenance["source"] == "raw"
+    assert {mask.source for mask in result.masks} == {"raw"}
+    alone = segment(discs(), CLAHE)
+    assert alone.provenance["source"] == "preprocessed"
+    assert {mask.source for mask in alone.masks} == {"preprocessed"}
+    assert arms.preprocessed.provenance["source"] == "preprocessed"
+    np.testing.assert_array_equal(arms.raw.table, result.table)
+
+
+def test_python_users_are_told_of_parameters_not_of_options_of_a_program():
+    for image in (np.zeros((5, 64, 64)), np.zeros((5, 7, 64, 64)), np.zeros((64, 64, 2))):
+        with pytest.raises(ImageError, match=r"image\.axes=") as caught:
+            segment(image)
+        assert "--" not in str(caught.value)
 
 
 def test_raw_arm_is_the_recipe_without_preprocessing(result, arms):

@@ -379,7 +379,7 @@ def test_two_channels_at_the_end_show_both_readings(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((52, 69, 2), np.uint8), photometric="minisblack")
     with pytest.raises(ImageError) as caught:
         read_image(tmp_path / "a.tif")
-    for reading in ("image.axes=ZYX --set image.plane=N (0..51)", "image.axes=YXC"):
+    for reading in ("image.axes=ZYX and image.plane=N (0..51)", "image.axes=YXC"):
         assert reading in str(caught.value)
 
 

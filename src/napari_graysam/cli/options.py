@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_graysam.errors import GraysamError, ImageError, ModelError, RecipeError, UsageError
+from napari_graysam.errors import GraysamError, ImageError, ModelError, UsageError
 
 if TYPE_CHECKING:
     from napari_graysam.recipe import Recipe
 
 LABEL_ENDING = re.compile(r"[._ -](cp_)?(masks?|labels?|gt|truth|seg|segmentation)$", re.I)
 """How the names of label images go on after the name of their image."""
-RECIPE_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def complete_recipe(incomplete: str) -> list[str]:
@@ -160,21 +159,14 @@ def read_recipe(name: str, model: str | None = None) -> Recipe:
     RecipeError
         If there is neither, or the file is not a valid recipe.
     """
-    from napari_graysam.recipe import ModelOptions, Recipe
+    from napari_graysam.recipe import ModelOptions, recipe_of
+    from napari_graysam.recipe.given import is_file
 
-    path = Path(name)
-    if path.suffix.lower() in RECIPE_SUFFIXES or path.name != name or path.exists():
-        recipe = Recipe.from_file(path)
-        if model is None:
-            return recipe
-        options = ModelOptions(
-            name=model, device=recipe.model.device, precision=recipe.model.precision
-        )
-        return recipe.replace(model=options)
-    try:
-        return Recipe.preset(name, model)
-    except RecipeError as error:
-        raise RecipeError(f"{error}; a recipe file ends in {', '.join(RECIPE_SUFFIXES)}") from None
+    recipe = recipe_of(name, model)
+    if model is None or not is_file(name):
+        return recipe
+    options = ModelOptions(name=model, device=recipe.model.device, precision=recipe.model.precision)
+    return recipe.replace(model=options)
 
 
 def expand(patterns: list[str]) -> list[Path]:

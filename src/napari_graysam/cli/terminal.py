@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from napari_graysam.progress import Progress
 
 PIPE_WIDTH = 200
+PARAMETER = re.compile(r"\b[a-z_]+(?:\.[a-z_0-9]+)+(?==)")
 BYTES = ("download", "verify")
 
 
@@ -91,7 +93,8 @@ class Terminal:
 
         if trace and self.debug:
             self._err.print(trace, markup=False, soft_wrap=True)
-        self._err.print(Text.assemble(("error: ", "bold red"), text), soft_wrap=True)
+        told = f"{text}{how_to_set(text)}"
+        self._err.print(Text.assemble(("error: ", "bold red"), told), soft_wrap=True)
 
     def fail(self, text: str, trace: str = "") -> None:
         """Tell what went wrong with one input, and leave with status 1 in the end."""
@@ -161,6 +164,15 @@ class Bars:
         count = f"{progress.done / 1e6:.0f}/{progress.total / 1e6:.0f} MB" if in_bytes else None
         text = f"{prefix}{progress.stage}"
         self.show("stage", text, progress.done, progress.total, count)
+
+
+def how_to_set(message: str) -> str:
+    """Return how to set the first parameter that a message gives as ``part.name=value``."""
+    from napari_graysam.recipe import Recipe
+
+    keys = (match[0] for match in PARAMETER.finditer(message))
+    key = next((key for key in keys if key.partition(".")[0] in Recipe.model_fields), None)
+    return "" if key is None or "--set" in message else f" (on the command line: --set {key}=…)"
 
 
 def exit_status(error: BaseException) -> int:

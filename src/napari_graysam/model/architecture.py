@@ -85,7 +85,7 @@ def describe(weights: Mapping[str, Tensor]) -> str:
     """Say which model the weights look like, and what to do with that."""
     known = recognise(weights)
     if known:
-        return f"looks like {known[0].name}: use --set model.name={known[0].name}"
+        return f"looks like {known[0].name}: set model.name={known[0].name}"
     for prefix, what in _FOREIGN.items():
         if any(key.startswith(prefix) for key in weights):
             return f"looks like {what}, which is not supported"

@@ -14,6 +14,7 @@ from napari_graysam.errors import ProposalsError
 from napari_graysam.fingerprint import Fingerprint, Inputs, array_digest
 from napari_graysam.pipeline.stages import (
     ScoreFloors,
+    arm_of,
     find_region,
     propose,
     read_gray,
@@ -22,7 +23,7 @@ from napari_graysam.pipeline.stages import (
 )
 from napari_graysam.pipeline.view import make_view
 from napari_graysam.progress import Progress, run
-from napari_graysam.recipe import MODEL_STAGES, Recipe
+from napari_graysam.recipe import MODEL_STAGES, GivenRecipe, Recipe, recipe_of
 from napari_graysam.results import Arm, LiveSegmentation, Segmentation
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ OnProgress = Callable[[Progress], None]
 
 def segment(
     image: Any,
-    recipe: Recipe | None = None,
+    recipe: GivenRecipe = None,
     *,
     region: NDArray[np.bool_] | None = None,
     contrast_limits: tuple[float, float] | None = None,
@@ -45,9 +46,11 @@ def segment(
     Parameters
     ----------
     image
-        Any array that holds one image, as ``recipe.image`` says, or a `GrayImage`.
+        Any array that holds one image, as ``recipe.image`` says; the path of an image file; or
+        a `GrayImage`, as `read_image` gives it.
     recipe
-        Every parameter; the preset ``raw`` if omitted.
+        Every parameter: a `Recipe`, the name of a preset, or a recipe file; the preset ``raw``
+        if omitted.
     region
         bool (H, W); points are set only where it is True. In place of ``recipe.image.region``.
     contrast_limits
@@ -86,11 +89,11 @@ def segment(
 
 def segment_steps(
     image: Any,
-    recipe: Recipe | None = None,
+    recipe: GivenRecipe = None,
     *,
     region: NDArray[np.bool_] | None = None,
     contrast_limits: tuple[float, float] | None = None,
-    source: Arm = "preprocessed",
+    source: Arm | None = None,
     cache: Cache | None = None,
 ) -> Generator[Progress, None, Segmentation]:
     """Do as `segment`, yielding `Progress`; closing the generator cancels.
@@ -100,7 +103,7 @@ def segment_steps(
     image, recipe, region, contrast_limits
         As for `segment`.
     source
-        The arm that the masks name.
+        The arm that the masks name; if omitted, ``raw`` where the recipe preprocesses nothing.
     cache
         Features and proposals of earlier runs, so that this one starts from what has changed.
 
@@ -124,11 +127,11 @@ def segment_steps(
 
 def live_steps(
     image: Any,
-    recipe: Recipe | None = None,
+    recipe: GivenRecipe = None,
     *,
     region: NDArray[np.bool_] | None = None,
     contrast_limits: tuple[float, float] | None = None,
-    source: Arm = "preprocessed",
+    source: Arm | None = None,
     score_floors: ScoreFloors | None = None,
     cache: Cache | None = None,
 ) -> Generator[Progress, None, LiveSegmentation]:
@@ -201,7 +204,7 @@ def retune(live: LiveSegmentation, recipe: Recipe) -> Segmentation:
 
 def fingerprint_of(
     image: Any,
-    recipe: Recipe,
+    recipe: GivenRecipe,
     *,
     region: NDArray[np.bool_] | None = None,
     contrast_limits: tuple[float, float] | None = None,
@@ -232,6 +235,7 @@ def fingerprint_of(
     """
     from napari_graysam.model.identity import identify
 
+    recipe = recipe_of(recipe)
     gray = read_gray(image, recipe, contrast_limits=contrast_limits)
     mask = find_region(recipe, gray.pixels.shape, region)
     return Fingerprint.of(recipe, Inputs.of(gray, identify(recipe.model), mask))
@@ -239,15 +243,16 @@ def fingerprint_of(
 
 def _stages(
     image: Any,
-    recipe: Recipe | None,
+    recipe: GivenRecipe,
     region: NDArray[np.bool_] | None,
     contrast_limits: tuple[float, float] | None,
-    source: Arm,
+    source: Arm | None,
     score_floors: ScoreFloors | None,
     cache: Cache | None,
 ) -> Generator[Progress, None, LiveSegmentation]:
     """Call the four stages one after the other."""
-    recipe = Recipe.preset() if recipe is None else recipe
+    recipe = recipe_of(recipe)
+    source = source or arm_of(recipe)
     clock = _Clock()
     yield Progress("image", 0, 1)
     gray = read_gray(image, recipe, contrast_limits=contrast_limits)

@@ -12,7 +12,7 @@ from napari_graysam.errors import TruthError
 from napari_graysam.pipeline.arm import OnProgress, segment_steps
 from napari_graysam.pipeline.stages import read_gray
 from napari_graysam.progress import Progress, renamed, run
-from napari_graysam.recipe import Recipe
+from napari_graysam.recipe import GivenRecipe, Recipe, recipe_of
 from napari_graysam.results import Arm, Arms, Segmentation
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def compare(
     image: Any,
-    recipe: Recipe,
+    recipe: GivenRecipe,
     *,
     truth: NDArray[np.integer] | None = None,
     region: NDArray[np.bool_] | None = None,
@@ -67,7 +67,7 @@ def compare(
 
 def compare_steps(
     image: Any,
-    recipe: Recipe,
+    recipe: GivenRecipe,
     *,
     truth: NDArray[np.integer] | None = None,
     region: NDArray[np.bool_] | None = None,
@@ -85,6 +85,7 @@ def compare_steps(
     'raw: image'
     >>> steps.close()  # cancels
     """
+    recipe = recipe_of(recipe)
     gray = read_gray(image, recipe, contrast_limits=contrast_limits)
     if truth is not None and np.shape(truth) != gray.pixels.shape:
         raise TruthError(

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from napari_graysam.errors import UsageError
 from napari_graysam.fingerprint import array_digest
 from napari_graysam.pipeline.arm import OnProgress
-from napari_graysam.pipeline.stages import read_gray
+from napari_graysam.pipeline.stages import arm_of, read_gray
 from napari_graysam.pipeline.view import make_view
 from napari_graysam.progress import Progress, run
-from napari_graysam.recipe import Prompt, Recipe
+from napari_graysam.recipe import GivenRecipe, Prompt, recipe_of
 from napari_graysam.results import Arm
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def segment_one(
     image: Any,
-    recipe: Recipe | None = None,
+    recipe: GivenRecipe = None,
     *,
     positive: Sequence[tuple[float, float]] = (),
     negative: Sequence[tuple[float, float]] = (),
@@ -85,10 +85,10 @@ def segment_one(
 
 def predictor_steps(
     image: Any,
-    recipe: Recipe | None = None,
+    recipe: GivenRecipe = None,
     *,
     contrast_limits: tuple[float, float] | None = None,
-    source: Arm = "preprocessed",
+    source: Arm | None = None,
     cache: Cache | None = None,
 ) -> Generator[Progress, None, Predictor]:
     """Prepare an image for prompts, yielding `Progress`; closing the generator cancels.
@@ -115,7 +115,7 @@ def predictor_steps(
     --------
     segment_one : Answers a single prompt.
     """
-    recipe = Recipe.preset() if recipe is None else recipe
+    recipe = recipe_of(recipe)
     yield Progress("image", 0, 1)
     gray = read_gray(image, recipe, contrast_limits=contrast_limits)
     yield Progress("preprocess", 0, 1)
@@ -134,14 +134,14 @@ def predictor_steps(
         generator=recipe.generator,
         labels=recipe.labels,
         image=array_digest(gray.raw),
-        source=source,
+        source=source or arm_of(recipe),
         cache=Cache() if cache is None else cache,
     )
 
 
 def _ask(
     image: Any,
-    recipe: Recipe | None,
+    recipe: GivenRecipe,
     prompt: Prompt,
     contrast_limits: tuple[float, float] | None,
     cache: Cache | None,

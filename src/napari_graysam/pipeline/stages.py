@@ -5,6 +5,7 @@ image → `read_gray` → gray → `make_view` → view → `propose` → propos
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,7 @@ from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
 from napari_graysam.results import Arm
 from napari_graysam.source.gray import GrayImage, to_gray
+from napari_graysam.source.reading import read_image
 
 if TYPE_CHECKING:
     from napari_graysam.model import LoadedModel
@@ -58,8 +60,8 @@ def read_gray(
     Parameters
     ----------
     image
-        Any array that holds one image, as ``recipe.image`` says, or a `GrayImage`, which is
-        returned as it is.
+        Any array that holds one image, as ``recipe.image`` says; the path of an image file; or
+        a `GrayImage`, which is returned as it is.
     recipe
         Uses ``image``.
     contrast_limits
@@ -68,7 +70,7 @@ def read_gray(
     Raises
     ------
     ImageError
-        If it is no image of real numbers, is ambiguous or too large.
+        If the file cannot be read, or it is no image of real numbers, ambiguous or too large.
 
     Examples
     --------
@@ -85,6 +87,8 @@ def read_gray(
     """
     if isinstance(image, GrayImage):
         return image
+    if isinstance(image, str | os.PathLike):
+        return read_image(image, recipe.image, contrast_limits=contrast_limits)
     return to_gray(image, recipe.image, contrast_limits=contrast_limits)
 
 
@@ -158,7 +162,7 @@ def select(
     candidates: Proposals | Selector,
     recipe: Recipe,
     *,
-    source: Arm = "preprocessed",
+    source: Arm | None = None,
     image: str | None = None,
     raw: NDArray[Any] | None = None,
 ) -> Selected:
@@ -171,7 +175,7 @@ def select(
     recipe
         Uses ``generator`` and ``labels``.
     source
-        The arm that the masks name.
+        The arm that the masks name; `arm_of` the recipe if omitted.
     image
         Whose pinned objects count, as for `Selector`; not used where a selector is given.
     raw
@@ -206,7 +210,7 @@ def select(
         if isinstance(candidates, Proposals)
         else candidates
     )
-    masks = selector.select(recipe.generator, recipe.labels, source)
+    masks = selector.select(recipe.generator, recipe.labels, source or arm_of(recipe))
     labels = paint(masks, selector.proposals.image_size, recipe.labels.overlap)
     notes = tuple(
         f"labels.keep names mask {kept.mask} of the point {kept.point[0]:g}, {kept.point[1]:g} "
@@ -221,6 +225,11 @@ def select(
             "another image or plane, or on other gray values, and do nothing here",
         )
     return Selected(masks, labels, notes)
+
+
+def arm_of(recipe: Recipe) -> Arm:
+    """Return the arm that a run of a recipe alone is: raw where it preprocesses nothing."""
+    return "raw" if recipe == recipe.raw_arm() else "preprocessed"
 
 
 def with_second_look(selected: Selected, found: Sequence[Mask], recipe: Recipe) -> Selected:

@@ -3,6 +3,7 @@
 from napari_graysam.recipe.document import SCHEMA_VERSION, Recipe, presets
 from napari_graysam.recipe.filters import ColumnFilter
 from napari_graysam.recipe.generator import GeneratorOptions, OutputMode
+from napari_graysam.recipe.given import GivenRecipe, recipe_of
 from napari_graysam.recipe.image import (
     ContrastLimits,
     DtypeRange,
@@ -35,6 +36,7 @@ __all__ = [
     "DtypeRange",
     "Explicit",
     "GeneratorOptions",
+    "GivenRecipe",
     "ImageOptions",
     "LabelOptions",
     "MergedObjects",
@@ -56,4 +58,5 @@ __all__ = [
     "parameters",
     "presets",
     "recipe_error",
+    "recipe_of",
 ]

@@ -13,7 +13,7 @@ from napari_graysam.errors import OutputError, RecipeError
 LARGEST = 16 * 2**20
 """Bytes beyond which a file is taken for something other than a recipe."""
 
-_SUFFIXES = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}
+SUFFIXES = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}
 
 
 def read_document(path: Path) -> Any:
@@ -41,9 +41,9 @@ def write_document(path: Path, data: Any) -> None:
 
 
 def _format(path: Path, error: type[RecipeError | OutputError]) -> str:
-    found = _SUFFIXES.get(path.suffix.lower())
+    found = SUFFIXES.get(path.suffix.lower())
     if found is None:
-        raise error(f"a recipe file ends in {', '.join(_SUFFIXES)}; {str(path)!r} came")
+        raise error(f"a recipe file ends in {', '.join(SUFFIXES)}; {str(path)!r} came")
     return found
 
 

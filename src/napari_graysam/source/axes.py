@@ -133,7 +133,7 @@ def check_plane(layout: Layout, plane: int | None) -> None:
     if plane is None and count > 1:
         raise ImageError(
             f"An image of shape {layout.shape} with axes {layout.axes} has {count} planes; "
-            f"choose one with --set image.plane=N, image.plane=0..{count - 1}."
+            f"choose one with image.plane=N, image.plane=0..{count - 1}."
         )
     if plane is not None and not 0 <= plane < count:
         raise ImageError(
@@ -156,15 +156,15 @@ def _check_channel(layout: Layout, options: ImageOptions) -> None:
     if "C" in layout.axes and "S" in layout.axes and count > 1:
         raise ImageError(
             f"An image of {where} has {count} channels of coloured pixels; "
-            f"choose one with --set image.channel=N, image.channel=0..{count - 1}."
+            f"choose one with image.channel=N, image.channel=0..{count - 1}."
         )
     colours = layout.size(layout.colour)
     fits = colours in (1, 3) or (colours == 4 and layout.interleaved)
     if options.gray == "luminance" and not fits:
         raise ImageError(
             f"Luminance needs red, green and blue, but {where} has {colours} channels; choose "
-            f"one with --set image.channel=N, image.channel=0..{colours - 1}, or combine them "
-            f"with --set image.gray=mean (or max)."
+            f"one with image.channel=N, image.channel=0..{colours - 1}, or combine them "
+            f"with image.gray=mean (or max)."
         )
 
 
@@ -179,12 +179,12 @@ def _ambiguous(shape: tuple[int, ...]) -> str:
         layout = Layout(axes, shape)
         if layout.size("C") > MOST_CHANNELS or layout.size("S") not in (1, 3, 4):
             continue
-        text = f"--set image.axes={axes}"
+        settings = [f"image.axes={axes}"]
         if layout.planes > 1:
-            text += f" --set image.plane=N (0..{layout.planes - 1})"
+            settings.append(f"image.plane=N (0..{layout.planes - 1})")
         if layout.size("C") > 1:
-            text += f" --set image.channel=N (0..{layout.size('C') - 1})"
-        choices.append(text)
+            settings.append(f"image.channel=N (0..{layout.size('C') - 1})")
+        choices.append(" and ".join(settings))
     return f"An array of shape {shape} can be read in several ways; choose: " + "; ".join(choices)
 
 

@@ -52,7 +52,7 @@ class GrayImage:
         (H, W) original values in native byte order, for measurements: the type that came, but
         bool as uint8, float16 as float32, and a mean or luminance of colours as float.
     valid
-        (H, W) bool, False where the original was NaN or infinite; None if that is nowhere.
+        (H, W) bool, False where the original was NaN, infinite or masked; None if nowhere.
     record
         What was done, in JSON's types: ``shape``, ``dtype``, ``axes``, ``plane``, ``channel``,
         ``gray``, ``window`` (kind, low, high), ``clipped_low`` and ``clipped_high`` (fractions
@@ -115,6 +115,9 @@ class ImageSource:
         layout: Layout | None = None,
     ) -> None:
         self.array = as_array(array)
+        # A masked array of integers has become one of floats.
+        came = getattr(array, "dtype", None)
+        self.dtype = came if isinstance(came, np.dtype) else np.dtype(self.array.dtype)
         self.options = ImageOptions() if options is None else options
         self.contrast_limits = contrast_limits
         shape = tuple(self.array.shape)
@@ -148,7 +151,7 @@ class ImageSource:
         valid = finite_mask(raw)
         finite = raw if valid is None else raw[valid]
         if finite.size == 0:
-            raise ImageError("Every pixel is NaN or infinite; there is nothing to segment.")
+            raise ImageError("Every pixel is NaN, infinite or masked; there is nothing to segment.")
         record = self._record(number)
         record["non_finite"] = int(raw.size - finite.size)
         _note_losses(record, self.layout, self.options)
@@ -185,8 +188,7 @@ class ImageSource:
             low, high = measured[:2] if measured else percentiles(finite, window)
             record["subsampled"] = subsampled(self.layout)
         else:
-            dtype = np.dtype(self.array.dtype)
-            low, high = given_window(self.options, dtype, self.contrast_limits, least, most)
+            low, high = given_window(self.options, self.dtype, self.contrast_limits, least, most)
         if low == high and least < most:
             low, high = least, most
             record["notes"].append(
@@ -197,7 +199,7 @@ class ImageSource:
     def _record(self, number: int | None) -> dict[str, Any]:
         return {
             "shape": list(self.layout.shape),
-            "dtype": np.dtype(self.array.dtype).name,
+            "dtype": self.dtype.name,
             "axes": self.layout.axes,
             "plane": number,
             "channel": self.options.channel,
@@ -224,8 +226,8 @@ def to_gray(
     ----------
     array
         Integers, floats or bool of any width and byte order, with axes as ``options.axes`` says;
-        NumPy, memory-mapped or dask array, or a nested sequence. Of a lazy array only the chosen
-        plane is computed, and what percentiles need.
+        NumPy, masked, memory-mapped or dask array, or a nested sequence. Of a lazy array only the
+        chosen plane is computed, and what percentiles need.
     options
         Window, axes, plane, channel and conversion of colours; defaults if omitted.
     contrast_limits
@@ -287,7 +289,8 @@ def _note_losses(record: dict[str, Any], layout: Layout, options: ImageOptions) 
     if has_alpha(layout, options):
         record["notes"].append("The fourth channel was taken for alpha and ignored.")
     if record["non_finite"]:
-        record["notes"].append(f"{record['non_finite']} pixels are NaN or infinite; shown black.")
+        count = record["non_finite"]
+        record["notes"].append(f"{count} pixels are NaN, infinite or masked; shown black.")
 
 
 def _conversion(layout: Layout, options: ImageOptions) -> str | None:

@@ -42,7 +42,7 @@ def choose(file: TiffFile, number: int | None) -> Chosen:
     ]
     if len(whole) > 1:
         raise ImageError(
-            f"The file holds {len(images)} images; choose one with --set image.series=N: "
+            f"The file holds {len(images)} images; choose one with image.series=N: "
             f"{_listed(images)}."
         )
     notes: tuple[str, ...] = ()

@@ -153,6 +153,6 @@ def _check_stains(stored: Stored, options: ImageOptions) -> None:
     if count > 1 and options.channel is None and options.gray == "luminance":
         raise ImageError(
             f"The file has {count} channels (axes {axes}, shape {stored.array.shape}); choose "
-            f"one with --set image.channel=N, image.channel=0..{count - 1}, or combine them with "
-            f"--set image.gray=mean (or max)."
+            f"one with image.channel=N, image.channel=0..{count - 1}, or combine them with "
+            f"image.gray=mean (or max)."
         )

@@ -74,7 +74,10 @@ def percentiles(values: NDArray[Any], window: Percentiles) -> WindowStatistics:
 
 
 def as_array(array: Any) -> Any:
-    """Return something with shape, dtype and slicing, whose dtype holds real numbers."""
+    """Return something with shape, dtype and slicing, whose dtype holds real numbers.
+
+    Of a masked array, of NumPy or dask, the masked pixels are NaN.
+    """
     if not isinstance(getattr(array, "dtype", None), np.dtype):
         try:
             array = np.asarray(array)
@@ -85,7 +88,24 @@ def as_array(array: Any) -> Any:
             f"An image of type {array.dtype} cannot be segmented; expected integers, floats or "
             f"bool. Of complex numbers, pass the magnitude."
         )
+    if isinstance(array, np.ma.MaskedArray):
+        return _filled(array) if np.ma.is_masked(array) else array.data
+    if isinstance(getattr(array, "_meta", None), np.ma.MaskedArray):
+        return array.map_blocks(_filled, dtype=_with_nan(array.dtype))
     return array
+
+
+def _filled(masked: NDArray[Any]) -> NDArray[Any]:
+    """Return a masked array's values as floats, NaN where they are masked."""
+    filled: NDArray[Any] = np.ma.filled(masked.astype(_with_nan(masked.dtype)), np.nan)
+    return filled
+
+
+def _with_nan(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the float type that holds a type's values, as far as one does."""
+    if dtype.kind == "f":
+        return dtype
+    return np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
 
 
 def native(raw: NDArray[Any]) -> NDArray[Any]:
