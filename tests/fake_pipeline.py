@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_graysam.comparison import compare_masks, score
-from napari_graysam.fingerprint import Fingerprint, Inputs
+from napari_graysam.fingerprint import Fingerprint, Inputs, array_digest
 from napari_graysam.masks import label_masks
 from napari_graysam.model.identity import identify
 from napari_graysam.progress import Progress
@@ -38,7 +38,7 @@ def segment_steps(
         masks=masks,
         recipe=recipe,
         provenance={
-            "image": image.record,
+            "image": {**image.record, "digest": array_digest(image.raw)},
             "fingerprint": Fingerprint.of(
                 recipe, Inputs.of(image, identify(recipe.model))
             ).model_dump(),

@@ -16,7 +16,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_graysam.cli import app
-from napari_graysam.cli.options import expand, expand_images, make_recipe
+from napari_graysam.cli.inputs import expand, expand_images
+from napari_graysam.cli.options import make_recipe
 from napari_graysam.comparison import score as score_labels
 from napari_graysam.errors import RecipeError, UsageError
 from napari_graysam.files import read_labels
@@ -127,6 +128,78 @@ def test_a_batch_ends_with_a_summary(image: Path, tmp_path: Path) -> None:
     command = ("segment", image, tmp_path / "missing.tif", "-o", tmp_path / "out")
     assert "2 images: 1 done, 1 failed" in graysam(*command, status=1).stderr
     assert "2 images: 1 skipped, 1 failed" in graysam(*command, status=1).stderr
+
+
+@pytest.fixture
+def days(image: Path, tmp_path: Path) -> Path:
+    """A folder with two images of one name, in subfolders."""
+    for number, day in enumerate(("day 1", "day 2")):
+        (tmp_path / "data" / day).mkdir(parents=True)
+        pixels, _ = fake_pipeline.spots(bright=number + 1, dim=0)
+        tifffile.imwrite(tmp_path / "data" / day / "x.tif", pixels)
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("given", [["", "--recursive"], ["*/x.tif"], ["**/*.tif"]])
+def test_subfolders_are_kept_below_out(days: Path, tmp_path: Path, given: list[str]) -> None:
+    out = tmp_path / "out"
+    result = graysam("segment", days / given[0], *given[1:], "-o", out, "--json")
+    images = json.loads(result.stdout)["images"]
+    assert [one["name"] for one in images] == ["day 1/x", "day 2/x"]
+    for number, day in enumerate(("day 1", "day 2"), start=1):
+        assert read_labels(out / day / "x.labels.tif").max() == number
+    again = graysam("segment", days / given[0], *given[1:], "-o", out, "--json")
+    assert json.loads(again.stdout)["skipped"] == 2
+
+
+def test_results_are_named_by_a_pattern(days: Path, tmp_path: Path) -> None:
+    command = ("segment", days, "--recursive", "-o", tmp_path / "out")
+    graysam(*command, "--name", "{parent}_{stem}_{suffix}", "--set", "image.plane=0")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"day 1_x_tif.labels.tif", "day 2_x_tif.labels.tif"} <= names
+    for wrong, message in (
+        ("{stem}_{place}", "there is no {place}; there are {stem}"),
+        ("{stem", "is no pattern"),
+        ("{stem.parent}", "there is no {stem.parent}"),
+        ("{stem}_c{channel}", "--set image.channel=N"),
+        ("../{stem}", "leads out of --out"),
+        ("{stem:d}", "is no pattern"),
+        ("{folder}/", "no name"),
+        ("all", "same name (all.…)"),
+        ("{stem}", "--name '{parent}_{stem}'"),
+    ):
+        assert message in graysam(*command, "--name", wrong, status=2).stderr
+
+
+@pytest.mark.parametrize("command", ["segment", "compare"])
+def test_another_plane_does_not_overwrite_the_first(tmp_path: Path, command: str) -> None:
+    planes = [fake_pipeline.spots(bright=number, dim=0)[0] for number in (1, 2, 3)]
+    tifffile.imwrite(tmp_path / "s.tif", np.stack(planes), photometric="minisblack")
+    call = (command, tmp_path / "s.tif", "-r", "raw", "-o", tmp_path / "out", "--set")
+    labels = "s.labels.tif" if command == "segment" else "s.raw.labels.tif"
+    graysam(*call, "image.plane=1")
+    result = graysam(*call, "image.plane=2", status=1)
+    assert "s.tif, plane 2 would overwrite the results of" in result.stderr
+    assert "s.tif, plane 1," in result.stderr
+    assert "--name '{stem}_z{plane}'" in result.stderr
+    assert read_labels(tmp_path / "out" / labels).max() == 2
+    graysam(*call, "image.plane=2", "--name", "{stem}_z{plane:02}")
+    named = tmp_path / "out" / labels.replace("s.", "s_z02.", 1)
+    assert read_labels(named).max() == 3
+    graysam(*call, "image.plane=2", "--overwrite")
+    assert read_labels(tmp_path / "out" / labels).max() == 3
+
+
+def test_a_result_names_its_image_window_versions_and_weights(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    graysam("segment", "cells.tif", "-o", "out")
+    about = json.loads((tmp_path / "out" / "cells.provenance.json").read_text())
+    assert about["image"]["path"] == str(image)
+    assert about["image"]["window"] == {"kind": "percentiles", "low": 0, "high": 255}
+    assert about["fingerprint"]["inputs"]["versions"]["napari-graysam"]
+    assert len(about["fingerprint"]["inputs"]["model"]["weights"]) == 64
 
 
 def test_the_recipe_that_was_asked_for_is_written(image: Path, tmp_path: Path) -> None:
@@ -346,6 +419,22 @@ def test_compare_refuses_a_truth_of_other_images(image: Path, tmp_path: Path) ->
     )  # fmt: skip
     assert str(second) in result.stderr
     assert str(image) not in result.stderr
+
+
+def test_coco_names_the_image_file_in_both_arms(image: Path, tmp_path: Path) -> None:
+    graysam("compare", image, "-r", "particles", "-o", tmp_path, "--name", "sub/{stem}_a")
+    arms = [
+        json.loads((tmp_path / "sub" / f"cells_a.{arm}.coco.json").read_text())["images"]
+        for arm in ("raw", "preprocessed")
+    ]
+    assert arms[0] == arms[1] == [{"id": 1, "file_name": "cells.tif", "height": 64, "width": 64}]
+
+
+def test_compare_refuses_a_truth_that_two_images_share(days: Path, tmp_path: Path) -> None:
+    (tmp_path / "truth" / "x.tif").write_bytes((tmp_path / "truth" / "cells.tif").read_bytes())
+    call = ("compare", days, "--recursive", "-r", "raw", "-o", tmp_path / "out", "--truth")
+    result = graysam(*call, tmp_path / "truth", status=2)
+    assert str(days / "day 2" / "x.tif") in result.stderr
 
 
 def test_compare_needs_a_recipe(image: Path, tmp_path: Path) -> None:

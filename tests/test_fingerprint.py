@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -447,8 +448,8 @@ def test_arms_of_two_images_are_not_compared(stub: None) -> None:
             Arms(raw, other, None, None)
 
 
-def statuses(paths: list[Path], job: SegmentJob) -> list[str]:
-    steps = batch_steps(paths, job)
+def statuses(paths: list[Path], job: SegmentJob, *, overwrite: bool = False) -> list[str]:
+    steps = batch_steps(paths, job, overwrite=overwrite)
     try:
         while True:
             next(steps)
@@ -471,12 +472,18 @@ def test_results_of_another_image_of_that_name_are_not_taken(
     for name, pixels in (("one", image), ("two", image[::-1]), ("three", image[:40])):
         (tmp_path / name).mkdir()
         tifffile.imwrite(tmp_path / name / "a.tif", pixels)
-        assert statuses([tmp_path / name / "a.tif"], job) == ["done"]
-        assert statuses([tmp_path / name / "a.tif"], job) == ["skipped"]
+        path = tmp_path / name / "a.tif"
+        assert statuses([path], job) == ["done" if name == "one" else "failed"]
+        assert statuses([path], job, overwrite=True) == ["done"]
+        assert statuses([path], job) == ["skipped"]
     copy = tmp_path / "copy" / "a.tif"
     copy.parent.mkdir()
     tifffile.imwrite(copy, image[:40], compression="zlib")
     assert statuses([copy], job) == ["skipped"]
+    window = replace(job, recipe=job.recipe.with_values({"image.window.low": 5}))
+    assert statuses([copy], window) == ["done"]
+    tifffile.imwrite(copy, image)
+    assert statuses([copy], window) == ["done"]
 
 
 def test_results_of_other_weights_or_versions_are_not_taken(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from napari_graysam.atomic import atomic_path, write_text
 from napari_graysam.comparison import comparison_csv, comparison_figure, comparison_json
 from napari_graysam.documents import dump_json
 from napari_graysam.files import write_coco, write_labels, write_overlay, write_table
-from napari_graysam.fingerprint import Fingerprint
+from napari_graysam.fingerprint import Fingerprint, array_digest
 from napari_graysam.results import Arms, Segmentation
+from napari_graysam.source.gray import GrayImage
 
 Folder = str | os.PathLike[str]
 Write = Callable[[Path], None]
@@ -36,7 +38,8 @@ def write_segmentation(segmentation: Segmentation, folder: Folder, stem: str) ->
     folder
         Created where it is missing.
     stem
-        Beginning of every file's name.
+        Beginning of every file's name. COCO's ``file_name`` is that of the image's own file; the
+        stem for an image that came as an array.
 
     Returns
     -------
@@ -64,8 +67,16 @@ def write_segmentation(segmentation: Segmentation, folder: Folder, stem: str) ->
     --------
     is_complete : Whether everything of a result is there.
     """
+    return _write(segmentation, folder, stem, stem)
+
+
+def _write(
+    segmentation: Segmentation, folder: Folder, stem: str, image_name: str
+) -> dict[str, Path]:
+    """Do as `write_segmentation`; ``image_name`` is that of an image without a file."""
     recipe = segmentation.recipe
     image = segmentation.provenance["image"]
+    name = Path(image.get("path") or image_name).name
     size = image.get("pixel_size")
     shape = (segmentation.labels.shape[0], segmentation.labels.shape[1])
     writers: dict[str, Write] = {
@@ -78,7 +89,7 @@ def write_segmentation(segmentation: Segmentation, folder: Folder, stem: str) ->
             table=segmentation.table,
         ),
         "objects": lambda path: write_table(path, segmentation.table),
-        "coco": lambda path: write_coco(path, segmentation.masks, stem, shape, recipe.to_dict()),
+        "coco": lambda path: write_coco(path, segmentation.masks, name, shape, recipe.to_dict()),
         "overlay": lambda path: write_overlay(path, segmentation.view, segmentation.labels),
         "provenance": lambda path: write_text(path, dump_json(segmentation.provenance)),
         "recipe": recipe.to_file,
@@ -99,7 +110,7 @@ def write_comparison(arms: Arms, folder: Folder, stem: str) -> dict[str, Path]:
         The result of both arms.
     folder, stem
         As for `write_segmentation`; the arms' files are named ``STEM.raw.…`` and
-        ``STEM.preprocessed.…``.
+        ``STEM.preprocessed.…``. Each arm has a COCO file of its own, with the same image.
 
     Returns
     -------
@@ -126,7 +137,7 @@ def write_comparison(arms: Arms, folder: Folder, stem: str) -> dict[str, Path]:
     """
     paths: dict[str, Path] = {}
     for arm, result in (("raw", arms.raw), ("preprocessed", arms.preprocessed)):
-        written = write_segmentation(result, folder, f"{stem}.{arm}")
+        written = _write(result, folder, f"{stem}.{arm}", stem)
         paths |= {f"{arm}.{kind}": path for kind, path in written.items()}
     extra = {
         "recipe": arms.preprocessed.recipe.to_dict(),
@@ -190,3 +201,50 @@ def is_complete(folder: Folder, stem: str, fingerprint: Fingerprint) -> bool:
         return Fingerprint.model_validate(written).digest == fingerprint.digest
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
+
+
+def other_image(folder: Folder, stem: str, image: GrayImage) -> dict[str, Any] | None:
+    """Return the record of the image whose results have a name, if that is another image.
+
+    The same plane and channel of the same file is the same image, whatever it holds now; and so
+    are the same pixels, wherever they lie.
+
+    Parameters
+    ----------
+    folder, stem
+        As for `write_segmentation`.
+    image
+        Of `napari_graysam.read_image`, whose results shall have that name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, read_image, segment, write_segmentation
+    >>> recipe = Recipe().with_values({"generator.points_per_side": 4})
+    >>> for name, pixels in (("a", np.eye(64)), ("copy", np.eye(64)), ("b", np.eye(48))):
+    ...     np.save(f"{name}.npy", pixels)
+    >>> _ = write_segmentation(segment(read_image("a.npy"), recipe), "results", "eye")
+    >>> other_image("results", "eye", read_image("copy.npy")) is None
+    True
+    >>> other_image("results", "eye", read_image("b.npy"))["path"]
+    'a.npy'
+
+    See Also
+    --------
+    is_complete : Whether the results are those of a certain run.
+    """
+    try:
+        provenance = json.loads((Path(folder) / f"{stem}.{_KINDS['provenance']}").read_bytes())
+        there: dict[str, Any] = dict(provenance["image"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if _place(there) == _place(image.record) or there.get("digest") == array_digest(image.raw):
+        return None
+    return there
+
+
+def _place(record: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return what tells images of one file apart; the only plane is the first one."""
+    path = record.get("path")
+    where = os.path.abspath(path) if isinstance(path, str) else path
+    return where, record.get("series") or 0, record.get("channel"), record.get("plane") or 0

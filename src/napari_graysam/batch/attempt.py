@@ -9,6 +9,7 @@ from pathlib import Path
 from time import perf_counter
 
 from napari_graysam.batch.jobs import Job, Outcome
+from napari_graysam.batch.naming import clash
 from napari_graysam.errors import DeviceError, GraysamError, ModelError
 from napari_graysam.model import load_steps
 from napari_graysam.progress import Progress
@@ -23,8 +24,13 @@ def attempt(job: Job, path: Path, *, overwrite: bool = False) -> Generator[Progr
     yield Progress("read", 0, 1)
     try:
         image = read_image(path, job.recipe.image)
+        # A result names its image so that it is found from everywhere.
+        image.record["path"] = str(path.absolute())
+        name = job.naming.name(path, job.recipe.image)
         if not overwrite and job.complete(path, image):
-            return Outcome(path, "skipped")
+            return Outcome(path, "skipped", name=name)
+        if not overwrite and (other := job.occupied(path, image)):
+            return Outcome(path, "failed", clash(job.folder / name, image.record, other))
     except (ModelError, DeviceError):
         raise
     except Exception as error:
@@ -34,13 +40,14 @@ def attempt(job: Job, path: Path, *, overwrite: bool = False) -> Generator[Progr
         outcome = yield from job.steps(path, image)
     except Exception as error:
         return failed(path, error)
-    return replace(outcome, seconds=perf_counter() - start)
+    return replace(outcome, seconds=perf_counter() - start, name=name)
 
 
 def failed(path: Path, error: Exception) -> Outcome:
     """Return the outcome of an error: its message, and a traceback if nobody foresaw it."""
     if isinstance(error, GraysamError):
         message = str(error)
-        return Outcome(path, "failed", message if str(path) in message else f"{path}: {message}")
+        named = message if str(path) in message else f"{path}: {message}"
+        return Outcome(path, "failed", named)
     reason = f"{path}: unexpected {type(error).__name__}: {error}"
     return Outcome(path, "failed", reason, "".join(traceback.format_exception(error)))

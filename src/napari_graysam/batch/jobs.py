@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from napari_graysam import outputs, pipeline
+from napari_graysam.batch.naming import Naming
 from napari_graysam.files import read_labels
 from napari_graysam.model import CATALOG
 from napari_graysam.progress import Progress
@@ -43,6 +44,8 @@ class Outcome:
         Scores of each arm against the ground truth, as plain values.
     notes
         What the user should know about how the result was made.
+    name
+        Beginning of the names of its results, below their folder; empty if that is not known.
     """
 
     path: Path
@@ -56,6 +59,7 @@ class Outcome:
     changes: Mapping[str, int] | None = None
     scores: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,11 +91,18 @@ class Job(Protocol):
     def folder(self) -> Path:
         """Where results go."""
 
+    @property
+    def naming(self) -> Naming:
+        """How results are named."""
+
     def absolute(self) -> Job:
         """Return the same job with paths that mean the same in every process."""
 
     def complete(self, path: Path, image: GrayImage) -> bool:
         """Tell whether the results of an image are there already."""
+
+    def occupied(self, path: Path, image: GrayImage) -> dict[str, Any] | None:
+        """Return the record of another image whose results have the same name."""
 
     def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
         """Work on one image and write the results."""
@@ -99,7 +110,7 @@ class Job(Protocol):
 
 @dataclass(frozen=True)
 class SegmentJob:
-    """Segment every image and write its results as ``STEM.labels.tif`` and so on.
+    """Segment every image and write its results as ``NAME.labels.tif`` and so on.
 
     Results count as complete when their fingerprint is that of a new run: the same pixels,
     recipe, region, model and versions of the programs. With ``cache``, a folder of at most
@@ -110,20 +121,25 @@ class SegmentJob:
     folder: Path
     cache: Path | None = None
     cache_size: int = 10 * 2**30
+    naming: Naming = field(default_factory=Naming)
 
     def absolute(self) -> SegmentJob:
         """Return the same job with paths that mean the same in every process."""
         cache = None if self.cache is None else self.cache.absolute()
         recipe, folder = _absolute(self.recipe), self.folder.absolute()
-        return replace(self, recipe=recipe, folder=folder, cache=cache)
+        naming = self.naming.absolute()
+        return replace(self, recipe=recipe, folder=folder, cache=cache, naming=naming)
 
     def complete(self, path: Path, image: GrayImage) -> bool:
         """Tell whether the results of an image are there already, without loading the model."""
-        if not (self.folder / f"{path.stem}.recipe.yaml").is_file():
+        name = self.naming.name(path, self.recipe.image)
+        if not (self.folder / f"{name}.recipe.yaml").is_file():
             return False
-        return outputs.is_complete(
-            self.folder, path.stem, pipeline.fingerprint_of(image, self.recipe)
-        )
+        return outputs.is_complete(self.folder, name, pipeline.fingerprint_of(image, self.recipe))
+
+    def occupied(self, path: Path, image: GrayImage) -> dict[str, Any] | None:
+        """Return the record of another image whose results have the same name."""
+        return outputs.other_image(self.folder, self.naming.name(path, self.recipe.image), image)
 
     def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
         """Segment one image and write the results."""
@@ -134,7 +150,9 @@ class SegmentJob:
             cache = Cache(budget=0, folder=self.cache, folder_budget=self.cache_size)
         result = yield from pipeline.segment_steps(image, self.recipe, cache=cache)
         yield Progress("write", 0, 1)
-        files = outputs.write_segmentation(result, self.folder, path.stem)
+        files = outputs.write_segmentation(
+            result, self.folder, self.naming.name(path, self.recipe.image)
+        )
         return Outcome(
             path,
             "done",
@@ -155,15 +173,22 @@ class CompareJob:
     recipe: Recipe
     folder: Path
     truth: Mapping[Path, Path] = field(default_factory=dict)
+    naming: Naming = field(default_factory=Naming)
 
     def absolute(self) -> CompareJob:
         """Return the same job with paths that mean the same in every process."""
         truth = {image.absolute(): labels.absolute() for image, labels in self.truth.items()}
-        return CompareJob(_absolute(self.recipe), self.folder.absolute(), truth)
+        recipe, folder = _absolute(self.recipe), self.folder.absolute()
+        return CompareJob(recipe, folder, truth, self.naming.absolute())
 
     def complete(self, path: Path, image: GrayImage) -> bool:
         """Return False: comparisons are always made anew."""
         return False
+
+    def occupied(self, path: Path, image: GrayImage) -> dict[str, Any] | None:
+        """Return the record of another image whose results have the same name."""
+        name = self.naming.name(path, self.recipe.image)
+        return outputs.other_image(self.folder, f"{name}.raw", image)
 
     def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
         """Compare both arms of one image and write the results."""
@@ -171,7 +196,8 @@ class CompareJob:
         truth = None if truth_path is None else read_labels(truth_path)
         arms = yield from pipeline.compare_steps(image, self.recipe, truth=truth)
         yield Progress("write", 0, 1)
-        files = outputs.write_comparison(arms, self.folder, path.stem)
+        name = self.naming.name(path, self.recipe.image)
+        files = outputs.write_comparison(arms, self.folder, name)
         scores = None
         if arms.scores is not None:
             scores = {str(arm): score.to_dict() for arm, score in arms.scores.items()}

@@ -9,7 +9,8 @@ from pathlib import Path
 from napari_graysam.batch.attempt import Event, attempt
 from napari_graysam.batch.cluster import on_dask
 from napari_graysam.batch.jobs import Job, Outcome, Report
-from napari_graysam.errors import OutputError, UsageError
+from napari_graysam.batch.naming import check_names
+from napari_graysam.errors import OutputError
 from napari_graysam.progress import Progress
 
 
@@ -26,7 +27,7 @@ def batch_steps(
     Parameters
     ----------
     paths
-        Image files. Their stems name the results and must differ.
+        Image files. The names of their results, by ``job.naming``, must differ.
     job
         What to do with each.
     overwrite
@@ -79,7 +80,7 @@ def batch_steps(
     napari_graysam.segment : One image.
     """
     job = job.absolute()
-    check_stems(paths)
+    check_names(paths, job.naming, job.recipe.image)
     check_folder(job.folder)
     total = len(paths)
     ended: dict[Path, Outcome] = {}
@@ -94,24 +95,6 @@ def batch_steps(
             ended[path] = event
             yield Report(len(ended), total, path, outcome=event)
     return [ended[path] for path in paths]
-
-
-def check_stems(paths: Sequence[Path]) -> None:
-    """Refuse images whose results would have the same name, on any file system.
-
-    Raises
-    ------
-    UsageError
-        Naming the first such pair.
-    """
-    seen: dict[str, Path] = {}
-    for path in paths:
-        other = seen.setdefault(path.stem.casefold(), path)
-        if other is not path:
-            raise UsageError(
-                f"{other} and {path} would write results of the same name ({path.stem}.…): give "
-                "them in two calls with different output folders, or rename one"
-            )
 
 
 def check_folder(folder: Path) -> None:

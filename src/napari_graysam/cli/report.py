@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from napari_graysam.cli.options import stem_of
 from napari_graysam.cli.terminal import Terminal, table
 from napari_graysam.profile import Profile
 
@@ -50,6 +49,7 @@ def document(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     images = [
         {
             "path": str(outcome.path),
+            "name": outcome.name or None,
             "status": outcome.status,
             "error": outcome.error or None,
             "objects": outcome.objects,
@@ -77,7 +77,7 @@ def changes_table(outcomes: Iterable[Outcome]) -> Any:
     ap = ["AP50 raw", "AP50 preprocessed"] if scored else []
     rows = [
         [
-            stem_of(outcome.path),
+            outcome.name,
             *(_ap50(outcome, arm) for arm in ("raw", "preprocessed") if scored),
             *(outcome.changes or {}).values(),
         ]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_graysam.cli.options import AsJson, Debug, Quiet, by_stem, label_files, stem_of
+from napari_graysam.cli.inputs import by_stem, label_files, stem_of
+from napari_graysam.cli.options import AsJson, Debug, Quiet
 from napari_graysam.cli.terminal import Terminal, table
 from napari_graysam.errors import GraysamError, UsageError
 

@@ -10,24 +10,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_graysam.cli.inputs import (
+    by_stem,
+    expand,
+    expand_images,
+    label_files,
+    search_roots,
+    split_results,
+    stem_of,
+)
 from napari_graysam.cli.options import (
     AsJson,
     Debug,
     Images,
     ModelName,
+    NamePattern,
     Out,
+    Overwrite,
     Quiet,
     RecipeName,
     Recursive,
     RegionFile,
     Settings,
-    by_stem,
-    expand,
-    expand_images,
-    label_files,
     make_recipe,
-    split_results,
-    stem_of,
 )
 from napari_graysam.cli.report import changes_table, costs_table, document, tell
 from napari_graysam.cli.terminal import Terminal
@@ -35,7 +40,7 @@ from napari_graysam.errors import UsageError
 from napari_graysam.profile import Profile
 
 if TYPE_CHECKING:
-    from napari_graysam.batch import Outcome, Report
+    from napari_graysam.batch import Naming, Outcome, Report
 
 
 def segment(
@@ -61,10 +66,8 @@ def segment(
             show_default=False,
         ),
     ] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Segment again where the very results are there already."),
-    ] = False,
+    name: NamePattern = None,
+    overwrite: Overwrite = False,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -101,9 +104,10 @@ def segment(
         wanted = make_recipe(recipe, model, settings, region)
         from napari_graysam.batch import SegmentJob, batch_steps
 
+        naming = naming_of(name, images, recursive)
         steps = batch_steps(
             paths,
-            SegmentJob(wanted, out, cache, int(cache_size * 1e9)),
+            SegmentJob(wanted, out, cache, int(cache_size * 1e9), naming),
             overwrite=overwrite,
             workers=workers,
             scheduler=scheduler,
@@ -135,6 +139,8 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    name: NamePattern = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -148,7 +154,9 @@ def compare(
             terminal.note("The recipe preprocesses nothing: both arms will be the same.")
         from napari_graysam.batch import CompareJob, batch_steps
 
-        outcomes = follow(terminal, batch_steps(paths, CompareJob(wanted, out, truths)))
+        naming = naming_of(name, images, recursive)
+        job = CompareJob(wanted, out, truths, naming)
+        outcomes = follow(terminal, batch_steps(paths, job, overwrite=overwrite))
         compared = any(outcome.changes is not None for outcome in outcomes)
         shown = [changes_table(outcomes)] if compared and not quiet else []
         summarize(terminal, outcomes)
@@ -172,6 +180,14 @@ def images_of(terminal: Terminal, patterns: list[str], recursive: bool) -> list[
         more = f" and {len(results) - 1} more" if len(results) > 1 else ""
         terminal.note(f"Left out, results of an earlier run: {results[0]}{more}")
     return paths
+
+
+def naming_of(pattern: str | None, images: list[str], recursive: bool) -> Naming:
+    """Return how results are named: by ``--name``, with the subfolders below what was given."""
+    from napari_graysam.batch import Naming
+
+    roots = search_roots(images, recursive=recursive)
+    return Naming(roots=roots) if pattern is None else Naming(pattern, roots)
 
 
 def summarize(terminal: Terminal, outcomes: list[Outcome]) -> None:
@@ -199,6 +215,14 @@ def match_truth(images: list[Path], truth: list[str]) -> dict[Path, Path]:
         files += label_files(path) if path.is_dir() else [path]
     if len(images) == len(files) == 1:
         return {images[0]: files[0]}
+    names: dict[str, Path] = {}
+    for image in images if truth else ():
+        other = names.setdefault(stem_of(image), image)
+        if other is not image:
+            raise UsageError(
+                f"{other} and {image} have the same name, by which --truth is found; compare them "
+                "in two calls"
+            )
     labels = by_stem(files)
     missing = [str(image) for image in images if stem_of(image) not in labels]
     if truth and missing:

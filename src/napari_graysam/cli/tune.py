@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_graysam.cli.inputs import expand, stem_of
 from napari_graysam.cli.options import (
     AsJson,
     Debug,
@@ -18,9 +19,7 @@ from napari_graysam.cli.options import (
     Quiet,
     RecipeName,
     Settings,
-    expand,
     make_recipe,
-    stem_of,
 )
 from napari_graysam.cli.terminal import Terminal, table
 from napari_graysam.errors import GraysamError, OutputError, UsageError
@@ -114,7 +113,7 @@ def _make(folder: Path) -> None:
 
 
 def _truths(paths: Sequence[Path], given: Sequence[Path], partial: bool) -> list[Truth]:
-    from napari_graysam.cli.options import by_stem, label_files
+    from napari_graysam.cli.inputs import by_stem, label_files
     from napari_graysam.tune import read_truth
 
     if len(given) == 1 and given[0].is_dir():

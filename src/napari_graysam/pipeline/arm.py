@@ -276,7 +276,8 @@ def _stages(
     )
     clock.lap("propose")
     yield Progress("select", 0, 1)
-    selector = Selector(proposals, image=array_digest(gray.raw), raw=gray.raw)
+    digest = array_digest(gray.raw)
+    selector = Selector(proposals, image=digest, raw=gray.raw)
     selected = select(selector, recipe, source=source)
     clock.lap("select")
     yield Progress("select", 1, 1)
@@ -289,7 +290,7 @@ def _stages(
         "fingerprint": fingerprint.model_dump(),
         "versions": fingerprint.inputs.versions,
         "model": model.record,
-        "image": gray.record,
+        "image": {**gray.record, "digest": digest},
         "proposals": {"kept": len(proposals), **proposals.record},
         "selection": {"notes": [*selected.notes, *again.notes]},
         "second_look": again.rounds,
