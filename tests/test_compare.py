@@ -30,6 +30,7 @@ from napari_graysam.comparison import (
     draw_ious,
     draw_scores,
     event_box,
+    event_table,
     matched_pairs,
     score,
     score_table,
@@ -288,6 +289,27 @@ def test_csv_holds_every_object(example):
     table = pd.read_csv(io.StringIO(comparison_csv(comparison)), dtype={"partners": "str"})
     assert list(table.columns) == list(comparison.objects.columns)
     assert table["change"].tolist() == ["kept", "split", "kept", "split", "split", "gained"]
+
+
+def test_areas_are_in_micrometres_too_where_pixels_have_a_size(example):
+    raw, preprocessed, in_pixels = example
+    comparison = compare_labels(raw, preprocessed, pixel_size=(0.5, 2))
+    table = pd.read_csv(io.StringIO(comparison_csv(comparison)))
+    assert table["area_um2"].tolist() == table["area"].tolist()
+    comparison = compare_labels(raw, preprocessed, pixel_size=(0.5, 0.5))
+    table = pd.read_csv(io.StringIO(comparison_csv(comparison)))
+    assert table["area_um2"].tolist() == (table["area"] / 4).tolist()
+    split = event_table(comparison).set_index("change").loc["split"]
+    assert split[["area_raw", "area_raw_um2", "area_preprocessed_um2"]].tolist() == [200, 50, 50]
+    gained = event_table(comparison).set_index("change").loc["gained"]
+    assert gained[["area_raw_um2", "area_preprocessed_um2"]].tolist() == [0, 10]
+    assert json.loads(comparison_json(comparison))["pixel_size_um"] == [0.5, 0.5]
+    assert not any("um2" in name for name in event_table(in_pixels))
+    axis = Figure().subplots()
+    draw_areas(axis, comparison, PlotStyle())
+    assert axis.get_xlabel() == "Object area (µm²)"
+    low, high = axis.get_xlim()
+    assert low < 10 < 50 < high < 200
 
 
 @pytest.mark.parametrize("color", [False, True])

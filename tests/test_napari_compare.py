@@ -260,12 +260,51 @@ def test_a_change_is_a_row_whose_partners_and_differences_are_in_sight(opened, v
     assert [model.headerData(at, Qt.Orientation.Horizontal) for at in (1, 2, 7)] == [
         "Raw",
         "Prep.",
-        "Area raw",
+        "Raw µm²",
     ]
     opened.resize(360, 600)
     QApplication.processEvents()
     seen = sum(table.columnWidth(column) for column in range(6))
     assert seen <= 340
+
+
+def seen_areas(dock, label):
+    """Return the areas that a row shows, by their headers."""
+    table, model = dock.view.table, dock.view.table.events
+    row, places = model.find("raw", label), range(model.columnCount())
+    shown = {
+        model.headerData(at, Qt.Orientation.Horizontal): model.data(model.index(row, at))
+        for at in places
+        if not table.isColumnHidden(at)
+    }
+    return {name: text for name, text in shown.items() if name.endswith("²")}
+
+
+def test_areas_are_shown_in_physical_units_and_pixels(opened, viewer, qtbot, tmp_path):
+    physical = {"Δ µm²": "−160", "Raw µm²": "400", "Prep. µm²": "240"}
+    pixels = {"Δ px²": "−40", "Raw px²": "100", "Prep. px²": "60"}
+    assert seen_areas(opened, 4) == {**physical, **pixels}
+    opened.export(tmp_path / "out.csv", "csv")
+    row = pd.read_csv(tmp_path / "out.csv").set_index(["arm", "index"]).loc[("raw", 4)]
+    assert row[["area", "area_um2", "delta_area_um2"]].tolist() == [100, 400, -160]
+    assert row["delta_area"] == -40
+    opened.view.tabs.setCurrentIndex(1)
+    qtbot.waitUntil(lambda: opened.view.plots.canvas is not None)
+    axis = opened.view.plots.canvas.figure.axes[0]
+    assert axis.get_xlabel() == "Object area (µm²)"
+    before = opened.outcome
+    for layer in viewer.layers:
+        layer.scale, layer.units = (0.5, 0.5), ("nm", "nm")
+    qtbot.waitUntil(lambda: opened.outcome is not before, timeout=20000)
+    assert seen_areas(opened, 4)["Raw µm²"] == "2.5e−05"
+    before = opened.outcome
+    for layer in viewer.layers:
+        layer.scale, layer.units = (1, 1), ("pixel", "pixel")
+    qtbot.waitUntil(lambda: opened.outcome is not before, timeout=20000)
+    assert seen_areas(opened, 4) == pixels
+    assert axis.get_xlabel() == "Object area (px²)"
+    opened.export(tmp_path / "out.csv", "csv")
+    assert "area_um2" not in pd.read_csv(tmp_path / "out.csv")
 
 
 def test_going_to_a_change_outlines_it_and_turns_its_layer_on(opened, viewer):

@@ -19,28 +19,12 @@ from napari_graysam.comparison.changes import (
     Rules,
     find_changes,
 )
+from napari_graysam.comparison.objects import compared_objects
 from napari_graysam.errors import ImageError
-from napari_graysam.masks import ARMS, Arm, Mask, label_masks, mask_iou, paint
+from napari_graysam.masks import ARMS, Arm, Mask, label_masks, paint
 
 if TYPE_CHECKING:
     import pandas as pd
-
-BOX = ("bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1")
-COLUMNS = {
-    "arm": "str",
-    "index": "int64",
-    "change": "str",
-    "event": "int64",
-    "partners": "str",
-    "iou": "float64",
-    "area": "int64",
-    **dict.fromkeys(BOX, "int64"),
-    "predicted_iou": "float64",
-    "stability_score": "float64",
-    "delta_area": "float64",
-    "delta_predicted_iou": "float64",
-    "delta_stability": "float64",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,18 +41,22 @@ class Comparison:
         separated by spaces) share; the ``iou`` with the best of them; its ``area`` and
         half-open box in pixels; its scores, NaN where label images carry none. The deltas
         are preprocessed minus raw of the whole event: of the summed area and of the mean
-        scores. They are NaN without a partner, and where there are no scores.
+        scores. They are NaN without a partner, and where there are no scores. With a pixel
+        size, ``area_um2`` and ``delta_area_um2`` follow.
     difference
         uint8 (H, W): 0 background, 1 kept, 2 changed, 3 gained, 4 lost, 5 split, 6 merged.
         Objects of both arms are painted, smaller ones on top.
     rules
         The thresholds that were used.
+    pixel_size
+        (height, width) of a pixel in micrometres; None where it is not known.
     """
 
     events: tuple[Event, ...]
     objects: pd.DataFrame
     difference: NDArray[np.uint8]
     rules: Rules
+    pixel_size: tuple[float, float] | None = None
 
     @property
     def counts(self) -> dict[Change, int]:
@@ -86,6 +74,7 @@ class Comparison:
         paired = [event.iou for event in self.events if event.change in ("kept", "changed")]
         return {
             "rules": self.rules.model_dump(),
+            "pixel_size_um": None if self.pixel_size is None else list(self.pixel_size),
             "counts": dict(self.counts),
             "objects": {arm: dict(self.count_objects(arm)) for arm in ARMS},
             "mean_iou": float(np.mean(paired)) if paired else None,
@@ -106,6 +95,7 @@ def compare_masks(
     preprocessed: Sequence[Mask],
     shape: tuple[int, int],
     rules: Rules = DEFAULT_RULES,
+    pixel_size: tuple[float, float] | None = None,
 ) -> Comparison:
     """Compare the masks of two arms; the label of a mask is its index plus 1.
 
@@ -117,6 +107,8 @@ def compare_masks(
         (H, W) of the image.
     rules
         Thresholds; see `find_changes` for what they decide.
+    pixel_size
+        (height, width) of a pixel in micrometres; None where it is not known.
 
     See Also
     --------
@@ -132,7 +124,7 @@ def compare_masks(
     1
     """
     labels = (tuple(range(1, len(raw) + 1)), tuple(range(1, len(preprocessed) + 1)))
-    return _compare((raw, preprocessed), labels, shape, rules)
+    return _compare((raw, preprocessed), labels, shape, rules, pixel_size)
 
 
 def compare_labels(
@@ -140,6 +132,7 @@ def compare_labels(
     preprocessed: NDArray[np.integer],
     rules: Rules = DEFAULT_RULES,
     tables: tuple[pd.DataFrame | None, pd.DataFrame | None] = (None, None),
+    pixel_size: tuple[float, float] | None = None,
 ) -> Comparison:
     """Compare two label images of one shape.
 
@@ -152,6 +145,8 @@ def compare_labels(
     tables
         Each arm's table of objects, from whose columns ``index`` (the label), ``predicted_iou``
         and ``stability_score`` the scores are taken; without them scores are NaN.
+    pixel_size
+        (height, width) of a pixel in micrometres; None where it is not known.
 
     Raises
     ------
@@ -182,7 +177,8 @@ def compare_labels(
         _scored_masks(labels, table)
         for labels, table in zip((raw, preprocessed), tables, strict=True)
     )
-    return _compare((masks_a, masks_b), (ids_a, ids_b), (raw.shape[0], raw.shape[1]), rules)
+    shape = (raw.shape[0], raw.shape[1])
+    return _compare((masks_a, masks_b), (ids_a, ids_b), shape, rules, pixel_size)
 
 
 def _scored_masks(
@@ -217,14 +213,10 @@ def _compare(
     labels: tuple[tuple[int, ...], tuple[int, ...]],
     shape: tuple[int, int],
     rules: Rules,
+    pixel_size: tuple[float, float] | None,
 ) -> Comparison:
     """Find the changes and describe them with the objects' labels."""
-    import pandas as pd
-
     events = find_changes(*arms, rules)
-    rows = [
-        row for number, event in enumerate(events, start=1) for row in _rows(number, event, arms)
-    ]
     named = [
         replace(
             event,
@@ -233,64 +225,13 @@ def _compare(
         )
         for event in events
     ]
-    for row in rows:
-        side = ARMS.index(row["arm"])
-        row["partners"] = " ".join(str(labels[1 - side][i]) for i in row["partners"])
-        row["index"] = labels[side][row["index"]]
-    table = pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in COLUMNS.items()}
-    )
     return Comparison(
         events=tuple(named),
-        objects=table.sort_values(["arm", "index"], ascending=[False, True], ignore_index=True),
+        objects=compared_objects(events, arms, labels, pixel_size),
         difference=_difference(events, arms, shape),
         rules=rules,
+        pixel_size=pixel_size,
     )
-
-
-def _rows(
-    number: int, event: Event, arms: tuple[Sequence[Mask], Sequence[Mask]]
-) -> list[dict[str, Any]]:
-    """Describe each object of one event by its position."""
-    members = (event.raw, event.preprocessed)
-    deltas = _deltas([arms[0][i] for i in event.raw], [arms[1][i] for i in event.preprocessed])
-    rows = []
-    for side, arm in enumerate(ARMS):
-        for index in members[side]:
-            mask, partners, others = arms[side][index], members[1 - side], arms[1 - side]
-            rows.append(
-                {
-                    "arm": arm,
-                    "index": index,
-                    "change": event.change,
-                    "event": number,
-                    "partners": partners,
-                    "iou": max((mask_iou(mask, others[i]) for i in partners), default=np.nan),
-                    "area": mask.area,
-                    **dict(zip(BOX, mask.box, strict=True)),
-                    "predicted_iou": mask.predicted_iou,
-                    "stability_score": mask.stability,
-                    **deltas,
-                }
-            )
-    return rows
-
-
-def _deltas(raw: Sequence[Mask], preprocessed: Sequence[Mask]) -> dict[str, float]:
-    """Subtract the raw side of an event from the preprocessed one."""
-    if not raw or not preprocessed:
-        return dict.fromkeys(("delta_area", "delta_predicted_iou", "delta_stability"), np.nan)
-
-    def measure(masks: Sequence[Mask]) -> NDArray[np.float64]:
-        scores = np.mean([(mask.predicted_iou, mask.stability) for mask in masks], axis=0)
-        return np.array([sum(mask.area for mask in masks), *scores], dtype=np.float64)
-
-    area, predicted_iou, stability = (measure(preprocessed) - measure(raw)).tolist()
-    return {
-        "delta_area": area,
-        "delta_predicted_iou": predicted_iou,
-        "delta_stability": stability,
-    }
 
 
 def _difference(

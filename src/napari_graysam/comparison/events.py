@@ -16,7 +16,8 @@ from napari_graysam.masks.regions import reframe
 if TYPE_CHECKING:
     import pandas as pd
 
-_DELTAS = ["delta_area", "delta_predicted_iou", "delta_stability"]
+_DELTAS = ["delta_area", "delta_predicted_iou", "delta_stability", "delta_area_um2"]
+_AREAS = {"area": "area_{}", "area_um2": "area_{}_um2"}
 
 
 def event_table(comparison: Comparison) -> pd.DataFrame:
@@ -33,7 +34,8 @@ def event_table(comparison: Comparison) -> pd.DataFrame:
         In the order of ``comparison.events``: ``event`` (its number, from 1), ``change``,
         ``raw`` and ``preprocessed`` (tuples of labels), ``iou``, ``delta_area`` (preprocessed
         minus raw, in px²), ``delta_predicted_iou``, ``delta_stability`` (NaN where one side has
-        no objects), ``area_raw`` and ``area_preprocessed`` (sums in px², 0 for none).
+        no objects), ``area_raw`` and ``area_preprocessed`` (sums in px², 0 for none); with a
+        pixel size, ``delta_area_um2``, ``area_raw_um2`` and ``area_preprocessed_um2`` in µm².
 
     See Also
     --------
@@ -61,10 +63,14 @@ def event_table(comparison: Comparison) -> pd.DataFrame:
             "iou": pd.Series([event.iou for event in events], dtype="float64"),
         }
     )
-    table = table.join(objects.groupby("event")[_DELTAS].first(), on="event")
+    deltas = [name for name in _DELTAS if name in objects]
+    table = table.join(objects.groupby("event")[deltas].first(), on="event")
     for arm in ARMS:
-        areas = objects[objects["arm"] == arm].groupby("event")["area"].sum()
-        table[f"area_{arm}"] = table["event"].map(areas).fillna(0).astype("int64")
+        of_arm = objects[objects["arm"] == arm].groupby("event")
+        for column, name in _AREAS.items():
+            if column in objects:
+                sums = table["event"].map(of_arm[column].sum()).fillna(0)
+                table[name.format(arm)] = sums.astype(objects[column].dtype)
     return table
 
 

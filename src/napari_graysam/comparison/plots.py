@@ -45,7 +45,7 @@ class PlotStyle:
 
 
 def draw_areas(axis: Axes, comparison: Comparison, style: PlotStyle) -> None:
-    """Draw how large the objects of both arms are, in bins of equal ratio.
+    """Draw how large the objects of both arms are, in µm² where known, in bins of equal ratio.
 
     Parameters
     ----------
@@ -66,15 +66,14 @@ def draw_areas(axis: Axes, comparison: Comparison, style: PlotStyle) -> None:
     >>> axis = Figure().subplots()
     >>> draw_areas(axis, compare_labels(raw, preprocessed), PlotStyle())
     >>> axis.get_xlabel()
-    'Object area (pixels)'
+    'Object area (px²)'
     """
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    _prepare(axis, style, "Object area (pixels)", "objects")
-    areas = {
-        arm: comparison.objects.loc[comparison.objects["arm"] == arm, "area"].to_numpy()
-        for arm in ARMS
-    }
+    objects = comparison.objects
+    column, unit = ("area", "px²") if comparison.pixel_size is None else ("area_um2", "µm²")
+    _prepare(axis, style, f"Object area ({unit})", "objects")
+    areas = {arm: objects.loc[objects["arm"] == arm, column].to_numpy() for arm in ARMS}
     both = np.concatenate(list(areas.values()))
     if both.size == 0:
         _show_message(axis, style, "no objects")
@@ -88,7 +87,7 @@ def draw_areas(axis: Axes, comparison: Comparison, style: PlotStyle) -> None:
     if high > 8 * low:
         axis.set_xscale("log")
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < _NARROW * low else (1,)))
-        axis.xaxis.set_major_formatter("{x:,.0f}")
+        axis.xaxis.set_major_formatter("{x:,g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
     axis.locator_params("y", nbins=5, integer=True)
     _legend(axis, style)

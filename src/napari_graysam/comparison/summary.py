@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from napari_graysam.comparison.arms import BOX, Comparison
+from napari_graysam.comparison.arms import Comparison
 from napari_graysam.comparison.metrics import IOU_THRESHOLDS, Scores
+from napari_graysam.comparison.objects import BOX
 from napari_graysam.masks import ARMS, Arm
 
 if TYPE_CHECKING:

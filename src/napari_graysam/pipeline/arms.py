@@ -102,9 +102,10 @@ def compare_steps(
 
     yield Progress("compare", 0, 1)
     shape = (gray.pixels.shape[0], gray.pixels.shape[1])
-    changes = compare_masks(arms["raw"].masks, arms["preprocessed"].masks, shape)
+    raw, preprocessed = arms["raw"], arms["preprocessed"]
+    changes = compare_masks(raw.masks, preprocessed.masks, shape, pixel_size=raw.pixel_size)
     scores: dict[Arm, Scores] | None = None
     if truth is not None:
         scores = {arm: score(result.labels, truth) for arm, result in arms.items()}
     yield Progress("compare", 1, 1)
-    return Arms(arms["raw"], arms["preprocessed"], changes, scores)
+    return Arms(raw, preprocessed, changes, scores)

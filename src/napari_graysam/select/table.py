@@ -49,6 +49,7 @@ PHYSICAL = {
     "visible_area_um2": "visible_area",
     "equivalent_diameter_um": "equivalent_diameter",
     "perimeter_um": "perimeter",
+    "delta_area_um2": "delta_area",
 }
 """Columns in micrometres, and those in pixels that they are made of."""
 SQUARE = 1e-3
@@ -118,16 +119,16 @@ def physical(table: pd.DataFrame, pixel_size: tuple[float, float] | None) -> pd.
     Parameters
     ----------
     table
-        Object table, or some of its columns.
+        Object table of an image or a comparison, or some of its columns.
     pixel_size
         (height, width) of a pixel in micrometres; None leaves the columns out.
 
     Returns
     -------
     pandas.DataFrame
-        ``area_um2`` and ``visible_area_um2``, ``equivalent_diameter_um`` (of the disc with that
-        area), and ``perimeter_um`` where pixels are square: one in pixels says nothing of
-        others. What such columns held before is replaced.
+        ``area_um2``, ``visible_area_um2`` and ``delta_area_um2``, ``equivalent_diameter_um``
+        (of the disc with that area), and ``perimeter_um`` where pixels are square: one in pixels
+        says nothing of others. What such columns held before is replaced.
 
     Examples
     --------
@@ -142,6 +143,7 @@ def physical(table: pd.DataFrame, pixel_size: tuple[float, float] | None) -> pd.
     factors = {
         "area": height * width,
         "visible_area": height * width,
+        "delta_area": height * width,
         "equivalent_diameter": math.sqrt(height * width),
     }
     if math.isclose(height, width, rel_tol=SQUARE):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.comparison import ARMS, Arm, Comparison, Rules, Scores
-from napari_graysam.comparison.arms import BOX
+from napari_graysam.comparison.objects import BOX
 from napari_graysam.errors import GraysamError
 from napari_graysam.masks import Mask
 
@@ -44,6 +44,8 @@ class Request:
         Each arm's table of objects, from which the scores of label images are taken.
     rules
         The thresholds.
+    pixel_size
+        (height, width) of a pixel in micrometres; None where it is not known.
     results
         What the panel has written into each arm's layer, as far as it is known.
     read_truth
@@ -56,6 +58,7 @@ class Request:
     read: dict[Arm, Callable[[], Plane]]
     tables: Tables
     rules: Rules
+    pixel_size: tuple[float, float] | None = None
     results: Mapping[Arm, Written] = field(default_factory=dict)
     read_truth: Callable[[], Plane] | None = None
     previous: Outcome | None = None
@@ -82,7 +85,7 @@ class Outcome:
         truth: Plane | None,
         request: Request,
     ) -> bool:
-        """Whether the same labels, masks, tables, rules and truth would give this again."""
+        """Whether the same labels, masks, tables, rules, pixels and truth would give this again."""
         planes = zip((*labels.values(), truth), (*self.labels.values(), self.truth), strict=True)
         tables = zip(request.tables, self.tables, strict=True)
         if masks is None or self.masks is None:
@@ -92,6 +95,7 @@ class Outcome:
         return (
             same
             and request.rules == self.comparison.rules
+            and request.pixel_size == self.comparison.pixel_size
             and all(_same(one, other) for one, other in planes)
         )
 
@@ -173,8 +177,9 @@ def _compared(labels: dict[Arm, Plane], masks: Masks | None, request: Request) -
     """Compare the masks where they are known, or else the label images."""
     from napari_graysam.comparison import compare_labels, compare_masks
 
+    rules, size = request.rules, request.pixel_size
     if masks is None:
         raw, preprocessed = (labels[arm] for arm in ARMS)
-        return compare_labels(raw, preprocessed, request.rules, request.tables)
+        return compare_labels(raw, preprocessed, rules, request.tables, size)
     height, width = labels["raw"].shape
-    return compare_masks(masks["raw"], masks["preprocessed"], (height, width), request.rules)
+    return compare_masks(masks["raw"], masks["preprocessed"], (height, width), rules, size)

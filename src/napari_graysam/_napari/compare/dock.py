@@ -23,7 +23,7 @@ from napari_graysam._napari.compare.compute import (
 )
 from napari_graysam._napari.compare.difference import DifferenceLayer
 from napari_graysam._napari.compare.grid import SideBySide
-from napari_graysam._napari.compare.pairing import plane_of
+from napari_graysam._napari.compare.pairing import placement_of, plane_of
 from napari_graysam._napari.compare.selected_object import SelectedObject
 from napari_graysam._napari.compare.table import EventRow
 from napari_graysam._napari.compare.view import DockView
@@ -32,6 +32,7 @@ from napari_graysam._napari.results.layers import result_of
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import Arm
 from napari_graysam.errors import OutputError
+from napari_graysam.units import in_micrometres
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -145,6 +146,7 @@ class CompareDock(QWidget):
             read={arm: partial(plane_of, layer) for arm, layer in layers.items()},
             tables=(layers["raw"].features.copy(), layers["preprocessed"].features.copy()),
             rules=self.view.chosen_rules,
+            pixel_size=in_micrometres(*placement_of(layers["raw"]).pixel_size),
             results=_written(layers),
             read_truth=None if truth is None else partial(plane_of, truth),
             previous=self._outcome,

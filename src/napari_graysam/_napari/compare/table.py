@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
+from napari_graysam._napari.compare.columns import COLUMNS, IN_PIXELS
 from napari_graysam._napari.compare.counts import swatch
 from napari_graysam.comparison import ARMS, CHANGES, Arm, Change, Comparison, event_table
 
@@ -23,62 +23,6 @@ _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 _LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
 
 
-def _number(pattern: str) -> Callable[[Any], str]:
-    return lambda value: "" if np.isnan(value) else pattern.format(value).replace("-", "−")
-
-
-def _labels(labels: tuple[int, ...]) -> str:
-    return " ".join(map(str, labels)) or "–"
-
-
-class _Column(NamedTuple):
-    """A column: its header, the comparison's column, what it means and how it is written.
-
-    ``{raw}`` and ``{preprocessed}`` stand for what the arms are called.
-    """
-
-    header: str
-    name: str
-    tip: str
-    write: Callable[[Any], str] = str
-    right: bool = True
-
-
-_COLUMNS = (
-    _Column("Change", "change", "What became of the objects", right=False),
-    _Column("{raw}", "raw", "Labels of the objects in the first layer", _labels),
-    _Column("{preprocessed}", "preprocessed", "Labels in the second layer", _labels),
-    _Column("IoU", "iou", "Overlap (IoU) of the pair, or of one with its parts", _number("{:.2f}")),
-    _Column(
-        "Δ area",
-        "delta_area",
-        "Area in the second layer minus that in the first, in pixels",
-        _number("{:+,.0f}"),
-    ),
-    _Column(
-        "Δ score",
-        "delta_predicted_iou",
-        "Predicted IoU in the second layer minus that in the first",
-        _number("{:+.2f}"),
-    ),
-    _Column(
-        "Δ stability",
-        "delta_stability",
-        "Stability score in the second layer minus that in the first",
-        _number("{:+.2f}"),
-    ),
-    _Column("Area {raw}", "area_raw", "Area in the first layer, in pixels", "{:,}".format),
-    _Column(
-        "Area {preprocessed}",
-        "area_preprocessed",
-        "Area in the second layer, in pixels",
-        "{:,}".format,
-    ),
-)
-_SHORT = {"preprocessed": "prep."}
-"""Names of arms that are too long for a header."""
-
-
 @dataclass(frozen=True)
 class EventRow:
     """One change: its class, its number in the comparison, and the labels of its objects."""
@@ -89,7 +33,13 @@ class EventRow:
 
 
 class EventModel(QAbstractTableModel):
-    """The changes of a comparison, in any order and of some classes or all."""
+    """The changes of a comparison, in any order and of some classes or all.
+
+    Attributes
+    ----------
+    physical
+        Whether areas are known in µm².
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,6 +48,7 @@ class EventModel(QAbstractTableModel):
         self._order: list[int] = []
         self._rows: dict[tuple[Arm, int], int] = {}
         self._names: Mapping[Arm, str] = {arm: arm for arm in ARMS}
+        self.physical = False
         self._sorting = (0, Qt.SortOrder.DescendingOrder)
         self._shown: frozenset[Change] = frozenset()
         self._swatches = {change: swatch(change) for change in CHANGES}
@@ -106,6 +57,7 @@ class EventModel(QAbstractTableModel):
         """Show another comparison, or nothing; ``names`` are what the arms are called."""
         self.beginResetModel()
         self._names = names
+        self.physical = comparison is not None and comparison.pixel_size is not None
         self._table = None if comparison is None else event_table(comparison)
         table = self._table
         self._cells = {} if table is None else {str(name): table[name].tolist() for name in table}
@@ -132,9 +84,10 @@ class EventModel(QAbstractTableModel):
             "change": lambda values: values.map(CHANGES.index),
             **{arm: lambda values: values.map(lambda labels: (labels or (0,))[0]) for arm in ARMS},
         }
+        name = COLUMNS[column].source(self.physical)
         ordered = table.sort_values(
-            _COLUMNS[column].name,
-            key=keys.get(_COLUMNS[column].name),
+            name,
+            key=keys.get(name),
             ascending=direction == Qt.SortOrder.AscendingOrder,
             kind="stable",
         )
@@ -163,7 +116,7 @@ class EventModel(QAbstractTableModel):
 
     def columnCount(self, parent: QModelIndex = _NONE) -> int:
         """Return the number of columns."""
-        return 0 if parent.isValid() else len(_COLUMNS)
+        return 0 if parent.isValid() else len(COLUMNS)
 
     def headerData(
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
@@ -171,21 +124,21 @@ class EventModel(QAbstractTableModel):
         """Return the name or the explanation of a column."""
         if orientation != Qt.Orientation.Horizontal:
             return None
-        column = _COLUMNS[section]
+        column = COLUMNS[section]
         if role == Qt.ItemDataRole.DisplayRole:
-            short = {arm: _SHORT.get(name, name) for arm, name in self._names.items()}
-            text = column.header.format(**short)
-            return text[:1].upper() + text[1:]
-        return column.tip if role == Qt.ItemDataRole.ToolTipRole else None
+            return column.title(self._names, self.physical)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return column.explanation(self.physical)
+        return None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return the text, colour or alignment of a cell."""
-        column = _COLUMNS[index.column()]
+        column = COLUMNS[index.column()]
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _RIGHT if column.right else _LEFT
         if role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.DecorationRole):
             return None
-        value = self._cells[column.name][self._order[index.row()]]
+        value = self._cells[column.source(self.physical)][self._order[index.row()]]
         if role == Qt.ItemDataRole.DecorationRole:
             return self._swatches[value] if column.name == "change" else None
         return column.write(value)
@@ -259,6 +212,8 @@ class EventTable(QTableView):
     def _narrow(self) -> None:
         """Give every column the width of its texts; Qt's own are wider than the dock."""
         metrics = self.horizontalHeader().fontMetrics()
+        for column in IN_PIXELS:
+            self.setColumnHidden(column, not self.events.physical)
         for column in range(self.events.columnCount()):
             title = self.events.headerData(column, Qt.Orientation.Horizontal)
             header = metrics.horizontalAdvance(title) + _PADDING
