@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +16,15 @@ import numpy as np
 import pytest
 from stub_decoder import StubModel, loaded
 
-from napari_graysam.errors import OutputError
+from napari_graysam.batch import Outcome, SegmentJob, batch_steps
+from napari_graysam.errors import ModelError, OutputError
+from napari_graysam.files import read_labels
 from napari_graysam.model import LoadedModel
-from napari_graysam.progress import run
+from napari_graysam.pipeline import segment_steps
+from napari_graysam.progress import Progress, run
 from napari_graysam.propose import Proposals, propose
 from napari_graysam.propose.cache import Cache
-from napari_graysam.recipe import GeneratorOptions
+from napari_graysam.recipe import GeneratorOptions, ModelOptions, Recipe
 
 OPTIONS = GeneratorOptions(points_per_side=6, pred_iou_thresh=0.5, stability_score_thresh=0.2)
 
@@ -149,6 +156,122 @@ def test_a_folder_outlives_the_cache(
     assert network.encoded == before + 1
 
 
+@pytest.mark.parametrize(
+    "looser", [{"pred_iou_thresh": 0.25}, {"stability_score_thresh": 0.1, "pred_iou_thresh": 0.4}]
+)
+def test_a_folder_serves_thresholds_down_to_half(
+    tmp_path: Path, network: CountingModel, model: LoadedModel, looser: dict[str, float]
+) -> None:
+    ask(model, Cache(folder=tmp_path))
+    before = network.encoded
+    again = ask(model, Cache(folder=tmp_path), options=looser)
+    assert network.encoded == before
+    fresh = ask(model, Cache(), options=looser)
+    options = OPTIONS.replace(**looser)
+    kept = (again.predicted_iou > options.pred_iou_thresh) & (
+        again.stability >= options.stability_score_thresh
+    )
+    assert len(fresh) > len(ask(model, Cache()))
+    assert np.array_equal(again.logits[kept], fresh.logits)
+    ask(model, Cache(folder=tmp_path), options={"pred_iou_thresh": 0.2})
+    assert network.encoded > before
+
+
+class Loads:
+    """Stands in for the loader of models, and counts."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self.model, self.count = model, 0
+
+    def __call__(self, options: ModelOptions) -> Iterator[Progress]:
+        self.count += 1
+        yield Progress("load", 1, 1)
+        return self.model
+
+
+@pytest.fixture
+def loads(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> Loads:
+    loads = Loads(replace(model, record={"name": "stub"}))
+    monkeypatch.setattr("napari_graysam.model.load_steps", loads)
+    monkeypatch.setattr("napari_graysam.batch.attempt.load_steps", loads)
+    return loads
+
+
+def batch(path: Path, folder: Path, recipe: Recipe, cache: Path | None) -> Outcome:
+    (outcome,) = run(batch_steps([path], SegmentJob(recipe, folder, cache)))
+    return outcome
+
+
+def test_a_batch_needs_no_model_where_the_cache_has_the_answer(
+    tmp_path: Path, loads: Loads
+) -> None:
+    np.save(tmp_path / "a.npy", view()[..., 0])
+    recipe = Recipe(generator=OPTIONS)
+    looser = recipe.with_values({"generator.pred_iou_thresh": 0.3})
+    first = batch(tmp_path / "a.npy", tmp_path / "one", recipe, tmp_path / "cache")
+    assert (first.status, loads.count) == ("done", 1)
+    second = batch(tmp_path / "a.npy", tmp_path / "one", looser, tmp_path / "cache")
+    assert (second.status, loads.count) == ("done", 1)
+    fresh = batch(tmp_path / "a.npy", tmp_path / "two", looser, None)
+    assert second.objects == fresh.objects > first.objects
+    assert np.array_equal(read_labels(second.files["labels"]), read_labels(fresh.files["labels"]))
+    for kind in ("objects", "coco"):
+        assert second.files[kind].read_bytes() == fresh.files[kind].read_bytes()
+    about = [json.loads(one.files["provenance"].read_text()) for one in (second, fresh)]
+    assert about[0]["model"] == about[1]["model"] == {"name": "stub"}
+    assert about[0]["fingerprint"] == about[1]["fingerprint"]
+
+
+def test_another_model_frame_or_view_is_no_hit(tmp_path: Path, loads: Loads) -> None:
+    recipe = Recipe(generator=OPTIONS)
+    run(segment_steps(view()[..., 0], recipe, cache=Cache(folder=tmp_path)))
+    for change in (
+        {"model.name": "sam2.1_hiera_tiny"},
+        {"model.precision": "bfloat16"},
+        {"model.frame": 640},
+        {"model.frame_scale": 1.5},
+        {"preprocess": [{"kind": "invert"}]},
+        {"generator.points_per_side": 7},
+    ):
+        before = loads.count
+        other = recipe.with_values(change)
+        run(segment_steps(view()[..., 0], other, cache=Cache(folder=tmp_path)))
+        assert loads.count == before + 1, change
+
+
+def test_a_model_that_cannot_be_loaded_ends_a_batch_with_a_cache_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(options: ModelOptions) -> Iterator[Progress]:
+        raise ModelError("not to be had")
+        yield
+
+    monkeypatch.setattr("napari_graysam.model.load_steps", broken)
+    np.save(tmp_path / "a.npy", view()[..., 0])
+    with pytest.raises(ModelError, match="not to be had"):
+        batch(tmp_path / "a.npy", tmp_path / "out", Recipe(), tmp_path / "cache")
+
+
+def test_a_full_disk_costs_the_cache_and_not_the_image(
+    tmp_path: Path, loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    np.save(tmp_path / "a.npy", view()[..., 0])
+    recipe, cache = Recipe(generator=OPTIONS), tmp_path / "cache"
+    monkeypatch.setattr("napari_graysam.propose.storage.np.savez", full)
+    monkeypatch.setattr("napari_graysam.propose.cache.TemporaryFile", full)
+    outcome = batch(tmp_path / "a.npy", tmp_path / "out", recipe, cache)
+    assert outcome.status == "done"
+    (note,) = outcome.notes
+    assert "the cache does not keep" in note
+    assert os.strerror(errno.ENOSPC) in note
+    assert note in outcome.files["provenance"].read_text()
+    assert not list(cache.iterdir())
+    monkeypatch.undo()
+
+
 def used(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
@@ -175,8 +298,9 @@ def test_a_folder_forgets_what_was_used_longest_ago(
 
 
 def test_what_is_larger_than_the_folder_is_not_written(tmp_path: Path, model: LoadedModel) -> None:
-    ask(model, Cache(0, tmp_path, 1000))
+    found = ask(model, Cache(0, tmp_path, 1000))
     assert not list(tmp_path.iterdir())
+    assert any("cache does not keep" in note for note in found.record["notes"])
 
 
 def test_trimming_leaves_what_is_being_written(tmp_path: Path, model: LoadedModel) -> None:

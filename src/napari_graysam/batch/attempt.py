@@ -12,6 +12,7 @@ from napari_graysam.batch.jobs import Job, Outcome
 from napari_graysam.batch.naming import clash
 from napari_graysam.errors import DeviceError, GraysamError, ModelError
 from napari_graysam.model import load_steps
+from napari_graysam.model.identity import identify
 from napari_graysam.progress import Progress
 from napari_graysam.source.reading import read_image
 
@@ -19,7 +20,10 @@ Event = tuple[Path, Progress | Outcome]
 
 
 def attempt(job: Job, path: Path, *, overwrite: bool = False) -> Generator[Progress, None, Outcome]:
-    """Work on one image, unless its results are there; only a model not to be had raises."""
+    """Work on one image, unless its results are there; only a model not to be had raises.
+
+    With a cache the model is loaded when it turns out to be needed.
+    """
     start = perf_counter()
     yield Progress("read", 0, 1)
     try:
@@ -35,9 +39,14 @@ def attempt(job: Job, path: Path, *, overwrite: bool = False) -> Generator[Progr
         raise
     except Exception as error:
         return failed(path, error)
-    yield from load_steps(job.recipe.model)
+    if job.cache is None:
+        yield from load_steps(job.recipe.model)
+    else:
+        identify(job.recipe.model)
     try:
         outcome = yield from job.steps(path, image)
+    except ModelError:
+        raise
     except Exception as error:
         return failed(path, error)
     return replace(outcome, seconds=perf_counter() - start, name=name)

@@ -95,6 +95,10 @@ class Job(Protocol):
     def naming(self) -> Naming:
         """How results are named."""
 
+    @property
+    def cache(self) -> Path | None:
+        """Folder of candidates of earlier runs; None where every run asks the model."""
+
     def absolute(self) -> Job:
         """Return the same job with paths that mean the same in every process."""
 
@@ -114,7 +118,7 @@ class SegmentJob:
 
     Results count as complete when their fingerprint is that of a new run: the same pixels,
     recipe, region, model and versions of the programs. With ``cache``, a folder of at most
-    ``cache_size`` bytes, proposals of earlier runs are used again.
+    ``cache_size`` bytes, proposals of earlier runs are used again, without loading the model.
     """
 
     recipe: Recipe
@@ -174,12 +178,14 @@ class CompareJob:
     folder: Path
     truth: Mapping[Path, Path] = field(default_factory=dict)
     naming: Naming = field(default_factory=Naming)
+    cache: Path | None = None
 
     def absolute(self) -> CompareJob:
         """Return the same job with paths that mean the same in every process."""
         truth = {image.absolute(): labels.absolute() for image, labels in self.truth.items()}
+        cache = None if self.cache is None else self.cache.absolute()
         recipe, folder = _absolute(self.recipe), self.folder.absolute()
-        return CompareJob(recipe, folder, truth, self.naming.absolute())
+        return CompareJob(recipe, folder, truth, self.naming.absolute(), cache)
 
     def complete(self, path: Path, image: GrayImage) -> bool:
         """Return False: comparisons are always made anew."""

@@ -72,8 +72,9 @@ def segment(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder for the candidate masks of every image: another run with other "
-            "thresholds then needs no model. Takes some 10 to 800 MB an image.",
+            help="Folder for the candidate masks of every image, down to half the thresholds: "
+            "another run with other thresholds, higher or lower, then needs no model. Takes some "
+            "30 to 800 MB an image.",
             show_default=False,
         ),
     ] = None,

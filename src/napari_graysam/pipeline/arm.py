@@ -269,10 +269,8 @@ def _stages(
     from napari_graysam.select.selector import Selector
 
     fingerprint = fingerprint_of(gray, recipe, region=region)
-    model = yield from load_steps(recipe.model)
-    clock.lap("model")
     proposals = yield from propose(
-        view, recipe, model=model, region=region, score_floors=score_floors, cache=cache
+        view, recipe, region=region, score_floors=score_floors, cache=cache
     )
     clock.lap("propose")
     yield Progress("select", 0, 1)
@@ -283,15 +281,17 @@ def _stages(
     yield Progress("select", 1, 1)
     again = SecondLook()
     if recipe.second_look.enabled:
+        model = yield from load_steps(recipe.model)
         again = yield from look_again(gray.pixels, selected.masks, recipe, model, region)
         selected = with_second_look(selected, again.found, recipe)
         clock.lap("second look")
+    about = dict(proposals.record)
     provenance = {
         "fingerprint": fingerprint.model_dump(),
         "versions": fingerprint.inputs.versions,
-        "model": model.record,
+        "model": about.pop("model"),
         "image": {**gray.record, "digest": digest},
-        "proposals": {"kept": len(proposals), **proposals.record},
+        "proposals": {"kept": len(proposals), **about},
         "selection": {"notes": [*selected.notes, *again.notes]},
         "second_look": again.rounds,
         "seconds": clock.seconds,

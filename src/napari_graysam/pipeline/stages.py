@@ -111,7 +111,7 @@ def propose(
         Uses ``generator``, ``model``, ``image.region``, and whether ``labels`` keeps masks by
         name, which needs all candidates.
     model
-        Loaded from ``recipe.model`` if omitted.
+        Loaded from ``recipe.model`` if omitted, unless the cache has the answer.
     region
         bool (H, W); points are set only where it is True.
     score_floors
@@ -138,17 +138,14 @@ def propose(
     --------
     select : The next stage.
     """
-    from napari_graysam.model import load_steps
     from napari_graysam.propose import propose as propose_with
 
     region = find_region(recipe, view.shape[:2], region)
-    if model is None:
-        model = yield from load_steps(recipe.model)
     floors = _floors(recipe, score_floors)
     return (
         yield from propose_with(
             view,
-            model,
+            recipe.model if model is None else model,
             recipe.generator,
             region=region,
             iou_floor=floors.predicted_iou,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -19,10 +20,10 @@ from cachetools import LRUCache
 from napari_graysam.errors import OutputError, ProposalsError
 from napari_graysam.fingerprint import array_digest, digest_of, versions
 from napari_graysam.model import LoadedModel
-from napari_graysam.model.identity import identity_of
+from napari_graysam.model.identity import identify, identity_of
 from napari_graysam.propose.encode import Features
 from napari_graysam.propose.proposals import Proposals
-from napari_graysam.recipe import MODEL_STAGES, GeneratorOptions, by_stage
+from napari_graysam.recipe import MODEL_STAGES, GeneratorOptions, ModelOptions, by_stage
 
 BUDGET = 2 * 2**30
 """Bytes that a cache holds in memory unless told otherwise."""
@@ -30,6 +31,7 @@ FOLDER_BUDGET = 10 * 2**30
 """Bytes that a cache's folder holds unless told otherwise."""
 _ABANDONED = 3600
 """Seconds after which a file that is not whole yet counts as left behind."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Cache:
@@ -43,7 +45,8 @@ class Cache:
         Bytes in memory, at most.
     folder
         Where proposals are kept between sessions; None keeps them in memory only. Files there
-        are written whole or not at all; damaged ones are made again.
+        are written whole or not at all; damaged ones are made again. Candidates are kept there
+        down to half the floors that are asked for, so that thresholds can be lowered later.
     folder_budget
         Bytes in the folder, at most: what was used longest ago is removed.
 
@@ -100,6 +103,10 @@ class Cache:
             self._put(key, found, _tensor_bytes(found))
         return found
 
+    def floors(self, asked: tuple[float, float]) -> tuple[float, float]:
+        """Return the scores down to which to keep candidates where some floors are asked for."""
+        return asked if self.folder is None else (asked[0] / 2, asked[1] / 2)
+
     def proposals(
         self,
         key: str,
@@ -122,18 +129,27 @@ class Cache:
             found = self._load(key)
         return found if found is not None and _covers(found, options, score_floors) else None
 
-    def keep(self, key: str, proposals: Proposals) -> None:
+    def keep(self, key: str, proposals: Proposals) -> tuple[str, ...]:
         """Remember proposals under a key of `proposals_key`.
 
-        Raises
-        ------
-        OutputError
-            If they cannot be written to the folder.
+        Returns
+        -------
+        tuple of str
+            Why the folder does not hold them, where it should.
         """
         self._put(key, proposals, proposals.nbytes)
-        if self.folder is not None and proposals.nbytes <= self.folder_budget:
+        if self.folder is None:
+            return ()
+        lost = "the cache does not keep this image's candidates:"
+        size, most = proposals.nbytes, self.folder_budget
+        if size > most:
+            return (f"{lost} {size / 1e6:.0f} MB are more than its {most / 1e6:.0f} MB",)
+        try:
             proposals.save(self.folder / f"{key}.npz")
-            _trim(self.folder, self.folder_budget)
+        except OutputError as error:
+            return (f"{lost} {error}",)
+        _trim(self.folder, most)
+        return ()
 
     def _load(self, key: str) -> Proposals | None:
         path = self.folder / f"{key}.npz" if self.folder is not None else None
@@ -161,7 +177,7 @@ class Cache:
 
 def proposals_key(
     view: npt.NDArray[np.uint8],
-    model: LoadedModel,
+    model: LoadedModel | ModelOptions,
     options: GeneratorOptions,
     region: npt.NDArray[np.bool_] | None,
 ) -> str:
@@ -172,7 +188,7 @@ def proposals_key(
     view
         uint8 (H, W, 3).
     model
-        A SAM 2 model on its device.
+        A SAM 2 model on its device; or the options of one, which need not be loaded.
     options
         Uses the parameters that need the encoder or the decoder.
     region
@@ -181,8 +197,12 @@ def proposals_key(
     values = by_stage(options)
     asked = [values[stage] for stage in MODEL_STAGES]
     where = None if region is None else array_digest(region)
-    view_digest = array_digest(view)
-    return digest_of("proposals", view_digest, identity_of(model), asked, where, versions())
+    known = (
+        {**identify(model), "asked": model.model_dump(mode="json", exclude={"device"})}
+        if isinstance(model, ModelOptions)
+        else identity_of(model)
+    )
+    return digest_of("proposals", array_digest(view), known, asked, where, versions())
 
 
 def _covers(found: Proposals, options: GeneratorOptions, score_floors: tuple[float, float]) -> bool:
@@ -198,12 +218,17 @@ def _covers(found: Proposals, options: GeneratorOptions, score_floors: tuple[flo
 
 
 def _prepare(folder: Path) -> None:
-    """Make the folder, so that a run does not end by finding that it cannot be written."""
+    """Make the folder, so that a run does not end by finding that it cannot be written.
+
+    A disk that is full may have room later; until then it costs no more than the cache.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
+        if error.errno in _FULL:
+            return
         raise OutputError(
             f"cannot write to the cache folder {folder}: {error.strerror or error}; choose a "
             "folder that can be made and written"

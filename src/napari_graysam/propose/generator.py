@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from napari_graysam import model as models
 from napari_graysam.errors import DeviceError, ImageError
 from napari_graysam.model import LoadedModel
 from napari_graysam.progress import Progress
@@ -38,7 +39,7 @@ from napari_graysam.propose.points import PointSource, source_of
 from napari_graysam.propose.proposals import Proposals, masks_together
 from napari_graysam.propose.statistics import begin_measuring
 from napari_graysam.propose.workers import Workers
-from napari_graysam.recipe import GeneratorOptions
+from napari_graysam.recipe import GeneratorOptions, ModelOptions
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class _Settings:
 
 def propose(
     view: npt.NDArray[np.uint8],
-    model: LoadedModel,
+    model: LoadedModel | ModelOptions,
     options: GeneratorOptions,
     *,
     region: npt.NDArray[np.bool_] | None = None,
@@ -70,7 +71,8 @@ def propose(
     view
         uint8 (H, W, 3), RGB.
     model
-        A SAM 2 model on its device.
+        A SAM 2 model on its device; or the options of one, which is loaded unless `cache` has
+        the answer.
     options
         The generator's parameters; thresholds of duplicates are not used here.
     region
@@ -83,7 +85,8 @@ def propose(
         candidate for the official models.
     cache
         Looked into for features and proposals of earlier runs, and added to. What it holds may
-        have been kept above lower floors.
+        have been kept above lower floors. If its folder takes no more, ``record["notes"]`` says
+        so.
     points
         Where to ask; the grid of ``options`` if omitted. Proposals at other points are not cached.
 
@@ -102,6 +105,8 @@ def propose(
     ------
     ImageError
         If the view or the region has another type or shape.
+    ModelError
+        If the model cannot be loaded.
     DeviceError
         If the device's memory does not suffice for one crop and one point.
 
@@ -117,20 +122,21 @@ def propose(
     """
     _check_view(view)
     cache = Cache(budget=0) if cache is None else cache
-    model = model.fitted(view.shape[:2])
-    settings = _Settings(
-        model,
-        options,
-        source_of(options) if points is None else points,
+    if isinstance(model, LoadedModel):
+        model = model.fitted(view.shape[:2])
+    floors = (
         options.pred_iou_thresh if iou_floor is None else iou_floor,
         options.stability_score_thresh if stability_floor is None else stability_floor,
     )
     key = proposals_key(view, model, options, region)
-    floors = (settings.iou_floor, settings.stability_floor)
     known = cache.proposals(key, options, floors) if points is None else None
     if known is not None:
         yield Progress("decode", 1, 1)
         return known
+    if isinstance(model, ModelOptions):
+        model = (yield from models.load_steps(model)).fitted(view.shape[:2])
+    points_of = source_of(options) if points is None else points
+    settings = _Settings(model, options, points_of, *cache.floors(floors))
     if model.device.type == "cpu":
         keep_freed_memory()
     found: list[Candidates] = []
@@ -158,8 +164,8 @@ def propose(
                 yield Progress("decode", done, total)
     record = _record(settings, batches, (done, of_grid), region)
     proposals = gather(found, view.shape[:2], record)
-    if points is None:
-        cache.keep(key, proposals)
+    if points is None and (notes := cache.keep(key, proposals)):
+        return replace(proposals, record={**record, "notes": [*record["notes"], *notes]})
     return proposals
 
 
@@ -320,7 +326,7 @@ def _record(
     """Say how the proposals were made."""
     model, options = settings.model, settings.options
     return {
-        "model": model.name,
+        "model": model.record,
         "sha256": model.sha256,
         "device": str(model.device),
         "precision": str(model.dtype).removeprefix("torch."),
