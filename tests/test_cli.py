@@ -10,6 +10,7 @@ from pathlib import Path
 
 import fake_pipeline
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
@@ -20,7 +21,7 @@ from napari_graysam.cli.inputs import expand, expand_images
 from napari_graysam.cli.options import make_recipe
 from napari_graysam.comparison import score as score_labels
 from napari_graysam.errors import RecipeError, UsageError
-from napari_graysam.files import read_labels
+from napari_graysam.files import read_label_file, read_labels
 from napari_graysam.model import CATALOG
 from napari_graysam.recipe import Recipe, presets
 
@@ -188,6 +189,52 @@ def test_another_plane_does_not_overwrite_the_first(tmp_path: Path, command: str
     assert read_labels(named).max() == 3
     graysam(*call, "image.plane=2", "--overwrite")
     assert read_labels(tmp_path / "out" / labels).max() == 3
+
+
+def test_write_chooses_the_files(image: Path, tmp_path: Path) -> None:
+    command = ("segment", image, "-o", tmp_path / "out", "--json", "--write")
+    (one,) = json.loads(graysam(*command, "table, geojson").stdout)["images"]
+    assert list(one["files"]) == ["objects", "geojson", "provenance", "recipe"]
+    assert {path.suffixes[-1] for path in (tmp_path / "out").iterdir()} == {
+        ".csv", ".geojson", ".json", ".yaml",
+    }  # fmt: skip
+    assert json.loads(graysam(*command, "geojson").stdout)["skipped"] == 1
+    assert json.loads(graysam(*command, "rois").stdout)["done"] == 1
+    result = graysam(*command, "labels,pdf", status=2)
+    assert (
+        "--write labels,pdf: there is no output 'pdf'; there are labels, objects" in result.stderr
+    )
+
+
+def test_a_pixel_size_gives_micrometres(image: Path, tmp_path: Path) -> None:
+    command = ("segment", image, "-o", tmp_path / "out", "--json")
+    graysam(*command)
+    assert "area_um2" not in pd.read_csv(tmp_path / "out" / "cells.objects.csv")
+    done = graysam(*command, "--pixel-size", "0.5,0.25")
+    assert json.loads(done.stdout)["done"] == 1
+    table = pd.read_csv(tmp_path / "out" / "cells.objects.csv")
+    assert (table["area_um2"] == table["area"] * 0.125).all()
+    assert set(table["pixel_height_um"]) == {0.5}
+    assert set(table["pixel_width_um"]) == {0.25}
+    assert read_label_file(tmp_path / "out" / "cells.labels.tif").pixel_size == (0.5, 0.25)
+    assert json.loads(graysam(*command, "--pixel-size", "0.5,0.25").stdout)["skipped"] == 1
+    for wrong in ("0", "-1", "nan", "1,2,3", "0.3µm", ""):
+        result = graysam(*command, f"--pixel-size={wrong}", status=2)
+        assert f"--pixel-size {wrong}: expected positive micrometres" in result.stderr
+
+
+def test_a_pixel_size_takes_the_place_of_the_files(tmp_path: Path) -> None:
+    pixels, _ = fake_pipeline.spots()
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, pixels, resolution=(20_000, 20_000), resolutionunit="CENTIMETER")
+    result = graysam("segment", path, "-o", tmp_path, "--pixel-size", "0.2", "--json")
+    (one,) = json.loads(result.stdout)["images"]
+    assert one["notes"] == [
+        "The size of a pixel was given, 0.2 × 0.2 µm; the file says 0.5 × 0.5 µm."
+    ]
+    tifffile.imwrite(path, pixels, resolution=(72, 72), resolutionunit="INCH")
+    result = graysam("segment", path, "-o", tmp_path, "--pixel-size", "0.2", "--json")
+    assert json.loads(result.stdout)["images"][0]["notes"] == []
 
 
 def test_a_result_names_its_image_window_versions_and_weights(

@@ -24,8 +24,9 @@ from napari_graysam import (
     write_comparison,
     write_segmentation,
 )
-from napari_graysam.errors import ImageError, OutputError, RecipeError, TruthError
-from napari_graysam.files import read_recipe_text
+from napari_graysam.errors import ImageError, OutputError, RecipeError, TruthError, UsageError
+from napari_graysam.files import read_geojson, read_recipe_text, read_rois
+from napari_graysam.files.objects import paint_objects
 from napari_graysam.outputs import is_complete
 from napari_graysam.pipeline import (
     compare_steps,
@@ -262,7 +263,9 @@ def test_written_files_hold_the_result(result, tmp_path):
     np.testing.assert_array_equal(read_labels(paths["labels"]), result.labels)
     assert Recipe.from_yaml(read_recipe_text(paths["labels"])) == RECIPE
     assert Recipe.from_file(paths["recipe"]) == RECIPE
-    assert json.loads(paths["provenance"].read_text()) == result.provenance
+    about = json.loads(paths["provenance"].read_text())
+    assert about.pop("files") == ["labels", "objects", "coco", "overlay"]
+    assert about == result.provenance
     for read, mask in zip(read_coco(paths["coco"]), result.masks, strict=True):
         np.testing.assert_array_equal(read.full(SHAPE), mask.full(SHAPE))
 
@@ -281,6 +284,35 @@ def test_complete_means_every_file_of_this_fingerprint(result, tmp_path):
     assert is_complete(tmp_path, "discs", fingerprint)
     paths["objects"].unlink()
     assert not is_complete(tmp_path, "discs", fingerprint)
+
+
+def test_what_is_written_can_be_chosen(result, tmp_path):
+    def written():
+        return sorted(path.name.removeprefix("discs.") for path in tmp_path.iterdir())
+
+    provided = tmp_path / "discs.geojson"
+    provided.write_text("drawn by hand")
+    write_segmentation(result, tmp_path, "discs", ["labels", "rois"])
+    both = ["labels.tif", "provenance.json", "recipe.yaml", "rois.zip"]
+    assert written() == sorted([*both, "geojson"])
+    for kinds, complete in ((["rois"], True), (["rois", "geojson"], False)):
+        assert is_complete(tmp_path, "discs", result.fingerprint, kinds) == complete
+
+    # More files of the same result join it.
+    paths = write_segmentation(result, tmp_path, "discs", ["table", "geojson"])
+    assert list(paths) == ["objects", "geojson", "provenance", "recipe"]
+    assert written() == sorted([*both, "geojson", "objects.csv"])
+    assert is_complete(tmp_path, "discs", result.fingerprint, ["labels", "objects", "rois"])
+    objects = read_geojson(paths["geojson"])
+    assert len(objects.masks) == len(result.masks) == len(read_rois(tmp_path / "discs.rois.zip")[0])
+    np.testing.assert_array_equal(paint_objects(objects) > 0, result.labels > 0)
+
+    # Those of another result do not.
+    other = segment(discs()[::-1], RECIPE)
+    write_segmentation(other, tmp_path, "discs", ["labels"])
+    assert written() == ["labels.tif", "provenance.json", "recipe.yaml"]
+    with pytest.raises(UsageError, match=r"'csv'; there are labels, objects"):
+        write_segmentation(result, tmp_path, "discs", ["csv"])
 
 
 def test_a_failed_write_leaves_the_result_incomplete(result, tmp_path):

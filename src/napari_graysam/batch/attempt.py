@@ -27,7 +27,7 @@ def attempt(job: Job, path: Path, *, overwrite: bool = False) -> Generator[Progr
     start = perf_counter()
     yield Progress("read", 0, 1)
     try:
-        image = read_image(path, job.recipe.image)
+        image = read_image(path, job.recipe.image, pixel_size=job.pixel_size)
         # A result names its image so that it is found from everywhere.
         image.record["path"] = str(path.absolute())
         name = job.naming.name(path, job.recipe.image)

@@ -99,6 +99,10 @@ class Job(Protocol):
     def cache(self) -> Path | None:
         """Folder of candidates of earlier runs; None where every run asks the model."""
 
+    @property
+    def pixel_size(self) -> tuple[float, float] | None:
+        """(Height, width) of a pixel in micrometres, in place of the files'."""
+
     def absolute(self) -> Job:
         """Return the same job with paths that mean the same in every process."""
 
@@ -126,6 +130,8 @@ class SegmentJob:
     cache: Path | None = None
     cache_size: int = 10 * 2**30
     naming: Naming = field(default_factory=Naming)
+    kinds: tuple[outputs.Kind, ...] = outputs.USUAL
+    pixel_size: tuple[float, float] | None = None
 
     def absolute(self) -> SegmentJob:
         """Return the same job with paths that mean the same in every process."""
@@ -139,7 +145,8 @@ class SegmentJob:
         name = self.naming.name(path, self.recipe.image)
         if not (self.folder / f"{name}.recipe.yaml").is_file():
             return False
-        return outputs.is_complete(self.folder, name, pipeline.fingerprint_of(image, self.recipe))
+        fingerprint = pipeline.fingerprint_of(image, self.recipe)
+        return outputs.is_complete(self.folder, name, fingerprint, self.kinds, image=image)
 
     def occupied(self, path: Path, image: GrayImage) -> dict[str, Any] | None:
         """Return the record of another image whose results have the same name."""
@@ -154,9 +161,8 @@ class SegmentJob:
             cache = Cache(budget=0, folder=self.cache, folder_budget=self.cache_size)
         result = yield from pipeline.segment_steps(image, self.recipe, cache=cache)
         yield Progress("write", 0, 1)
-        files = outputs.write_segmentation(
-            result, self.folder, self.naming.name(path, self.recipe.image)
-        )
+        name = self.naming.name(path, self.recipe.image)
+        files = outputs.write_segmentation(result, self.folder, name, self.kinds)
         return Outcome(
             path,
             "done",
@@ -178,6 +184,8 @@ class CompareJob:
     folder: Path
     truth: Mapping[Path, Path] = field(default_factory=dict)
     naming: Naming = field(default_factory=Naming)
+    kinds: tuple[outputs.Kind, ...] = outputs.USUAL
+    pixel_size: tuple[float, float] | None = None
     cache: Path | None = None
 
     def absolute(self) -> CompareJob:
@@ -185,7 +193,8 @@ class CompareJob:
         truth = {image.absolute(): labels.absolute() for image, labels in self.truth.items()}
         cache = None if self.cache is None else self.cache.absolute()
         recipe, folder = _absolute(self.recipe), self.folder.absolute()
-        return CompareJob(recipe, folder, truth, self.naming.absolute(), cache)
+        naming = self.naming.absolute()
+        return replace(self, recipe=recipe, folder=folder, truth=truth, naming=naming, cache=cache)
 
     def complete(self, path: Path, image: GrayImage) -> bool:
         """Return False: comparisons are always made anew."""
@@ -203,7 +212,7 @@ class CompareJob:
         arms = yield from pipeline.compare_steps(image, self.recipe, truth=truth)
         yield Progress("write", 0, 1)
         name = self.naming.name(path, self.recipe.image)
-        files = outputs.write_comparison(arms, self.folder, name)
+        files = outputs.write_comparison(arms, self.folder, name, self.kinds)
         scores = None
         if arms.scores is not None:
             scores = {str(arm): score.to_dict() for arm, score in arms.scores.items()}

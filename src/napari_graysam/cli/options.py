@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_graysam.errors import ModelError, UsageError
+from napari_graysam.errors import ImageError, ModelError, UsageError
 
 if TYPE_CHECKING:
+    from napari_graysam.outputs import Kind
     from napari_graysam.recipe import Recipe
 
 
@@ -69,6 +70,28 @@ Overwrite = Annotated[
         "image.",
     ),
 ]
+Outputs = Annotated[
+    str | None,
+    typer.Option(
+        "--write",
+        "-w",
+        metavar="KINDS",
+        help="Which files to write, with commas between: labels, table, coco, geojson (QuPath), "
+        "rois (ImageJ), overlay; recipe and provenance always. Default: "
+        "labels,table,coco,overlay.",
+        show_default=False,
+    ),
+]
+PixelSize = Annotated[
+    str | None,
+    typer.Option(
+        "--pixel-size",
+        metavar="µM",
+        help="Size of a pixel in micrometres, such as 0.325, or HEIGHT,WIDTH, where the file has "
+        "none or a wrong one: tables then have areas in µm² and lengths in µm.",
+        show_default=False,
+    ),
+]
 RecipeName = Annotated[
     str | None,
     typer.Option(
@@ -120,6 +143,44 @@ def version() -> str:
         return installed_version("napari-graysam")
     except PackageNotFoundError:
         return "(runs from its source, not installed)"
+
+
+def chosen_kinds(text: str | None) -> tuple[Kind, ...]:
+    """Return the files that ``--write`` asks for.
+
+    Raises
+    ------
+    UsageError
+        If there is no such kind.
+    """
+    from napari_graysam.outputs import USUAL, choose_kinds
+
+    try:
+        return USUAL if text is None else choose_kinds(name.strip() for name in text.split(","))
+    except UsageError as error:
+        raise UsageError(f"--write {text}: {error}") from None
+
+
+def pixel_size_of(text: str | None) -> tuple[float, float] | None:
+    """Return (height, width) of a pixel, as ``--pixel-size`` gives it.
+
+    Raises
+    ------
+    UsageError
+        If it is no positive number, or two.
+    """
+    from napari_graysam.source.physical import checked_size
+
+    if text is None:
+        return None
+    try:
+        sides = [float(side) for side in text.split(",")]
+        return checked_size(sides[0] if len(sides) == 1 else sides)
+    except (ValueError, ImageError):
+        raise UsageError(
+            f"--pixel-size {text}: expected positive micrometres, such as 0.325, or HEIGHT,WIDTH, "
+            "such as 0.325,0.65"
+        ) from None
 
 
 def make_recipe(

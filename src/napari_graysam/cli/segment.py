@@ -26,13 +26,17 @@ from napari_graysam.cli.options import (
     ModelName,
     NamePattern,
     Out,
+    Outputs,
     Overwrite,
+    PixelSize,
     Quiet,
     RecipeName,
     Recursive,
     RegionFile,
     Settings,
+    chosen_kinds,
     make_recipe,
+    pixel_size_of,
 )
 from napari_graysam.cli.report import changes_table, costs_table, document, tell
 from napari_graysam.cli.terminal import Terminal
@@ -67,6 +71,8 @@ def segment(
         ),
     ] = None,
     name: NamePattern = None,
+    write: Outputs = None,
+    pixel_size: PixelSize = None,
     overwrite: Overwrite = False,
     cache: Annotated[
         Path | None,
@@ -106,9 +112,10 @@ def segment(
         from napari_graysam.batch import SegmentJob, batch_steps
 
         naming = naming_of(name, images, recursive)
+        kinds, size = chosen_kinds(write), pixel_size_of(pixel_size)
         steps = batch_steps(
             paths,
-            SegmentJob(wanted, out, cache, int(cache_size * 1e9), naming),
+            SegmentJob(wanted, out, cache, int(cache_size * 1e9), naming, kinds, pixel_size=size),
             overwrite=overwrite,
             workers=workers,
             scheduler=scheduler,
@@ -141,6 +148,8 @@ def compare(
         ),
     ] = None,
     name: NamePattern = None,
+    write: Outputs = None,
+    pixel_size: PixelSize = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -156,7 +165,8 @@ def compare(
         from napari_graysam.batch import CompareJob, batch_steps
 
         naming = naming_of(name, images, recursive)
-        job = CompareJob(wanted, out, truths, naming)
+        kinds, size = chosen_kinds(write), pixel_size_of(pixel_size)
+        job = CompareJob(wanted, out, truths, naming, kinds, pixel_size=size)
         outcomes = follow(terminal, batch_steps(paths, job, overwrite=overwrite))
         compared = any(outcome.changes is not None for outcome in outcomes)
         shown = [changes_table(outcomes)] if compared and not quiet else []

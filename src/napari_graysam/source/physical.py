@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree
+
+from napari_graysam.errors import ImageError
+from napari_graysam.source.stored import Stored
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
@@ -100,6 +103,46 @@ def combined(height: Any, height_unit: str, width: Any, width_unit: str) -> Pixe
         return PixelSize(notes=(note + " It is taken as unknown.",))
     factor = MICROMETRES[units[0]] / MICROMETRES[units[1]]
     return PixelSize((float(f"{sizes[0] * factor:.12g}"), sizes[1]), units[1])
+
+
+def checked_size(given: float | Sequence[float]) -> tuple[float, float]:
+    """Return (height, width) of a pixel as someone gives it: both, or one for both.
+
+    Raises
+    ------
+    ImageError
+        A side is no positive number.
+
+    Examples
+    --------
+    >>> checked_size(0.5), checked_size((0.5, 0.25))
+    ((0.5, 0.5), (0.5, 0.25))
+    """
+    sides = (given, given) if isinstance(given, int | float) else tuple(given)
+    numbers = tuple(map(_number, sides))
+    if len(numbers) != 2 or not all(0 < side < math.inf for side in numbers):
+        raise ImageError(
+            f"A pixel size of {given} came; expected positive micrometres: one number, or height "
+            "and width."
+        )
+    return numbers[0], numbers[1]
+
+
+def given_size(size: tuple[float, float], stored: Stored) -> Stored:
+    """Put a size in micrometres in the place of what a file says, with a note where they differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> given_size((0.5, 0.5), Stored(np.eye(2), pixel_size=(2.0, 2.0), unit="µm")).size_notes
+    ('The size of a pixel was given, 0.5 × 0.5 µm; the file says 2 × 2 µm.',)
+    """
+    notes: tuple[str, ...] = ()
+    if stored.pixel_size is not None and (stored.pixel_size, stored.unit) != (size, "µm"):
+        said = " × ".join(f"{side:g}" for side in stored.pixel_size)
+        shown = " × ".join(f"{side:g}" for side in size)
+        notes = (f"The size of a pixel was given, {shown} µm; the file says {said} {stored.unit}.",)
+    return stored._replace(pixel_size=size, unit="µm", size_notes=notes)
 
 
 def unit_of(text: str) -> str:

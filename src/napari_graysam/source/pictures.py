@@ -57,7 +57,7 @@ def load_picture(path: str | os.PathLike[str], start: bytes) -> Stored | None:
         if "mp" in picture.info:
             notes += ("The file holds several pictures (MPO); the first was read.",)
         size, unit, more = _pixel_size(picture)
-        stored = stored._replace(pixel_size=size, unit=unit, notes=notes + more)
+        stored = stored._replace(pixel_size=size, unit=unit, notes=notes, size_notes=more)
         return stored.upright(_orientation(picture))
 
 

@@ -14,6 +14,7 @@ from napari_graysam.source.gray import GrayImage, to_gray
 from napari_graysam.source.images import check_number
 from napari_graysam.source.netpbm import STARTS as NETPBM_STARTS
 from napari_graysam.source.netpbm import load_netpbm
+from napari_graysam.source.physical import checked_size, given_size
 from napari_graysam.source.pictures import load_picture
 from napari_graysam.source.stored import Stored
 from napari_graysam.source.tiff import load_tiff
@@ -29,6 +30,7 @@ def read_image(
     options: ImageOptions | None = None,
     *,
     contrast_limits: tuple[float, float] | None = None,
+    pixel_size: float | tuple[float, float] | None = None,
 ) -> GrayImage:
     """Read one plane of an image file as gray values.
 
@@ -42,6 +44,8 @@ def read_image(
         A TIFF, PNG, JPEG, BMP, GIF, WebP, JPEG 2000, PGM (PBM, PPM) or NPY file.
     options, contrast_limits
         As in `napari_graysam.source.gray.to_gray`.
+    pixel_size
+        Micrometres, or (height, width) of a pixel in micrometres, in place of the file's.
 
     Returns
     -------
@@ -52,7 +56,8 @@ def read_image(
     Raises
     ------
     ImageError
-        The file is missing, empty, damaged or no image, or has no such plane or channel.
+        The file is missing, empty, damaged or no image, or has no such plane or channel; or
+        ``pixel_size`` is not positive.
 
     See Also
     --------
@@ -67,6 +72,7 @@ def read_image(
     ((3, 4), 'uint16')
     """
     options = ImageOptions() if options is None else options
+    size = None if pixel_size is None else checked_size(pixel_size)
     stored = load(path, options.series)
     try:
         if options.axes is None and stored.axes is not None:
@@ -78,9 +84,10 @@ def read_image(
     image.record["path"] = os.fspath(path)
     image.record["series"] = options.series
     image.record["orientation"] = stored.orientation
-    image.record["pixel_size"] = list(stored.pixel_size) if stored.pixel_size else None
-    image.record["pixel_unit"] = stored.unit
-    image.record["notes"] += stored.notes
+    known = given_size(size, stored) if size else stored
+    image.record["pixel_size"] = list(known.pixel_size) if known.pixel_size else None
+    image.record["pixel_unit"] = known.unit
+    image.record["notes"] += [*known.notes, *known.size_notes]
     return image
 
 

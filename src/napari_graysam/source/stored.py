@@ -23,7 +23,8 @@ class Stored(NamedTuple):
     """What a file holds.
 
     ``axes`` are known from its metadata or None; ``pixel_size`` is (height, width) of a pixel in
-    ``unit``, or None; ``notes`` tell what was left out or changed; ``palette`` tells that the
+    ``unit``, or None; ``notes`` tell what was left out or changed, ``size_notes`` what is wrong
+    with the pixel size; ``palette`` tells that the
     pixels are colours of a palette; ``orientation`` is the file's tag, which ``array`` follows.
     """
 
@@ -34,6 +35,7 @@ class Stored(NamedTuple):
     notes: tuple[str, ...] = ()
     palette: bool = False
     orientation: int = 1
+    size_notes: tuple[str, ...] = ()
 
     def upright(self, orientation: int) -> Stored:
         """Return this as an orientation tag asks for: rows, columns and pixel size exchanged.

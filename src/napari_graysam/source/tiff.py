@@ -47,7 +47,7 @@ def load_tiff(
             array, shown, more = values_of(array, shown, page, imagej=file.is_imagej)
             axes, notes = None if axes is None else shown, notes + more
         size, unit, more = tiff_pixel_size(file, chosen.number)
-        stored = Stored(array, axes, size, unit, (*notes, *more, *warned))
+        stored = Stored(array, axes, size, unit, (*notes, *warned), size_notes=more)
         tag = page.tags.get("Orientation")
         return stored if tag is None else stored.upright(int(tag.value))
 

@@ -138,7 +138,7 @@ def write_csv(path: str, data: Any, attributes: Attributes) -> list[str]:
     path = ending(path, (".csv",), "table")
     saved = read_layer(data, attributes)
     size = in_micrometres(saved.pixel_size, saved.unit)
-    write_table(path, label_table(saved.labels, saved.table, size))
+    write_table(path, label_table(saved.labels, saved.table, size), pixel_size=size)
     return [path]
 
 

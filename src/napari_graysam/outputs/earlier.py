@@ -1,0 +1,137 @@
+"""What an earlier run left under a name: the very result, or that of another image."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_graysam.fingerprint import Fingerprint, array_digest
+from napari_graysam.outputs.kinds import ALWAYS, ENDINGS, KINDS, USUAL, Kind
+from napari_graysam.source.gray import GrayImage
+
+Folder = str | os.PathLike[str]
+
+
+def is_complete(
+    folder: Folder,
+    stem: str,
+    fingerprint: Fingerprint,
+    kinds: Collection[Kind] = USUAL,
+    *,
+    image: GrayImage | None = None,
+) -> bool:
+    """Tell whether `write_segmentation` has written everything of this very result.
+
+    Parameters
+    ----------
+    folder, stem, kinds
+        As for `write_segmentation`.
+    fingerprint
+        Of the result that is wanted.
+    image
+        Whose pixel size the result must have, which is in its files but decides no object; not
+        looked at if omitted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, segment, write_segmentation
+    >>> recipe = Recipe().with_values({"generator.points_per_side": 4})
+    >>> result = segment(np.eye(64), recipe)
+    >>> paths = write_segmentation(result, "results", "eye")
+    >>> is_complete("results", "eye", result.fingerprint)
+    True
+    >>> is_complete("results", "eye", result.fingerprint, ["labels", "geojson"])
+    False
+    >>> is_complete("results", "eye", segment(np.eye(48), recipe).fingerprint)
+    False
+
+    See Also
+    --------
+    napari_graysam.pipeline.fingerprint_of : The fingerprint that a run would give.
+    """
+    provenance = read_provenance(folder, stem)
+    record = None if image is None else image.record
+    if not same_result(provenance, fingerprint, record):
+        return False
+    if not set(kinds).issubset(written_kinds(provenance)):
+        return False
+    return all((Path(folder) / f"{stem}.{ENDINGS[kind]}").is_file() for kind in (*kinds, *ALWAYS))
+
+
+def read_provenance(folder: Folder, stem: str) -> dict[str, Any]:
+    """Return what `write_segmentation` wrote about a result; nothing where that is damaged."""
+    try:
+        found = json.loads((Path(folder) / f"{stem}.{ENDINGS['provenance']}").read_bytes())
+        return {**found, "image": dict(found["image"])}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+
+
+def written_kinds(provenance: Mapping[str, Any]) -> tuple[Kind, ...]:
+    """Return the kinds of files that belong to a result, without those that always do."""
+    if not provenance:
+        return ()
+    named = provenance.get("files", USUAL)
+    return tuple(kind for kind in KINDS if kind in named)
+
+
+def same_result(
+    provenance: Mapping[str, Any], fingerprint: Fingerprint, image: Mapping[str, Any] | None
+) -> bool:
+    """Tell whether provenance is that of a result, of an image with the same size of a pixel."""
+    try:
+        written = Fingerprint.model_validate(provenance["fingerprint"])
+    except (KeyError, TypeError, ValueError):
+        return False
+    size = ("pixel_size", "pixel_unit") if image is not None else ()
+    same = all(provenance["image"].get(key) == (image or {}).get(key) for key in size)
+    return same and written.digest == fingerprint.digest
+
+
+def other_image(folder: Folder, stem: str, image: GrayImage) -> dict[str, Any] | None:
+    """Return the record of the image whose results have a name, if that is another image.
+
+    The same plane and channel of the same file is the same image, whatever it holds now; and so
+    are the same pixels, wherever they lie.
+
+    Parameters
+    ----------
+    folder, stem
+        As for `write_segmentation`.
+    image
+        Of `napari_graysam.read_image`, whose results shall have that name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, read_image, segment, write_segmentation
+    >>> recipe = Recipe().with_values({"generator.points_per_side": 4})
+    >>> for name, pixels in (("a", np.eye(64)), ("copy", np.eye(64)), ("b", np.eye(48))):
+    ...     np.save(f"{name}.npy", pixels)
+    >>> _ = write_segmentation(segment(read_image("a.npy"), recipe), "results", "eye")
+    >>> other_image("results", "eye", read_image("copy.npy")) is None
+    True
+    >>> other_image("results", "eye", read_image("b.npy"))["path"]
+    'a.npy'
+
+    See Also
+    --------
+    is_complete : Whether the results are those of a certain run.
+    """
+    there: dict[str, Any] = read_provenance(folder, stem).get("image", {})
+    if not there:
+        return None
+    if _place(there) == _place(image.record) or there.get("digest") == array_digest(image.raw):
+        return None
+    return there
+
+
+def _place(record: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return what tells images of one file apart; the only plane is the first one."""
+    path = record.get("path")
+    where = os.path.abspath(path) if isinstance(path, str) else path
+    return where, record.get("series") or 0, record.get("channel"), record.get("plane") or 0
