@@ -27,6 +27,7 @@ from napari_graysam import (
 from napari_graysam.errors import ImageError, OutputError, RecipeError, TruthError, UsageError
 from napari_graysam.files import read_geojson, read_recipe_text, read_rois
 from napari_graysam.files.objects import paint_objects
+from napari_graysam.masks import Mask
 from napari_graysam.outputs import is_complete
 from napari_graysam.pipeline import (
     compare_steps,
@@ -38,6 +39,7 @@ from napari_graysam.pipeline import (
     retune,
     select,
 )
+from napari_graysam.pipeline.resolution import too_small_notes
 from napari_graysam.recipe import recipe_of
 
 SHAPE = (120, 150)
@@ -200,6 +202,50 @@ def test_python_users_are_told_of_parameters_not_of_options_of_a_program():
         with pytest.raises(ImageError, match=r"image\.axes=") as caught:
             segment(image)
         assert "--" not in str(caught.value)
+
+
+def small_and_large() -> tuple[np.ndarray, np.ndarray]:
+    """Draw noise without objects, and the discs in it, on 1200 × 1200 pixels."""
+    empty = np.random.default_rng(0).normal(100, 3, (1200, 1200)).clip(0).astype(np.uint16)
+    full = empty.copy()
+    full[: SHAPE[0] * 8, : SHAPE[1] * 8] += discs().repeat(8, 0).repeat(8, 1)[:1200, :1200]
+    return empty, full
+
+
+def test_objects_too_small_for_the_frame_are_told_where_little_is_found():
+    empty, full = small_and_large()
+    recipe = RECIPE.with_values({"model.frame": 256, "generator.points_per_side": 6})
+    live = run(live_steps(empty, recipe))
+    assert not live.result.masks
+    (note,) = live.result.notes
+    assert "reduced to 1/5" in note
+    assert "below some 47 pixels" in note
+    assert "generator.crop_n_layers=3" in note
+    assert retune(live, recipe.with_values({"labels.min_area": 9})).notes == live.result.notes
+    assert segment(full, recipe).notes == ()
+    assert segment(empty, recipe.with_values({"model.frame": 640})).notes == ()
+
+
+def test_crops_see_smaller_objects_and_the_note_knows():
+    recipe = Recipe.preset("raw")
+    disc = np.hypot(*np.ogrid[-150:151, -150:151]) < 150
+    large = [Mask(disc, (0, 0, 301, 301))] * 9
+    small = [Mask(disc[:80, :80], (0, 0, 80, 80))] * 9
+
+    def note(masks, unmasked, crops=0, side=8192, **more):
+        values = {"generator.crop_n_layers": crops, **more}
+        told = too_small_notes(masks, unmasked, (side, side), 1024, recipe.with_values(values))
+        return "".join(told)
+
+    assert "below some 80 pixels" in note([], 1.0)
+    assert "crop_n_layers=3, or model.frame=2048" in note([], 1.0)
+    assert "model.frame" not in note([], 1.0, **{"model.name": "sam2.1_hiera_tiny"})
+    assert "even the smallest crops reduced to 1/2" in note([], 1.0, crops=2)
+    assert note([], 1.0, crops=3) == note([], 1.0, side=2000) == ""
+    assert note(small, 0.5)
+    assert note(large, 0.95)
+    assert note(large, 0.5) == ""
+    assert note(large, 0.95, side=3000) == ""
 
 
 def test_raw_arm_is_the_recipe_without_preprocessing(result, arms):

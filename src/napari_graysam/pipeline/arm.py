@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_graysam.errors import ProposalsError
 from napari_graysam.fingerprint import Fingerprint, Inputs, array_digest
+from napari_graysam.pipeline.resolution import too_small_notes
 from napari_graysam.pipeline.stages import (
     ScoreFloors,
     arm_of,
@@ -187,9 +188,12 @@ def retune(live: LiveSegmentation, recipe: Recipe) -> Segmentation:
         )
     selected = select(live.selector, recipe, source=result.provenance["source"])
     selected = with_second_look(selected, live.again, recipe)
+    unmasked = _unmasked(selected.labels, live.region)
+    frame = result.provenance["model"].get("image_size")
+    lost = too_small_notes(selected.masks, unmasked, result.labels.shape, frame, recipe)
     provenance = {
         **result.provenance,
-        "selection": {"notes": list(selected.notes)},
+        "selection": {"notes": [*selected.notes, *lost]},
         "fingerprint": result.fingerprint.with_recipe(recipe).model_dump(),
     }
     return replace(
@@ -198,7 +202,7 @@ def retune(live: LiveSegmentation, recipe: Recipe) -> Segmentation:
         masks=selected.masks,
         recipe=recipe,
         provenance=provenance,
-        unmasked=_unmasked(selected.labels, live.region),
+        unmasked=unmasked,
     )
 
 
@@ -286,13 +290,16 @@ def _stages(
         selected = with_second_look(selected, again.found, recipe)
         clock.lap("second look")
     about = dict(proposals.record)
+    model_record = about.pop("model")
+    unmasked, frame = _unmasked(selected.labels, region), model_record.get("image_size")
+    lost = too_small_notes(selected.masks, unmasked, gray.pixels.shape, frame, recipe)
     provenance = {
         "fingerprint": fingerprint.model_dump(),
         "versions": fingerprint.inputs.versions,
-        "model": about.pop("model"),
+        "model": model_record,
         "image": {**gray.record, "digest": digest},
         "proposals": {"kept": len(proposals), **about},
-        "selection": {"notes": [*selected.notes, *again.notes]},
+        "selection": {"notes": [*selected.notes, *again.notes, *lost]},
         "second_look": again.rounds,
         "seconds": clock.seconds,
         "source": source,
@@ -302,7 +309,7 @@ def _stages(
         masks=selected.masks,
         recipe=recipe,
         provenance=provenance,
-        unmasked=_unmasked(selected.labels, region),
+        unmasked=unmasked,
         view=view,
         raw=gray.raw,
     )
