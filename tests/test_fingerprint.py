@@ -49,7 +49,7 @@ INPUTS = Inputs(
 # What another value of a parameter may be; the first that is allowed is taken.
 OTHERS: tuple[Any, ...] = (
     *(True, False, 0, 1, 2, 3, 7, 16, 32, 0.25, 0.5, 0.75, 3.5, 60.0, 250.0, 768, None),
-    *("cpu", "YXS", "other.png", "sam2.1_hiera_tiny", "viridis", "magma"),
+    *("cpu", "raw", "matched", "YXS", "other.png", "sam2.1_hiera_tiny", "viridis", "magma"),
     *([], [{"kind": "clahe"}], [{"point": [2, 3]}], [[[0.25, 0.5]]], [[[1, 1], [9, 1], [9, 9]]]),
     *([5, 6], [0.1, 0.9], [{"kind": "remove", "image": "1f", "size": [3, 3], "mask": "324"}]),
     *("solidity", [{"column": "area", "minimum": 30.0}]),

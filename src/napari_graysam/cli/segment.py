@@ -160,7 +160,7 @@ def compare(
         paths = images_of(terminal, images, recursive)
         wanted = make_recipe(recipe, model, settings, region)
         truths = match_truth(paths, truth or [])
-        if wanted == wanted.raw_arm():
+        if not wanted.preprocesses:
             terminal.note("The recipe preprocesses nothing: both arms will be the same.")
         from napari_graysam.batch import CompareJob, batch_steps
 

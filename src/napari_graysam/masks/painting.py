@@ -203,3 +203,24 @@ def label_masks(labels: NDArray[np.integer]) -> tuple[tuple[Mask, ...], tuple[in
         box = (columns.start, rows.start, columns.stop, rows.stop)
         masks.append(Mask(numbered[rows, columns] == number, box))
     return tuple(masks), tuple(ids.tolist())
+
+
+def fraction_unmasked(
+    labels: NDArray[np.integer], region: NDArray[np.bool_] | None = None
+) -> float:
+    """Return the fraction of the pixels of a label image, or of a region's, that have no label.
+
+    Parameters
+    ----------
+    labels
+        (H, W); 0 is background.
+    region
+        bool (H, W); None for all pixels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> fraction_unmasked(np.array([[0, 1], [0, 0]]))
+    0.75
+    """
+    return float(np.mean((labels if region is None else labels[region]) == 0))

@@ -2,6 +2,7 @@
 
 from napari_graysam.pipeline.arm import fingerprint_of, live_steps, retune, segment, segment_steps
 from napari_graysam.pipeline.arms import compare, compare_steps
+from napari_graysam.pipeline.both import combine
 from napari_graysam.pipeline.prompt import predictor_steps, segment_one
 from napari_graysam.pipeline.stages import ScoreFloors, Selected, propose, read_gray, select
 from napari_graysam.pipeline.view import FittedView, fit_view, make_view, view_halo
@@ -10,6 +11,7 @@ __all__ = [
     "FittedView",
     "ScoreFloors",
     "Selected",
+    "combine",
     "compare",
     "compare_steps",
     "fingerprint_of",

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from napari_graysam.errors import ProposalsError
 from napari_graysam.fingerprint import Fingerprint, Inputs, array_digest
+from napari_graysam.masks import ARMS
+from napari_graysam.masks.painting import fraction_unmasked
+from napari_graysam.pipeline.both import combine, floors_for_both
 from napari_graysam.pipeline.resolution import too_small_notes
 from napari_graysam.pipeline.stages import (
     ScoreFloors,
@@ -23,7 +26,7 @@ from napari_graysam.pipeline.stages import (
     with_second_look,
 )
 from napari_graysam.pipeline.view import make_view
-from napari_graysam.progress import Progress, run
+from napari_graysam.progress import Progress, renamed, run
 from napari_graysam.recipe import MODEL_STAGES, GivenRecipe, Recipe, recipe_of
 from napari_graysam.results import Arm, LiveSegmentation, Segmentation
 
@@ -104,7 +107,8 @@ def segment_steps(
     image, recipe, region, contrast_limits
         As for `segment`.
     source
-        The arm that the masks name; if omitted, ``raw`` where the recipe preprocesses nothing.
+        The arm that the masks name; if omitted, ``raw`` where the recipe asks for that or
+        preprocesses nothing. Those of both arms together name their own.
     cache
         Features and proposals of earlier runs, so that this one starts from what has changed.
 
@@ -186,13 +190,17 @@ def retune(live: LiveSegmentation, recipe: Recipe) -> Segmentation:
             f"the recipe differs from the result's in the stage {changed!r}, which needs the "
             "model: segment again"
         )
-    selected = select(live.selector, recipe, source=result.provenance["source"])
+    source = result.provenance["source"]
+    if source not in ARMS:
+        source = recipe.arms
+    selected = select(live.selector, recipe, source=source)
     selected = with_second_look(selected, live.again, recipe)
-    unmasked = _unmasked(selected.labels, live.region)
+    unmasked = fraction_unmasked(selected.labels, live.region)
     frame = result.provenance["model"].get("image_size")
     lost = too_small_notes(selected.masks, unmasked, result.labels.shape, frame, recipe)
     provenance = {
         **result.provenance,
+        "source": source,
         "selection": {"notes": [*selected.notes, *lost]},
         "fingerprint": result.fingerprint.with_recipe(recipe).model_dump(),
     }
@@ -254,9 +262,33 @@ def _stages(
     score_floors: ScoreFloors | None,
     cache: Cache | None,
 ) -> Generator[Progress, None, LiveSegmentation]:
-    """Call the four stages one after the other."""
+    """Run the arm that the recipe asks for, or both and join them."""
     recipe = recipe_of(recipe)
-    source = source or arm_of(recipe)
+    if recipe.both_arms is None or not recipe.preprocesses:
+        source = source or arm_of(recipe)
+        steps = _one_arm(image, recipe, region, contrast_limits, source, score_floors, cache)
+        return (yield from steps)
+    gray = read_gray(image, recipe, contrast_limits=contrast_limits)
+    floors = floors_for_both(recipe, score_floors)
+    steps = _one_arm(gray, recipe.raw_arm(), region, None, "raw", floors, cache)
+    raw = yield from renamed(steps, "raw")
+    of_arm = recipe.preprocessed_arm()
+    steps = _one_arm(gray, of_arm, region, None, "preprocessed", floors, cache)
+    preprocessed = yield from renamed(steps, "preprocessed")
+    return combine(raw, preprocessed, recipe)
+
+
+def _one_arm(
+    image: Any,
+    recipe: Recipe,
+    region: NDArray[np.bool_] | None,
+    contrast_limits: tuple[float, float] | None,
+    source: Arm,
+    score_floors: ScoreFloors | None,
+    cache: Cache | None,
+) -> Generator[Progress, None, LiveSegmentation]:
+    """Call the four stages one after the other."""
+    shown = recipe if recipe.arms == "preprocessed" else recipe.raw_arm()
     clock = _Clock()
     yield Progress("image", 0, 1)
     gray = read_gray(image, recipe, contrast_limits=contrast_limits)
@@ -264,7 +296,7 @@ def _stages(
     clock.lap("image")
     yield Progress("image", 1, 1)
     yield Progress("preprocess", 0, 1)
-    view = make_view(gray, recipe)
+    view = make_view(gray, shown)
     clock.lap("preprocess")
     yield Progress("preprocess", 1, 1)
 
@@ -286,12 +318,12 @@ def _stages(
     again = SecondLook()
     if recipe.second_look.enabled:
         model = yield from load_steps(recipe.model)
-        again = yield from look_again(gray.pixels, selected.masks, recipe, model, region)
+        again = yield from look_again(gray.pixels, selected.masks, shown, model, region)
         selected = with_second_look(selected, again.found, recipe)
         clock.lap("second look")
     about = dict(proposals.record)
     model_record = about.pop("model")
-    unmasked, frame = _unmasked(selected.labels, region), model_record.get("image_size")
+    unmasked, frame = fraction_unmasked(selected.labels, region), model_record.get("image_size")
     lost = too_small_notes(selected.masks, unmasked, gray.pixels.shape, frame, recipe)
     provenance = {
         "fingerprint": fingerprint.model_dump(),
@@ -314,11 +346,6 @@ def _stages(
         raw=gray.raw,
     )
     return LiveSegmentation(result, selector, again.found, region)
-
-
-def _unmasked(labels: NDArray[np.uint32], region: NDArray[np.bool_] | None) -> float:
-    """Return the fraction of the pixels, or of the region's, that have no label."""
-    return float(np.mean((labels if region is None else labels[region]) == 0))
 
 
 class _Clock:

@@ -93,7 +93,10 @@ def compare_steps(
             "give labels of the same height and width"
         )
     arms: dict[Arm, Segmentation] = {}
-    recipes: dict[Arm, Recipe] = {"raw": recipe.raw_arm(), "preprocessed": recipe}
+    recipes: dict[Arm, Recipe] = {
+        "raw": recipe.raw_arm(),
+        "preprocessed": recipe.preprocessed_arm(),
+    }
     for arm, of_arm in recipes.items():
         steps = segment_steps(gray, of_arm, region=region, source=arm, cache=cache)
         arms[arm] = yield from renamed(steps, arm)

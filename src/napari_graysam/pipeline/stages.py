@@ -159,7 +159,7 @@ def select(
     candidates: Proposals | Selector,
     recipe: Recipe,
     *,
-    source: Arm | None = None,
+    source: str | None = None,
     image: str | None = None,
     raw: NDArray[Any] | None = None,
 ) -> Selected:
@@ -170,9 +170,11 @@ def select(
     candidates
         Of `propose`; or a selector over them, which remembers what the next selection needs.
     recipe
-        Uses ``generator`` and ``labels``.
+        Uses ``generator`` and ``labels``, and of candidates of both arms ``arms`` and
+        ``arms_thresholds``.
     source
-        The arm that the masks name; `arm_of` the recipe if omitted.
+        The arm that the masks name, `arm_of` the recipe if omitted; candidates of both arms
+        name their own.
     image
         Whose pinned objects count, as for `Selector`; not used where a selector is given.
     raw
@@ -200,6 +202,7 @@ def select(
     """
     from napari_graysam.masks import paint
     from napari_graysam.propose import Proposals
+    from napari_graysam.select.arms_notes import arms_notes
     from napari_graysam.select.selector import Selector
 
     selector = (
@@ -207,9 +210,13 @@ def select(
         if isinstance(candidates, Proposals)
         else candidates
     )
-    masks = selector.select(recipe.generator, recipe.labels, source or arm_of(recipe))
+    both = recipe.both_arms
+    source = source or arm_of(recipe)
+    selection = selector.selection(recipe.generator, recipe.labels, source, both)
+    masks = selection.masks
     labels = paint(masks, selector.proposals.image_size, recipe.labels.overlap)
-    notes = tuple(
+    notes = () if both is None else arms_notes(selection, both)
+    notes += tuple(
         f"labels.keep names mask {kept.mask} of the point {kept.point[0]:g}, {kept.point[1]:g} "
         f"in crop {kept.crop}, but this run has no such mask: it was kept in another image, "
         "with another grid or by another model"
@@ -226,7 +233,7 @@ def select(
 
 def arm_of(recipe: Recipe) -> Arm:
     """Return the arm that a run of a recipe alone is: raw where it preprocesses nothing."""
-    return "raw" if recipe == recipe.raw_arm() else "preprocessed"
+    return "raw" if recipe.arms == "raw" or not recipe.preprocesses else "preprocessed"
 
 
 def with_second_look(selected: Selected, found: Sequence[Mask], recipe: Recipe) -> Selected:

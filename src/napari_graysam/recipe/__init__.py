@@ -1,5 +1,6 @@
 """Recipes: every parameter of a segmentation, its range, explanation and file format."""
 
+from napari_graysam.recipe.arms import BothArms
 from napari_graysam.recipe.document import SCHEMA_VERSION, Recipe, presets
 from napari_graysam.recipe.filters import ColumnFilter
 from napari_graysam.recipe.generator import GeneratorOptions, OutputMode
@@ -31,6 +32,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "STAGES",
     "AddedObject",
+    "BothArms",
     "ColumnFilter",
     "ContrastLimits",
     "DtypeRange",

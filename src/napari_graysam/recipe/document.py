@@ -15,6 +15,7 @@ from napari_graysam.errors import RecipeError
 from napari_graysam.parameters import Part
 from napari_graysam.preprocess.registry import Step
 from napari_graysam.preprocess.rgb import Replicate, Rgb
+from napari_graysam.recipe.arms import ArmsChoice, ArmsThresholds, BothArms
 from napari_graysam.recipe.generator import GeneratorOptions
 from napari_graysam.recipe.image import ImageOptions, with_region
 from napari_graysam.recipe.options import LabelOptions, ModelOptions
@@ -76,6 +77,33 @@ class Recipe(Part):
         description="How the gray image becomes the colour image that SAM 2 expects. Different "
         "processing in red, green and blue can separate what gray does not.",
         json_schema_extra={"stage": "view"},
+    )
+    arms: ArmsChoice = Field(
+        "preprocessed",
+        title="Arms",
+        description="Which image the objects come from: the preprocessed one, the raw one (the "
+        "preprocessing is left out), or both, for twice the time. union takes the candidates of "
+        "both and removes duplicates among all of them: finds what either finds. consensus keeps "
+        "only objects that both find (mask IoU of at least 0.5, one to one), in the better "
+        "scored of the two masks: fewer false ones. Each mask names its arm.",
+        json_schema_extra={
+            "stage": "view",
+            "effects": {
+                "raw": {"view": "raw"},
+                "preprocessed": {},
+                "union": {"view": "both", "nms": "union"},
+                "consensus": {"view": "both", "nms": "consensus"},
+            },
+        },
+    )
+    arms_thresholds: ArmsThresholds = Field(
+        "same",
+        title="Thresholds of the arms",
+        description="For union and consensus: preprocessing shifts the predicted IoU, so that one "
+        "threshold keeps more of one arm. matched gives the preprocessed arm the threshold that "
+        "keeps as many of its stable candidates as the recipe's keeps of the raw arm's; the "
+        "result's notes say which. same uses the recipe's for both.",
+        json_schema_extra={"stage": "scores", "effects": {"same": {}}},
     )
     model: ModelOptions = Field(
         ModelOptions(),
@@ -253,7 +281,23 @@ class Recipe(Part):
 
     def raw_arm(self) -> Self:
         """Return the same recipe without preprocessing: what the comparison starts from."""
-        return self.replace(preprocess=(), rgb=Replicate())
+        return self.preprocessed_arm().replace(preprocess=(), rgb=Replicate())
+
+    def preprocessed_arm(self) -> Self:
+        """Return the same recipe for the preprocessed image alone."""
+        return self.replace(arms="preprocessed", arms_thresholds="same")
+
+    @property
+    def preprocesses(self) -> bool:
+        """Whether the preprocessed image differs from the raw one."""
+        return self.preprocessed_arm().changed_stage(self.raw_arm()) is not None
+
+    @property
+    def both_arms(self) -> BothArms | None:
+        """How both arms make one selection; None where the recipe asks for one of them."""
+        if self.arms in ("raw", "preprocessed"):
+            return None
+        return BothArms(self.arms == "consensus", self.arms_thresholds == "matched")
 
     def changed_stage(self, other: Recipe) -> Stage | None:
         """Stage from which a run with `other` must start again after a run with this recipe.

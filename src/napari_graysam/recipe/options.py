@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from napari_graysam.masks import Level, Overlap
+from napari_graysam.masks import Arm, Level, Overlap
 from napari_graysam.parameters import Part
 from napari_graysam.recipe.filters import ColumnFilter
 from napari_graysam.recipe.image import Name, PathText
@@ -122,6 +122,13 @@ class PinnedMask(Part):
         title="Mask",
         description="Which of the masks for this point it is, counted from 0: the model often "
         "offers a part, an object and a group.",
+    )
+    arm: Arm | None = Field(
+        None,
+        title="Arm",
+        description="Which arm's mask is meant where the recipe's arms are union or consensus. "
+        "Null means the preprocessed one's.",
+        json_schema_extra={"optional": True, "none": "preprocessed"},
     )
 
 

@@ -47,7 +47,8 @@ def by_stage(part: Part) -> dict[Stage, dict[str, Any]]:
     part
         A recipe or a part of one. A field names its stage in its schema entry ``stage``; one
         without, and in no part with one, changes no result and is left out. So is a step, or a
-        part, that is not enabled.
+        part, that is not enabled. Where values decide different stages, the entry ``effects``
+        says for each what decides which; an ``optional`` field counts once it is set.
 
     Examples
     --------
@@ -65,7 +66,13 @@ def by_stage(part: Part) -> dict[Stage, dict[str, Any]]:
 def _collect(part: Part, prefix: str, found: dict[Stage, dict[str, Any]]) -> None:
     for name, field in type(part).model_fields.items():
         value, stage = getattr(part, name), stage_of(part, field)
-        if stage is not None:
+        effects = extra(field, "effects") or {}
+        if value in effects:
+            for one, effect in effects[value].items():
+                found[one][prefix + name] = effect
+        elif extra(field, "optional") and value == field.default:
+            continue
+        elif stage is not None:
             found[stage][prefix + name] = _effective(value)
         elif isinstance(value, Part) and getattr(value, "enabled", True):
             _collect(value, f"{prefix}{name}.", found)
@@ -86,5 +93,10 @@ def _effective(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_effective(item) for item in value if getattr(item, "enabled", True)]
     if isinstance(value, Part):
-        return {name: _effective(inner) for name, inner in value}
+        fields = type(value).model_fields
+        return {
+            name: _effective(inner)
+            for name, inner in value
+            if not (extra(fields[name], "optional") and inner == fields[name].default)
+        }
     return value + 0.0 if isinstance(value, float) else value

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_graysam.masks import Mask
 from napari_graysam.masks.hierarchy import of_level
+from napari_graysam.select.arms import ALONE
 from napari_graysam.select.filters import exceeds
 from napari_graysam.select.measured import in_ranges, values_of
 from napari_graysam.select.selection import Selection, nms_threshold
@@ -21,6 +22,7 @@ Filter = Literal[
     "crop_edge",
     "pinned",
     "duplicate",
+    "consensus",
     "min_area",
     "max_area",
     "border",
@@ -83,6 +85,8 @@ class Exclusions:
             better = int(selection.duplicate_of[int(between), candidate])
             if better >= 0:
                 return self._duplicate(candidate, better, between)
+        if selection.agreed[candidate] != -1:
+            return self._one_arm(candidate)
         if candidate not in self._sized:
             return self._size_or_border(candidate)
         for mask in selection.unfiltered:
@@ -92,7 +96,9 @@ class Exclusions:
         return self._disjoint() if place in self._of_level else self._nesting(place)
 
     def _predicted_iou(self, candidate: int) -> Exclusion:
-        scored, limit = self.selection.scored, self.selection.generator.pred_iou_thresh
+        scored, limit = self.selection.scored, self.selection.limit_of(candidate)
+        if limit != self.selection.generator.pred_iou_thresh:
+            return self._matched(float(scored.predicted_iou[candidate]), limit)
         value, precision = float(scored.predicted_iou[candidate]), scored.record["precision"]
         one = scored.predicted_iou[[candidate]]
         return Exclusion(
@@ -107,6 +113,20 @@ class Exclusions:
                 lambda threshold: bool(exceeds(one, threshold, precision)[0]),
             ),
         )
+
+    def _matched(self, value: float, limit: float) -> Exclusion:
+        numbers = "{} not above {}".format(*distinct_decimals(value, limit))
+        text = f"predicted IoU {numbers}, the threshold matched to the raw arm's"
+        return Exclusion("predicted_iou", text, value=value, limit=limit)
+
+    def _one_arm(self, candidate: int) -> Exclusion:
+        better = int(self.selection.agreed[candidate])
+        if better == ALONE:
+            return Exclusion("consensus", "only this arm found it, and both are asked for")
+        label = self.labels.get(better)
+        whom = f"object {label}" if label else "a better mask, itself removed later"
+        text = f"the same object as {whom}, the other arm's mask of it"
+        return Exclusion("consensus", text, by=label, by_candidate=better)
 
     def _stability(self, candidate: int) -> Exclusion:
         scored, limit = self.selection.scored, self.selection.generator.stability_score_thresh

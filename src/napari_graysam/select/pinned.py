@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_graysam.errors import ProposalsError
+from napari_graysam.masks import ARMS
 from napari_graysam.propose import Proposals
+from napari_graysam.propose.arms import candidate_arms
 from napari_graysam.recipe import PinnedMask
 
 # Points are stored in float32 and written to recipes in decimals.
@@ -25,10 +27,12 @@ def pinned_mask(proposals: Proposals, candidate: int) -> PinnedMask:
     """
     _check_complete(proposals)
     x, y = proposals.point[candidate].tolist()
+    arms = candidate_arms(proposals)
     return PinnedMask(
         point=(round(x, 3), round(y, 3)),
         crop=int(proposals.crop[candidate]),
         mask=int(_mask_numbers(proposals)[candidate]),
+        arm=None if arms is None else ARMS[arms[candidate]],
     )
 
 
@@ -68,10 +72,12 @@ def _candidates(proposals: Proposals, keep: Sequence[PinnedMask]) -> list[int | 
     if not keep:
         return []
     _check_complete(proposals)
-    numbers = _mask_numbers(proposals)
+    numbers, arms = _mask_numbers(proposals), candidate_arms(proposals)
     found: list[int | None] = []
     for entry in keep:
         near = np.abs(proposals.point - np.array(entry.point)).max(axis=1) < _POINT_TOLERANCE
+        if arms is not None:
+            near &= arms == ARMS.index(entry.arm or "preprocessed")
         same = np.flatnonzero(near & (proposals.crop == entry.crop) & (numbers == entry.mask))
         found.append(int(same[0]) if same.size else None)
     return found
@@ -90,7 +96,9 @@ def _check_complete(proposals: Proposals) -> None:
 
 def _mask_numbers(proposals: Proposals) -> npt.NDArray[np.intp]:
     """Count each candidate among the masks of its point, intp (N,) from 0."""
-    places = np.column_stack([proposals.crop, proposals.point])
+    arms = candidate_arms(proposals)
+    arm = np.zeros(len(proposals)) if arms is None else arms
+    places = np.column_stack([arm, proposals.crop, proposals.point])
     first = np.ones(len(places), bool)
     first[1:] = (places[1:] != places[:-1]).any(axis=1)
     index = np.arange(len(places))

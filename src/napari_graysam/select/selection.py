@@ -9,20 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_graysam.masks import Mask, at_level, separate, touches_border
+from napari_graysam.masks import ARMS, Mask, at_level, separate, touches_border
 from napari_graysam.masks.hierarchy import nest, subset, with_parents
 from napari_graysam.propose import Proposals
-from napari_graysam.recipe import GeneratorOptions, LabelOptions
+from napari_graysam.propose.arms import candidate_arms
+from napari_graysam.recipe import BothArms, GeneratorOptions, LabelOptions
+from napari_graysam.select.arms import distinct, passing
 from napari_graysam.select.clean import has_wanted_area
 from napari_graysam.select.derived import Derived
-from napari_graysam.select.filters import (
-    check_covers,
-    near_crop_edge,
-    passes_iou,
-    passes_stability,
-)
+from napari_graysam.select.filters import check_covers, near_crop_edge
 from napari_graysam.select.measured import in_ranges
-from napari_graysam.select.nms import suppress_by_crop
 from napari_graysam.select.overlaps import OverlapTable
 from napari_graysam.select.pinned import is_pinned
 from napari_graysam.select.pins import Edit, displaced_by, edits_of, pin_masks
@@ -45,6 +41,8 @@ class Survivors:
         Shapes: as cut; with small regions removed, as compared with each other.
     pinned, passed_iou, passed_stability, cut_off
         bool (N,): pinned by the recipe; past the thresholds; dropped at a crop's edge.
+    limits
+        Thresholds of the predicted IoU, one for each arm, as of `Passed`.
     edits
         What the recipe's pins of this image do.
     displaced
@@ -53,6 +51,8 @@ class Survivors:
         By which duplicates are recognised.
     duplicate_of
         intp (2, N), who dropped a candidate within its crop and between crops; -1 for nobody.
+    agreed
+        intp (N,), what a consensus drops, as of `Distinct`.
     survivors
         intp (K,), candidates that are no duplicates, best first.
     """
@@ -65,19 +65,33 @@ class Survivors:
     pinned: Flags
     passed_iou: Flags
     passed_stability: Flags
+    limits: tuple[float, ...]
     cut_off: Flags
     edits: tuple[Edit, ...]
     displaced: Indices
     overlaps: OverlapTable
     duplicate_of: Indices
+    agreed: Indices
     survivors: Indices
 
     def masks_of(self, candidates: Indices, shapes: Shapes, source: str) -> list[Mask]:
-        """Return candidates as masks of some shapes, without parents."""
+        """Return candidates as masks of some shapes, without parents.
+
+        They name their own arm where there are both, and otherwise the `source`.
+        """
         scores = self.scored.stability[candidates].tolist()
         pinned = self.pinned[candidates].tolist()
-        rows = zip(candidates.tolist(), scores, pinned, strict=True)
-        return [shapes.mask(index, stability, source, pin) for index, stability, pin in rows]
+        arms = candidate_arms(self.scored)
+        sources: list[str] = [source] * len(candidates)
+        if arms is not None:
+            sources = [ARMS[arm] for arm in arms[candidates].tolist()]
+        rows = zip(candidates.tolist(), scores, sources, pinned, strict=True)
+        return [shapes.mask(*row) for row in rows]
+
+    def limit_of(self, candidate: int) -> float:
+        """Return the threshold of the predicted IoU that counts for a candidate."""
+        arms = candidate_arms(self.scored)
+        return self.limits[0 if arms is None else int(arms[candidate])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +146,7 @@ def find_survivors(
     generator: GeneratorOptions,
     labels: LabelOptions,
     image: str | None = None,
+    both: BothArms | None = None,
 ) -> Survivors:
     """Filter candidates as upstream's generator does, then remove duplicates.
 
@@ -146,6 +161,8 @@ def find_survivors(
         Uses ``suppression``, ``suppression_thresh``, ``keep`` and ``pinned``.
     image
         Whose pins count, as for `edits_of`.
+    both
+        How candidates of both arms become one selection; nothing to those of one arm.
 
     Raises
     ------
@@ -162,9 +179,8 @@ def find_survivors(
     scored = derived.scored(generator)
     cut, compared = derived.cut(generator), derived.compared(generator)
     pinned = is_pinned(scored, labels.keep)
-    passed_iou = passes_iou(scored, generator)
-    passed_stability = passes_stability(scored, generator)
-    chosen = np.flatnonzero((passed_iou & passed_stability) | pinned)
+    passed = passing(scored, generator, both)
+    chosen = np.flatnonzero((passed.iou & passed.stability) | pinned)
     at_edge = near_crop_edge(compared.inclusive(chosen), scored.crop_box[chosen], scored.image_size)
     cut_off = np.zeros(len(scored), bool)
     cut_off[chosen] = at_edge & ~pinned[chosen]
@@ -173,13 +189,14 @@ def find_survivors(
     chosen = chosen[~cut_off[chosen]]
     displaced = displaced_by(edits, chosen, derived, compared, labels, within)
     overlaps = derived.overlaps(generator, labels)
-    survivors, duplicate_of = suppress_by_crop(
+    left = distinct(
         chosen[displaced[chosen] < 0],
         scored,
         pinned,
         overlaps,
         within,
         nms_threshold(generator, labels, True) if generator.crop_n_layers > 0 else None,
+        both,
     )
     return Survivors(
         generator=generator,
@@ -188,14 +205,16 @@ def find_survivors(
         cut=cut,
         compared=compared,
         pinned=pinned,
-        passed_iou=passed_iou,
-        passed_stability=passed_stability,
+        passed_iou=passed.iou,
+        passed_stability=passed.stability,
+        limits=passed.limits,
         cut_off=cut_off,
         edits=edits,
         displaced=displaced,
         overlaps=overlaps,
-        duplicate_of=duplicate_of,
-        survivors=survivors,
+        duplicate_of=left.duplicate_of,
+        agreed=left.agreed,
+        survivors=left.survivors,
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_graysam.masks import Mask
 from napari_graysam.progress import Progress
 from napari_graysam.propose import Proposals
-from napari_graysam.recipe import GeneratorOptions, LabelOptions, Pin, PinnedMask
+from napari_graysam.recipe import BothArms, GeneratorOptions, LabelOptions, Pin, PinnedMask
 from napari_graysam.select.derived import Derived
 from napari_graysam.select.explanation import Explanation, explain_at
 from napari_graysam.select.measured import values_of
@@ -29,7 +29,7 @@ from napari_graysam.select.shapes import Indices
 
 BUDGET = 2**30
 _AT_ONCE = 8
-_Asked = tuple[GeneratorOptions, LabelOptions, str]
+_Asked = tuple[GeneratorOptions, LabelOptions, str, BothArms | None]
 
 
 def select(
@@ -145,19 +145,31 @@ class Selector:
         self._last: tuple[_Asked, Selection] | None = None
 
     def select(
-        self, generator: GeneratorOptions, labels: LabelOptions, source: str = "raw"
+        self,
+        generator: GeneratorOptions,
+        labels: LabelOptions,
+        source: str = "raw",
+        both: BothArms | None = None,
     ) -> tuple[Mask, ...]:
-        """Return the objects; parameters, order and errors are those of `select`."""
-        return self.selection(generator, labels, source).masks
+        """Return the objects; parameters, order and errors are those of `select`.
+
+        Candidates of both arms, as `join_arms` gives them, name their own arm; ``both`` says how
+        they become one selection: None joins them.
+        """
+        return self.selection(generator, labels, source, both).masks
 
     def selection(
-        self, generator: GeneratorOptions, labels: LabelOptions, source: str = "raw"
+        self,
+        generator: GeneratorOptions,
+        labels: LabelOptions,
+        source: str = "raw",
+        both: BothArms | None = None,
     ) -> Selection:
         """Return what became of every candidate; parameters and errors as of `select`."""
-        key = (generator, labels, source)
+        key = (generator, labels, source, both)
         with self._lock:
             if self._last is None or self._last[0] != key:
-                self._last = key, self._select(generator, labels, source)
+                self._last = key, self._select(*key)
             return self._last[1]
 
     def survivors(
@@ -218,7 +230,7 @@ class Selector:
             predicted IoU. Empty outside the image and where no candidate lies.
         """
         with self._lock:
-            selection = self.selection(generator, labels, self._source)
+            selection = self.selection(generator, labels, *self._as_before)
             return explain_at(selection, x, y, self._mask_of)
 
     def relax(
@@ -234,7 +246,7 @@ class Selector:
         """
 
         def reselect(generator: GeneratorOptions, labels: LabelOptions) -> Selection:
-            return self._select(generator, labels, self._source)
+            return self._select(generator, labels, *self._as_before)
 
         with self._lock:
             return relax(reselect, candidate, generator, labels)
@@ -254,7 +266,8 @@ class Selector:
             As of a selection.
         """
         with self._lock:
-            objects = self._select(generator, labels.replace(filters=()), self._source).masks
+            unfiltered = labels.replace(filters=())
+            objects = self._select(generator, unfiltered, *self._as_before).masks
         values = values_of(objects, column, self._raw)
         known = values[np.isfinite(values)]
         return (float(known.min()), float(known.max())) if known.size else None
@@ -284,12 +297,18 @@ class Selector:
         return int(self._derived.cache.currsize)
 
     @property
-    def _source(self) -> str:
-        """The arm that the last selection named."""
-        return "raw" if self._last is None else self._last[0][2]
+    def _as_before(self) -> tuple[str, BothArms | None]:
+        """The arm that the last selection named, and how it joined arms."""
+        return ("raw", None) if self._last is None else self._last[0][2:]
 
-    def _select(self, generator: GeneratorOptions, labels: LabelOptions, source: str) -> Selection:
-        found = find_survivors(self._derived, generator, labels, self.image)
+    def _select(
+        self,
+        generator: GeneratorOptions,
+        labels: LabelOptions,
+        source: str,
+        both: BothArms | None,
+    ) -> Selection:
+        found = find_survivors(self._derived, generator, labels, self.image, both)
         return find_objects(self._derived, found, source, self._raw)
 
     def _prepare(
@@ -307,5 +326,5 @@ class Selector:
         """Return a candidate as an object would show it."""
         with self._lock:
             shapes = selection.shapes_of(candidate)
-            (mask,) = selection.masks_of(np.array([candidate]), shapes, self._source)
+            (mask,) = selection.masks_of(np.array([candidate]), shapes, self._as_before[0])
             return mask

@@ -30,7 +30,7 @@ class Question(NamedTuple):
     def of_arm(self) -> Recipe:
         """The recipe of the arm, with the source's image options."""
         recipe = self.recipe.replace(image=self.source.options)
-        return recipe.raw_arm() if self.arm == "raw" else recipe
+        return recipe.raw_arm() if self.arm == "raw" else recipe.preprocessed_arm()
 
 
 class Answered(NamedTuple):

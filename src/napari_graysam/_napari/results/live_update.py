@@ -255,7 +255,7 @@ def _settle(
 
 
 def _of_arm(arm: Arm, recipe: Recipe) -> Recipe:
-    return recipe.raw_arm() if arm == "raw" else recipe
+    return recipe.raw_arm() if arm == "raw" else recipe.preprocessed_arm()
 
 
 def changed_titles(before: Part, after: Part) -> Iterator[str]:

@@ -130,7 +130,7 @@ def _run_arms(
     results: dict[Arm, Segmentation] = dict(others or {})
     for arm in arms:
         started = time.perf_counter()
-        of_arm = recipe.raw_arm() if arm == "raw" else recipe
+        of_arm = recipe.raw_arm() if arm == "raw" else recipe.preprocessed_arm()
         steps = pipeline.live_steps(
             gray, of_arm, region=mask, source=arm, score_floors=score_floors(recipe), cache=cache
         )

@@ -8,6 +8,7 @@ from magicgui.widgets import Container, Label, PushButton
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_graysam._napari.forms.controls import align_label, more
+from napari_graysam._napari.forms.form import PartForm
 from napari_graysam._napari.forms.recipe_form import RecipeForm
 from napari_graysam._napari.forms.wording import tooltip
 from napari_graysam._napari.results.outlines import OutlineBox
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
 
     from napari_graysam._napari.panel.state import PanelState
+    from napari_graysam.parameters import Part
 
+ARMS_FIELDS = ("arms", "arms_thresholds")
 COMMON = ("min_area", "max_area", "exclude_border", "overlap", "level")
 
 
@@ -39,6 +42,7 @@ class LabelsSection(Container):
 
     def __init__(self, state: PanelState) -> None:
         self._state = state
+        self.arms = PartForm(state.recipe, ARMS_FIELDS)
         self.common = RecipeForm(state, "labels", COMMON)
         self.more = RecipeForm(state, "labels", exclude=COMMON)
         self.kept = Label(label=LabelOptions.model_fields["keep"].title, value="")
@@ -56,6 +60,7 @@ class LabelsSection(Container):
         self._pinning = Container(widgets=[self.pinned, self.unpin], labels=True)
         self._pinning.margins = (0, 0, 0, 0)
         self.fields: dict[str, Widget] = {
+            **self.arms.fields,
             **{f"labels.{name}": widget for name, widget in self.common.fields.items()},
             **{f"labels.{name}": widget for name, widget in self.more.fields.items()},
             "labels.keep": self.kept,
@@ -65,10 +70,12 @@ class LabelsSection(Container):
         align_label(self.kept)
         align_label(self.pinned)
         column = self.native.layout()
+        column.addWidget(self.arms.native)
         column.addWidget(self.common.native)
         column.addWidget(self._keeping.native)
         column.addWidget(self._pinning.native)
         column.addWidget(more(self.more.native))
+        self.arms.part_changed.connect(self._set_arms)
         self.forget.changed.connect(lambda: state.change({"labels.keep": []}))
         self.unpin.changed.connect(lambda: state.change({"labels.pinned": []}))
         state.recipe_changed.connect(self._follow)
@@ -80,8 +87,14 @@ class LabelsSection(Container):
         """Listen to the viewer no more."""
         self.outlines.shut()
 
+    def _set_arms(self, recipe: Part) -> None:
+        self._state.change({name: getattr(recipe, name) for name in ARMS_FIELDS})
+
     def _follow(self) -> None:
-        labels = self._state.recipe.labels
+        recipe = self._state.recipe
+        self.arms.part = recipe
+        self.fields["arms_thresholds"].enabled = recipe.both_arms is not None
+        labels = recipe.labels
         self.kept.value = str(len(labels.keep))
         self._keeping.native.setVisible(bool(labels.keep))
         self.pinned.value = str(len(labels.pinned))

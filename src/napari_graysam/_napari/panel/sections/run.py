@@ -262,7 +262,7 @@ class RunSection:
             hint = "Choose an image to segment."
         elif self.state.subject is not None and not self.state.results:
             hint = f"“{self.state.subject.title}” is not segmented yet."
-        elif not hint and recipe.changed_stage(recipe.raw_arm()) is None:
+        elif not hint and not recipe.preprocesses:
             hint = "No preprocessing is on: raw and preprocessed will be the same."
         self.native.show_hint(hint)
 
