@@ -38,11 +38,11 @@ def panel(make_napari_viewer_proxy):
 
 
 def unfolded(panel):
-    return [title for title, fold in panel.folds.items() if fold.isExpanded()]
+    return list(panel.sections.unfolded)
 
 
 def test_image_and_preprocessing_are_open_and_the_rest_folded(panel):
-    assert list(panel.folds) == ["Image", "Preprocessing", "Thresholds"]
+    assert list(panel.sections.folds) == ["Image", "Preprocessing", "Thresholds"]
     assert unfolded(panel) == ["Image", "Preprocessing"]
 
 
@@ -52,19 +52,58 @@ def test_a_folded_section_takes_no_room_and_an_open_one_shows_all_of_itself(
     viewer = make_napari_viewer_proxy(show=True)
     panel = SegmentPanel(viewer, **FAKES)
     viewer.window.add_dock_widget(panel, area="right")
-    content = panel.sections[2].native
-    assert not content.isVisible()
-    panel.folds["Thresholds"].toggleButton().click()
+    assert [section.title for section in panel.sections.made] == ["Image", "Preprocessing"]
+    fold = panel.sections.folds["Thresholds"]
+    fold.toggleButton().click()
+    content = panel.sections.section("Thresholds").native
     qtbot.waitUntil(lambda: content.height() >= content.sizeHint().height() > 0)
     label = content.layout().itemAt(0).widget()
     label.setText("\n".join("line" for _ in range(20)))
     qtbot.waitUntil(lambda: label.height() >= label.sizeHint().height() > 200)
+    fold.toggleButton().click()
+    button = fold.toggleButton()
+    qtbot.waitUntil(lambda: 0 < fold.height() < 2 * button.height())
+    assert not content.isVisible()
+    assert panel.sections.section("Thresholds").native is content
+
+
+def test_a_section_that_is_unfolded_late_shows_what_holds_by_then(make_napari_viewer_proxy):
+    viewer = make_napari_viewer_proxy()
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel, area="right")
+    assert [section.title for section in panel.sections.made] == ["Image", "Preprocessing"]
+    viewer.add_image(np.zeros((8, 8)))
+    region = viewer.add_shapes([[[0, 0], [4, 4]]], name="here")
+    panel.state.region = region
+    changed = {
+        "model.precision": "bfloat16",
+        "generator.points_per_side": 7,
+        "generator.pred_iou_thresh": 0.125,
+        "labels.min_area": 77,
+        "labels.filters": [{"column": "area", "maximum": 50}],
+        "second_look.rounds": 2,
+        "name": "of the day",
+    }
+    assert panel.state.change(changed)
+    for fold in panel.sections.folds.values():
+        fold.expand(animate=False)
+    made = panel.sections.made
+    assert {section.title for section in made} == set(panel.sections.folds)
+    fields = {
+        name: widget for section in made for name, widget in getattr(section, "fields", {}).items()
+    }
+    filtered = changed.pop("labels.filters")
+    assert {name: fields[name].value for name in changed} == changed
+    assert [row.column for row in panel.sections.section("Filters").rows] == [filtered[0]["column"]]
+    assert panel.sections.section("Points and crops").region.value == region
+    panel.state.change({"labels.min_area": 78})
+    assert fields["labels.min_area"].value == 78
 
 
 def test_the_run_section_stays_in_sight(panel):
     inside = panel.findChild(Column).viewport()
     assert not inside.isAncestorOf(panel.run.native)
-    assert inside.isAncestorOf(panel.sections[0].native)
+    assert inside.isAncestorOf(panel.sections.section("Image").native)
 
 
 def test_the_panel_asks_for_no_more_room_than_a_small_screen_has(panel):
@@ -73,18 +112,18 @@ def test_the_panel_asks_for_no_more_room_than_a_small_screen_has(panel):
 
 
 def test_sections_share_the_state_and_hear_of_layers(panel):
-    assert {section.state for section in (*panel.sections, panel.run)} == {panel.state}
-    before = [section.resets for section in (*panel.sections, panel.run)]
+    assert {section.state for section in (*panel.sections.made, panel.run)} == {panel.state}
+    before = [section.resets for section in (*panel.sections.made, panel.run)]
     panel.reset_choices()
-    assert [section.resets for section in (*panel.sections, panel.run)] == [
+    assert [section.resets for section in (*panel.sections.made, panel.run)] == [
         count + 1 for count in before
     ]
 
 
 def test_napari_tells_the_docked_panel_of_new_layers(panel):
-    before = panel.sections[0].resets
+    before = panel.sections.section("Image").resets
     panel.state.viewer.add_points()
-    assert panel.sections[0].resets > before
+    assert panel.sections.section("Image").resets > before
 
 
 def test_a_refused_value_is_explained_until_a_change_succeeds(panel):
@@ -97,8 +136,8 @@ def test_a_refused_value_is_explained_until_a_change_succeeds(panel):
 
 def test_what_was_set_comes_back_at_the_next_start(panel):
     panel.state.change({"generator.points_per_side": 5})
-    panel.folds["Thresholds"].expand(animate=False)
-    panel.folds["Image"].collapse(animate=False)
+    panel.sections.folds["Thresholds"].expand(animate=False)
+    panel.sections.folds["Image"].collapse(animate=False)
     panel.run.native.new_layers.setChecked(True)
     panel.save()
     again = SegmentPanel(panel.state.viewer, **FAKES)
@@ -147,7 +186,7 @@ def test_keys_run_cancel_preview_and_switch(panel):
     for name in ("run", "cancel", "arms", "preview", "why"):
         press(panel.state.viewer, name)
     assert panel.run.calls == ["run", "cancel", "arms"]
-    assert panel.sections[1].toggled
+    assert panel.sections.section("Preprocessing").toggled
     assert panel.inspector.active
     assert not panel.inspector.isHidden()
 
@@ -156,7 +195,7 @@ def test_tooltips_tell_the_keys(panel):
     view = panel.run.native
     tips = [one.toolTip() for one in (view.both, view.cancel, panel.why)]
     assert [tip.rpartition(" (")[2] for tip in tips] == ["Ctrl+Enter)", "Ctrl+.)", "W)"]
-    assert panel.sections[1].preview_box.toolTip() == "Show the preview (H)"
+    assert panel.sections.section("Preprocessing").preview_box.toolTip() == "Show the preview (H)"
 
 
 def test_a_closed_panel_leaves_no_keys_and_no_clicks(panel):
@@ -242,7 +281,7 @@ def test_the_panel_opens_from_the_manifest(make_napari_viewer_proxy, npe2pm):
     viewer.add_image(np.zeros((8, 8)))
     _, panel = viewer.window.add_plugin_dock_widget("napari-graysam", "Segment everything (SAM 2)")
     assert isinstance(panel, SegmentPanel)
-    assert list(panel.folds) == [
+    assert list(panel.sections.folds) == [
         "Image",
         "Preprocessing",
         "Model",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -231,7 +232,8 @@ class Recipe(Part):
                 f"there is no preset {name!r}{did_you_mean(name, known)}; "
                 f"presets are {', '.join(known)}"
             )
-        recipe = cls.from_yaml(known[name], f"the preset {name}")
+        source = f"the preset {name}"
+        recipe = cls.from_dict(_preset_data(known[name], source), source)
         if model is None or model == recipe.model.name:
             return recipe
         fields = GeneratorOptions.model_fields
@@ -329,6 +331,12 @@ def _values(recipe: Recipe, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(recipe.generator, name) for name in names}
 
 
+@cache
+def _preset_data(text: str, source: str) -> Any:
+    """Parse a preset once in the process: a panel asks for it with every change."""
+    return load_yaml(text, source)
+
+
 def presets() -> dict[str, str]:
     """Return the recipes that come with the program: a line of description by name.
 
@@ -339,6 +347,11 @@ def presets() -> dict[str, str]:
     True
     """
     return {name: " ".join(Recipe.preset(name).description.split()) for name in _preset_files()}
+
+
+def preset_names() -> tuple[str, ...]:
+    """Return the names of the presets without reading what they hold."""
+    return tuple(_preset_files())
 
 
 def _preset_files() -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QToolButton, QWidget
@@ -22,21 +24,42 @@ class Fold(QCollapsible):
     """A foldable section whose content may grow and shrink while it is open.
 
     A folded content is hidden: what a section does when it is first shown has to wait.
+
+    Parameters
+    ----------
+    title
+        Of the section.
+    content
+        What it shows, or makes it when it is first unfolded.
     """
 
-    def __init__(self, title: str, content: QWidget) -> None:
+    def __init__(self, title: str, content: QWidget | Callable[[], QWidget]) -> None:
         super().__init__(f"▸ {title}", expandedIcon=QIcon(), collapsedIcon=QIcon())
         self._title = title
         self.setDuration(0)
-        content.setMaximumHeight(0)
-        self.setContent(content)
-        content.hide()
+        self._make: Callable[[], QWidget] | None = None
+        if isinstance(content, QWidget):
+            self._fill(content)
+        else:
+            self._make = content
         self.layout().setContentsMargins(0, 0, 0, 0)
         self.layout().setSpacing(0)
         self.toggled.connect(self._on_toggled)
         button = self.toggleButton()
         button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         button.setStyleSheet(HEADER)
+
+    def _fill(self, content: QWidget) -> None:
+        content.setMaximumHeight(0)
+        self.setContent(content)
+        content.hide()
+
+    def expand(self, animate: bool = True) -> None:
+        """Unfold; the first time, make what is shown."""
+        if self._make is not None:
+            make, self._make = self._make, None
+            self._fill(make())
+        super().expand(animate)
 
     def _on_toggled(self, unfolded: bool) -> None:
         self.setText(f"{'▾' if unfolded else '▸'} {self._title}")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QModelIndex, Qt
+from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_graysam._napari.canvas.listeners import Listeners
 from napari_graysam._napari.forms.fields import guard_wheel
 from napari_graysam.recipe import Recipe, presets
+from napari_graysam.recipe.document import preset_names
 
 if TYPE_CHECKING:
     from napari_graysam._napari.panel.state import PanelState
@@ -32,6 +34,17 @@ def with_preset(recipe: Recipe, name: str) -> Recipe:
     )
 
 
+class _Described(QStandardItemModel):
+    """Presets whose descriptions are read from their files when a tooltip asks for them."""
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return an item's text, its preset, or what that is for."""
+        if role != Qt.ItemDataRole.ToolTipRole:
+            return super().data(index, role)
+        name = super().data(index, Qt.ItemDataRole.UserRole)
+        return f"<qt>{escape(presets()[name])}</qt>" if name else None
+
+
 class PresetBar(QWidget):
     """Chooses a preset, which is applied whole; says if the recipe has been edited since.
 
@@ -44,8 +57,9 @@ class PresetBar(QWidget):
     def __init__(self, state: PanelState) -> None:
         super().__init__()
         self._state = state
-        self._presets = presets()
+        self._presets = preset_names()
         self.choice = QComboBox()
+        self.choice.setModel(_Described(self.choice))
         self.choice.setToolTip(
             "<qt>Takes all parameters of a preset; the image, the model and masks kept by hand "
             "stay. Recipe ▸ Undo brings back what was before.</qt>"
@@ -88,10 +102,8 @@ class PresetBar(QWidget):
         self.choice.clear()
         if not known:
             self.choice.addItem(recipe.name or "a recipe of your own", "")
-        for name, about in self._presets.items():
+        for name in self._presets:
             self.choice.addItem(name, name)
-            tip = f"<qt>{escape(about)}</qt>"
-            self.choice.setItemData(self.choice.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         self.choice.setCurrentIndex(self.choice.findData(recipe.name) if known else 0)
         edited = known and recipe != with_preset(recipe, recipe.name)
         self.edited.setVisible(edited)

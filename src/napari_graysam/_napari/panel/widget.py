@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_graysam._napari.compare.navigator import ChangeNavigator, Difference
-from napari_graysam._napari.forms.folds import Column, Fold, Message
+from napari_graysam._napari.forms.folds import Message
 from napari_graysam._napari.inspect.tool import Inspector
 from napari_graysam._napari.panel import settings
 from napari_graysam._napari.panel.docking import join_soon
 from napari_graysam._napari.panel.keys import KeyHelp, Keys, with_key
 from napari_graysam._napari.panel.next_steps import NextSteps
 from napari_graysam._napari.panel.preset import PresetBar
-from napari_graysam._napari.panel.sections.filters import FiltersSection
-from napari_graysam._napari.panel.sections.generator import PointsSection, ThresholdsSection
-from napari_graysam._napari.panel.sections.image import ImageSection
-from napari_graysam._napari.panel.sections.labels import LabelsSection
-from napari_graysam._napari.panel.sections.model import ModelSection
-from napari_graysam._napari.panel.sections.preprocess import PreprocessSection
-from napari_graysam._napari.panel.sections.recipe import RecipeSection
 from napari_graysam._napari.panel.sections.run import RunSection
-from napari_graysam._napari.panel.sections.second_look import SecondLookSection
+from napari_graysam._napari.panel.stack import SECTIONS, Section, SectionStack
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam._napari.prompt.tool import PromptTool
 from napari_graysam._napari.results.identity import comparable
@@ -40,27 +33,6 @@ if TYPE_CHECKING:
     from napari_graysam.results import Arm
 
 
-class Section(Protocol):
-    """A part of the panel that edits or runs the recipe."""
-
-    title: str
-    native: QWidget
-
-    def __init__(self, state: PanelState) -> None: ...
-
-
-SECTIONS: tuple[type[Section], ...] = (
-    ImageSection,
-    PreprocessSection,
-    ModelSection,
-    PointsSection,
-    ThresholdsSection,
-    LabelsSection,
-    FiltersSection,
-    SecondLookSection,
-    RecipeSection,
-)
-UNFOLDED = ("Image", "Preprocessing")
 MINIMUM_WIDTH = 340
 WIDTH = 396
 """Pixels at which all controls and the title show whole."""
@@ -92,10 +64,9 @@ class SegmentPanel(QWidget):
         session = settings.restore()
         self.state = PanelState(napari_viewer, session.recipe)
         self._preferences = settings.PreferencesFollower(self.state, session.panel.preferences)
-        self.sections: tuple[Any, ...] = tuple(kind(self.state) for kind in sections)
+        self.sections = SectionStack(self.state, sections, session.panel.unfolded)
         self.run: Any = run(self.state)
         self.run.native.new_layers.setChecked(session.panel.new_layers)
-        self.folds = {one.title: Fold(one.title, one.native) for one in self.sections}
         self.inspector = Inspector(self.state, self._placement)
         self.prompter = PromptTool(self.state, self._placement)
         self.navigator = ChangeNavigator(self.state, self._show_change)
@@ -108,24 +79,16 @@ class SegmentPanel(QWidget):
         self._timer = QTimer(self, singleShot=True, interval=SAVE_AFTER)
         self._timer.timeout.connect(self.save)
         self._refused = self._joined = False
-        self._unfold(session.panel.unfolded)
         self._connect()
         self.keys.bind()
         self.message.say("\n".join(session.messages))
 
     def _lay_out(self) -> None:
-        content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(0, 0, 4, 0)
-        column.setSpacing(2)
-        for fold in self.folds.values():
-            column.addWidget(fold)
-        column.addStretch(1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
         layout.setSpacing(4)
         layout.addLayout(self._top())
-        layout.addWidget(Column(content), 1)
+        layout.addWidget(self.sections, 1)
         for widget in (self.inspector, self.prompter, self.message, self.run.native):
             layout.addWidget(widget)
         layout.addLayout(self._tools())
@@ -163,18 +126,13 @@ class SegmentPanel(QWidget):
             "prompt": lambda: self.prompt.toggle(),
         }
         keyed = {"run": self.run.native.both, "cancel": self.run.native.cancel}
-        for section in self.sections:
+        for section in self.sections.made:
             if hasattr(section, "preview_box"):
                 actions["preview"] = section.toggle
                 keyed["preview"] = section.preview_box
         for name, widget in keyed.items():
             widget.setToolTip(with_key(widget.toolTip().rstrip("."), name))
         return actions
-
-    def _unfold(self, titles: Sequence[str] | None) -> None:
-        for title in UNFOLDED if titles is None else titles:
-            if title in self.folds:
-                self.folds[title].expand(animate=False)
 
     def _connect(self) -> None:
         self.why.toggled.connect(self._on_why)
@@ -184,7 +142,7 @@ class SegmentPanel(QWidget):
         self.state.problem.connect(self._on_problem)
         self.state.said.connect(lambda text, warning: self.message.say(text, warning=warning))
         self.state.recipe_changed.connect(self._on_recipe)
-        for fold in self.folds.values():
+        for fold in self.sections.folds.values():
             fold.toggled.connect(self._save_soon)
         self.destroyed.connect(self._preferences.close)
 
@@ -201,7 +159,7 @@ class SegmentPanel(QWidget):
 
     def reset_choices(self, event: Any = None) -> None:
         """Tell every section that layers have come or gone."""
-        for section in (*self.sections, self.run):
+        for section in (*self.sections.made, self.run):
             if hasattr(section, "reset_choices"):
                 section.reset_choices(event)
 
@@ -249,9 +207,8 @@ class SegmentPanel(QWidget):
     def save(self) -> None:
         """Keep the recipe and the open sections for the next start."""
         self._timer.stop()
-        unfolded = tuple(title for title, fold in self.folds.items() if fold.isExpanded())
         panel = settings.PanelOptions(
-            unfolded=unfolded,
+            unfolded=self.sections.unfolded,
             new_layers=self.run.native.new_layers.isChecked(),
             preferences=self._preferences.applied,
         )
@@ -276,8 +233,7 @@ class SegmentPanel(QWidget):
         self.inspector.close_tool()
         self.navigator.close()
         self.prompter.close_tool()
-        for section in self.sections:
-            getattr(section, "shut", lambda: None)()
+        self.sections.shut()
         self.keys.release()
         self._preferences.close()
         self.deleteLater()
