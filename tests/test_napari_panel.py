@@ -139,11 +139,13 @@ def test_what_was_set_comes_back_at_the_next_start(panel):
     panel.sections.folds["Thresholds"].expand(animate=False)
     panel.sections.folds["Image"].collapse(animate=False)
     panel.run.native.new_layers.setChecked(True)
+    panel.state.memory.loading["graysam-small"] = 4.5
     panel.save()
     again = SegmentPanel(panel.state.viewer, **FAKES)
     assert again.state.recipe.generator.points_per_side == 5
     assert unfolded(again) == ["Preprocessing", "Thresholds"]
     assert again.run.native.new_layers.isChecked()
+    assert again.state.memory.loading == {"graysam-small": 4.5}
 
 
 def test_changes_are_saved_after_a_moment(panel, qtbot):

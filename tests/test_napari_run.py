@@ -1,4 +1,5 @@
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.panel.sections.run import RunSection
 from napari_graysam._napari.panel.sections.run_view import in_words
 from napari_graysam._napari.panel.state import PanelState
-from napari_graysam._napari.results.run import ArmDone, RunProgress, run_arms, score_floors
+from napari_graysam._napari.results import clock
+from napari_graysam._napari.results.run import ArmDone, Memory, RunProgress, run_arms, score_floors
 from napari_graysam.errors import DeviceError, ImageError, ModelError
 from napari_graysam.recipe import Recipe
 
@@ -121,6 +123,9 @@ def test_progress_in_words():
     assert in_words(RunProgress("preprocessed", "encode", 1, 5, None)) == (
         "Preprocessed: encoding the image, 2 of 5"
     )
+    assert in_words(RunProgress("raw", "load", 0, 1, None)) == "Raw: loading the model"
+    words = in_words(RunProgress("raw", "load", 0, 1, None, 12.4)).replace("\xa0", " ")
+    assert words == "Raw: loading the model (took 12 s the last time)"
 
 
 def test_cancel_stops_within_a_batch_and_keeps_the_finished_arm(section, viewer, stub, qtbot):
@@ -385,3 +390,28 @@ def test_the_time_left_is_said_before_the_first_points_once_a_run_has_been(
     memory.pace = memory.pace._replace(seconds=0.5)
     recipe = recipe.with_values({"model.device": "cpu"})
     assert before_points(("raw",))[0] is None
+
+
+def test_loading_is_measured_and_said_at_the_next_start(section, viewer, stub, monkeypatch):
+    def said_of_loading(memory):
+        source = read_source(viewer, section.state.layer, ENHANCED.image)
+        events = run_arms(source, ENHANCED, ("raw",), memory=memory)
+        progress = [event for event in events if isinstance(event, RunProgress)]
+        assert {event.last for event in progress if event.stage != "load"} == {None}
+        return progress[[event.stage for event in progress].index("load")].last
+
+    seconds = iter(range(10**6))
+    monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=lambda: float(next(seconds))))
+    first = Memory()
+    assert said_of_loading(first) is None
+    ((name, took),) = first.loading.items()
+    assert name == ENHANCED.model.name
+    assert took >= 1
+    assert said_of_loading(first) is None, "the model is in memory"
+    later = Memory()
+    later.loading = {name: 7.5}
+    assert said_of_loading(later) == 7.5
+    monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=lambda: 0.0))
+    quick = Memory()
+    said_of_loading(quick)
+    assert quick.loading == {}, "what takes no second is not worth a word"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from napari_graysam.atomic import write_text
 from napari_graysam.errors import GraysamError, RecipeError
@@ -46,11 +46,14 @@ class PanelOptions(Part):
         Whether each run adds layers.
     preferences
         Those that the recipe has followed already.
+    loading
+        Seconds that models took to load, by their names or files.
     """
 
     unfolded: tuple[str, ...] | None = None
     new_layers: bool = False
     preferences: Preferences = Preferences()
+    loading: Mapping[str, float] = Field(default_factory=dict)
 
 
 class Session(NamedTuple):

@@ -63,6 +63,7 @@ class SegmentPanel(QWidget):
         super().__init__()
         session = settings.restore()
         self.state = PanelState(napari_viewer, session.recipe)
+        self.state.memory.loading.update(session.panel.loading)
         self._preferences = settings.PreferencesFollower(self.state, session.panel.preferences)
         self.sections = SectionStack(self.state, sections, session.panel.unfolded)
         self.run: Any = run(self.state)
@@ -139,6 +140,7 @@ class SegmentPanel(QWidget):
         self.prompt.toggled.connect(self._on_prompt)
         self.help.clicked.connect(lambda: KeyHelp(self).show())
         self.run.native.new_layers.toggled.connect(self._save_soon)
+        self.state.running_changed.connect(self._save_soon)
         self.state.problem.connect(self._on_problem)
         self.state.said.connect(lambda text, warning: self.message.say(text, warning=warning))
         self.state.recipe_changed.connect(self._on_recipe)
@@ -211,6 +213,7 @@ class SegmentPanel(QWidget):
             unfolded=self.sections.unfolded,
             new_layers=self.run.native.new_layers.isChecked(),
             preferences=self._preferences.applied,
+            loading=dict(self.state.memory.loading),
         )
         try:
             settings.save(self.state.recipe, panel)

@@ -12,6 +12,10 @@ BEFORE = ("image", "preprocess", "load", "encode")
 """Stages before an arm's first points, of whose time the last run gives an idea."""
 
 
+NOTABLE = 1.0
+"""Seconds of loading that are worth a word, and of which a later start is told."""
+
+
 class Pace(NamedTuple):
     """Seconds that a point took with a model."""
 
@@ -38,6 +42,11 @@ class Clock:
         How many arms it has.
     last
         Of the last run; counts until points are decoded, if it was with the same model.
+
+    Attributes
+    ----------
+    loading
+        Seconds that PyTorch and the model have taken to load.
     """
 
     def __init__(self, recipe: Recipe, arms: int, last: Pace | None = None) -> None:
@@ -45,6 +54,8 @@ class Clock:
         self._points = count_points(recipe)
         self._arms_left = arms
         self._first: tuple[float, int] | None = None
+        self._loading_since: float | None = None
+        self.loading = 0.0
         self._each = last.seconds if last is not None and last.model == recipe.model else None
 
     @property
@@ -55,6 +66,9 @@ class Clock:
     def left(self, stage: str, done: int, total: int) -> float | None:
         """Return seconds until all arms are done; None before anything can be said."""
         now = time.perf_counter()
+        if self._loading_since is not None:
+            self.loading += now - self._loading_since
+        self._loading_since = now if stage == "load" else None
         if stage != "decode":
             self._first = None
             if stage not in BEFORE or self._each is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_graysam._napari.canvas.region import LayerRegion
 from napari_graysam._napari.canvas.source import Source
-from napari_graysam._napari.results.clock import Clock, Pace, count_points
+from napari_graysam._napari.results.clock import NOTABLE, Clock, Pace, count_points
 from napari_graysam._napari.results.colors import Positions, object_colors, palette
 from napari_graysam._napari.results.identity import comparable
 from napari_graysam._napari.threads import heavy_imports
@@ -32,7 +32,8 @@ PATIENCE = 0.5
 class RunProgress(NamedTuple):
     """Where a run is: ``done`` of ``total`` of a stage of an arm.
 
-    ``left`` is the number of seconds that the whole run will still take; None while unknown.
+    ``left`` is the number of seconds that the whole run will still take, ``last`` those that the
+    stage took the last time; None while unknown.
     """
 
     arm: Arm
@@ -40,6 +41,7 @@ class RunProgress(NamedTuple):
     done: int
     total: int
     left: float | None
+    last: float | None = None
 
 
 class ArmDone(NamedTuple):
@@ -59,10 +61,19 @@ RunEvent = RunProgress | ArmDone
 
 
 class Memory:
-    """What the runs of a panel share: features and proposals, and how long a point takes."""
+    """What the runs of a panel share: features and proposals, and how long things take.
+
+    Attributes
+    ----------
+    pace
+        Seconds that a point took in the last run.
+    loading
+        Seconds that each model took to load with PyTorch, in this process or an earlier one.
+    """
 
     def __init__(self) -> None:
         self.pace: Pace | None = None
+        self.loading: dict[str, float] = {}
         self._cache: Cache | None = None
 
     def cache(self) -> Cache:
@@ -123,10 +134,14 @@ def _run_arms(
     gray.record["pixel_size"] = None if size is None else list(size)
     mask = None if region is None else region.mask()
     palette()  # Takes the GUI thread 0.1 s when it shows the first layer.
-    clock = Clock(recipe, len(arms), None if memory is None else memory.pace)
-    yield RunProgress(arms[0], "load", 0, 1, clock.left("load", 0, 1))
+    memory = Memory() if memory is None else memory
+    model = recipe.model.checkpoint or recipe.model.name
+    clock = Clock(recipe, len(arms), memory.pace)
+    # A model that has run already is in memory.
+    last = memory.loading.get(model) if clock.pace is None else None
+    yield RunProgress(arms[0], "load", 0, 1, clock.left("load", 0, 1), last)
     heavy_imports.load()
-    cache = None if memory is None else memory.cache()
+    cache = memory.cache()
     results: dict[Arm, Segmentation] = dict(others or {})
     for arm in arms:
         started = time.perf_counter()
@@ -134,14 +149,15 @@ def _run_arms(
         steps = pipeline.live_steps(
             gray, of_arm, region=mask, source=arm, score_floors=score_floors(recipe), cache=cache
         )
-        live = yield from _reported(arm, steps, clock)
+        live = yield from _reported(arm, steps, clock, last)
         yield RunProgress(arm, "measure", 0, 1, None)
         _ = live.result.table
         results = {one: of for one, of in results.items() if comparable(of, live.result)}
         results[arm] = live.result
         clock.arm_done()
-        if memory is not None:
-            memory.pace = clock.pace
+        memory.pace = clock.pace
+        if clock.loading >= NOTABLE:
+            memory.loading[model] = round(clock.loading, 1)
         seconds = time.perf_counter() - started
         done = ArmDone(arm, live, seconds, object_colors(results), Event())
         yield done
@@ -151,13 +167,17 @@ def _run_arms(
 
 
 def _reported(
-    arm: Arm, steps: Generator[Any, None, LiveSegmentation], clock: Clock
+    arm: Arm,
+    steps: Generator[Any, None, LiveSegmentation],
+    clock: Clock,
+    last: float | None,
 ) -> Generator[RunProgress, None, LiveSegmentation]:
-    """Pass progress on, with the time that is left."""
+    """Pass progress on, with the time that is left and that loading took the last time."""
     try:
         while True:
             stage, done, total = next(steps)
-            yield RunProgress(arm, stage, done, total, clock.left(stage, done, total))
+            left = clock.left(stage, done, total)
+            yield RunProgress(arm, stage, done, total, left, last if stage == "load" else None)
     except StopIteration as stop:
         live: LiveSegmentation = stop.value
         return live

@@ -28,7 +28,7 @@ STAGES = {
     "preprocess": "preprocessing",
     "download": "downloading the model",
     "verify": "checking the model file",
-    "load": "loading the model, about 5 s",
+    "load": "loading the model",
     "encode": "encoding the image",
     "decode": "finding masks",
     "select": "selecting masks",
@@ -156,6 +156,8 @@ def in_words(progress: RunProgress) -> str:
         text += f", {progress.done:,} of {progress.total:,} points"
     elif progress.total > 1:
         text += f", {progress.done + 1} of {progress.total}"
+    if progress.last is not None:
+        text += f" (took {_duration(progress.last)} the last time)"
     if progress.left is not None:
         text += f", {_duration(progress.left)} left"
     return f"{progress.arm.capitalize()}: {text}"
