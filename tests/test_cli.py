@@ -21,7 +21,14 @@ from napari_graysam.cli.inputs import expand, expand_images
 from napari_graysam.cli.options import make_recipe
 from napari_graysam.comparison import score as score_labels
 from napari_graysam.errors import RecipeError, UsageError
-from napari_graysam.files import read_label_file, read_labels
+from napari_graysam.files import (
+    read_label_file,
+    read_labels,
+    write_coco,
+    write_geojson,
+    write_rois,
+)
+from napari_graysam.masks import label_masks
 from napari_graysam.model import CATALOG
 from napari_graysam.recipe import Recipe, presets
 
@@ -475,6 +482,20 @@ def test_coco_names_the_image_file_in_both_arms(image: Path, tmp_path: Path) -> 
         for arm in ("raw", "preprocessed")
     ]
     assert arms[0] == arms[1] == [{"id": 1, "file_name": "cells.tif", "height": 64, "width": 64}]
+
+
+@pytest.mark.parametrize("name", ["truth.json", "truth.geojson", "truth.zip"])
+def test_compare_takes_objects_as_truth(image: Path, tmp_path: Path, name: str) -> None:
+    write = {"truth.json": write_coco, "truth.geojson": write_geojson, "truth.zip": write_rois}
+    masks, _ = label_masks(read_labels(tmp_path / "truth" / "cells.tif"))
+    shape: tuple = (64, 64)
+    if name == "truth.json":
+        write[name](tmp_path / name, masks, "cells.tif", shape, {})
+    else:
+        write[name](tmp_path / name, masks, shape)
+    call = ("compare", image, "-r", "raw", "-o", tmp_path / "out", "--json", "-t")
+    (one,) = json.loads(graysam(*call, tmp_path / name).stdout)["images"]
+    assert one["scores"]["preprocessed"]["average_precision"]["0.50"] == 1
 
 
 def test_compare_refuses_a_truth_that_two_images_share(days: Path, tmp_path: Path) -> None:

@@ -238,6 +238,21 @@ def test_files_of_qupath(tmp_path):
     assert any("1 of 2 objects have no pixel" in note for note in objects.notes)
 
 
+def test_a_feature_without_geometry_is_left_out_with_a_note(tmp_path):
+    square = {"type": "Polygon", "coordinates": [[[1, 1], [4, 1], [4, 4], [1, 4], [1, 1]]]}
+    features = [
+        {"type": "Feature", "geometry": None, "properties": {"objectType": "annotation"}},
+        {"type": "Feature", "geometry": square, "properties": {"name": "7"}},
+        {"type": "Feature", "properties": {}},
+    ]
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    objects = read_geojson(path, (6, 6))
+    assert objects.labels == (7,)
+    assert objects.masks[0].area == 9
+    assert objects.notes == ("2 of 3 features have no geometry and were left out.",)
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -245,7 +260,8 @@ def test_files_of_qupath(tmp_path):
         ("[" * 100_000, "no JSON"),
         ("{}", "no GeoJSON"),
         ("3", "no GeoJSON"),
-        ('[{"type": "Feature"}]', "Feature 1 has no geometry"),
+        ('[{"type": "Feature"}]', "None of its 1 features has a geometry"),
+        ('[{"type": "Feature", "geometry": 3}]', "Feature 1 has no geometry"),
         ('[{"geometry": {"type": "Polygon", "coordinates": [["a"]]}}]', "positions"),
         ('[{"geometry": {"type": "Polygon", "coordinates": [[[0, NaN]]]}}]', "finite"),
         (

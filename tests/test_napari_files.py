@@ -27,7 +27,7 @@ from napari_graysam.files import (
     write_labels,
     write_rois,
 )
-from napari_graysam.files.coco import read_coco_objects
+from napari_graysam.files.coco_reader import read_coco_objects
 from napari_graysam.masks import Mask
 from napari_graysam.recipe import Recipe
 from napari_graysam.select.label_table import label_table
@@ -377,6 +377,27 @@ def label_file(path, **options):
     labels[2:5, 2:6] = 4
     write_labels(path, labels, **options)
     return path
+
+
+def test_foreign_coco_opens_for_the_image_of_that_name(viewer, tmp_path):
+    path = tmp_path / "all.json"
+    boxes = {1: [0, 0, 2, 0, 2, 2, 0, 2], 2: [3, 3, 6, 3, 6, 6, 3, 6]}
+    images = [
+        {"id": number, "file_name": f"cells_{number}.png", "height": 8, "width": 9}
+        for number in boxes
+    ]
+    annotations = [
+        {"id": number + 4, "image_id": number, "category_id": 1, "segmentation": [box]}
+        for number, box in boxes.items()
+    ]
+    path.write_text(json.dumps({"annotations": annotations, "images": images}))
+    viewer.add_image(np.zeros((8, 9)), name="cells_2")
+    (layer,) = viewer.open(str(path), plugin=PLUGIN)
+    assert np.unique(layer.data).tolist() == [0, 6]
+    assert (layer.data == 6).sum() == 9
+    viewer.layers.clear()
+    assert get_reader(str(path))(str(path)) == [(None,)]
+    assert "cells_1.png, cells_2.png" in texts()
 
 
 def test_label_tiffs_open_as_labels_with_their_pixel_size(viewer, tmp_path):

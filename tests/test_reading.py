@@ -10,7 +10,8 @@ import tifffile
 from PIL import Image
 
 from napari_graysam.errors import ImageError, LabelsError
-from napari_graysam.files.labels import pieces, read_labels
+from napari_graysam.files.label_values import pieces
+from napari_graysam.files.labels import read_labels
 from napari_graysam.recipe import ImageOptions
 from napari_graysam.source.folder import image_files
 from napari_graysam.source.reading import load, read_image

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from napari_graysam import outputs, pipeline
 from napari_graysam.batch.naming import Naming
-from napari_graysam.files import read_labels
+from napari_graysam.files.labels import labels_and_notes
 from napari_graysam.model import CATALOG
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
@@ -177,7 +177,7 @@ class SegmentJob:
 class CompareJob:
     """Segment every image raw and preprocessed, and write both and their comparison.
 
-    ``truth`` holds the label image of every image that has one. Nothing is ever skipped.
+    ``truth`` holds the labels or objects of every image that has some. Nothing is ever skipped.
     """
 
     recipe: Recipe
@@ -208,7 +208,11 @@ class CompareJob:
     def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
         """Compare both arms of one image and write the results."""
         truth_path = self.truth.get(path.absolute())
-        truth = None if truth_path is None else read_labels(truth_path)
+        truth = None
+        notes: tuple[str, ...] = ()
+        if truth_path is not None:
+            shape = (image.pixels.shape[0], image.pixels.shape[1])
+            truth, notes = labels_and_notes(truth_path, shape=shape, image=path.name)
         arms = yield from pipeline.compare_steps(image, self.recipe, truth=truth)
         yield Progress("write", 0, 1)
         name = self.naming.name(path, self.recipe.image)
@@ -224,7 +228,7 @@ class CompareJob:
             files=files,
             changes={str(change): count for change, count in arms.changes.counts.items()},
             scores=scores,
-            notes=arms.preprocessed.notes,
+            notes=arms.preprocessed.notes + notes,
         )
 
 

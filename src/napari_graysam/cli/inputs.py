@@ -89,7 +89,7 @@ def _is_result(path: Path) -> bool:
 
 def stem_of(path: Path) -> str:
     """Return what an image, a result and its ground truth share: ``cell`` of ``cell_mask.tif``."""
-    stem = path.stem.removesuffix(".labels")
+    stem = path.stem.removesuffix(".labels").removesuffix(".coco").removesuffix(".rois")
     return LABEL_ENDING.sub("", stem) or stem
 
 

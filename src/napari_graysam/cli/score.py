@@ -23,10 +23,18 @@ COLUMNS = (
 
 def score(
     predicted: Annotated[
-        Path, typer.Argument(help="A label image, or a folder of them (*.labels.tif first).")
+        Path,
+        typer.Argument(
+            help="A label image, COCO, GeoJSON or ROI file, or a folder of label images "
+            "(*.labels.tif first)."
+        ),
     ],
     truth: Annotated[
-        Path, typer.Argument(help="Its ground truth, or a folder of label images named alike.")
+        Path,
+        typer.Argument(
+            help="Its ground truth, of any of these kinds; a folder of label images named alike, "
+            "or a COCO file of all images."
+        ),
     ],
     connected: Annotated[
         bool,
@@ -68,13 +76,22 @@ def find_pairs(terminal: Terminal, predicted: Path, truth: Path) -> dict[str, tu
     UsageError
         If one is a folder and the other is not.
     """
-    if predicted.is_dir() != truth.is_dir():
-        raise UsageError(
-            f"{predicted} and {truth}: expected two label images, or two folders of them"
-        )
-    if not predicted.is_dir():
+    from napari_graysam.files.any_objects import kind_of
+    from napari_graysam.files.coco_reader import image_names
+
+    if not predicted.is_dir() and not truth.is_dir():
         return {stem_of(predicted): (predicted, truth)}
-    found, wanted = by_stem(label_files(predicted)), by_stem(label_files(truth))
+    together = kind_of(truth) == "coco"
+    if not predicted.is_dir() or not (truth.is_dir() or together):
+        raise UsageError(
+            f"{predicted} and {truth}: expected two label images, two folders of them, or a "
+            "folder and a COCO file of all images"
+        )
+    found = by_stem(label_files(predicted))
+    if together:
+        wanted = {stem_of(Path(name)): truth for name in image_names(truth)}
+    else:
+        wanted = by_stem(label_files(truth))
     for stem in found.keys() ^ wanted.keys():
         have, lacks = (found[stem], truth) if stem in found else (wanted[stem], predicted)
         terminal.fail(f"{have}: {lacks} has no labels of this name")
@@ -86,20 +103,25 @@ def score_pairs(
 ) -> dict[str, Scores]:
     """Score every pair that can be read; the others are reported."""
     from napari_graysam.comparison import score as score_labels
-    from napari_graysam.files.labels import pieces, read_labels
+    from napari_graysam.files.label_values import pieces
+    from napari_graysam.files.labels import labels_and_notes, read_labels
 
     scores = {}
     with terminal.bars() as bars:
         for number, (name, (predicted, truth)) in enumerate(pairs.items()):
             bars.show("images", "scoring", number, len(pairs))
             try:
-                true = read_labels(truth, connected=connected)
+                found = read_labels(predicted, image=name)
+                shape = (found.shape[0], found.shape[1])
+                true, notes = labels_and_notes(truth, connected=connected, shape=shape, image=name)
+                for note in notes:
+                    terminal.note(f"{truth}: note: {note}")
                 if (count := pieces(true)) > 1:
                     terminal.note(
                         f"{truth}: one label in {count} pieces: use connected components? "
                         "Then give --connected."
                     )
-                scores[name] = score_labels(read_labels(predicted), true)
+                scores[name] = score_labels(found, true)
             except GraysamError as error:
                 message = str(error)
                 known = any(str(path) in message for path in (predicted, truth))

@@ -142,8 +142,8 @@ def compare(
             "--truth",
             "-t",
             metavar="LABELS",
-            help="Ground truth: a label image, a pattern, or a folder, matched to the images by "
-            "their names; may be repeated.",
+            help="Ground truth: a label image, COCO, GeoJSON or ROI file, a pattern, or a folder, "
+            "matched to the images by their names; may be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -221,6 +221,8 @@ def match_truth(images: list[Path], truth: list[str]) -> dict[Path, Path]:
     UsageError
         If an image has none although some was given.
     """
+    from napari_graysam.files.any_objects import kind_of
+
     files: list[Path] = []
     for path in expand(truth):
         files += label_files(path) if path.is_dir() else [path]
@@ -234,6 +236,8 @@ def match_truth(images: list[Path], truth: list[str]) -> dict[Path, Path]:
                 f"{other} and {image} have the same name, by which --truth is found; compare them "
                 "in two calls"
             )
+    if len(files) == 1 and kind_of(files[0]) == "coco":
+        return dict.fromkeys(images, files[0])
     labels = by_stem(files)
     missing = [str(image) for image in images if stem_of(image) not in labels]
     if truth and missing:

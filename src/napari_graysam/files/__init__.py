@@ -1,6 +1,7 @@
 """Read images and labels; write label images, tables, outlines, COCO files and overlays."""
 
-from napari_graysam.files.coco import read_coco, write_coco
+from napari_graysam.files.coco import write_coco
+from napari_graysam.files.coco_reader import read_coco
 from napari_graysam.files.geojson import read_geojson, write_geojson
 from napari_graysam.files.labels import (
     read_label_file,

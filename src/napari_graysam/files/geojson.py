@@ -185,10 +185,13 @@ def _features(content: Any) -> list[Any]:
 def _objects(
     features: Sequence[Any], about: Mapping[str, Any], shape: tuple[int, int] | None
 ) -> Objects:
-    found, other, nuclei = [], set(), 0
+    found, other, nuclei, bare = [], set(), 0, 0
     for number, feature in enumerate(features, start=1):
         try:
-            geometry = feature["geometry"]
+            geometry = feature.get("geometry")
+            if geometry is None:
+                bare += 1
+                continue
             kind = geometry["type"]
             if kind not in AREAS:
                 other.add(str(kind))
@@ -207,10 +210,14 @@ def _objects(
         except LabelsError as error:
             raise LabelsError(f"Feature {number}: {error}") from error
     notes = []
+    if bare and bare == len(features):
+        raise LabelsError(f"None of its {bare} features has a geometry.")
     if other:
         notes.append(
             f"{', '.join(sorted(other))}: only areas can become labels; the rest was left out."
         )
+    if bare:
+        notes.append(f"{bare} of {len(features)} features have no geometry and were left out.")
     if nuclei:
         notes.append(f"{nuclei} cells have a nucleus of their own; only whole cells were read.")
     return collect(found, about, shape, notes)

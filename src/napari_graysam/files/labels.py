@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree
 
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 
 from napari_graysam.atomic import atomic_path
 from napari_graysam.errors import LabelsError
+from napari_graysam.files.any_objects import kind_of, read_objects
 from napari_graysam.files.attachment import TAG, Attachment, decode, encode
-from napari_graysam.limits import check_memory, reading
+from napari_graysam.files.label_values import checked, components
+from napari_graysam.files.objects import paint_objects
+from napari_graysam.limits import reading
 from napari_graysam.source.reading import TIFF_STARTS, load
-from napari_graysam.source.stored import Stored
 from napari_graysam.source.tiff import collected_warnings, open_tiff
 from napari_graysam.units import in_micrometres
 
@@ -172,7 +175,7 @@ def read_label_file(path: str | os.PathLike[str]) -> LabelFile:
     """
     with reading(path, "labels", LabelsError):
         stored = load(path, colours=False)
-        labels = _checked(stored)
+        labels = checked(stored)
         recipe, attachment = "", Attachment()
         with open(path, "rb") as start:
             tiff = start.read(4) in TIFF_STARTS
@@ -195,17 +198,29 @@ def _recipe_text(file: TiffFile) -> str:
     return str(text or "")
 
 
-def read_labels(path: str | os.PathLike[str], *, connected: bool = False) -> NDArray[np.integer]:
-    """Read a label image.
+def read_labels(
+    path: str | os.PathLike[str],
+    *,
+    connected: bool = False,
+    shape: tuple[int, int] | None = None,
+    image: str | None = None,
+) -> NDArray[np.integer]:
+    """Read a label image, or objects as one.
 
     Parameters
     ----------
     path
         A file that `napari_graysam.read_image` reads, of integers, or of floats that are whole.
-        Numbers are taken as they are stored, whichever of black and white is zero.
+        Numbers are taken as they are stored, whichever of black and white is zero. Or objects:
+        COCO (.json), GeoJSON (.geojson) or ImageJ ROIs (.zip); where they overlap, the smaller
+        is seen.
     connected
         Whether every connected piece of what is not 0 is an object of its own, whatever its
         number; then yes/no masks are read as well. Pixels that touch at a corner are connected.
+    shape
+        (H, W) of the image, for files of objects that do not say it.
+    image
+        Name of the image, for COCO files of several.
 
     Returns
     -------
@@ -231,68 +246,20 @@ def read_labels(path: str | os.PathLike[str], *, connected: bool = False) -> NDA
     >>> read_labels("cells.npy").tolist()
     [[0, 0], [1, 2]]
     """
+    return labels_and_notes(path, connected=connected, shape=shape, image=image)[0]
+
+
+def labels_and_notes(
+    path: str | os.PathLike[str],
+    *,
+    connected: bool = False,
+    shape: tuple[int, int] | None = None,
+    image: str | None = None,
+) -> tuple[NDArray[np.integer], tuple[str, ...]]:
+    """Do as `read_labels`, and tell what was assumed or left out, in sentences."""
+    if kind_of(path) or Path(path).suffix.lower() == ".json":
+        objects = read_objects(path, shape, image=image)
+        labels = paint_objects(objects)
+        return (components(labels) if connected else labels), objects.notes
     with reading(path, "labels", LabelsError):
-        return _checked(load(path, colours=False), connected=connected)
-
-
-def _checked(stored: Stored, *, connected: bool = False) -> NDArray[np.integer]:
-    """Return a file's array as labels, if that is what it holds."""
-    array = stored.array
-    while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):
-        array = array[0] if array.shape[0] == 1 else array[..., 0]
-    if stored.palette or (array.ndim == 3 and array.shape[-1] in (3, 4)):
-        raise LabelsError(
-            "These are colours, not labels; save the label numbers themselves as an integer "
-            "TIFF, 16-bit PNG or NPY file."
-        )
-    if array.dtype.kind == "b" and not connected:
-        raise LabelsError(
-            f"Labels must be integers; the file holds {array.dtype}, a mask. Read its connected "
-            "pieces as objects (--connected, or read_labels(…, connected=True))."
-        )
-    if array.ndim != 2:
-        raise LabelsError(f"Labels must be one plane of rows and columns; got {array.shape}.")
-    check_memory(array.nbytes, f"A label image of {array.shape}")
-    labels = np.array(array, dtype=array.dtype.newbyteorder("="), order="C", subok=False)
-    if labels.size and labels.min() < 0:
-        raise LabelsError(f"Labels must not be negative; the lowest is {labels.min()}.")
-    if labels.dtype.kind == "f":
-        labels = _whole(labels)
-    return _components(labels) if connected else labels
-
-
-def pieces(labels: NDArray[np.integer]) -> int:
-    """Count the connected pieces of the only label of an image; 1 where there are more labels.
-
-    More than one is what a mask of many objects looks like, 0 and 255 for no and yes.
-
-    Parameters
-    ----------
-    labels
-        (H, W) integers, none negative.
-
-    Examples
-    --------
-    >>> pieces(np.array([[255, 0, 255]])), pieces(np.array([[1, 0, 2]]))
-    (2, 1)
-    """
-    highest = labels.max(initial=0)
-    if highest == 0 or ((labels != 0) & (labels != highest)).any():
-        return 1
-    return int(_components(labels).max())
-
-
-def _whole(labels: NDArray[np.floating]) -> NDArray[np.integer]:
-    """Turn floats that are whole, as ImageJ's 32-bit label images hold them, into integers."""
-    if not (np.isfinite(labels).all() and (labels == np.rint(labels)).all()):
-        raise LabelsError(f"Labels must be integers; the file holds {labels.dtype} fractions.")
-    if labels.max(initial=0) >= 2**32:
-        raise LabelsError(f"Labels must be below 2³²; the highest is {labels.max():g}.")
-    return labels.astype(np.uint32)
-
-
-def _components(labels: NDArray[np.generic]) -> NDArray[np.integer]:
-    from scipy import ndimage
-
-    found, _ = ndimage.label(labels, structure=np.ones((3, 3)))
-    return np.asarray(found).astype(np.uint32)
+        return checked(load(path, colours=False), connected=connected), ()

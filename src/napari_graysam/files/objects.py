@@ -52,11 +52,17 @@ class Objects(NamedTuple):
 
 
 class Found(NamedTuple):
-    """One object of a file: its name, its outline as `check_rings` returns it, its numbers."""
+    """One object of a file.
+
+    Its name, its outline as `check_rings` returns it, and its numbers; or, in place of the
+    outline, a mask and the (H, W) of its image.
+    """
 
     name: str
     polygons: Sequence[Sequence[NDArray[np.float64]]]
-    measurements: dict[str, float]
+    measurements: dict[str, Any]
+    mask: Mask | None = None
+    size: tuple[int, int] | None = None
 
 
 def collect(
@@ -88,7 +94,7 @@ def collect(
     notes = list(notes)
     numbers, named = _numbered([one.name for one in found])
     if found and not named:
-        notes.append("The objects' names are no numbers; they were numbered from 1.")
+        notes.append("The objects' names are no labels, or not their own; numbered from 1.")
     size = _stored_shape(about) or shape
     if size is None:
         boxes = [(0, 0, 1, 1), *(extent(one.polygons) for one in found)]
@@ -97,14 +103,16 @@ def collect(
             f"The file does not say how large its image is; {size[0]} × {size[1]} pixels hold "
             "every object."
         )
-    boxes = [extent(one.polygons, size) for one in found]
+    if (other := next((one for one in found if one.size not in (None, size)), None)) is not None:
+        raise LabelsError(f"Object {other.name} is of an image of {other.size}, not of {size}.")
+    boxes = [one.mask.box if one.mask else extent(one.polygons, size) for one in found]
     areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in boxes]
     largest = max(areas, default=0)
     what = f"Filling {len(found)} outlines, the largest in {largest:,} pixels,"
     check_memory(sum(areas) + FILL_BYTES * largest, what)
     kept = []
     for number, one in zip(numbers, found, strict=True):
-        mask = fill(one.polygons, size)
+        mask = one.mask or fill(one.polygons, size)
         if mask is not None:
             kept.append((number, mask, one.measurements))
     if len(kept) < len(found):

@@ -5,7 +5,7 @@ Format: ``maskApi.c`` of the COCO API (cocodataset.org).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -126,13 +126,13 @@ def decode(rle: Mapping[str, Any], shape: tuple[int, int], box: Box) -> NDArray[
     return np.ascontiguousarray(bits[y0:y1])
 
 
-def decode_whole(counts: str, shape: tuple[int, int]) -> Mask:
-    """Decode COCO's compressed text to a mask with the smallest box.
+def decode_whole(counts: str | Sequence[int], shape: tuple[int, int]) -> Mask:
+    """Decode run lengths to a mask with the smallest box.
 
     Parameters
     ----------
     counts
-        As `encode` writes them compressed.
+        As `encode` writes them, compressed or not.
     shape
         (H, W) of the image.
 
@@ -152,15 +152,15 @@ def decode_whole(counts: str, shape: tuple[int, int]) -> Mask:
     """
     check_counts(counts, shape)
     rows, _ = shape
-    ends = np.cumsum(_lengths(counts), dtype=np.int64)
+    ends = np.cumsum(lengths_of(counts), dtype=np.int64)
     first, last = ends[:-1:2], ends[1::2]
     box = (int(first[0]) // rows, 0, (int(last[-1]) - 1) // rows + 1, rows)
     bits = decode({"size": shape, "counts": counts}, shape, box)
     return Mask(bits, box).with_bits(bits)
 
 
-def check_counts(counts: str, shape: tuple[int, int]) -> None:
-    """Check COCO's compressed text: it fills an image of a shape (H, W) and holds a pixel.
+def check_counts(counts: str | Sequence[int], shape: tuple[int, int]) -> None:
+    """Check run lengths: they fill an image of a shape (H, W) and hold a pixel.
 
     Raises
     ------
@@ -168,11 +168,18 @@ def check_counts(counts: str, shape: tuple[int, int]) -> None:
         If it does not, or is damaged.
     """
     rows, columns = shape
-    lengths = _lengths(counts) if counts.isascii() else []
+    lengths = lengths_of(counts)
     if rows < 1 or columns < 1 or min(lengths, default=0) < 0 or sum(lengths) != rows * columns:
         raise ValueError(f"the runs of a mask do not fill the image of {rows} × {columns} pixels")
     if not sum(lengths[1::2]):
         raise ValueError("a mask holds no pixel; expected at least one")
+
+
+def lengths_of(counts: str | Sequence[int]) -> list[int]:
+    """Return run lengths, written as COCO's text or as a list; none for a text of another kind."""
+    if isinstance(counts, str):
+        return _lengths(counts) if counts.isascii() else []
+    return [int(count) for count in counts]
 
 
 def _lengths(text: str) -> list[int]:

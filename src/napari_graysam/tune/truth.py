@@ -156,12 +156,13 @@ class Truth:
 
 
 def read_truth(path: str | os.PathLike[str], partial: bool = False) -> Truth:
-    """Read labels (an image) or clicks (YAML or JSON).
+    """Read labels (an image, or objects) or clicks (YAML or JSON).
 
     Parameters
     ----------
     path
-        A label image, or a document with ``objects``, ``nothing`` and ``same``.
+        A label image; COCO, GeoJSON or ImageJ ROIs; or a document with ``objects``, ``nothing``
+        and ``same``.
     partial
         The labels show only some of the objects.
 
@@ -172,9 +173,10 @@ def read_truth(path: str | os.PathLike[str], partial: bool = False) -> Truth:
     LabelsError
         If the label image cannot be read.
     """
-    if Path(path).suffix.lower() not in SUFFIXES:
-        from napari_graysam.files import read_labels
+    from napari_graysam.files import read_labels
+    from napari_graysam.files.any_objects import kind_of
 
+    if Path(path).suffix.lower() not in SUFFIXES or kind_of(path):
         return Truth(read_labels(path), partial)
     try:
         text = Path(path).read_text(encoding="utf-8")

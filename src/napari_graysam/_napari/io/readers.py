@@ -13,6 +13,7 @@ from napari_graysam._napari.canvas.placement import transform_of
 from napari_graysam._napari.io.label_files import LABEL_ENDINGS, open_label_file
 from napari_graysam._napari.io.placing import open_image, shape_of
 from napari_graysam.errors import GraysamError
+from napari_graysam.files.any_objects import json_kind
 from napari_graysam.limits import read_json, reading
 from napari_graysam.source.reading import TIFF_STARTS
 
@@ -63,7 +64,7 @@ def get_reader(path: str | list[str]) -> Reader | None:
 
 
 def _json_reader(path: str, head: str, suffix: str) -> Reader | None:
-    if '"Masks by napari-graysam"' in head:
+    if json_kind(head) == "coco":
         return _open_coco
     if '"Feature' in head and (suffix == ".geojson" or '"objectType"' in head or KEY in head):
         return _open_geojson
@@ -94,9 +95,11 @@ def _holds_rois(path: str) -> bool:
 
 
 def _open_coco(path: str) -> list[LayerData] | list[tuple[None]]:
-    from napari_graysam.files.coco import read_coco_objects
+    from napari_graysam.files.coco_reader import read_coco_objects
 
-    return _opened(path, lambda shape: read_coco_objects(path))
+    image = open_image()
+    name = None if image is None else image.name
+    return _opened(path, lambda shape: read_coco_objects(path, shape, image=name))
 
 
 def _open_geojson(path: str) -> list[LayerData] | list[tuple[None]]:
