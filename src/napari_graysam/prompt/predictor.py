@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from napari_graysam.errors import UsageError
@@ -15,19 +14,20 @@ from napari_graysam.masks import Mask
 from napari_graysam.model import LoadedModel
 from napari_graysam.progress import Progress
 from napari_graysam.prompt.answer import Answer
+from napari_graysam.prompt.decode import predict
 from napari_graysam.propose import Proposals
 from napari_graysam.propose.cache import Cache
-from napari_graysam.propose.encode import Features, autocast, encode
+from napari_graysam.propose.decode import batch_size
+from napari_graysam.propose.encode import Features, encode
 from napari_graysam.propose.grid import layer_boxes
 from napari_graysam.propose.statistics import measure
 from napari_graysam.recipe import GeneratorOptions, LabelOptions, Prompt
 from napari_graysam.select.derived import Derived
 from napari_graysam.select.filters import near_crop_edge
 
-ON, OFF, FIRST_CORNER, LAST_CORNER = 1, 0, 2, 3
-"""Labels of places, as SAM 2's prompt encoder takes them."""
-_MASKS = 3
 _BUDGET = 2**26
+_TOGETHER = 16
+"""Prompts of several places that are asked at once, at most."""
 
 Box = tuple[int, int, int, int]
 
@@ -102,33 +102,72 @@ class Predictor:
             yield Progress("encode", number, len(boxes))
             x0, y0, x1, y1 = box
             features = self.cache.features(self.view[y0:y1, x0:x1], model, encode)
-            found += self._masks(features, prompt, box, model)
+            found += (mask for mask in self._masks(features, [prompt], box, model) if mask)
         yield Progress("encode", len(boxes), len(boxes))
         found.sort(key=lambda mask: -mask.predicted_iou)
         return Answer(prompt, tuple(found), self.image, size)
 
+    def ask_each(
+        self, prompts: Sequence[Prompt], box: Box
+    ) -> Generator[Progress, None, list[Mask | None]]:
+        """Ask for the one mask of each of many prompts, in one crop.
+
+        Parameters
+        ----------
+        prompts
+            All of each within the crop; of more than one place, or of a box.
+        box
+            ``(x0, y0, x1, y1)`` of the crop, half-open.
+
+        Yields
+        ------
+        Progress
+            "encode" before the crop, then "decode" after each batch of prompts.
+
+        Returns
+        -------
+        list of Mask or None
+            The best mask of each prompt; None where the model draws none, or where an edge of
+            the crop cuts it off.
+        """
+        model = self.model.fitted((self.view.shape[0], self.view.shape[1]))
+        x0, y0, x1, y1 = box
+        yield Progress("encode", 0, 1)
+        features = self.cache.features(self.view[y0:y1, x0:x1], model, encode)
+        found: list[Mask | None] = []
+        size = min(_TOGETHER, batch_size(model))
+        for start in range(0, len(prompts), size):
+            found += self._masks(features, prompts[start : start + size], box, model)
+            yield Progress("decode", len(found), len(prompts))
+        return found
+
     def _masks(
-        self, features: Features, prompt: Prompt, box: Box, model: LoadedModel
-    ) -> list[Mask]:
-        """Return a crop's answers, cleaned as the recipe says."""
-        logits, predicted_iou = predict(features, prompt, box, model)
-        proposals = self._proposals(logits, predicted_iou, prompt, box, model)
+        self, features: Features, prompts: Sequence[Prompt], box: Box, model: LoadedModel
+    ) -> list[Mask | None]:
+        """Return a crop's answers, cleaned as the recipe says; None for what is cut or empty."""
+        logits, predicted_iou = predict(features, prompts, box, model)
+        answers = logits.shape[1]
+        of_each = [prompt for prompt in prompts for _ in range(answers)]
+        proposals = self._proposals(
+            logits.flatten(0, 1), predicted_iou.flatten(), of_each, box, model
+        )
         shapes = Derived(proposals, _BUDGET).cleaned(self.generator, self.labels)
         every = np.arange(len(proposals))
         shapes.ensure(every)
         cut = near_crop_edge(shapes.inclusive(every), proposals.crop_box, proposals.image_size)
+        stability = proposals.stability.tolist()
         return [
-            shapes.mask(index, float(proposals.stability[index]), self.source, False).replace(
-                candidates=()
-            )
-            for index in np.flatnonzero(~cut & (shapes.area > 0)).tolist()
+            shapes.mask(index, stability[index], self.source, False).replace(candidates=())
+            if good
+            else None
+            for index, good in enumerate(~cut & (shapes.area > 0))
         ]
 
     def _proposals(
         self,
         logits: Tensor,
         predicted_iou: Tensor,
-        prompt: Prompt,
+        prompts: Sequence[Prompt],
         box: Box,
         model: LoadedModel,
     ) -> Proposals:
@@ -142,13 +181,16 @@ class Predictor:
             mask_threshold=options.mask_threshold,
             offset=options.stability_score_offset,
         )
-        place = prompt.positive[0] if prompt.positive else np.mean(prompt.places, axis=0)
+        points = [
+            prompt.positive[0] if prompt.positive else np.mean(prompt.places, axis=0)
+            for prompt in prompts
+        ]
         return Proposals(
             predicted_iou=predicted_iou.float().cpu().numpy(),
             stability=measured.stability,
             area=measured.area,
             box=measured.box + np.array([x0, y0, x0, y0], np.int32),
-            point=np.tile(np.array(place, np.float32), (count, 1)),
+            point=np.array(points, np.float32).reshape(-1, 2),
             crop_box=np.tile(np.array(box, np.int32), (count, 1)),
             crop=np.zeros(count, np.int32),
             logits=logits.float().cpu().numpy(),
@@ -161,52 +203,6 @@ class Predictor:
                 "masks_together": count,
             },
         )
-
-
-def predict(
-    features: Features, prompt: Prompt, box: Box, model: LoadedModel
-) -> tuple[Tensor, Tensor]:
-    """Let the model's own decoder answer a prompt in one crop.
-
-    Parameters
-    ----------
-    features
-        Of the crop.
-    prompt
-        In pixels of the image.
-    box
-        ``(x0, y0, x1, y1)`` of the crop, half-open.
-    model
-        A SAM 2 model on its device.
-
-    Returns
-    -------
-    logits
-        (M, h, w) at a quarter of the frame's resolution; three masks for a single point, else
-        one.
-    predicted_iou
-        (M,).
-    """
-    places, labels = _places(prompt)
-    x0, y0, x1, y1 = box
-    relative = (places - [x0, y0]) / [x1 - x0, y1 - y0]
-    frame = torch.as_tensor(relative, dtype=torch.float32, device=model.device) * model.image_size
-    kinds = torch.as_tensor(labels, dtype=torch.int, device=model.device)
-    network = model.model
-    with torch.no_grad(), autocast(model):
-        sparse, dense = network.sam_prompt_encoder(
-            points=(frame[None], kinds[None]), boxes=None, masks=None
-        )
-        logits, predicted_iou, _, _ = network.sam_mask_decoder(
-            image_embeddings=features.embedding,
-            image_pe=features.position,
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=len(places) == 1,
-            repeat_image=False,
-            high_res_features=features.high_resolution,
-        )
-    return logits[0, :_MASKS], predicted_iou[0, :_MASKS]
 
 
 def crops_around(
@@ -224,18 +220,6 @@ def crops_around(
         for number, box in enumerate(boxes)
         if number == 0 or ((places >= box[:2]).all() and (places <= np.array(box[2:]) - 1).all())
     ]
-
-
-def _places(prompt: Prompt) -> tuple[npt.NDArray[np.float64], list[int]]:
-    """Return the places (T, 2) and labels of a prompt: the box first, as SAM 2 has it."""
-    places: list[tuple[float, float]] = []
-    labels: list[int] = []
-    if prompt.box is not None:
-        places += [prompt.box[:2], prompt.box[2:]]
-        labels += [FIRST_CORNER, LAST_CORNER]
-    places += [*prompt.positive, *prompt.negative]
-    labels += [ON] * len(prompt.positive) + [OFF] * len(prompt.negative)
-    return np.array(places, np.float64), labels
 
 
 def _check_inside(prompt: Prompt, size: tuple[int, int]) -> None:
