@@ -101,7 +101,7 @@ def test_every_parameter_is_in_exactly_one_section(state):
         for part in ("image", "model", "generator", "labels", "second_look")
         for name in type(getattr(recipe, part)).model_fields
     }
-    top = {"name", "description", "arms", "arms_thresholds"}
+    top = {"name", "description", "arms", "arms_thresholds", "refine"}
     assert set(shown) == expected | top
     assert {one.path.split(".")[0] for one in parameters(recipe)} - {"preprocess", "rgb"} == {
         *(name.split(".")[0] for name in expected),

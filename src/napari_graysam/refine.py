@@ -7,7 +7,7 @@ points, are the authors' own way to prompt SAM (Kirillov et al. 2023, section 5)
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -55,10 +55,6 @@ class Refinement:
             return ()
         return (f"refinement: {len(self.masks)} of {self.asked} objects drawn anew",)
 
-    def of(self, masks: Iterable[Mask]) -> tuple[Mask, ...]:
-        """Return masks, those that are redrawn in their new outline."""
-        return tuple(self.masks.get(mask.candidates, mask) for mask in masks)
-
 
 def refine(
     masks: Sequence[Mask], predictor: Predictor, labels: LabelOptions
@@ -83,18 +79,20 @@ def refine(
     An answer is taken if it is the same object (`SAME`), the model thinks no less of it, and it
     takes next to nothing from others (`TAKEN`). Objects of a crop are asked for in that crop.
     """
-    places = [_inside(mask) for mask in masks]
+    around = _Neighbours(masks)
     prompts: dict[Box, list[tuple[int, Prompt]]] = {}
     for index, mask in enumerate(masks):
         if mask.candidates and not mask.pinned and mask.area:
-            prompt = _prompt(index, masks, places)
+            prompt = Prompt(
+                box=mask.box, positive=(mask.point,), negative=around.places(index)[:NEIGHBOURS]
+            )
             prompts.setdefault(mask.crop_box, []).append((index, prompt))
     redrawn: dict[tuple[int, ...], Mask] = {}
     for box, asked in prompts.items():
         steps = predictor.ask_each([prompt for _, prompt in asked], box)
         answers = yield from renamed(steps, STAGE)
         for (index, _), answer in zip(asked, answers, strict=True):
-            if answer is not None and _accepted(answer, index, masks, labels):
+            if answer is not None and _accepted(answer, index, around, labels):
                 mask = masks[index]
                 redrawn[mask.candidates] = mask.replace(
                     bits=answer.bits,
@@ -105,39 +103,47 @@ def refine(
     return Refinement(redrawn, sum(len(asked) for asked in prompts.values()))
 
 
-def _prompt(index: int, masks: Sequence[Mask], places: Sequence[tuple[float, float]]) -> Prompt:
-    """Return the box and the point of a mask, and points in its nearest neighbours."""
-    mask, (x, y) = masks[index], places[index]
-    x0, y0, x1, y1 = mask.box
-    left, top, right, bottom = mask.crop_box
-    off = []
-    for other, place in zip(masks, places, strict=True):
-        if other is mask or not (left <= place[0] < right and top <= place[1] < bottom):
-            continue
-        a, b, c, d = other.box
-        if max(a - x1, x0 - c, b - y1, y0 - d) > _NEAR:
-            continue
-        if shared_pixels(mask, other) < _ANOTHER * min(mask.area, other.area):
-            off.append((np.hypot(place[0] - x, place[1] - y), place))
-    nearest = tuple(place for _, place in sorted(off)[:NEIGHBOURS])
-    return Prompt(box=(x0, y0, x1, y1), positive=(mask.point,), negative=nearest)
+class _Neighbours:
+    """Which masks lie beside or across each other."""
+
+    def __init__(self, masks: Sequence[Mask]) -> None:
+        self.masks = masks
+        self._boxes = np.array([mask.box for mask in masks], np.int64).reshape(-1, 4)
+        self._inside = np.array([_inside(mask) for mask in masks]).reshape(-1, 2)
+
+    def near(self, box: Box, margin: int = 0) -> list[int]:
+        """Return the masks whose boxes are no farther than a margin from a box."""
+        x0, y0, x1, y1 = box
+        a, b, c, d = self._boxes.T
+        gap = np.max([a - x1, x0 - c, b - y1, y0 - d], axis=0)
+        return np.flatnonzero(gap <= margin).tolist()
+
+    def places(self, index: int) -> tuple[tuple[float, float], ...]:
+        """Return a place within each neighbour of a mask, in its crop, the nearest first."""
+        mask = self.masks[index]
+        left, top, right, bottom = mask.crop_box
+        found = []
+        for number in self.near(mask.box, _NEAR):
+            other, (x, y) = self.masks[number], self._inside[number]
+            nested = shared_pixels(mask, other) >= _ANOTHER * min(mask.area, other.area)
+            if number != index and not nested and left <= x < right and top <= y < bottom:
+                distance = float(np.hypot(*(self._inside[number] - self._inside[index])))
+                found.append((distance, (float(x), float(y))))
+        return tuple(place for _, place in sorted(found))
 
 
-def _accepted(
-    answer: Mask, index: int, masks: Sequence[Mask], labels: LabelOptions
-) -> bool:
-    """Tell whether an answer is the same object, surer, and takes nothing from others."""
-    mask = masks[index]
-    largest = np.inf if labels.max_area is None else labels.max_area
+def _accepted(answer: Mask, index: int, around: _Neighbours, labels: LabelOptions) -> bool:
+    """Tell whether an answer is the same object, no less sure, and takes nothing from others."""
+    mask = around.masks[index]
     if answer.predicted_iou < mask.predicted_iou or mask_iou(answer, mask) < SAME:
         return False
-    if not labels.min_area <= answer.area <= largest:
+    if answer.area < labels.min_area or answer.area > (labels.max_area or np.inf):
         return False
+    others = (around.masks[number] for number in around.near(answer.box) if number != index)
     return all(
         shared_pixels(answer, other) - shared_pixels(mask, other)
         <= TAKEN * min(answer.area, other.area)
-        for other in masks
-        if other is not mask
+        for other in others
     )
 
 

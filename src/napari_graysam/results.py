@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,8 @@ class LiveSegmentation:
         Holds the candidates, and what selections from them have in common.
     again
         Masks of the second look, before they join.
+    redrawn
+        Masks that were refined, by their candidates.
     region
         bool (H, W), where points were asked; None for everywhere.
     """
@@ -124,6 +127,7 @@ class LiveSegmentation:
     result: Segmentation
     selector: Selector
     again: tuple[Mask, ...] = ()
+    redrawn: Mapping[tuple[int, ...], Mask] = field(default_factory=dict)
     region: NDArray[np.bool_] | None = None
 
 

@@ -23,6 +23,7 @@ from napari_graysam.pipeline.stages import (
     propose,
     read_gray,
     select,
+    with_redrawn,
     with_second_look,
 )
 from napari_graysam.pipeline.view import make_view
@@ -194,6 +195,7 @@ def retune(live: LiveSegmentation, recipe: Recipe) -> Segmentation:
     if source not in ARMS:
         source = recipe.arms
     selected = select(live.selector, recipe, source=source)
+    selected = with_redrawn(selected, live.redrawn, recipe)
     selected = with_second_look(selected, live.again, recipe)
     unmasked = fraction_unmasked(selected.labels, live.region)
     frame = result.provenance["model"].get("image_size")
@@ -301,10 +303,15 @@ def _one_arm(
     yield Progress("preprocess", 1, 1)
 
     from napari_graysam.model import load_steps
+    from napari_graysam.prompt import Predictor
+    from napari_graysam.propose.cache import Cache
+    from napari_graysam.refine import Refinement, refine
     from napari_graysam.second_look import SecondLook, look_again
     from napari_graysam.select.selector import Selector
 
     fingerprint = fingerprint_of(gray, recipe, region=region)
+    if cache is None and recipe.refine:
+        cache = Cache()  # The features are needed twice.
     proposals = yield from propose(
         view, recipe, region=region, score_floors=score_floors, cache=cache
     )
@@ -315,6 +322,14 @@ def _one_arm(
     selected = select(selector, recipe, source=source)
     clock.lap("select")
     yield Progress("select", 1, 1)
+    refined = Refinement()
+    if recipe.refine:
+        assert cache is not None
+        model = yield from load_steps(recipe.model)
+        asking = Predictor(view, model, recipe.generator, recipe.labels, digest, source, cache)
+        refined = yield from refine(selected.masks, asking, recipe.labels)
+        selected = with_redrawn(selected, refined.masks, recipe)
+        clock.lap("refine")
     again = SecondLook()
     if recipe.second_look.enabled:
         model = yield from load_steps(recipe.model)
@@ -331,7 +346,8 @@ def _one_arm(
         "model": model_record,
         "image": {**gray.record, "digest": digest},
         "proposals": {"kept": len(proposals), **about},
-        "selection": {"notes": [*selected.notes, *again.notes, *lost]},
+        "selection": {"notes": [*selected.notes, *refined.notes, *again.notes, *lost]},
+        "refinement": {"asked": refined.asked, "redrawn": len(refined.masks)},
         "second_look": again.rounds,
         "seconds": clock.seconds,
         "source": source,
@@ -345,7 +361,7 @@ def _one_arm(
         view=view,
         raw=gray.raw,
     )
-    return LiveSegmentation(result, selector, again.found, region)
+    return LiveSegmentation(result, selector, again.found, refined.masks, region)
 
 
 class _Clock:

@@ -8,7 +8,7 @@ from napari_graysam.errors import ImageError
 from napari_graysam.fingerprint import array_digest
 from napari_graysam.masks.painting import fraction_unmasked
 from napari_graysam.pipeline.resolution import too_small_notes
-from napari_graysam.pipeline.stages import ScoreFloors, select, with_second_look
+from napari_graysam.pipeline.stages import ScoreFloors, select, with_redrawn, with_second_look
 from napari_graysam.recipe import Recipe
 from napari_graysam.results import LiveSegmentation
 
@@ -65,7 +65,13 @@ def combine(
     proposals = join_arms(raw.selector.proposals, preprocessed.selector.proposals, recipe.generator)
     selector = Selector(proposals, image=array_digest(other.raw), raw=other.raw)
     again = (*raw.again, *preprocessed.again)
-    selected = with_second_look(select(selector, recipe, source=recipe.arms), again, recipe)
+    behind = len(raw.selector.proposals)
+    redrawn = dict(raw.redrawn) | {
+        tuple(behind + index for index in candidates): mask
+        for candidates, mask in preprocessed.redrawn.items()
+    }
+    selected = with_redrawn(select(selector, recipe, source=recipe.arms), redrawn, recipe)
+    selected = with_second_look(selected, again, recipe)
     seconds = {
         stage: round(one.provenance["seconds"].get(stage, 0.0) + spent, 4)
         for stage, spent in other.provenance["seconds"].items()
@@ -90,7 +96,7 @@ def combine(
         },
         unmasked=unmasked,
     )
-    return LiveSegmentation(result, selector, again, preprocessed.region)
+    return LiveSegmentation(result, selector, again, redrawn, preprocessed.region)
 
 
 def floors_for_both(recipe: Recipe, asked: ScoreFloors | None) -> ScoreFloors | None:

@@ -26,7 +26,7 @@ from napari_graysam.select.derived import Derived
 from napari_graysam.select.filters import near_crop_edge
 
 _BUDGET = 2**26
-_TOGETHER = 16
+_TOGETHER = 64
 """Prompts of several places that are asked at once, at most."""
 
 Box = tuple[int, int, int, int]

@@ -17,7 +17,7 @@ class RecipeForm(PartForm):
     state
         Whose recipe is shown and changed.
     name
-        The recipe's field, such as ``"labels"``.
+        The recipe's field, such as ``"labels"``; empty for the recipe's own fields.
     only, exclude, stage
         As for `PartForm`.
     """
@@ -32,14 +32,25 @@ class RecipeForm(PartForm):
         stage: str | None = None,
     ) -> None:
         self._state, self._path = state, name
-        super().__init__(getattr(state.recipe, name), only, exclude, stage=stage)
+        super().__init__(self._current, only, exclude, stage=stage)
         self.part_changed.connect(self._store)
         state.recipe_changed.connect(self._follow)
 
+    @property
+    def _current(self) -> Part:
+        recipe = self._state.recipe
+        part: Part = getattr(recipe, self._path) if self._path else recipe
+        return part
+
     def _store(self, part: Part) -> None:
-        self._state.recipe = self._state.recipe.replace(**{self._path: part})
+        recipe = self._state.recipe
+        values = (
+            {self._path: part}
+            if self._path
+            else {name: getattr(part, name) for name in self.fields}
+        )
+        self._state.recipe = recipe.replace(**values)
 
     def _follow(self) -> None:
-        part = getattr(self._state.recipe, self._path)
-        if part != self.part:
-            self.part = part
+        if self._current != self.part:
+            self.part = self._current

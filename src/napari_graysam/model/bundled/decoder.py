@@ -7,19 +7,16 @@ mask, along its rim and around it.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_graysam.model.bundled.prompts import CORNER_FIRST, CORNER_LAST, POINT_OFF, POINT_ON
-from napari_graysam.model.bundled.scene import LEVELS, STRIDE, UNIT, Scene, log_odds
+from napari_graysam.model.bundled.combined import combined
+from napari_graysam.model.bundled.scene import LEVELS, Scene, log_odds
 
 _FACTS = 6
-_HALF = math.log(0.5)
-_NEVER = -20.0
 
 
 class Score(nn.Module):
@@ -250,69 +247,13 @@ class VoteDecoder(nn.Module):
             centre, sharpness = scene.settle(*scene.at(sparse[:, 0, :2]))
             u = scene.agreement(centre, sharpness)
         else:
-            u, centre, sharpness = _combined(scene, sparse)
+            u, centre, sharpness = combined(scene, sparse)
         return u, self.predict(scene, u, centre, sharpness)
 
     def predict(self, scene: Scene, u: Tensor, centre: Tensor, sharpness: Tensor) -> Tensor:
         """Return the predicted IoU (B, L) of log probabilities (B, L, N)."""
         scores: Tensor = self.score(measure(scene, u.exp(), centre, sharpness)).sigmoid()
         return scores
-
-
-def _combined(scene: Scene, sparse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Answer boxes and several points, one prompt after the other."""
-    u, centre, sharpness = zip(*(_one(scene, prompt) for prompt in sparse), strict=True)
-    return torch.stack(u), torch.stack(centre), torch.stack(sharpness)
-
-
-def _one(scene: Scene, prompt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return log probabilities (L, N), centres (L, 2) and sharpness (L,) of a prompt (T, 3)."""
-    places, label = prompt[:, :2], prompt[:, 2].long()
-    on, off = places[label == POINT_ON], places[label == POINT_OFF]
-    first, last = places[label == CORNER_FIRST], places[label == CORNER_LAST]
-    u = torch.full_like(scene.foreground, _NEVER)
-    if len(first) and len(last):
-        u = torch.maximum(u, _boxed(scene, first[0], last[0]))
-    if len(on):
-        u = torch.maximum(u, scene.agreement(*scene.at(on)).amax(0))
-    if len(off):
-        u = torch.minimum(u, _left(scene, on, off))
-    centre, sharpness = scene.mean(u.exp()[None])
-    return u, centre[0], sharpness[0]
-
-
-def _boxed(scene: Scene, first: Tensor, last: Tensor) -> Tensor:
-    """Return the log probabilities (L, N) of what fills a box."""
-    low, high = torch.minimum(first, last) / UNIT, torch.maximum(first, last) / UNIT
-    middle, reach = (low + high) / 2, ((high - low) / 2).clamp(min=STRIDE / UNIT)
-    gap = ((scene.place - middle[:, None]).abs() / reach[:, None]).amax(0)
-    inside = (gap < 1).float()
-    away = ((scene.vote - middle[:, None]) / (0.5 * reach[:, None])).square().sum(1)
-    weight = (inside * scene.foreground * torch.exp(-away / 2))[None]
-    for _ in range(2):
-        u = scene.agreement(*scene.mean(weight))
-        weight = u.exp() * inside
-    # Nothing far outside the box is its object.
-    return torch.minimum(u[0], 20 * (1.2 - gap))
-
-
-def _left(scene: Scene, on: Tensor, off: Tensor) -> Tensor:
-    """Return log probabilities (L, N) of not being what points off the object lie on.
-
-    Where such a point lies on the same object as one on it, places nearer to it are taken.
-    """
-    denied = scene.agreement(*scene.at(off)).clamp(max=-1e-4)  # (K, L, N)
-    free = torch.log(-torch.expm1(denied))
-    if not len(on):
-        return free.amin(0)
-    index = (on / STRIDE).long()
-    at = index[:, 1].clamp(0, scene.size[0] - 1) * scene.size[1]
-    at = at + index[:, 0].clamp(0, scene.size[1] - 1)
-    same = (denied[..., at] > _HALF).any(-1)  # (K, L)
-    near = torch.cdist(scene.place.T, on / UNIT).amin(1)
-    far = torch.cdist(scene.place.T, off / UNIT).T  # (K, N)
-    nearer = functional.logsigmoid(UNIT * (far - near))[:, None]
-    return torch.where(same[..., None], nearer, free).amin(0)
 
 
 def _choose(masks: Tensor, predicted_iou: Tensor, prompts: Tensor | None) -> Tensor:

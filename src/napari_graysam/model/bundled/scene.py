@@ -26,7 +26,61 @@ LIMIT = 24.0
 """Largest logit of a mask."""
 
 
-class Scene:
+class Places:
+    """The votes of some places.
+
+    Parameters
+    ----------
+    place
+        (2, N), (x, y) of each place in units of 32 pixels.
+    vote
+        (L, 2, N), where the centre lies.
+    sharpness
+        (L, N), of votes.
+    foreground
+        Probabilities (L, N).
+    visible
+        (L, N), logarithms of the foregrounds.
+    """
+
+    def __init__(
+        self, place: Tensor, vote: Tensor, sharpness: Tensor, foreground: Tensor, visible: Tensor
+    ) -> None:
+        self.place, self.vote, self.sharpness = place, vote, sharpness
+        self.foreground, self.visible = foreground, visible
+        length = vote.square().sum(1, keepdim=True)
+        self._terms = torch.cat([vote, length, torch.ones_like(length)], dim=1)
+
+    def only(self, index: Tensor) -> Places:
+        """Return some places, by their numbers (K,)."""
+        return Places(
+            self.place[:, index],
+            self.vote[..., index],
+            self.sharpness[:, index],
+            self.foreground[:, index],
+            self.visible[:, index],
+        )
+
+    def mean(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean votes and sharpness of places with a ``weight`` (B, L, N)."""
+        total = weight.sum(-1).clamp(min=1e-6)
+        centre = torch.einsum("bln,lcn->blc", weight, self.vote) / total[..., None]
+        logarithm = torch.einsum("bln,ln->bl", weight, self.sharpness.log()) / total
+        return centre, logarithm.exp()
+
+    def agreement(self, centre: Tensor, sharpness: Tensor) -> Tensor:
+        """Return log probabilities (B, L, N) of the masks of centres (B, L, 2)."""
+        u = self._product(centre, sharpness, self._terms, self.visible)
+        return u.transpose(0, 1)
+
+    def _product(self, centre: Tensor, sharpness: Tensor, terms: Tensor, visible: Tensor) -> Tensor:
+        k = sharpness[..., None]
+        length = centre.square().sum(-1, keepdim=True)
+        weights = torch.cat([2 * k * centre, -k, -k * length], dim=-1).transpose(0, 1)
+        return torch.baddbmm(visible[:, None], weights, terms)
+
+
+class Scene(Places):
     """The votes of one image.
 
     Parameters
@@ -37,16 +91,8 @@ class Scene:
 
     Attributes
     ----------
-    place
-        (2, N), (x, y) of each place in units of 32 pixels.
-    vote
-        (L, 2, N), where the centre lies.
-    sharpness
-        (L, N), of votes.
-    quality, foreground
+    quality
         Probabilities (L, N).
-    visible
-        (L, N), logarithms of the foregrounds.
     under
         (L, N, C + 4), what a score looks at: qualities, foregrounds, edge and codes, then the vote,
         its square, and the logarithm of the sharpness.
@@ -61,16 +107,18 @@ class Scene:
         y = (torch.arange(height, device=votes.device) + 0.5) * (STRIDE / UNIT)
         x = (torch.arange(width, device=votes.device) + 0.5) * (STRIDE / UNIT)
         grid = torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
-        self.place = grid.flatten(1)
-        self.vote = levels[:, :2] + self.place
-        self.sharpness = SHARPNESS * levels[:, 2].clamp(-4, 7).exp()
+        place = grid.flatten(1)
+        super().__init__(
+            place,
+            levels[:, :2] + place,
+            SHARPNESS * levels[:, 2].clamp(-4, 7).exp(),
+            levels[:, 4].sigmoid(),
+            functional.logsigmoid(levels[:, 4]),
+        )
         self.quality = levels[:, 3].sigmoid()
-        self.foreground = levels[:, 4].sigmoid()
-        self.visible = functional.logsigmoid(levels[:, 4])
         rest = votes[OUTPUTS - 1 :].flatten(1)
         described = torch.cat([self.quality, self.foreground, rest[:1].sigmoid(), rest[1:]])
-        length = self.vote.square().sum(1, keepdim=True)
-        self._terms = torch.cat([self.vote, length, torch.ones_like(length)], dim=1)
+        length = self._terms[:, 2:3]
         moments = torch.cat([self.vote, length, self.sharpness.log()[:, None]], dim=1)
         self._sparse = self._terms.reshape(LEVELS, 4, height, width)[..., ::2, ::2].flatten(2)
         visible = self.visible.reshape(LEVELS, height, width)
@@ -84,18 +132,15 @@ class Scene:
 
     def at(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return the votes (B, L, 2) and sharpness (B, L) at ``points`` (B, 2), in pixels."""
+        index = self.index(points)
+        return self.vote[:, :, index].permute(2, 0, 1), self.sharpness[:, index].T
+
+    def index(self, points: Tensor) -> Tensor:
+        """Return the numbers (B,) of the places where ``points`` (B, 2), in pixels, lie."""
         height, width = self.size
         column = (points[:, 0] / STRIDE).long().clamp(0, width - 1)
         row = (points[:, 1] / STRIDE).long().clamp(0, height - 1)
-        index = row * width + column
-        return self.vote[:, :, index].permute(2, 0, 1), self.sharpness[:, index].T
-
-    def mean(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean votes and sharpness of places with a ``weight`` (B, L, N)."""
-        total = weight.sum(-1).clamp(min=1e-6)
-        centre = torch.einsum("bln,lcn->blc", weight, self.vote) / total[..., None]
-        logarithm = torch.einsum("bln,ln->bl", weight, self.sharpness.log()) / total
-        return centre, logarithm.exp()
+        return row * width + column
 
     def settle(self, centre: Tensor, sharpness: Tensor) -> tuple[Tensor, Tensor]:
         """Move centres (B, L, 2) to the mean of the votes that agree, of every fourth place."""
@@ -112,17 +157,6 @@ class Scene:
         own = torch.cat([centre, sharpness.log()[..., None]], dim=-1).transpose(0, 1)
         mean = ((values + 0.5 * own) / (total + 0.5)).transpose(0, 1)
         return mean[..., :2], mean[..., 2].exp()
-
-    def _product(self, centre: Tensor, sharpness: Tensor, terms: Tensor, visible: Tensor) -> Tensor:
-        k = sharpness[..., None]
-        length = centre.square().sum(-1, keepdim=True)
-        weights = torch.cat([2 * k * centre, -k, -k * length], dim=-1).transpose(0, 1)
-        return torch.baddbmm(visible[:, None], weights, terms)
-
-    def agreement(self, centre: Tensor, sharpness: Tensor) -> Tensor:
-        """Return log probabilities (B, L, N) of the masks of centres (B, L, 2)."""
-        u = self._product(centre, sharpness, self._terms, self.visible)
-        return u.transpose(0, 1)
 
     def masks(self, centre: Tensor, sharpness: Tensor) -> Tensor:
         """Return the logits (B, L, N) of the masks of centres (B, L, 2)."""

@@ -1,4 +1,4 @@
-"""The section Second look: asking the model again where it found nothing."""
+"""The section Second look: asking the model again, for what it missed and for outlines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMMON = ("rounds", "pred_iou_thresh")
 
 
 class SecondLookSection(Container):
-    """Edits ``recipe.second_look``, and looks again at once where the user asks for it.
+    """Edits ``recipe.second_look`` and ``recipe.refine``, and looks again where it is asked to.
 
     Parameters
     ----------
@@ -39,11 +39,14 @@ class SecondLookSection(Container):
         self._state = state
         self.common = RecipeForm(state, "second_look", COMMON)
         self.more = RecipeForm(state, "second_look", exclude=COMMON)
+        self.outlines = RecipeForm(state, "", ("refine",))
         self.fields: dict[str, Widget] = {
             f"second_look.{name}": widget
             for form in (self.common, self.more)
             for name, widget in form.fields.items()
         }
+        self._of_look = {**self.fields}
+        self.fields |= self.outlines.fields
         self.look = PushButton(text="Look again")
         self.look.tooltip = (
             "<qt>Ask the model again where nothing was found, on enlarged windows with their own "
@@ -54,6 +57,7 @@ class SecondLookSection(Container):
         column.addWidget(self.common.native)
         column.addWidget(self.look.native)
         column.addWidget(more(self.more.native))
+        column.addWidget(self.outlines.native)
         self.look.changed.connect(self._look)
         for signal in (state.recipe_changed, state.running_changed, state.layer_changed):
             signal.connect(self._follow)
@@ -67,5 +71,5 @@ class SecondLookSection(Container):
     def _follow(self, *_: object) -> None:
         self.look.enabled = self._state.layer is not None and not self._state.running
         on = self._state.recipe.second_look.enabled
-        for name, widget in self.fields.items():
+        for name, widget in self._of_look.items():
             widget.enabled = on or name == "second_look.rounds"
