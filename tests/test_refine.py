@@ -177,4 +177,10 @@ def test_both_arms_together_keep_the_outlines_of_each(discs):
     assert len(before.result.masks) == len(after.result.masks)
     pairs = list(zip(before.result.masks, after.result.masks, strict=True))
     assert all(mask_iou(one, other) >= SAME for one, other in pairs)
-    assert any(not np.array_equal(one.bits, other.bits) for one, other in pairs)
+    assert any(one.predicted_iou < other.predicted_iou for one, other in pairs)
+    both = [
+        run(live_steps(discs, arm.with_values({"refine": True})))
+        for arm in (recipe.raw_arm(), recipe.preprocessed_arm())
+    ]
+    asked = sum(arm.result.provenance["refinement"]["asked"] for arm in both)
+    assert after.result.provenance["refinement"]["asked"] == asked

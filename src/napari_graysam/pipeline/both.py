@@ -90,6 +90,10 @@ def combine(
             "fingerprint": after.with_recipe(recipe).model_dump(),
             "proposals": {"kept": len(proposals), **about},
             "selection": {"notes": [*selected.notes, *lost]},
+            "refinement": {
+                key: count + one.provenance["refinement"][key]
+                for key, count in other.provenance["refinement"].items()
+            },
             "second_look": one.provenance["second_look"] + other.provenance["second_look"],
             "seconds": seconds,
             "source": recipe.arms,

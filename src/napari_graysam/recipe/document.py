@@ -134,7 +134,7 @@ class Recipe(Part):
         "in its neighbours, and drawn anew where the model is no less sure of the same object. "
         "Takes up to half the time of the run more, for outlines that are a little better. Off: "
         "objects stay as they were found.",
-        json_schema_extra={"stage": "decode"},
+        json_schema_extra={"stage": "decode", "optional": True},
     )
 
     @classmethod
