@@ -9,11 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from napari_graysam.cli.command import command
 from napari_graysam.cli.options import (
-    AsJson,
-    Debug,
     ModelName,
-    Quiet,
     RecipeName,
     Settings,
     make_recipe,
@@ -23,19 +21,18 @@ from napari_graysam.cli.terminal import Terminal, table
 STATUS_STYLE = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
+@command
 def demo(
+    terminal: Terminal,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")
     ] = Path("graysam-demo"),
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Segment sample images raw and preprocessed with the bundled model, and compare.
 
     Needs no network and takes a few minutes on a laptop.
     """
-    with Terminal(as_json, quiet, debug) as terminal:
+    with terminal:
         from napari_graysam.demo import demo_steps
         from napari_graysam.progress import Progress, run
 
@@ -71,7 +68,7 @@ def demo(
             "errors": list(result.errors),
             "files": {kind: str(path) for kind, path in result.files.items()},
         }
-        shown = [] if quiet else [table(*columns, rows=rows, numbers=columns[1:])]
+        shown = [] if terminal.quiet else [table(*columns, rows=rows, numbers=columns[1:])]
         terminal.result(document, *shown)
         if "picture" in result.files:
             terminal.note(f"Look at {result.files['picture']}; everything else is in {out}.")
@@ -81,20 +78,19 @@ def _fraction(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
+@command
 def bench(
+    terminal: Terminal,
     image: Annotated[Path, typer.Argument(help="The image to measure on.", show_default=False)],
     recipe: RecipeName = None,
     model: ModelName = None,
     settings: Settings = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Compare speed, memory and masks with SAM 2's own generator, on this machine.
 
     SAM 2's own generator needs torchvision; without it only ours is measured.
     """
-    with Terminal(as_json, quiet, debug) as terminal:
+    with terminal:
         wanted = make_recipe(recipe, model, settings)
         from napari_graysam.bench import bench_steps, measurable
         from napari_graysam.pipeline import make_view
@@ -122,13 +118,14 @@ def bench(
             for one in measured
         ]
         columns = ("generator", "seconds", "times faster", "peak MB", "masks", "same masks")
-        shown = [] if quiet else [table(*columns, rows=rows, numbers=columns[1:])]
+        shown = [] if terminal.quiet else [table(*columns, rows=rows, numbers=columns[1:])]
         terminal.result({"measured": [asdict(one) for one in measured]}, *shown)
 
 
-def doctor(as_json: AsJson = False, quiet: Quiet = False, debug: Debug = False) -> None:
+@command
+def doctor(terminal: Terminal) -> None:
     """Examine the installation: libraries, devices, models and folders."""
-    with Terminal(as_json, quiet, debug) as terminal:
+    with terminal:
         from rich.text import Text
 
         from napari_graysam.doctor import diagnose

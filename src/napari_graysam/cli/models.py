@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_graysam.cli.options import AsJson, Debug, Quiet, complete_model
+from napari_graysam.cli.command import AsJson, Debug, command
+from napari_graysam.cli.options import complete_model
 from napari_graysam.cli.terminal import Terminal, table
 from napari_graysam.errors import GraysamError, ModelError, UsageError
 
@@ -44,9 +45,10 @@ def _default(context: typer.Context, as_json: AsJson = False, debug: Debug = Fal
 
 
 @app.command("list")
-def list_models(as_json: AsJson = False, quiet: Quiet = False, debug: Debug = False) -> None:
+@command
+def list_models(terminal: Terminal) -> None:
     """List the models that are known by name, and which of them are on this machine."""
-    with Terminal(as_json, quiet, debug) as terminal:
+    with terminal:
         from napari_graysam.model import CATALOG, locate
 
         facts = [(entry, locate(entry)) for entry in CATALOG]
@@ -68,11 +70,10 @@ def list_models(as_json: AsJson = False, quiet: Quiet = False, debug: Debug = Fa
 
 
 @app.command()
-def download(
-    names: Names, as_json: AsJson = False, quiet: Quiet = False, debug: Debug = False
-) -> None:
+@command
+def download(terminal: Terminal, names: Names) -> None:
     """Download models, resuming what an earlier attempt left, and verify them."""
-    with Terminal(as_json, quiet, debug) as terminal:
+    with terminal:
         from napari_graysam.model import fetch
 
         found = []
@@ -90,7 +91,9 @@ def download(
 
 
 @app.command()
+@command
 def path(
+    terminal: Terminal,
     name: Annotated[
         str | None,
         typer.Argument(
@@ -99,12 +102,9 @@ def path(
             show_default=False,
         ),
     ] = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Print where a model's file is, or the folders where models are looked for."""
-    with Terminal(as_json, quiet, debug) as terminal:
+    with terminal:
         from napari_graysam.model import locate, model_folders
 
         if name is None:
@@ -122,11 +122,10 @@ def path(
 
 
 @app.command()
-def verify(
-    names: SomeNames = None, as_json: AsJson = False, quiet: Quiet = False, debug: Debug = False
-) -> None:
+@command
+def verify(terminal: Terminal, names: SomeNames = None) -> None:
     """Compare the SHA-256 of models with the published ones; by default of all that are here."""
-    with Terminal(as_json, quiet, debug) as terminal:
+    with terminal:
         from napari_graysam.model import CATALOG, locate
         from napari_graysam.model import verify as verify_file
 

@@ -30,11 +30,6 @@ def complete_model(incomplete: str) -> list[str]:
     return [entry.name for entry in CATALOG if entry.name.startswith(incomplete)]
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress, notes or summaries; errors only.")
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Images = Annotated[
     list[str],
     typer.Argument(

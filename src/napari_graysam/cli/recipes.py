@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_graysam.cli.command import AsJson, Debug, command
 from napari_graysam.cli.options import (
-    AsJson,
-    Debug,
     ModelName,
-    Quiet,
     RecipeName,
     Settings,
     complete_recipe,
@@ -48,7 +46,9 @@ def _default(context: typer.Context, as_json: AsJson = False, debug: Debug = Fal
 
 
 @app.command()
+@command
 def new(
+    terminal: Terminal,
     file: Annotated[Path, typer.Argument(help="The .yaml or .json file to write.")],
     recipe: RecipeName = None,
     model: ModelName = None,
@@ -57,12 +57,9 @@ def new(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file if there is one.")
     ] = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Write a recipe file: the default, or a preset or another recipe with changes."""
-    with Terminal(as_json, quiet, debug) as terminal:
+    with terminal:
         made = make_recipe(recipe, model, settings)
         if file.exists() and not overwrite:
             raise UsageError(f"{file} exists already; --overwrite replaces it")
@@ -72,7 +69,9 @@ def new(
 
 
 @app.command()
+@command
 def show(
+    terminal: Terminal,
     name: Annotated[
         str | None,
         typer.Argument(
@@ -93,12 +92,9 @@ def show(
             "that a recipe can hold.",
         ),
     ] = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Print a recipe as YAML, or explain its parameters."""
-    with Terminal(as_json, quiet, debug) as terminal:
+    with terminal:
         made = make_recipe(name, model, settings)
         if not explain:
             terminal.text(made.to_dict(full=full), made.to_yaml(full=full))
@@ -112,17 +108,16 @@ def show(
 
 
 @app.command()
+@command
 def check(
+    terminal: Terminal,
     names: Annotated[
         list[str],
         typer.Argument(metavar="FILE|PRESET...", help="Recipes.", autocompletion=complete_recipe),
     ],
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Check recipes; everything that is wrong is named, and the exit status is 2."""
-    with Terminal(as_json, quiet, debug) as terminal:
+    with terminal:
         errors: dict[str, str | None] = {}
         for name in names:
             try:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_graysam.cli.command import command
 from napari_graysam.cli.inputs import by_stem, label_files, stem_of
-from napari_graysam.cli.options import AsJson, Debug, Quiet
 from napari_graysam.cli.terminal import Terminal, table
 from napari_graysam.errors import GraysamError, UsageError
 
@@ -21,7 +21,9 @@ COLUMNS = (
 )  # fmt: skip
 
 
+@command
 def score(
+    terminal: Terminal,
     predicted: Annotated[
         Path,
         typer.Argument(
@@ -43,15 +45,12 @@ def score(
             help="The ground truth is masks: each connected piece is an object of its own.",
         ),
     ] = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Score label images: average precision, F1, panoptic quality, mean matched IoU.
 
     AP is the mean over IoU 0.5 to 0.95 of TP / (TP + FP + FN); F1, PQ and IoU are at IoU 0.5.
     """
-    with Terminal(as_json, quiet, debug) as terminal:
+    with terminal:
         scores = score_pairs(terminal, find_pairs(terminal, predicted, truth), connected)
         if not scores:
             raise GraysamError("no image could be scored")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_graysam.cli.command import command
 from napari_graysam.cli.inputs import (
     by_stem,
     expand,
@@ -20,8 +21,6 @@ from napari_graysam.cli.inputs import (
     stem_of,
 )
 from napari_graysam.cli.options import (
-    AsJson,
-    Debug,
     Images,
     ModelName,
     NamePattern,
@@ -29,7 +28,6 @@ from napari_graysam.cli.options import (
     Outputs,
     Overwrite,
     PixelSize,
-    Quiet,
     RecipeName,
     Recursive,
     RegionFile,
@@ -47,7 +45,9 @@ if TYPE_CHECKING:
     from napari_graysam.batch import Naming, Outcome, Report
 
 
+@command
 def segment(
+    terminal: Terminal,
     images: Images,
     out: Out,
     recursive: Recursive = False,
@@ -93,16 +93,13 @@ def segment(
     profile: Annotated[
         bool, typer.Option("--profile", help="Show time and peak memory by stage.")
     ] = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Segment images: labels, object tables, COCO, overlays and the recipe, for each.
 
     A run that was stopped goes on where it ended: images whose results are there, of the same
     pixels, recipe, model and versions, are skipped.
     """
-    with Terminal(as_json, quiet, debug) as terminal:
+    with terminal:
         if scheduler is not None and workers != 1:
             raise UsageError("--workers and --scheduler exclude each other: the scheduler decides")
         if profile and (scheduler is not None or workers != 1):
@@ -123,12 +120,14 @@ def segment(
         with Profile() as costs:
             outcomes = follow(terminal, steps, costs)
         stages = {"stages": [asdict(cost) for cost in costs.stages.values()]} if profile else {}
-        shown = [costs_table(costs)] if profile and not quiet else []
+        shown = [costs_table(costs)] if profile and not terminal.quiet else []
         summarize(terminal, outcomes)
         terminal.result(document(outcomes) | stages, *shown)
 
 
+@command
 def compare(
+    terminal: Terminal,
     images: Images,
     out: Out,
     recipe: RecipeName,
@@ -151,12 +150,9 @@ def compare(
     write: Outputs = None,
     pixel_size: PixelSize = None,
     overwrite: Overwrite = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Segment images raw and preprocessed, and show what the preprocessing changed."""
-    with Terminal(as_json, quiet, debug) as terminal:
+    with terminal:
         paths = images_of(terminal, images, recursive)
         wanted = make_recipe(recipe, model, settings, region)
         truths = match_truth(paths, truth or [])
@@ -169,7 +165,7 @@ def compare(
         job = CompareJob(wanted, out, truths, naming, kinds, pixel_size=size)
         outcomes = follow(terminal, batch_steps(paths, job, overwrite=overwrite))
         compared = any(outcome.changes is not None for outcome in outcomes)
-        shown = [changes_table(outcomes)] if compared and not quiet else []
+        shown = [changes_table(outcomes)] if compared and not terminal.quiet else []
         summarize(terminal, outcomes)
         terminal.result(document(outcomes), *shown)
 

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_graysam.cli.command import command
 from napari_graysam.cli.inputs import expand, stem_of
 from napari_graysam.cli.options import (
-    AsJson,
-    Debug,
     Images,
     ModelName,
     Out,
-    Quiet,
     RecipeName,
     Settings,
     make_recipe,
@@ -29,7 +27,9 @@ if TYPE_CHECKING:
     from napari_graysam.tune import Truth, Tuning
 
 
+@command
 def tune(
+    terminal: Terminal,
     images: Images,
     truth: Annotated[
         list[Path],
@@ -67,16 +67,13 @@ def tune(
     sheet: Annotated[
         int, typer.Option(min=0, help="Recipes on the contact sheet; 0 writes none.")
     ] = 6,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Search the recipe that fits what you know of one or a few images.
 
     Writes the best recipe, the ranking, plots of score against parameters and a contact sheet.
     The recipe stays as it is unless another is better on images left out of the choice.
     """
-    with Terminal(as_json, quiet, debug) as terminal:
+    with terminal:
         from napari_graysam.tune import METRICS
 
         if metric not in METRICS:
