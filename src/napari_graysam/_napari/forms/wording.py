@@ -33,6 +33,11 @@ def choice_text(choice: str) -> str:
     return " ".join(_WRITTEN.get(word, word) for word in str(choice).split("_"))
 
 
+def sentence(text: str) -> str:
+    """Begin a text with a capital; a name, such as a file's, that begins it stays as it is."""
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].isalpha() else text
+
+
 def tooltip(part_type: type[Part], name: str, stage: str | None = None) -> str:
     """Explanation of a field as rich text, which Qt wraps.
 
@@ -60,8 +65,10 @@ def tooltip(part_type: type[Part], name: str, stage: str | None = None) -> str:
 
 def label_text(field: FieldInfo, stage: str | None) -> str:
     """Return a field's label, broken into short lines and marked where the model is needed."""
-    text = fill(field.title or "", LABEL_LETTERS)
-    return f"{text} {MODEL_SYMBOL}" if stage_of(field, stage) in _MODEL_STAGES else text
+    text = field.title or ""
+    if stage_of(field, stage) in _MODEL_STAGES:
+        text += f"\N{NO-BREAK SPACE}{MODEL_SYMBOL}"
+    return fill(text, LABEL_LETTERS).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def stage_of(field: FieldInfo, stage: str | None) -> str:

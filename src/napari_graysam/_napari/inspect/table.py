@@ -9,6 +9,8 @@ from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
+from napari_graysam._napari.forms.wording import sentence
+
 if TYPE_CHECKING:
     from napari_graysam.select.explanation import Explanation
 
@@ -75,7 +77,7 @@ class ExplanationTable(QTableWidget):
             for row, explanation in enumerate(explanations):
                 for column, text in enumerate(_cells(explanation)):
                     item = QTableWidgetItem(text)
-                    item.setToolTip(_sentence(explanation.text))
+                    item.setToolTip(sentence(explanation.text))
                     item.setTextAlignment(_RIGHT if column in NUMBERS else _LEFT)
                     self.setItem(row, column, item)
             self.clearSelection()
@@ -98,8 +100,4 @@ class ExplanationTable(QTableWidget):
 def _cells(explanation: Explanation) -> tuple[str, ...]:
     label = "–" if explanation.label is None else str(explanation.label)
     scores = f"{explanation.predicted_iou:.2f}", f"{explanation.stability:.2f}"
-    return label, *scores, f"{explanation.area:,}", _sentence(explanation.text)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    return label, *scores, f"{explanation.area:,}", sentence(explanation.text)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam._napari.canvas.source import Source
+from napari_graysam._napari.forms.wording import sentence
 from napari_graysam.preprocess import (
     BaseStep,
     Image,
@@ -129,6 +130,6 @@ def compute(
             view = yield from to_rgb_steps(pixels, request.rgb, memories=memories[1:])
     except Exception as error:
         text = str(error) or type(error).__name__
-        yield Failure(request, text[:1].upper() + text[1:])
+        yield Failure(request, sentence(text))
     else:
         yield View(request, view)
