@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from napari_graysam.comparison import Comparison, Scores
+    from napari_graysam.select.regrouping.objects import Regrouping
     from napari_graysam.select.selector import Selector
 
 
@@ -45,6 +46,8 @@ class Segmentation:
         uint8 (H, W, 3): what the model saw.
     raw
         (H, W), the original gray values, for measurements.
+    regroupings
+        Which masks were merged and split, with what spoke for it.
 
     Examples
     --------
@@ -62,6 +65,7 @@ class Segmentation:
     unmasked: float
     view: NDArray[np.uint8]
     raw: NDArray[Any]
+    regroupings: tuple[Regrouping, ...] = ()
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from napari_graysam.preprocess.denoise import Gaussian
 from napari_graysam.preprocess.histogram import Clahe
 from napari_graysam.preprocess.rgb import to_rgb
 from napari_graysam.progress import Progress, renamed
-from napari_graysam.recipe import GeneratorOptions, Recipe, SecondLookOptions
+from napari_graysam.recipe import GeneratorOptions, MergingOptions, Recipe, SecondLookOptions
 
 if TYPE_CHECKING:
     from napari_graysam.model import LoadedModel
@@ -287,7 +287,7 @@ def _select(parts: Sequence[Proposals], recipe: Recipe, source: str) -> tuple[Ma
     joined = replace(
         joined, record={**joined.record, "generator": generator.model_dump(mode="json")}
     )
-    labels = recipe.labels.replace(keep=(), pinned=())
+    labels = recipe.labels.replace(keep=(), pinned=(), merging=MergingOptions())
     masks = Selector(joined).select(generator, labels, source)
     # Candidates number those of the first pass.
     plain = [mask.replace(candidates=(), parent=-1, depth=0) for mask in masks]

@@ -23,6 +23,7 @@ from napari_graysam.pipeline.stages import (
     propose,
     read_gray,
     select,
+    selection_record,
     with_redrawn,
     with_second_look,
 )
@@ -203,7 +204,7 @@ def retune(live: LiveSegmentation, recipe: Recipe) -> Segmentation:
     provenance = {
         **result.provenance,
         "source": source,
-        "selection": {"notes": [*selected.notes, *lost]},
+        "selection": selection_record(selected, lost),
         "fingerprint": result.fingerprint.with_recipe(recipe).model_dump(),
     }
     return replace(
@@ -213,6 +214,7 @@ def retune(live: LiveSegmentation, recipe: Recipe) -> Segmentation:
         recipe=recipe,
         provenance=provenance,
         unmasked=unmasked,
+        regroupings=selected.regroupings,
     )
 
 
@@ -318,7 +320,7 @@ def _one_arm(
     clock.lap("propose")
     yield Progress("select", 0, 1)
     digest = array_digest(gray.raw)
-    selector = Selector(proposals, image=digest, raw=gray.raw)
+    selector = Selector(proposals, image=digest, raw=gray.raw, views=[view])
     selected = select(selector, recipe, source=source)
     clock.lap("select")
     yield Progress("select", 1, 1)
@@ -346,7 +348,7 @@ def _one_arm(
         "model": model_record,
         "image": {**gray.record, "digest": digest},
         "proposals": {"kept": len(proposals), **about},
-        "selection": {"notes": [*selected.notes, *refined.notes, *again.notes, *lost]},
+        "selection": selection_record(selected, [*refined.notes, *again.notes, *lost]),
         "refinement": {"asked": refined.asked, "redrawn": len(refined.masks)},
         "second_look": again.rounds,
         "seconds": clock.seconds,
@@ -360,6 +362,7 @@ def _one_arm(
         unmasked=unmasked,
         view=view,
         raw=gray.raw,
+        regroupings=selected.regroupings,
     )
     return LiveSegmentation(result, selector, again.found, refined.masks, region)
 

@@ -8,7 +8,13 @@ from napari_graysam.errors import ImageError
 from napari_graysam.fingerprint import array_digest
 from napari_graysam.masks.painting import fraction_unmasked
 from napari_graysam.pipeline.resolution import too_small_notes
-from napari_graysam.pipeline.stages import ScoreFloors, select, with_redrawn, with_second_look
+from napari_graysam.pipeline.stages import (
+    ScoreFloors,
+    select,
+    selection_record,
+    with_redrawn,
+    with_second_look,
+)
 from napari_graysam.recipe import Recipe
 from napari_graysam.results import LiveSegmentation
 
@@ -63,7 +69,9 @@ def combine(
             "cannot be joined: segment the same image both times"
         )
     proposals = join_arms(raw.selector.proposals, preprocessed.selector.proposals, recipe.generator)
-    selector = Selector(proposals, image=array_digest(other.raw), raw=other.raw)
+    selector = Selector(
+        proposals, image=array_digest(other.raw), raw=other.raw, views=[one.view, other.view]
+    )
     again = (*raw.again, *preprocessed.again)
     behind = len(raw.selector.proposals)
     redrawn = dict(raw.redrawn) | {
@@ -89,7 +97,7 @@ def combine(
             **other.provenance,
             "fingerprint": after.with_recipe(recipe).model_dump(),
             "proposals": {"kept": len(proposals), **about},
-            "selection": {"notes": [*selected.notes, *lost]},
+            "selection": selection_record(selected, lost),
             "refinement": {
                 key: count + one.provenance["refinement"][key]
                 for key, count in other.provenance["refinement"].items()
@@ -99,6 +107,7 @@ def combine(
             "source": recipe.arms,
         },
         unmasked=unmasked,
+        regroupings=selected.regroupings,
     )
     return LiveSegmentation(result, selector, again, redrawn, preprocessed.region)
 

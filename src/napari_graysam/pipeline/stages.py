@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_graysam.model import LoadedModel
     from napari_graysam.propose import Proposals
     from napari_graysam.propose.cache import Cache
+    from napari_graysam.select.regrouping.objects import Regrouping
     from napari_graysam.select.selector import Selector
 
 
@@ -45,11 +46,14 @@ class Selected(NamedTuple):
         uint32 (H, W); label ``i`` is ``masks[i - 1]``, 0 is background.
     notes
         What the user should know, in sentences.
+    regroupings
+        Merges and splits, with what spoke for them.
     """
 
     masks: tuple[Mask, ...]
     labels: NDArray[np.uint32]
     notes: tuple[str, ...]
+    regroupings: tuple[Regrouping, ...] = ()
 
 
 def read_gray(
@@ -109,7 +113,7 @@ def propose(
         Of `make_view`.
     recipe
         Uses ``generator``, ``model``, ``image.region``, and whether ``labels`` keeps masks by
-        name, which needs all candidates.
+        name, merges or splits, which needs more candidates.
     model
         Loaded from ``recipe.model`` if omitted, unless the cache has the answer.
     region
@@ -162,6 +166,7 @@ def select(
     source: str | None = None,
     image: str | None = None,
     raw: NDArray[Any] | None = None,
+    views: Sequence[NDArray[np.uint8]] = (),
 ) -> Selected:
     """Choose the masks that a recipe wants and paint them.
 
@@ -177,8 +182,9 @@ def select(
         name their own.
     image
         Whose pinned objects count, as for `Selector`; not used where a selector is given.
-    raw
-        The original image (H, W), for filters on intensities; not used with a selector either.
+    raw, views
+        The original image (H, W), for filters on intensities and for merging, and what the model
+        saw, uint8 (H, W, 3) each, for merging; not used with a selector either.
 
     Raises
     ------
@@ -203,10 +209,11 @@ def select(
     from napari_graysam.masks import paint
     from napari_graysam.propose import Proposals
     from napari_graysam.select.arms_notes import arms_notes
+    from napari_graysam.select.regrouping.objects import summary
     from napari_graysam.select.selector import Selector
 
     selector = (
-        Selector(candidates, image=image, raw=raw)
+        Selector(candidates, image=image, raw=raw, views=views)
         if isinstance(candidates, Proposals)
         else candidates
     )
@@ -228,7 +235,16 @@ def select(
             f"{foreign} of the {len(recipe.labels.pinned)} entries in labels.pinned were made on "
             "another image or plane, or on other gray values, and do nothing here",
         )
-    return Selected(masks, labels, notes)
+    notes += summary(selection.regroupings)
+    return Selected(masks, labels, notes, selection.regroupings)
+
+
+def selection_record(selected: Selected, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what the provenance says of a selection, further notes included."""
+    record: dict[str, Any] = {"notes": [*selected.notes, *notes]}
+    if selected.regroupings:
+        record["regroupings"] = [one.to_dict(selected.masks) for one in selected.regroupings]
+    return record
 
 
 def arm_of(recipe: Recipe) -> Arm:
@@ -332,11 +348,15 @@ def find_region(
 
 
 def _floors(recipe: Recipe, asked: ScoreFloors | None) -> ScoreFloors:
-    """Return the recipe's own thresholds, or lower ones where asked for or masks are kept."""
+    """Return the recipe's own thresholds, or lower ones where more candidates are needed."""
     if recipe.labels.keep:
         return ScoreFloors()
     generator = recipe.generator
     own = ScoreFloors(generator.pred_iou_thresh, generator.stability_score_thresh)
+    if recipe.labels.merging.enabled:
+        from napari_graysam.select.regrouping.regroup import LEAST_SCORE
+
+        own = ScoreFloors(min(own.predicted_iou, LEAST_SCORE), 0.0)
     if asked is None:
         return own
     return ScoreFloors(*(min(pair) for pair in zip(own, asked, strict=True)))

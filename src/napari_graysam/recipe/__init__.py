@@ -13,6 +13,7 @@ from napari_graysam.recipe.image import (
     Percentiles,
     Window,
 )
+from napari_graysam.recipe.merging import MergingOptions
 from napari_graysam.recipe.options import LabelOptions, ModelOptions, PinnedMask, Suppression
 from napari_graysam.recipe.pins import (
     AddedObject,
@@ -42,6 +43,7 @@ __all__ = [
     "ImageOptions",
     "LabelOptions",
     "MergedObjects",
+    "MergingOptions",
     "ModelOptions",
     "OutputMode",
     "Parameter",

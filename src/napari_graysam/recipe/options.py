@@ -10,6 +10,7 @@ from napari_graysam.masks import Arm, Level, Overlap
 from napari_graysam.parameters import Part
 from napari_graysam.recipe.filters import ColumnFilter
 from napari_graysam.recipe.image import Name, PathText
+from napari_graysam.recipe.merging import MergingOptions
 from napari_graysam.recipe.pins import Pin
 
 Suppression = Literal["box", "mask_iou", "containment"]
@@ -171,6 +172,11 @@ class LabelOptions(Part):
         "masks, lower it to remove more. mask_iou measures intersection over union, containment "
         "intersection over the smaller mask.",
         json_schema_extra={"stage": "nms"},
+    )
+    merging: MergingOptions = Field(
+        MergingOptions(),
+        title="One object, one mask",
+        description="Whether fragments are merged and wrongly joined objects split.",
     )
     min_area: int = Field(
         0,

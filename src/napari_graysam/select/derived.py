@@ -12,6 +12,8 @@ from napari_graysam.recipe import GeneratorOptions, LabelOptions
 from napari_graysam.select.clean import cleaned
 from napari_graysam.select.hierarchy import Hierarchy
 from napari_graysam.select.overlaps import OverlapTable
+from napari_graysam.select.regrouping.borders import Borders
+from napari_graysam.select.regrouping.outline import Levels
 from napari_graysam.select.shapes import Bits, Cache, Indices, Shapes, remember, size_in_bytes
 
 # Cuts and offsets whose scores are remembered, at 40 bytes a candidate.
@@ -115,6 +117,24 @@ class Derived:
         parents = hierarchy.parents(candidates)
         remember(self.cache, key, hierarchy)
         return parents
+
+    def borders(self, shapes: Shapes, levels: Levels) -> Borders:
+        """Return outlines and borders of candidates, in shapes that are all known.
+
+        Parameters
+        ----------
+        shapes
+            As `compared` returns them.
+        levels
+            Gray values of the image that they are of.
+        """
+        key = f"{shapes.key}, borders"
+        borders: Borders | None = self.cache.get(key)
+        if borders is None or borders.shapes is not shapes or borders.levels is not levels:
+            borders = Borders(shapes, levels)
+        # Remembered anew each time, so that what it has learned since is counted.
+        remember(self.cache, key, borders)
+        return borders
 
     def _changed(self, parent: Shapes, change: str, apply: Callable[[Mask], Mask]) -> Shapes:
         """Return shapes made of others by a change that its text identifies."""

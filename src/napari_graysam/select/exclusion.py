@@ -23,6 +23,8 @@ Filter = Literal[
     "pinned",
     "duplicate",
     "consensus",
+    "merged",
+    "split",
     "min_area",
     "max_area",
     "border",
@@ -65,6 +67,12 @@ class Exclusions:
         }
         self.pins = {mask.pin: label for label, mask in enumerate(selection.masks, start=1)}
         self._sized = {candidate: place for place, candidate in enumerate(selection.sized.tolist())}
+        self._regrouped = {
+            index: one
+            for one in selection.regroupings
+            for mask in one.before
+            for index in mask.candidates
+        }
         self._of_level = set(of_level(selection.nested, selection.labels.level))
 
     def of(self, candidate: int) -> Exclusion | None:
@@ -87,6 +95,8 @@ class Exclusions:
                 return self._duplicate(candidate, better, between)
         if selection.agreed[candidate] != -1:
             return self._one_arm(candidate)
+        if candidate in self._regrouped:
+            return self._regrouping(candidate)
         if candidate not in self._sized:
             return self._size_or_border(candidate)
         for mask in selection.unfiltered:
@@ -173,6 +183,25 @@ class Exclusions:
             by_candidate=better,
             parameter=parameter,
             relaxed=min(1.0, math.ceil(round(overlap * 100, 6)) / 100),
+        )
+
+    def _regrouping(self, candidate: int) -> Exclusion:
+        one = self._regrouped[candidate]
+        found = (self.labels.get(mask.candidates[0]) for mask in one.after)
+        labels = [str(label) for label in found if label is not None]
+        name = f"object{'s' * (len(labels) > 1)} {' and '.join(labels)}"
+        into = name if labels else "what was removed later"
+        evidence = one.reasons.evidence
+        verb = "merged" if one.kind == "merged" else "split"
+        least = 1 - getattr(self.selection.labels.merging, "merge" if verb == "merged" else "split")
+        return Exclusion(
+            one.kind,
+            "{} into {} (evidence {}, asked for {})".format(
+                verb, into, *distinct_decimals(evidence, least)
+            ),
+            value=evidence,
+            limit=least,
+            by=int(labels[0]) if len(labels) == 1 else None,
         )
 
     def _size_or_border(self, candidate: int) -> Exclusion:

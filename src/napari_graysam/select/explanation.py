@@ -144,6 +144,8 @@ def _object(label: int, here: bool, seen: int | None, selection: Selection) -> d
     """Say how an object shows at the pixel."""
     mask = selection.masks[label - 1]
     how = ", pinned" if mask.pin >= 0 else ", kept by the recipe" if mask.pinned else ""
+    merged = len(mask.candidates)
+    how += f", merged from {merged} masks" if merged > 1 else ""
     name = f"object {label}{how}"
     if label == seen:
         return {"reason": "object", "text": name}

@@ -57,6 +57,23 @@ def check_covers(proposals: Proposals, generator: GeneratorOptions) -> None:
             )
 
 
+def check_floor(proposals: Proposals, lowest: float, asked_by: str) -> None:
+    """Check that proposals hold every candidate above a predicted IoU, whatever its stability.
+
+    Raises
+    ------
+    ProposalsError
+        If their floors are higher.
+    """
+    floors = proposals.record["iou_floor"], proposals.record["stability_floor"]
+    if floors[0] > lowest or floors[1] > 0:
+        raise ProposalsError(
+            f"{asked_by} looks at candidates down to a predicted IoU of {lowest}, but these "
+            f"proposals hold only what passed {floors[0]} and a stability of {floors[1]}: run "
+            "the model again with it switched on, or with floors of 0"
+        )
+
+
 def passes_iou(proposals: Proposals, generator: GeneratorOptions) -> npt.NDArray[np.bool_]:
     """Tell which candidates exceed the threshold of the predicted IoU, bool (N,)."""
     if generator.pred_iou_thresh <= 0:

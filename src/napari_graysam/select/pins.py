@@ -16,6 +16,7 @@ from napari_graysam.masks.run_lengths import decode_whole
 from napari_graysam.recipe import AddedObject, LabelOptions, MergedObjects, Pin, RemovedObject
 from napari_graysam.select.derived import Derived
 from napari_graysam.select.overlaps import box_iou
+from napari_graysam.select.regrouping.objects import Held
 from napari_graysam.select.shapes import Indices, Shapes, recall, remember
 
 SAME = 0.5
@@ -92,6 +93,11 @@ def pin_masks(edits: Sequence[Edit], source: str) -> list[Mask]:
         kept = [mask for mask in kept if not _replaces(edit, mask)]
         kept += [mask.marked(source=source, pin=edit.number) for mask in edit.added]
     return kept
+
+
+def held_of(edits: Sequence[Edit]) -> Held:
+    """Return what the pins of an image say about merging and splitting."""
+    return Held()
 
 
 def displaced_by(

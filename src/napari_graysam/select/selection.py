@@ -22,6 +22,9 @@ from napari_graysam.select.measured import in_ranges
 from napari_graysam.select.overlaps import OverlapTable
 from napari_graysam.select.pinned import is_pinned
 from napari_graysam.select.pins import Edit, displaced_by, edits_of, pin_masks
+from napari_graysam.select.regrouping.objects import Regrouping
+from napari_graysam.select.regrouping.outline import Levels
+from napari_graysam.select.regrouping.regroup import regrouped
 from napari_graysam.select.shapes import Indices, Shapes
 
 Flags = npt.NDArray[np.bool_]
@@ -112,6 +115,8 @@ class Selection(Survivors):
         The original image (H, W), which filters on intensities measure; None if not known.
     masks
         The objects: those of them that lie in the range of every filter.
+    regroupings
+        Merges and splits of survivors, before size and border counted.
     """
 
     cleaned: Shapes
@@ -120,6 +125,7 @@ class Selection(Survivors):
     unfiltered: tuple[Mask, ...]
     raw: npt.NDArray[Any] | None
     masks: tuple[Mask, ...]
+    regroupings: tuple[Regrouping, ...]
 
     def shapes_of(self, candidate: int) -> Shapes:
         """Return the shapes that a candidate was last seen in: cleaned if it got that far."""
@@ -219,7 +225,11 @@ def find_survivors(
 
 
 def find_objects(
-    derived: Derived, found: Survivors, source: str, raw: npt.NDArray[Any] | None = None
+    derived: Derived,
+    found: Survivors,
+    source: str,
+    raw: npt.NDArray[Any] | None = None,
+    levels: Levels | None = None,
 ) -> Selection:
     """Clean the survivors, drop those of the wrong size or at the border, nest and filter the rest.
 
@@ -233,24 +243,28 @@ def find_objects(
         Written to each mask: ``"raw"`` or ``"preprocessed"``.
     raw
         The original image (H, W), for filters on intensities.
+    levels
+        Of that image and the model's view, for merging and splitting.
 
     Raises
     ------
     ProposalsError
-        If a filter asks for intensities and ``raw`` is None.
+        If a filter asks for intensities and ``raw`` is None, or ``labels.merging`` for these and
+        they are None.
     """
     labels, size = found.labels, found.scored.image_size
     cleaned = derived.cleaned(found.generator, labels)
     cleaned.ensure(found.survivors)
-    areas, pinned = cleaned.area[found.survivors], found.pinned[found.survivors]
-    sized = found.survivors[has_wanted_area(areas, pinned, labels)]
-    masks = found.masks_of(sized, cleaned, source)
+    masks, regroupings = regrouped(derived, found, cleaned, source, levels)
+    areas = np.array([mask.area for mask in masks], np.int64)
+    pinned = np.array([mask.pinned for mask in masks], bool)
+    wanted = has_wanted_area(areas, pinned, labels)
     if labels.exclude_border:
-        inside = [mask.pinned or not touches_border(mask, size) for mask in masks]
-        sized = sized[np.array(inside, bool)]
-        masks = [mask for mask, stays in zip(masks, inside, strict=True) if stays]
+        wanted &= np.array([mask.pinned or not touches_border(mask, size) for mask in masks], bool)
+    masks = [masks[place] for place in np.flatnonzero(wanted).tolist()]
+    sized = np.array([mask.candidates[0] for mask in masks], np.intp)
     added = pin_masks(found.edits, source)
-    if added:
+    if added or regroupings:
         nested = nest([*masks, *added])
     else:
         nested = with_parents(masks, derived.parents(cleaned, sized))
@@ -258,8 +272,8 @@ def find_objects(
     objects = separate(chosen) if labels.overlap == "disjoint" else chosen
     filtered = objects
     if labels.filters:
-        wanted = np.flatnonzero(in_ranges(objects, labels.filters, raw))
-        filtered = subset(objects, wanted.tolist())
+        in_range = np.flatnonzero(in_ranges(objects, labels.filters, raw))
+        filtered = subset(objects, in_range.tolist())
     return Selection(
         **vars(found),
         cleaned=cleaned,
@@ -268,4 +282,5 @@ def find_objects(
         unfiltered=objects,
         raw=raw,
         masks=filtered,
+        regroupings=regroupings,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from threading import RLock
 from typing import Any
 
@@ -18,6 +18,7 @@ from napari_graysam.select.explanation import Explanation, explain_at
 from napari_graysam.select.measured import values_of
 from napari_graysam.select.pinned import missing_pinned, pinned_mask
 from napari_graysam.select.pins import is_of
+from napari_graysam.select.regrouping.outline import Levels
 from napari_graysam.select.relax import relax
 from napari_graysam.select.selection import (
     Selection,
@@ -39,6 +40,7 @@ def select(
     source: str = "raw",
     image: str | None = None,
     raw: NDArray[Any] | None = None,
+    views: Sequence[NDArray[np.uint8]] = (),
 ) -> tuple[Mask, ...]:
     """Select the objects of an image among its candidates, without the model.
 
@@ -53,7 +55,7 @@ def select(
         Duplicate removal, cleaning, size range and nesting level; None for the defaults.
     source
         Written to each mask: ``"raw"`` or ``"preprocessed"``.
-    image, raw
+    image, raw, views
         As for `Selector`.
 
     Returns
@@ -83,7 +85,7 @@ def select(
     >>> len(select(proposals, recipe.generator)) <= len(proposals)
     True
     """
-    selector = Selector(proposals, image=image, raw=raw)
+    selector = Selector(proposals, image=image, raw=raw, views=views)
     return selector.select(generator, labels or LabelOptions(), source)
 
 
@@ -102,7 +104,9 @@ class Selector:
         `napari_graysam.fingerprint.array_digest` of the image's gray values, whose pinned
         objects count; None lets those of any image of this size count.
     raw
-        The original image (H, W), for filters on intensities.
+        The original image (H, W), for filters on intensities and for edges between objects.
+    views
+        uint8 (H, W, 3) each, what the model saw: merging and splitting look at their edges, too.
 
     See Also
     --------
@@ -137,9 +141,11 @@ class Selector:
         *,
         image: str | None = None,
         raw: NDArray[Any] | None = None,
+        views: Sequence[NDArray[np.uint8]] = (),
     ) -> None:
         self.proposals = proposals
         self.image, self._raw = image, raw
+        self._levels = None if raw is None else Levels(raw, *views)
         self._derived = Derived(proposals, budget)
         self._lock = RLock()
         self._last: tuple[_Asked, Selection] | None = None
@@ -309,7 +315,7 @@ class Selector:
         both: BothArms | None,
     ) -> Selection:
         found = find_survivors(self._derived, generator, labels, self.image, both)
-        return find_objects(self._derived, found, source, self._raw)
+        return find_objects(self._derived, found, source, self._raw, self._levels)
 
     def _prepare(
         self, candidates: Indices, generator: GeneratorOptions, labels: LabelOptions
