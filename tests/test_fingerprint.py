@@ -71,6 +71,7 @@ def recipes() -> list[Recipe]:
         {
             "labels.keep": [{"point": [4, 5]}],
             "labels.max_area": 5000,
+            "labels.merging.merge": 0.5,
             "second_look.rounds": 1,
             "labels.filters": [{"column": "eccentricity", "minimum": 0, "maximum": 250}],
         }
@@ -181,7 +182,7 @@ def test_the_walk_meets_every_field_of_every_part() -> None:
         return found
 
     met = {path.rpartition(".")[2] for recipe in recipes() for path, _ in leaves(recipe)}
-    whole = {"image", "model", "generator", "labels", "prompt", "second_look"}
+    whole = {"image", "model", "generator", "labels", "prompt", "second_look", "merging"}
     assert {name for part in parts(Recipe) for name in part.model_fields} == met | whole
 
 

@@ -247,3 +247,27 @@ def test_selecting_again_gives_the_same() -> None:
         for merge in (0, 0.9, 0, 0.9, 0.05)
     ]
     assert counts == [2, 1, 2, 1, 2]
+
+
+def test_a_run_and_selecting_again_merge_alike_and_say_so() -> None:
+    from napari_graysam import Recipe, run
+    from napari_graysam.pipeline import live_steps, retune, segment
+
+    image = picture(disc(30, 30, 14) | disc(64, 60, 18), (X > 61) & (X < 67))
+    off = (
+        Recipe()
+        .with_values({"generator.points_per_side": 8, "generator.pred_iou_thresh": 0.3})
+        .with_values({"generator.stability_score_thresh": 0.2})
+    )
+    on = off.with_values({"labels.merging.merge": 1.0})
+    live = run(live_steps(image, off))
+    assert live.result.regroupings == ()
+    assert "regroupings" not in live.result.provenance["selection"]
+    again, whole = retune(live, on), segment(image, on)
+    np.testing.assert_array_equal(again.labels, whole.labels)
+    assert 0 < len(whole.masks) < len(live.result.masks)
+    records = whole.provenance["selection"]["regroupings"]
+    assert [one["kind"] for one in records] == ["merged"] * len(whole.regroupings)
+    assert records[0]["evidence"] == round(whole.regroupings[0].reasons.evidence, 3)
+    (note,) = [note for note in whole.notes if note.startswith("one object, one mask: ")]
+    assert f"merged into {len(records)}" in note

@@ -122,7 +122,7 @@ def test_records_honour_the_output_mode(result):
 def test_the_stages_in_a_row_are_the_whole(arms):
     gray = read_gray(discs(), CLAHE)
     view = make_view(gray, CLAHE)
-    masks, labels, notes = select(run(propose(view, CLAHE)), CLAHE)
+    masks, labels, notes, _ = select(run(propose(view, CLAHE)), CLAHE)
     np.testing.assert_array_equal(view, arms.preprocessed.view)
     np.testing.assert_array_equal(labels, arms.preprocessed.labels)
     assert [m.predicted_iou for m in masks] == [m.predicted_iou for m in arms.preprocessed.masks]
