@@ -11,6 +11,7 @@ from test_cli import graysam
 from napari_graysam.errors import LabelsError
 from napari_graysam.files import read_coco, read_labels
 from napari_graysam.files.coco_reader import read_coco_objects
+from napari_graysam.tune import read_truth
 
 # pycocotools 2.0.11 does not know NumPy's copy keyword yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -155,6 +156,16 @@ def test_lists_and_other_json_are_refused(tmp_path):
         (tmp_path / "a.json").write_text(text)
         with pytest.raises(LabelsError, match=r"a\.json: "):
             read_labels(tmp_path / "a.json")
+
+
+def test_tune_takes_the_labels_of_its_image(tmp_path):
+    images = [{"id": n, "file_name": f"{n}.png", "height": 6, "width": 8} for n in (1, 2)]
+    annotations = [annotation(1, [SQUARE]), annotation(2, CORNER, image=2)]
+    path = write(tmp_path / "all.json", annotations, images)
+    (tmp_path / "clicks.json").write_text('{"objects": [[1, 2]]}')
+    for name, labels in (("1.png", expected(1, 0)), ("2.tif", expected(0, 2))):
+        np.testing.assert_array_equal(read_truth(path, image=name).labels, labels)
+    assert read_truth(tmp_path / "clicks.json").objects == ((1.0, 2.0),)
 
 
 def test_score_takes_coco_of_one_image_and_of_all(tmp_path):

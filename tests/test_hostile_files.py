@@ -269,6 +269,21 @@ def coco(shape=(4, 4), *, count=1, **changes):
     return json.dumps(file).encode()
 
 
+RUNS = {"size": [4, 4], "counts": [0, 2, 2, 2, 10]}
+TEXT = {"size": [4, 4], "counts": "0240101b0"}
+
+
+def foreign(*segmentations, side=4):
+    file = {
+        "images": [{"id": 1, "file_name": "a.png", "height": side, "width": side}],
+        "annotations": [
+            {"id": number, "image_id": 1, "category_id": 1, "segmentation": one, "iscrowd": 0}
+            for number, one in enumerate(segmentations, start=1)
+        ],
+    }
+    return json.dumps(file).encode()
+
+
 def whole(side, count):
     text = {"size": [side, side], "counts": "0"}
     return coco((side, side), count=count, bbox=[0, 0, side, side], segmentation=text)
@@ -292,6 +307,17 @@ COCO = {
     "same id.json": (coco(count=2, id=1), "same id"),
     "id.json": (coco(id=2**32), "ids of its annotations"),
     "parent.json": (coco(parent=7), "damaged"),
+    "huge polygon.json": (
+        foreign([[0, 0, 1e6, 0, 1e6, 1e6]], side=1_000_000),
+        "1,000,000,000,000 pixels.* of memory",
+    ),
+    "far polygon.json": (foreign([[0, 0, 1e300, 0, 0, 1]]), "beyond"),
+    "huge runs.json": (
+        foreign({"size": [10**6, 10**6], "counts": [0, 10**12]}, side=1_000_000),
+        "of memory",
+    ),
+    "long run.json": (foreign({"size": [4, 4], "counts": [0, 10**30]}), "damaged"),
+    "run of texts.json": (foreign({"size": [4, 4], "counts": ["a"]}), "damaged"),
     "nested.json": (b'{"images": ' + b"[" * MIB, "nested too deeply"),
     "digits.json": (b'{"images": [' + b"9" * 10_000 + b"]}", "no JSON"),
     "pipe.json": (None, "a pipe"),
@@ -536,6 +562,7 @@ def test_damaged_bytes_end_in_one_clear_error(tmp_path):
     tifffile.imwrite(tmp_path / "lzw.tif", labels.astype(np.uint8), compression="lzw")
     np.save(tmp_path / "a.npy", labels)
     write_coco(tmp_path / "a.json", [ONE], "a.tif", (4, 4), {"name": "a"})
+    (tmp_path / "foreign.json").write_bytes(foreign([[0, 0, 2, 0, 2, 2]], RUNS, TEXT))
     write_geojson(tmp_path / "a.geojson", [ONE], (4, 4), {"name": "a"})
     write_rois(tmp_path / "a.zip", [ONE, ONE], (4, 4), {"name": "a"})
     (tmp_path / "a.npz").write_bytes(npz())
@@ -546,7 +573,7 @@ def test_damaged_bytes_end_in_one_clear_error(tmp_path):
             *("a.gif", "a.webp", "a.jp2", "deep.jp2", "a.pgm"),
         ),
         "read_recipe_text": ("plain.tif", "ome.tif"),
-        "read_coco": ("a.json",),
+        "read_coco": ("a.json", "foreign.json"),
         "read_geojson": ("a.geojson",),
         "read_rois": ("a.zip",),
         "Proposals.load": ("a.npz",),

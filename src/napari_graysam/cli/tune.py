@@ -38,7 +38,7 @@ def tune(
             "-t",
             metavar="LABELS|CLICKS",
             help="What is known of the images: a label image each, in their order, a folder of "
-            "label images named like them, or clicks (YAML).",
+            "label images named like them, a COCO file of all, or clicks (YAML).",
             show_default=False,
         ),
     ],
@@ -111,6 +111,7 @@ def _make(folder: Path) -> None:
 
 def _truths(paths: Sequence[Path], given: Sequence[Path], partial: bool) -> list[Truth]:
     from napari_graysam.cli.inputs import by_stem, label_files
+    from napari_graysam.files.any_objects import kind_of
     from napari_graysam.tune import read_truth
 
     if len(given) == 1 and given[0].is_dir():
@@ -121,12 +122,17 @@ def _truths(paths: Sequence[Path], given: Sequence[Path], partial: bool) -> list
                 "file for each image"
             )
         given = [known[stem_of(path)] for path in paths]
+    if len(given) == 1 and kind_of(given[0]) == "coco":
+        given = [given[0]] * len(paths)
     if len(given) != len(paths):
         raise UsageError(
             f"{len(paths)} images and {len(given)} ground truths: give --truth once for each "
             "image, or a folder"
         )
-    return [read_truth(path, partial) for path in given]
+    return [
+        read_truth(path, partial, image=image.name)
+        for image, path in zip(paths, given, strict=True)
+    ]
 
 
 def _search(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from napari_graysam.errors import LabelsError
+from napari_graysam.errors import GraysamError, LabelsError
 from napari_graysam.files.objects import Found, Objects, collect
 from napari_graysam.files.polygons import check_rings
 from napari_graysam.limits import check_memory
@@ -97,6 +97,8 @@ def _found(annotation: Mapping[str, Any], title: Any, names: Mapping[Any, str]) 
             mask = decode_whole(counts, (rows, columns))
             return Found(str(title), (), measured, mask, (rows, columns))
         polygons = [_corners(polygon) for polygon in segmentation]
+    except GraysamError:
+        raise
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise LabelsError(
             f"The mask of annotation {title} is damaged, or neither polygons nor run lengths."

@@ -258,8 +258,9 @@ def labels_and_notes(
 ) -> tuple[NDArray[np.integer], tuple[str, ...]]:
     """Do as `read_labels`, and tell what was assumed or left out, in sentences."""
     if kind_of(path) or Path(path).suffix.lower() == ".json":
-        objects = read_objects(path, shape, image=image)
-        labels = paint_objects(objects)
-        return (components(labels) if connected else labels), objects.notes
+        with reading(path, "objects", LabelsError):
+            objects = read_objects(path, shape, image=image)
+            labels = paint_objects(objects)
+            return (components(labels) if connected else labels), objects.notes
     with reading(path, "labels", LabelsError):
         return checked(load(path, colours=False), connected=connected), ()

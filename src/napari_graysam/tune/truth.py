@@ -155,7 +155,9 @@ class Truth:
                 )
 
 
-def read_truth(path: str | os.PathLike[str], partial: bool = False) -> Truth:
+def read_truth(
+    path: str | os.PathLike[str], partial: bool = False, *, image: str | None = None
+) -> Truth:
     """Read labels (an image, or objects) or clicks (YAML or JSON).
 
     Parameters
@@ -165,6 +167,8 @@ def read_truth(path: str | os.PathLike[str], partial: bool = False) -> Truth:
         and ``same``.
     partial
         The labels show only some of the objects.
+    image
+        Name of the image, for COCO files of several.
 
     Raises
     ------
@@ -177,7 +181,7 @@ def read_truth(path: str | os.PathLike[str], partial: bool = False) -> Truth:
     from napari_graysam.files.any_objects import kind_of
 
     if Path(path).suffix.lower() not in SUFFIXES or kind_of(path):
-        return Truth(read_labels(path), partial)
+        return Truth(read_labels(path, image=image), partial)
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
