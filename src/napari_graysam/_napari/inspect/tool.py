@@ -22,13 +22,14 @@ from napari_graysam._napari.inspect.answers import (
 from napari_graysam._napari.inspect.floors_note import FloorsNote, floors_of
 from napari_graysam._napari.inspect.table import ExplanationTable
 from napari_graysam._napari.panel.state import PanelState
+from napari_graysam._napari.results.combined import SHOWN
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS
 from napari_graysam.errors import GraysamError
 
 if TYPE_CHECKING:
     from napari_graysam._napari.canvas.placement import Placement
-    from napari_graysam.results import Arm
+    from napari_graysam._napari.results.combined import Shown
     from napari_graysam.select.explanation import Explanation
     from napari_graysam.select.selector import Selector
 
@@ -52,7 +53,7 @@ class Inspector(QWidget):
         Returns where the result of an arm lies; None where there is none.
     """
 
-    def __init__(self, state: PanelState, placement: Callable[[Arm], Placement | None]) -> None:
+    def __init__(self, state: PanelState, placement: Callable[[Shown], Placement | None]) -> None:
         super().__init__()
         self._state = state
         self._placement = placement
@@ -197,8 +198,8 @@ class Inspector(QWidget):
     def _use_points(self, points: int) -> None:
         self._state.change({"generator.points_per_side": points})
 
-    def _chosen_arm(self) -> Arm | None:
-        return next((arm for arm in ARMS if arm == self.arm.currentText()), None)
+    def _chosen_arm(self) -> Shown | None:
+        return next((arm for arm in SHOWN if arm == self.arm.currentText()), None)
 
     def _on_arm(self) -> None:
         self._picked = self.arm.currentText()
@@ -206,7 +207,7 @@ class Inspector(QWidget):
 
     def _list_arms(self) -> None:
         """Offer the arms that have results; the preprocessed one unless the user picked."""
-        arms = [arm for arm in ARMS if arm in self._state.results]
+        arms = [arm for arm in SHOWN if arm in self._state.results]
         self.arm.clear()
         self.arm.addItems(arms[::-1])
         self.arm.setCurrentText(self._picked)

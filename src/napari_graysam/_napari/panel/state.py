@@ -9,8 +9,8 @@ from psygnal import Signal
 
 from napari_graysam._napari.canvas.listeners import Listeners
 from napari_graysam._napari.canvas.source import read_subject
+from napari_graysam._napari.results.combined import SHOWN
 from napari_graysam._napari.results.run import Memory
-from napari_graysam.comparison import ARMS
 from napari_graysam.errors import RecipeError
 from napari_graysam.recipe import Recipe
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_graysam._napari.canvas.subject import Subject
-    from napari_graysam.results import Arm, Segmentation
+    from napari_graysam._napari.results.combined import Shown
+    from napari_graysam.results import Segmentation
     from napari_graysam.select.selector import Selector
 
 T = TypeVar("T")
@@ -80,8 +81,8 @@ class PanelState:
         self._running = False
         self.before: Recipe | None = None
         self._subject: Subject | None = None
-        self._results: dict[Subject | None, dict[Arm, Segmentation]] = {}
-        self._selectors: dict[Subject | None, dict[Arm, Selector]] = {}
+        self._results: dict[Subject | None, dict[Shown, Segmentation]] = {}
+        self._selectors: dict[Subject | None, dict[Shown, Selector]] = {}
         self._listeners = Listeners()
         dims = viewer.dims.events
         for emitter in (dims.point, dims.order, dims.ndisplay, viewer.layers.events.removed):
@@ -170,26 +171,26 @@ class PanelState:
         if subject == before:
             return
         self.subject_changed.emit()
-        for arm in ARMS:
+        for arm in SHOWN:
             self.result_changed.emit(arm)
 
     @property
-    def results(self) -> Mapping[Arm, Segmentation]:
-        """The latest result of each arm of what is shown."""
+    def results(self) -> Mapping[Shown, Segmentation]:
+        """The latest result of each arm of what is shown, and of both together."""
         return self.results_of(self._subject)
 
-    def results_of(self, subject: Subject | None) -> Mapping[Arm, Segmentation]:
+    def results_of(self, subject: Subject | None) -> Mapping[Shown, Segmentation]:
         """Return the latest result of each arm of a subject."""
         return self._results.get(subject, {})
 
     @property
-    def selectors(self) -> Mapping[Arm, Selector]:
+    def selectors(self) -> Mapping[Shown, Selector]:
         """What knows the candidates of each shown result; of some, none were kept."""
         return self._selectors.get(self._subject, {})
 
     def set_result(
         self,
-        arm: Arm,
+        arm: Shown,
         result: Segmentation | None,
         selector: Selector | None = None,
         subject: Subject | None = None,
@@ -211,7 +212,7 @@ class PanelState:
 
 
 def _put(
-    kept: dict[Subject | None, dict[Arm, T]], subject: Subject | None, arm: Arm, new: T | None
+    kept: dict[Subject | None, dict[Shown, T]], subject: Subject | None, arm: Shown, new: T | None
 ) -> None:
     """Keep something for an arm of a subject, or nothing."""
     of_subject = kept.setdefault(subject, {})

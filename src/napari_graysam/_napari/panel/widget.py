@@ -20,6 +20,7 @@ from napari_graysam._napari.panel.sections.run import RunSection
 from napari_graysam._napari.panel.stack import SECTIONS, Section, SectionStack
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam._napari.prompt.tool import PromptTool
+from napari_graysam._napari.results.combined import SHOWN
 from napari_graysam._napari.results.identity import comparable
 from napari_graysam._napari.threads import heavy_imports
 from napari_graysam.comparison import ARMS
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_graysam._napari.canvas.placement import Placement
+    from napari_graysam._napari.results.combined import Shown
     from napari_graysam.recipe import Recipe
-    from napari_graysam.results import Arm
 
 
 MINIMUM_WIDTH = 340
@@ -169,7 +170,7 @@ class SegmentPanel(QWidget):
         """Centre the view on an object that differs, or say that there is none."""
         placement = self._placement("preprocessed")
         if not changes or placement is None:
-            results = tuple(self.state.results.values())
+            results = [self.state.results[arm] for arm in ARMS if arm in self.state.results]
             if len(results) < len(ARMS):
                 text = "Segment both first, then go through them."
             elif comparable(*results):
@@ -185,11 +186,11 @@ class SegmentPanel(QWidget):
         self.message.say(f"{number} of {len(changes)}: {change.words}", warning=False)
 
     def _result_layers(self) -> list[Any]:
-        """Return the layers of the shown results, the preprocessed arm's first."""
-        found = [self.run.layers.layer(arm, self.state.subject) for arm in ARMS[::-1]]
+        """Return the layers of the shown results: of both arms together, then preprocessed."""
+        found = [self.run.layers.layer(arm, self.state.subject) for arm in SHOWN[::-1]]
         return [layer for layer in found if layer is not None]
 
-    def _placement(self, arm: Arm) -> Placement | None:
+    def _placement(self, arm: Shown) -> Placement | None:
         run = self.run.live_update.run_of(arm)
         return None if run is None else run.source.placement
 

@@ -14,7 +14,8 @@ from napari_graysam.masks.overlay import PALETTE
 if TYPE_CHECKING:
     from napari.utils.colormaps import CyclicLabelColormap
 
-    from napari_graysam.results import Arm, Segmentation
+    from napari_graysam._napari.results.combined import Shown
+    from napari_graysam.results import Segmentation
 
 SAME = 0.5
 """Objects of both arms that overlap by at least this IoU have one colour."""
@@ -25,39 +26,58 @@ _ODD = np.array(
     [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], np.uint64
 )
 
+_FOLLOWING: tuple[tuple[Shown, Shown], ...] = (
+    ("raw", "preprocessed"),
+    ("preprocessed", "combined"),
+    ("raw", "combined"),
+)
+
 Positions = NDArray[np.intp]
 
 
-def object_colors(results: Mapping[Arm, Segmentation]) -> dict[Arm, Positions]:
+def object_colors(results: Mapping[Shown, Segmentation]) -> dict[Shown, Positions]:
     """Choose a place in the palette for every object.
 
     An object keeps its colour while thresholds around it change: the colour follows from its
-    box. One of the preprocessed arm takes the colour of the raw object that it matches.
+    box. One of the preprocessed arm takes the colour of the raw object that it matches, and one
+    of both arms together that of the arm which it matches.
 
     Parameters
     ----------
     results
-        Of one or both arms of one image.
+        Of one or both arms of one image, and of both together.
 
     Returns
     -------
     dict
         By arm, intp (N,) in ``[0, PALETTE)``, for labels 1 to N.
     """
-    from napari_graysam.masks import label_overlaps, match
-
-    colors: dict[Arm, Positions] = {}
+    colors: dict[Shown, Positions] = {}
     for arm, result in results.items():
         boxes = np.array([mask.box for mask in result.masks], np.uint64).reshape(-1, 4)
         colors[arm] = _scattered(boxes)
-    if len(results) == 2 and results["raw"].labels.shape == results["preprocessed"].labels.shape:
-        raw_labels, other_labels = results["raw"].labels, results["preprocessed"].labels
-        rows = slice(None, None, max(1, raw_labels.size // SAMPLED))
-        raw, other, overlaps = label_overlaps(raw_labels[rows], other_labels[rows])
-        pairs = match(overlaps, SAME)
-        of_raw = colors["raw"][raw[overlaps.a[pairs]] - 1]
-        colors["preprocessed"][other[overlaps.b[pairs]] - 1] = of_raw
+    for one, other in _FOLLOWING:
+        if one in results and other in results:
+            _follow(colors, one, other, results[one].labels, results[other].labels)
     return colors
+
+
+def _follow(
+    colors: dict[Shown, Positions],
+    one: Shown,
+    other: Shown,
+    labels: NDArray[np.uint32],
+    other_labels: NDArray[np.uint32],
+) -> None:
+    """Give the objects of one result the colours of those of another that they match."""
+    from napari_graysam.masks import label_overlaps, match
+
+    if labels.shape != other_labels.shape:
+        return
+    rows = slice(None, None, max(1, labels.size // SAMPLED))
+    first, second, overlaps = label_overlaps(labels[rows], other_labels[rows])
+    pairs = match(overlaps, SAME)
+    colors[other][second[overlaps.b[pairs]] - 1] = colors[one][first[overlaps.a[pairs]] - 1]
 
 
 def _scattered(boxes: NDArray[np.uint64]) -> Positions:

@@ -22,8 +22,9 @@ from napari_graysam.errors import GraysamError, ImageError
 if TYPE_CHECKING:
     from napari_graysam._napari.canvas.subject import Subject
     from napari_graysam._napari.panel.state import PanelState
+    from napari_graysam._napari.results.combined import Shown
     from napari_graysam.recipe import Recipe
-    from napari_graysam.results import Arm, LiveSegmentation
+    from napari_graysam.results import LiveSegmentation
 
 SETTLED = 250
 """Milliseconds without a change after which the pixels are read again."""
@@ -64,8 +65,8 @@ class InputsWatcher:
 
     def __init__(self, state: PanelState) -> None:
         self._state = state
-        self._runs: dict[Arm, Run] = {}
-        self.reasons: dict[Arm, str] = {}
+        self._runs: dict[Shown, Run] = {}
+        self.reasons: dict[Shown, str] = {}
         self._worker = LatestRequest(lambda found: self._receive(*found))
         self._timer = QTimer(singleShot=True, interval=SETTLED)
         self._timer.timeout.connect(self._check)
@@ -77,7 +78,7 @@ class InputsWatcher:
             self._listeners.add(emitter, self._follow_layers)
         self._follow_layers()
 
-    def watch(self, runs: Mapping[Arm, Run]) -> None:
+    def watch(self, runs: Mapping[Shown, Run]) -> None:
         """Watch the inputs of these runs and of no others; what is known of a run stays."""
         known = self._runs
         self._runs = dict(runs)
@@ -130,7 +131,7 @@ class InputsWatcher:
         if any(run.subject != source.subject for run in self._runs.values()):
             return  # What is shown has just changed, and other runs will be watched.
         wanted: dict[Source, tuple[Source, Recipe]] = {}
-        reasons: dict[Arm, str] = {}
+        reasons: dict[Shown, str] = {}
         for arm, run in self._runs.items():
             if _has_other_limits(run, state.recipe, source):
                 name = f"Contrast limits of “{source.layer_name}”"
@@ -141,7 +142,7 @@ class InputsWatcher:
                 wanted[run.source] = now, run.asked.replace(image=options)
         self._worker.submit(partial(_identify, wanted, region, reasons))
 
-    def _receive(self, found: Mapping[Source, Identity], reasons: dict[Arm, str]) -> None:
+    def _receive(self, found: Mapping[Source, Identity], reasons: dict[Shown, str]) -> None:
         for arm, run in self._runs.items():
             if run.source not in found:
                 continue
@@ -166,7 +167,7 @@ def _has_other_limits(run: Run, recipe: Recipe, source: Source) -> bool:
 def _identify(
     wanted: Mapping[Source, tuple[Source, Recipe]],
     region: LayerRegion | None,
-    reasons: dict[Arm, str],
+    reasons: dict[Shown, str],
 ) -> Generator[Any, None, None]:
     """Yield the digests of image and region as they are now, by the source of the run."""
     from napari_graysam.fingerprint import array_digest, image_digest

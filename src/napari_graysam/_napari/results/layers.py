@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_graysam._napari.canvas.subject import Subject
-    from napari_graysam.results import Arm, Segmentation
+    from napari_graysam._napari.results.combined import Shown
+    from napari_graysam.results import Segmentation
 
 
 @dataclass(eq=False)
@@ -76,20 +77,20 @@ class ResultLayers:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self.queue = GuiQueue()
-        self._entries: dict[tuple[Subject, Arm], _Entry] = {}
+        self._entries: dict[tuple[Subject, Shown], _Entry] = {}
         self._latest: Subject | None = None
 
-    def layer(self, arm: Arm, subject: Subject | None = None) -> Labels | None:
+    def layer(self, arm: Shown, subject: Subject | None = None) -> Labels | None:
         """Return the layer of a result, of the last run if omitted; None where it was removed."""
         entry = self._entry(arm, subject)
         return entry.layer if entry is not None and entry.layer in self._viewer.layers else None
 
-    def _entry(self, arm: Arm, subject: Subject | None) -> _Entry | None:
+    def _entry(self, arm: Shown, subject: Subject | None) -> _Entry | None:
         subject = self._latest if subject is None else subject
         return None if subject is None else self._entries.get((subject, arm))
 
     def show(
-        self, arm: Arm, result: Segmentation, source: Source, colors: Positions, *, new: bool
+        self, arm: Shown, result: Segmentation, source: Source, colors: Positions, *, new: bool
     ) -> str:
         """Show the result of a run in the arm's own layer, or in another one.
 
@@ -123,7 +124,7 @@ class ResultLayers:
         self._add(arm, result, source, colors)
         return message
 
-    def _own(self, arm: Arm, source: Source) -> _Entry | None:
+    def _own(self, arm: Shown, source: Source) -> _Entry | None:
         """Return the layer of an arm of an image, or one that an earlier panel left behind."""
         known = self._entries.get((source.subject, arm))
         if known is not None and known.layer in self._viewer.layers:
@@ -136,7 +137,7 @@ class ResultLayers:
         return next((entry for entry in found if not entry.edited), found[0] if found else None)
 
     def update(
-        self, arm: Arm, result: Segmentation, colors: Positions, subject: Subject | None = None
+        self, arm: Shown, result: Segmentation, colors: Positions, subject: Subject | None = None
     ) -> str:
         """Show another selection of a result, of the last run if the subject is omitted.
 
@@ -159,27 +160,30 @@ class ResultLayers:
         self._add(arm, result, entry.source, colors)
         return _left_alone(entry.layer) if present else ""
 
-    def recolor(self, arm: Arm, colors: Positions, subject: Subject | None = None) -> None:
+    def recolor(self, arm: Shown, colors: Positions, subject: Subject | None = None) -> None:
         """Give the objects of an arm other colours."""
         entry, layer = self._entry(arm, subject), self.layer(arm, subject)
         if entry is not None and layer is not None and not entry.edited:
             layer.colormap = colormap(colors)
 
-    def set_table(self, arm: Arm, result: Segmentation, subject: Subject | None = None) -> None:
+    def set_table(self, arm: Shown, result: Segmentation, subject: Subject | None = None) -> None:
         """Give the arm's layer the measured table of its result, where it still shows that."""
         entry, layer = self._entry(arm, subject), self.layer(arm, subject)
         if entry is not None and layer is not None and entry.written is result.labels:
             show_table(layer, result.table, KEY)
 
-    def toggle(self, subject: Subject | None = None) -> Arm | None:
+    def toggle(self, subject: Subject | None = None) -> Shown | None:
         """Show the other arm's layer instead of the visible one; return the arm now visible."""
         raw, other = self.layer("raw", subject), self.layer("preprocessed", subject)
         if raw is None or other is None:
             return None
+        both = self.layer("combined", subject)
+        if both is not None:
+            both.visible = False
         raw.visible, other.visible = not raw.visible, raw.visible
         return "raw" if raw.visible else "preprocessed"
 
-    def _add(self, arm: Arm, result: Segmentation, source: Source, colors: Positions) -> None:
+    def _add(self, arm: Shown, result: Segmentation, source: Source, colors: Positions) -> None:
         from napari.layers import Labels
 
         layer = Labels(
@@ -225,7 +229,7 @@ class ResultLayers:
                 known.layer.visible = False
         entry.layer.visible = True
 
-    def _write(self, entry: _Entry, arm: Arm, result: Segmentation, colors: Positions) -> None:
+    def _write(self, entry: _Entry, arm: Shown, result: Segmentation, colors: Positions) -> None:
         entry.written, entry.result = result.labels, ref(result)
         data = entry.source.placement.arrange(result.labels).copy()
         with _drawn_once(entry.layer):
@@ -252,7 +256,7 @@ class ResultLayers:
         return next(some for some in names if some not in taken)
 
 
-def describe(arm: Arm, result: Segmentation, source: Source) -> dict[str, Any]:
+def describe(arm: Shown, result: Segmentation, source: Source) -> dict[str, Any]:
     """Return how a layer was made, in JSON's types.
 
     Keys: ``arm``, ``source_layer``, ``plane``, ``region`` (its layer), ``recipe`` (as a recipe
@@ -269,7 +273,7 @@ def describe(arm: Arm, result: Segmentation, source: Source) -> dict[str, Any]:
     }
 
 
-def _is_of(layer: Layer, arm: Arm, source: Source) -> bool:
+def _is_of(layer: Layer, arm: Shown, source: Source) -> bool:
     """Whether a layer says that it shows this arm of this image."""
     says = [about(layer).get(key) for key in ("arm", "source_layer", "plane", "region")]
     return says == [arm, source.layer_name, source.plane, source.region_name]

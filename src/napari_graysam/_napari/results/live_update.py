@@ -12,8 +12,17 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_graysam._napari.results.colors import Positions, object_colors
+from napari_graysam._napari.results.combined import (
+    COMBINED,
+    NOT_ASKED,
+    CombinedRun,
+    combined,
+    of_arm,
+    parts_to_combine,
+)
 from napari_graysam._napari.results.inputs import SETTLED, InputsWatcher, Run
 from napari_graysam._napari.threads.latest_request import LatestRequest
+from napari_graysam.errors import GraysamError
 from napari_graysam.parameters import Part
 from napari_graysam.recipe import Recipe
 from napari_graysam.recipe.stages import stage_of
@@ -21,8 +30,9 @@ from napari_graysam.recipe.stages import stage_of
 if TYPE_CHECKING:
     from napari_graysam._napari.canvas.subject import Subject
     from napari_graysam._napari.panel.state import PanelState
+    from napari_graysam._napari.results.combined import Shown
     from napari_graysam._napari.results.layers import ResultLayers
-    from napari_graysam.results import Arm, Segmentation
+    from napari_graysam.results import Segmentation
     from napari_graysam.select.selector import Selector
 
 _FROM_START = "a run starts with the image encoder"
@@ -42,17 +52,17 @@ class _Retuned(NamedTuple):
     """Newly selected results, for which recipe and of which runs, and why some failed."""
 
     recipe: Recipe
-    runs: dict[Arm, Run]
-    results: dict[Arm, Segmentation]
-    colors: dict[Arm, Positions]
-    problems: dict[Arm, str]
+    runs: dict[Shown, Run]
+    results: dict[Shown, Segmentation]
+    colors: dict[Shown, Positions]
+    problems: dict[Shown, str]
 
 
 class _Measured(NamedTuple):
     """Results whose tables are there now, and what they are of."""
 
     subject: Subject | None
-    results: dict[Arm, Segmentation]
+    results: dict[Shown, Segmentation]
 
 
 class LiveUpdate:
@@ -81,9 +91,9 @@ class LiveUpdate:
     def __init__(self, state: PanelState, layers: ResultLayers) -> None:
         self._state = state
         self._layers = layers
-        self._runs: dict[Subject, dict[Arm, Run]] = {}
-        self._reasons: dict[Arm, str] = {}
-        self.outdated: dict[Arm, str] = {}
+        self._runs: dict[Subject, dict[Shown, Run]] = {}
+        self._reasons: dict[Shown, str] = {}
+        self.outdated: dict[Shown, str] = {}
         self._selecting = LatestRequest(self._receive)
         self._measuring = LatestRequest(self._receive)
         self._settled = QTimer(singleShot=True, interval=SETTLED)
@@ -107,7 +117,7 @@ class LiveUpdate:
         self._selecting.cancel()
         self._measuring.cancel()
 
-    def adopt(self, arm: Arm, run: Run) -> None:
+    def adopt(self, arm: Shown, run: Run) -> None:
         """Follow the recipe with the result of a run, and catch up with changes since."""
         runs = self._runs.pop(run.subject, {})
         self._runs[run.subject] = {**runs, arm: run}
@@ -118,18 +128,18 @@ class LiveUpdate:
                 self._state.set_result(other, result, subject=oldest)
         self._on_subject()
 
-    def forget(self, arm: Arm, subject: Subject) -> None:
+    def forget(self, arm: Shown, subject: Subject) -> None:
         """Let go of a result and follow with it no more; its layer stays."""
         self._runs.get(subject, {}).pop(arm, None)
         self._state.set_result(arm, None, subject=subject)
         self._on_subject()
 
-    def run_of(self, arm: Arm) -> Run | None:
+    def run_of(self, arm: Shown) -> Run | None:
         """Return the run that an arm's shown result comes from."""
         return self._shown.get(arm)
 
     @property
-    def _shown(self) -> dict[Arm, Run]:
+    def _shown(self) -> dict[Shown, Run]:
         """The runs of what is shown."""
         subject = self._state.subject
         return {} if subject is None else self._runs.get(subject, {})
@@ -152,13 +162,18 @@ class LiveUpdate:
             self._measuring.cancel()
         elif self._shown:
             self._settled.start()
+            self._follow(self._state.recipe, None)  # Both arms may be there to be combined.
 
     def _follow(self, recipe: Recipe, stage: object) -> None:
-        wanted: dict[Arm, tuple[Run, Recipe]] = {}
+        wanted: dict[Shown, tuple[Run, Recipe]] = {}
         self._reasons.clear()
+        parts = None if self._state.running else parts_to_combine(self._shown, recipe)
         for arm, run in self._shown.items():
-            asked, now = (_of_arm(arm, one) for one in (run.asked, recipe))
+            asked, now = (of_arm(arm, one) for one in (run.asked, recipe))
             first = asked.changed_stage(now)
+            if arm == COMBINED and recipe.both_arms is None:
+                self._reasons[arm] = NOT_ASKED
+                continue
             if first in _AGAIN:
                 titles = ", ".join(dict.fromkeys(changed_titles(asked, now)))
                 self._reasons[arm] = f"Changed since: {titles}. Run again; {_AGAIN[first]}."
@@ -169,11 +184,12 @@ class LiveUpdate:
                 wanted[arm] = (run, now)
         for arm in set(self._state.results) - set(self._shown):
             result = self._state.results[arm]
-            if result.recipe.changed_stage(_of_arm(arm, recipe).replace(image=result.recipe.image)):
+            if result.recipe.changed_stage(of_arm(arm, recipe).replace(image=result.recipe.image)):
                 self._reasons[arm] = "Its candidates were let go of for newer runs: run again."
-        if wanted:
+        if wanted or parts is not None:
             self._measuring.cancel()  # It would slow down what the slider waits for.
-            self._selecting.submit(partial(_select, recipe, wanted, dict(self._state.results)))
+            shown = dict(self._state.results)
+            self._selecting.submit(partial(_select, recipe, wanted, shown, parts))
         self._report()
 
     def _report(self) -> None:
@@ -188,11 +204,7 @@ class LiveUpdate:
             for arm, result in event.results.items():
                 self._layers.set_table(arm, result, event.subject)
             return
-        stale = {
-            arm
-            for arm, run in event.runs.items()
-            if self._runs.get(run.subject, {}).get(arm) is not run
-        }
+        stale = {arm for arm, run in event.runs.items() if self._is_stale(arm, run)}
         for arm, problem in event.problems.items():
             if arm not in stale and self._shown.get(arm) is event.runs[arm]:
                 self._reasons[arm] = f"{problem}."
@@ -200,13 +212,30 @@ class LiveUpdate:
             if arm in stale:
                 continue
             run = event.runs[arm]
-            if text := self._layers.update(arm, result, event.colors[arm], run.subject):
+            if text := self._show(arm, run, result, event.colors[arm]):
                 self.message.emit(text)
             self._state.set_result(arm, result, run.live.selector, run.subject)
         self._settled.start()
         self._report()
         if event.recipe != self._state.recipe:
             self._follow(self._state.recipe, None)
+
+    def _is_stale(self, arm: Shown, run: Run) -> bool:
+        """Whether a run is no longer the one that is followed."""
+        runs = self._runs.get(run.subject, {})
+        if isinstance(run, CombinedRun):
+            return not run.is_of(runs)
+        return runs.get(arm) is not run
+
+    def _show(self, arm: Shown, run: Run, result: Segmentation, colors: Positions) -> str:
+        """Show a result in its layer; one of both arms gets its own when it first comes."""
+        runs = self._runs[run.subject]
+        if isinstance(run, CombinedRun):
+            runs[arm] = run
+            self._reasons.pop(arm, None)
+        if self._layers.layer(arm, run.subject) is None and isinstance(run, CombinedRun):
+            return self._layers.show(arm, result, run.source, colors, new=False)
+        return self._layers.update(arm, result, colors, run.subject)
 
     def _measure(self) -> None:
         if self._selecting.busy:
@@ -220,28 +249,37 @@ class LiveUpdate:
 
 def _select(
     recipe: Recipe,
-    wanted: Mapping[Arm, tuple[Run, Recipe]],
-    shown: dict[Arm, Segmentation],
+    wanted: Mapping[Shown, tuple[Run, Recipe]],
+    shown: dict[Shown, Segmentation],
+    parts: tuple[Run, Run] | None = None,
 ) -> Generator[_Retuned, None, None]:
-    """Select each arm's objects again, and give both arms their colours."""
+    """Select each arm's objects again, combine both if asked to, and give all their colours."""
     from napari_graysam.pipeline import retune
 
-    results: dict[Arm, Segmentation] = {}
-    problems: dict[Arm, str] = {}
-    for arm, (run, of_arm) in wanted.items():
+    runs = {arm: run for arm, (run, _) in wanted.items()}
+    results: dict[Shown, Segmentation] = {}
+    problems: dict[Shown, str] = {}
+    for arm, (run, asked) in wanted.items():
         try:
-            results[arm] = retune(run.live, of_arm)
+            results[arm] = retune(run.live, asked)
         except Exception as error:
             problems[arm] = str(error) or f"{type(error).__name__}: run again"
+    if parts is not None:
+        problems.pop(COMBINED, None)
+        try:
+            runs[COMBINED] = combined(parts, recipe)
+            results[COMBINED] = runs[COMBINED].live.result
+        except GraysamError as error:
+            runs[COMBINED] = parts[1]
+            problems[COMBINED] = str(error)
     colors = object_colors({**shown, **results})
-    runs = {arm: run for arm, (run, _) in wanted.items()}
     yield _Retuned(recipe, runs, results, colors, problems)
 
 
 def _settle(
     subject: Subject | None,
-    results: dict[Arm, Segmentation],
-    selectors: dict[Arm, Selector],
+    results: dict[Shown, Segmentation],
+    selectors: dict[Shown, Selector],
 ) -> Generator[_Measured | None, None, None]:
     """Measure each arm's objects, then prepare for other thresholds; a newer request stops it."""
     for result in results.values():
@@ -252,10 +290,6 @@ def _settle(
     ahead = [selectors[arm].prepare(one.generator, one.labels) for arm, one in recipes.items()]
     for _ in zip_longest(*ahead):
         yield None
-
-
-def _of_arm(arm: Arm, recipe: Recipe) -> Recipe:
-    return recipe.raw_arm() if arm == "raw" else recipe.preprocessed_arm()
 
 
 def changed_titles(before: Part, after: Part) -> Iterator[str]:

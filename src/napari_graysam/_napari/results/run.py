@@ -16,6 +16,7 @@ from napari_graysam._napari.threads import heavy_imports
 from napari_graysam._napari.threads.collection import full_collections_put_off
 
 if TYPE_CHECKING:
+    from napari_graysam._napari.results.combined import Shown
     from napari_graysam.pipeline import ScoreFloors
     from napari_graysam.propose.cache import Cache
     from napari_graysam.recipe import Recipe
@@ -53,7 +54,7 @@ class ArmDone(NamedTuple):
     arm: Arm
     live: LiveSegmentation
     seconds: float
-    colors: dict[Arm, Positions]
+    colors: dict[Shown, Positions]
     displayed: Event
 
 
@@ -90,7 +91,7 @@ def run_arms(
     recipe: Recipe,
     arms: Sequence[Arm],
     region: LayerRegion | None = None,
-    others: Mapping[Arm, Segmentation] | None = None,
+    others: Mapping[Shown, Segmentation] | None = None,
     memory: Memory | None = None,
 ) -> Generator[RunEvent, None, None]:
     """Segment one arm after the other, keeping candidates for later changes of thresholds.
@@ -121,7 +122,7 @@ def _run_arms(
     recipe: Recipe,
     arms: Sequence[Arm],
     region: LayerRegion | None,
-    others: Mapping[Arm, Segmentation] | None,
+    others: Mapping[Shown, Segmentation] | None,
     memory: Memory | None,
 ) -> Generator[RunEvent, None, None]:
     from napari_graysam import pipeline
@@ -142,7 +143,7 @@ def _run_arms(
     yield RunProgress(arms[0], "load", 0, 1, clock.left("load", 0, 1), last)
     heavy_imports.load()
     cache = memory.cache()
-    results: dict[Arm, Segmentation] = dict(others or {})
+    results: dict[Shown, Segmentation] = dict(others or {})
     for arm in arms:
         started = time.perf_counter()
         of_arm = recipe.raw_arm() if arm == "raw" else recipe.preprocessed_arm()

@@ -12,6 +12,7 @@ from napari_graysam._napari.canvas.layers import pixels_of
 from napari_graysam._napari.canvas.region import LayerRegion, read_region
 from napari_graysam._napari.canvas.source import Source, read_source, short_plane
 from napari_graysam._napari.panel.sections.run_view import ResultLine, RunView
+from napari_graysam._napari.results.combined import SHOWN
 from napari_graysam._napari.results.identity import comparable
 from napari_graysam._napari.results.inputs import Run
 from napari_graysam._napari.results.layers import ResultLayers
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from napari_graysam._napari.canvas.subject import Subject
     from napari_graysam._napari.panel.state import PanelState
+    from napari_graysam._napari.results.combined import Shown
     from napari_graysam.results import Arm, Segmentation
 
 
@@ -77,7 +79,7 @@ class RunSection:
         self.state = state
         self.layers = ResultLayers(state.viewer)
         self.live_update = LiveUpdate(state, self.layers)
-        self._seconds: dict[tuple[Subject, Arm], float] = {}
+        self._seconds: dict[tuple[Subject, Shown], float] = {}
         self._worker = LatestRequest(self._receive, self._finish, self._fail)
         self._job: _Job | None = None
         self._notified: set[str] = set()
@@ -88,7 +90,7 @@ class RunSection:
 
     def _connect(self) -> None:
         view = self.native
-        view.both.clicked.connect(lambda: self.run(ARMS))
+        view.both.clicked.connect(lambda: self.run(self._asked))
         view.raw.clicked.connect(lambda: self.run(("raw",)))
         view.preprocessed.clicked.connect(lambda: self.run(("preprocessed",)))
         view.cancel.clicked.connect(lambda: self.cancel())
@@ -131,6 +133,11 @@ class RunSection:
         self._job = _Job(recipe, source, layer, pixels_of(layer))
         self._notified.clear()
         self._start(arms, region)
+
+    @property
+    def _asked(self) -> tuple[Arm, ...]:
+        """The arms that the recipe asks for; both for a comparison, and to combine them."""
+        return ("raw",) if self.state.recipe.arms == "raw" else ARMS
 
     def _run_shown(self) -> None:
         """Run the arms that have results; both where none has."""
@@ -249,13 +256,14 @@ class RunSection:
         self._show_hint()
 
     def _show_results(self, *_: object) -> None:
-        for arm in ARMS:
+        for arm in SHOWN:
             result = self.state.results.get(arm)
             self.native.show_result(arm, None if result is None else self._line(arm, result))
         self._show_hint()
 
     def _show_hint(self) -> None:
         recipe, hint = self.state.recipe, self._outdated_together
+        self.native.show_asked(recipe.arms)
         if self.state.running:
             hint = ""
         elif self.state.layer is None:
@@ -272,13 +280,18 @@ class RunSection:
         reasons = [self.live_update.outdated.get(arm, "") for arm in ARMS]
         return reasons[0] if reasons[0] == reasons[1] else ""
 
-    def _line(self, arm: Arm, result: Segmentation) -> ResultLine:
+    def _outdated_alone(self, arm: Shown) -> str:
+        """Why a result is outdated, unless that is said of both arms."""
+        why = self.live_update.outdated.get(arm, "")
+        return "" if why == self._outdated_together else why
+
+    def _line(self, arm: Shown, result: Segmentation) -> ResultLine:
         subject = self.state.subject
         return ResultLine(
             objects=len(result.masks),
             unmasked=result.unmasked,
             seconds=None if subject is None else self._seconds.get((subject, arm)),
-            outdated="" if self._outdated_together else self.live_update.outdated.get(arm, ""),
+            outdated=self._outdated_alone(arm),
             notes=result.notes,
         )
 

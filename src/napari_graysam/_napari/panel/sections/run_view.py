@@ -17,11 +17,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_graysam._napari.results.combined import SHOWN
 from napari_graysam._napari.results.run import RunProgress
-from napari_graysam.comparison import ARMS
 
 if TYPE_CHECKING:
-    from napari_graysam.results import Arm
+    from napari_graysam._napari.results.combined import Shown
 
 STAGES = {
     "image": "reading the image",
@@ -34,6 +34,13 @@ STAGES = {
     "select": "selecting masks",
     "measure": "measuring objects",
 }
+ASKED = {
+    "raw": ("Raw arm", "Segment the image without preprocessing, as the recipe's arms ask"),
+    "preprocessed": ("Both arms", "Segment the image without and with preprocessing"),
+    "union": ("Both, and union", "Segment both arms, and join what either of them finds"),
+    "consensus": ("Both, and consensus", "Segment both arms, and keep what both of them find"),
+}
+"""Text and explanation of the main button, by the recipe's ``arms``."""
 MAIN = """
 QPushButton { font-weight: bold; color: white; background-color: #2f6db5; }
 QPushButton:hover { background-color: #3b82d4; }
@@ -59,7 +66,7 @@ class RunView(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.what = _text()
-        self.both = _button("Both arms", "Segment the image without and with preprocessing")
+        self.both = _button(*ASKED["preprocessed"])
         self.raw = _button("Raw", "Segment the image without preprocessing")
         self.preprocessed = _button("Preprocessed", "Segment the preprocessed image")
         self.cancel = _button(
@@ -70,7 +77,7 @@ class RunView(QWidget):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
         self.status = _text()
-        self.results: dict[Arm, QLabel] = {arm: _text() for arm in ARMS}
+        self.results: dict[Shown, QLabel] = {arm: _text() for arm in SHOWN}
         self.hint = _text()
         self.new_layers = QCheckBox("Add new layers for each run")
         self.new_layers.setToolTip(
@@ -91,6 +98,12 @@ class RunView(QWidget):
         layout.addLayout(buttons)
         for widget in (self.bar, self.status, *self.results.values(), self.hint, self.new_layers):
             layout.addWidget(widget)
+
+    def show_asked(self, arms: str) -> None:
+        """Say on the main button what a recipe with these ``arms`` asks for."""
+        text, tip = ASKED[arms]
+        self.both.setText(text)
+        self.both.setToolTip(tip)
 
     def show_subject(self, layer: str, plane: str, region: str) -> None:
         """Say what would be segmented; nothing where the layer's name is empty."""
@@ -125,7 +138,7 @@ class RunView(QWidget):
             self.bar.setValue(progress.done)
         self.show_status(in_words(progress))
 
-    def show_result(self, arm: Arm, line: ResultLine | None) -> None:
+    def show_result(self, arm: Shown, line: ResultLine | None) -> None:
         """Show what came out for an arm; None for nothing."""
         label = self.results[arm]
         label.setVisible(line is not None)
