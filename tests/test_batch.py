@@ -1,7 +1,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event, Thread
+from typing import Any
 
 import fake_pipeline
 import pytest
@@ -226,6 +234,136 @@ def test_an_unreachable_scheduler_is_named(
     job = SegmentJob(RECIPE, tmp_path / "out")
     with pytest.raises(SchedulerError, match=r"tcp://127\.0\.0\.1:9"):
         run(images, job, scheduler="tcp://127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    "address", ["localhost", "tcp://localhost", "localhost:", ":8786", "tcp://a:b", "", "tls://"]
+)
+def test_an_address_without_a_port_is_refused_with_one(
+    images: list[Path], tmp_path: Path, address: str
+) -> None:
+    with pytest.raises(UsageError, match=r"a port, such as tcp://\w+:8786"):
+        run(images, SegmentJob(RECIPE, tmp_path / "out"), scheduler=address)
+
+
+def test_what_answers_but_is_no_scheduler_is_named(
+    images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_graysam.batch.cluster.CONNECT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(SchedulerError, match=address):
+            run(images, SegmentJob(RECIPE, tmp_path / "out"), scheduler=address)
+
+
+@pytest.mark.parametrize("where", [{"workers": 2}, {"scheduler": "tcp://127.0.0.1:9"}])
+def test_no_cluster_starts_for_what_is_complete(
+    images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: dict[str, Any]
+) -> None:
+    def record(paths: list[Path], *_: Any, **__: Any) -> Iterator[tuple[Path, Outcome]]:
+        asked.append(list(paths))
+        yield from ((path, Outcome(path, "done")) for path in paths)
+
+    asked: list[list[Path]] = []
+    monkeypatch.setattr("napari_graysam.batch.run.on_dask", record)
+    job = SegmentJob(RECIPE, tmp_path / "out")
+    run(images, job)
+    assert [outcome.status for outcome in run(images, job, **where)] == ["skipped"] * 3
+    assert asked == []
+    tifffile.imwrite(images[0], fake_pipeline.spots(bright=1, dim=1)[0])
+    (tmp_path / "out" / "b.recipe.yaml").unlink()
+    outcomes = run(images, job, **where)
+    assert [outcome.status for outcome in outcomes] == ["done", "done", "skipped"]
+    assert asked == [images[:2]]
+    run(images, job, overwrite=True, **where)
+    assert asked[1:] == [images]
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """One worker in this process, so that it uses the pipeline without a model."""
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("napari_graysam.batch.shared.LOOK_S", 0.05)
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None
+    ) as cluster:
+        yield cluster
+
+
+def during_the_first_image(monkeypatch: pytest.MonkeyPatch, action: Callable[[], Any]) -> None:
+    """Do something while a worker works on an image, which then never ends."""
+    started, never = Event(), Event()
+
+    def stuck(*_: Any, **__: Any) -> Any:
+        started.set()
+        never.wait(20)
+        return fake_pipeline.segment_steps(*_, **__)
+
+    def act() -> None:
+        started.wait(20)
+        action()
+
+    monkeypatch.setattr("napari_graysam.pipeline.segment_steps", stuck)
+    Thread(target=act, daemon=True).start()
+
+
+def test_a_scheduler_works_on_images(images: list[Path], tmp_path: Path, cluster: Any) -> None:
+    job = SegmentJob(RECIPE, tmp_path / "out")
+    outcomes = run(images, job, scheduler=cluster.scheduler_address)
+    assert [outcome.objects for outcome in outcomes] == [1, 2, 3]
+
+
+def test_no_workers_left_is_said_once(
+    images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Any
+) -> None:
+    job = SegmentJob(RECIPE, tmp_path / "out")
+    during_the_first_image(monkeypatch, lambda: cluster.scale(0))
+    steps = batch_steps(images, job, scheduler=cluster.scheduler_address)
+    assert "no workers left" in next(steps).note
+    monkeypatch.setattr("napari_graysam.pipeline.segment_steps", fake_pipeline.segment_steps)
+    cluster.scale(1)
+    reports, outcomes = everything(steps)
+    assert {outcome.status for outcome in outcomes} <= {"done", "skipped"}
+    assert not any(report.note for report in reports)
+
+
+def test_a_scheduler_that_dies_ends_the_batch_in_one_sentence(
+    images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Any
+) -> None:
+    during_the_first_image(monkeypatch, lambda: cluster.sync(cluster.scheduler.close))
+    job = SegmentJob(RECIPE, tmp_path / "out")
+    with pytest.raises(SchedulerError, match="is gone"):
+        run(images, job, scheduler=cluster.scheduler_address)
+
+
+def alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="needs process groups")
+def test_an_interrupt_of_workers_is_one_line(tmp_path: Path) -> None:
+    for number in range(40):
+        tifffile.imwrite(tmp_path / f"{number}.tif", fake_pipeline.spots()[0])
+    command = [sys.executable, "-m", "napari_graysam.cli", "segment", str(tmp_path), "--workers"]
+    command += ["2", "--out", str(tmp_path / "out"), "--set", "generator.points_per_side=8"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, process_group=0) as process:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("out/*.recipe.yaml")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    lines = [line for line in told.splitlines() if "objects" not in line]
+    assert lines == ["error: stopped; what was finished stays"]
+    while alive(process.pid) and time.monotonic() < deadline + 60:
+        time.sleep(0.05)
+    assert not alive(process.pid)
 
 
 @pytest.mark.slow

@@ -14,9 +14,11 @@ from napari_graysam.errors import DeviceError, GraysamError, ModelError
 from napari_graysam.model import load_steps
 from napari_graysam.model.identity import identify
 from napari_graysam.progress import Progress
+from napari_graysam.source.gray import GrayImage
 from napari_graysam.source.reading import read_image
 
-Event = tuple[Path, Progress | Outcome]
+Event = tuple[Path, Progress | Outcome | str]
+"""A stage of an image, what became of it, or a note on the batch as a whole."""
 
 
 def attempt(job: Job, path: Path, *, overwrite: bool = False) -> Generator[Progress, None, Outcome]:
@@ -27,9 +29,7 @@ def attempt(job: Job, path: Path, *, overwrite: bool = False) -> Generator[Progr
     start = perf_counter()
     yield Progress("read", 0, 1)
     try:
-        image = read_image(path, job.recipe.image, pixel_size=job.pixel_size)
-        # A result names its image so that it is found from everywhere.
-        image.record["path"] = str(path.absolute())
+        image = _read(job, path)
         name = job.naming.name(path, job.recipe.image)
         if not overwrite and job.complete(path, image):
             return Outcome(path, "skipped", name=name)
@@ -50,6 +50,28 @@ def attempt(job: Job, path: Path, *, overwrite: bool = False) -> Generator[Progr
     except Exception as error:
         return failed(path, error)
     return replace(outcome, seconds=perf_counter() - start, name=name)
+
+
+def done_before(job: Job, path: Path) -> Outcome | None:
+    """Return the outcome of an image whose very results are there, without a model.
+
+    None of every other, and of one that cannot be read here: whoever works on it says why.
+    """
+    if not job.begun(path):
+        return None
+    try:
+        if not job.complete(path, _read(job, path)):
+            return None
+        return Outcome(path, "skipped", name=job.naming.name(path, job.recipe.image))
+    except Exception:
+        return None
+
+
+def _read(job: Job, path: Path) -> GrayImage:
+    image = read_image(path, job.recipe.image, pixel_size=job.pixel_size)
+    # A result names its image so that it is found from everywhere.
+    image.record["path"] = str(path.absolute())
+    return image
 
 
 def failed(path: Path, error: Exception) -> Outcome:

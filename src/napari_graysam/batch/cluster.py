@@ -1,115 +1,204 @@
-"""A batch on Dask: a local cluster, or a scheduler that runs somewhere."""
+"""A client of Dask: of processes of our own, or of a scheduler that runs somewhere."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
-from napari_graysam.batch.attempt import Event, attempt, failed
-from napari_graysam.batch.jobs import Job, Outcome
-from napari_graysam.errors import GraysamError, SchedulerError
-from napari_graysam.model import fetch
-from napari_graysam.progress import run
+from napari_graysam.errors import SchedulerError, UsageError
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, LocalCluster
 
-CONNECT_S = 15
-
-
-def on_dask(
-    paths: Sequence[Path],
-    job: Job,
-    workers: int | None,
-    scheduler: str | None,
-    *,
-    overwrite: bool = False,
-) -> Generator[Event, None, None]:
-    """Work on images in the workers of a cluster; yields outcomes as they come."""
-    from distributed import as_completed
-
-    model = job.recipe.model
-    if scheduler is None and model.checkpoint is None:
-        for progress in fetch(model.name):
-            yield paths[0], progress
-    threads = None
-    if scheduler is None and workers is not None:
-        workers = min(workers, len(paths))
-        threads = max(1, (os.cpu_count() or 1) // workers)
-    with _client(workers, scheduler) as client:
-        futures = {
-            client.submit(_work, job, path.absolute(), threads, overwrite, pure=False): path
-            for path in paths
-        }
-        try:
-            for future in as_completed(futures, loop=client.loop):
-                yield futures[future], _result(future, futures[future])
-        finally:
-            client.cancel(list(futures))
-
-
-def _work(job: Job, path: Path, threads: int | None, overwrite: bool) -> Outcome:
-    """Work on one image in a worker."""
-    import torch
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    return run(attempt(job, path, overwrite=overwrite))
-
-
-def _result(future: Future, path: Path) -> Outcome:
-    from distributed import KilledWorker
-
-    try:
-        outcome: Outcome = future.result()
-        return replace(outcome, path=path)
-    except GraysamError:
-        raise
-    except KilledWorker:
-        reason = "the worker process died, perhaps for lack of memory; try fewer --workers"
-        return Outcome(path, "failed", f"{path}: {reason}")
-    except Exception as error:
-        return failed(path, error)
+CONNECT_S = 5
+CLOSE_S, HASTE_S = 30, 1
+_ADDRESS = re.compile(r"((?P<kind>\w+)://)?(\[(?P<six>[^]]+)\]|(?P<host>[^:/]+)):(?P<port>\d+)/?")
+_PLAIN = (None, "tcp", "tls", "ws", "wss")
 
 
 @contextmanager
-def _client(workers: int | None, scheduler: str | None) -> Iterator[Client]:
-    """Connect to a scheduler, or to a cluster of our own on the loopback interface."""
-    import logging
+def connect(workers: int, scheduler: str | None) -> Iterator[Client]:
+    """Give a client of a scheduler, or of so many processes of our own on this machine.
 
+    Raises
+    ------
+    UsageError
+        If the address cannot be one.
+    SchedulerError
+        If there is no scheduler, or it has no workers.
+    """
+    if scheduler is None:
+        with _local(workers) as client:
+            yield client
+    else:
+        with _remote(scheduler) as client:
+            yield client
+
+
+@contextmanager
+def _local(workers: int) -> Iterator[Client]:
     from distributed import Client, LocalCluster
 
-    if scheduler is None:
-        # Dask would stop a worker at its share of the memory, which one model may exceed.
-        with (
-            LocalCluster(
-                n_workers=workers,
+    with _event_loop() as loop:
+        with _interrupts_wait():
+            # Workers come later: an interrupt while they start finds a cluster that can be closed.
+            # Dask would stop a worker at its share of the memory, which one model may exceed.
+            cluster = LocalCluster(
+                n_workers=0,
                 threads_per_worker=1,
                 processes=True,
                 host="127.0.0.1",
                 dashboard_address=None,
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,
-            ) as cluster,
-            Client(cluster, set_as_default=False) as client,
-        ):
+                loop=loop,
+            )
+            client = Client(cluster, set_as_default=False)
+        patience = CLOSE_S
+        try:
+            cluster.scale(workers)
             yield client
-        return
+        except BaseException:
+            patience = HASTE_S
+            _kill_workers(cluster)
+            raise
+        finally:
+            _close(client, cluster, patience)
+
+
+def _close(client: Client, cluster: LocalCluster, patience: float) -> None:
     try:
-        remote = Client(scheduler, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise SchedulerError(
-            f"cannot reach a Dask scheduler at {scheduler!r}: {error}; expected an address such "
-            "as tcp://host:8786"
-        ) from error
-    with remote:
-        if not remote.scheduler_info()["workers"]:
+        client.close(timeout=patience)
+        cluster.close(timeout=patience)
+    except Exception:
+        # Dask tries again when the process ends, and complains; workers end with their parent.
+        cluster.shutdown_on_close = False
+
+
+def _kill_workers(cluster: LocalCluster) -> None:
+    """End workers in the middle of an image: what they write is whole or not there."""
+    for nanny in cluster.workers.values():
+        nanny.auto_restart = False
+        if nanny.pid:
+            with suppress(OSError):
+                os.kill(nanny.pid, signal.SIGTERM)
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of a block, where the system can."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _event_loop() -> Iterator[Any]:
+    """Run a loop in a thread without interrupts; so are the processes that it starts.
+
+    Ctrl-C at a terminal reaches them too, and each would print a traceback.
+    """
+    from tornado.ioloop import IOLoop
+
+    running: SimpleQueue[Any] = SimpleQueue()
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        running.put((IOLoop.current(), asyncio.get_running_loop(), stop))
+        await stop.wait()
+
+    # Started by the first process, it would let interrupts through again.
+    resource_tracker.ensure_running()
+    with _interrupts_wait():
+        thread = Thread(target=lambda: asyncio.run(main()), name="graysam Dask", daemon=True)
+        thread.start()
+        tornado, loop, stop = running.get()
+    try:
+        yield tornado
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(HASTE_S)
+
+
+@contextmanager
+def _remote(scheduler: str) -> Iterator[Client]:
+    from distributed.utils import silence_logging_cmgr
+
+    check_scheduler(scheduler)
+    with silence_logging_cmgr(logging.CRITICAL), _client(scheduler) as client:
+        if not client.scheduler_info()["workers"]:
             raise SchedulerError(
                 f"the Dask scheduler at {scheduler} has no workers; start some with "
                 f"`dask worker {scheduler}`"
             )
-        yield remote
+        yield client
+
+
+def _client(scheduler: str) -> Client:
+    """Connect, within `CONNECT_S`: Dask waits for ever where something else answers."""
+    from distributed import Client
+
+    connected: SimpleQueue[Any] = SimpleQueue()
+
+    def wait_for_it() -> None:
+        try:
+            connected.put(Client(scheduler, timeout=CONNECT_S, set_as_default=False))
+        except Exception as error:
+            connected.put(error)
+
+    Thread(target=wait_for_it, name="graysam connects", daemon=True).start()
+    try:
+        client = connected.get(timeout=CONNECT_S + 1)
+    except Empty:
+        raise _unreachable(scheduler, "what answers there is none") from None
+    if isinstance(client, OSError | ValueError):
+        raise _unreachable(scheduler, client) from client
+    if isinstance(client, Exception):
+        raise client
+    return client
+
+
+def check_scheduler(address: str) -> None:
+    """Refuse an address that cannot be one, or where nothing answers, at once.
+
+    Raises
+    ------
+    UsageError, SchedulerError
+        As `connect`.
+    """
+    found = _ADDRESS.fullmatch(address)
+    if found is None and ("://" not in address or address.partition("://")[0] in _PLAIN):
+        host = re.sub(r"^\w+://", "", address).partition(":")[0].strip("/") or "host"
+        raise UsageError(
+            f"{address!r} is no address of a Dask scheduler: expected one with a port, such as "
+            f"tcp://{host}:8786"
+        )
+    if found is None or found["kind"] not in _PLAIN:
+        return
+    place = (found["host"] or found["six"], int(found["port"]))
+    try:
+        socket.create_connection(place, timeout=CONNECT_S).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: object) -> SchedulerError:
+    return SchedulerError(
+        f"cannot reach a Dask scheduler at {address!r}: {error}; start one with `dask scheduler`, "
+        "or correct the address"
+    )

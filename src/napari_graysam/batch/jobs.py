@@ -67,7 +67,7 @@ class Report:
     """How far a batch is: ``done`` of ``total`` images.
 
     ``outcome`` tells of an image that has just ended; ``step`` is the current stage of the image
-    ``path`` where images run one after the other.
+    ``path`` where images run one after the other. ``note`` tells what holds up the whole batch.
     """
 
     done: int
@@ -75,6 +75,7 @@ class Report:
     path: Path | None = None
     step: Progress | None = None
     outcome: Outcome | None = None
+    note: str = ""
 
 
 class Job(Protocol):
@@ -105,6 +106,9 @@ class Job(Protocol):
 
     def absolute(self) -> Job:
         """Return the same job with paths that mean the same in every process."""
+
+    def begun(self, path: Path) -> bool:
+        """Tell whether there are results of the name of an image's, without reading it."""
 
     def complete(self, path: Path, image: GrayImage) -> bool:
         """Tell whether the results of an image are there already."""
@@ -140,11 +144,16 @@ class SegmentJob:
         naming = self.naming.absolute()
         return replace(self, recipe=recipe, folder=folder, cache=cache, naming=naming)
 
+    def begun(self, path: Path) -> bool:
+        """Tell whether there are results of the name of an image's, without reading it."""
+        name = self.naming.name(path, self.recipe.image)
+        return (self.folder / f"{name}.recipe.yaml").is_file()
+
     def complete(self, path: Path, image: GrayImage) -> bool:
         """Tell whether the results of an image are there already, without loading the model."""
-        name = self.naming.name(path, self.recipe.image)
-        if not (self.folder / f"{name}.recipe.yaml").is_file():
+        if not self.begun(path):
             return False
+        name = self.naming.name(path, self.recipe.image)
         fingerprint = pipeline.fingerprint_of(image, self.recipe)
         return outputs.is_complete(self.folder, name, fingerprint, self.kinds, image=image)
 
@@ -195,6 +204,11 @@ class CompareJob:
         recipe, folder = _absolute(self.recipe), self.folder.absolute()
         naming = self.naming.absolute()
         return replace(self, recipe=recipe, folder=folder, truth=truth, naming=naming, cache=cache)
+
+    def begun(self, path: Path) -> bool:
+        """Tell whether there are results of the name of an image's, without reading it."""
+        name = self.naming.name(path, self.recipe.image)
+        return (self.folder / f"{name}.comparison.json").is_file()
 
     def complete(self, path: Path, image: GrayImage) -> bool:
         """Return False: comparisons are always made anew."""

@@ -6,10 +6,10 @@ import os
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
-from napari_graysam.batch.attempt import Event, attempt
-from napari_graysam.batch.cluster import on_dask
+from napari_graysam.batch.attempt import Event, attempt, done_before
 from napari_graysam.batch.jobs import Job, Outcome, Report
 from napari_graysam.batch.naming import check_names
+from napari_graysam.batch.shared import on_dask
 from napari_graysam.errors import OutputError
 from napari_graysam.progress import Progress
 
@@ -52,13 +52,14 @@ def batch_steps(
     Raises
     ------
     UsageError
-        If the results of two images would have the same name.
+        If the results of two images would have the same name, or the scheduler's address cannot
+        be one.
     OutputError
         If the output folder cannot be one.
     ModelError, DeviceError, DownloadError
         If the model cannot be loaded: then no image can be done.
     SchedulerError
-        If the scheduler cannot be reached or has no workers.
+        If the scheduler cannot be reached, has no workers, or goes while it works.
 
     Examples
     --------
@@ -84,13 +85,15 @@ def batch_steps(
     check_folder(job.folder)
     total = len(paths)
     ended: dict[Path, Outcome] = {}
-    if scheduler is None and (workers is None or workers == 1 or total < 2):
-        reports = _in_turn(paths, job, overwrite)
+    if scheduler is None and (workers is None or workers == 1):
+        events = _in_turn(paths, job, overwrite)
     else:
-        reports = on_dask(paths, job, workers, scheduler, overwrite=overwrite)
-    for path, event in reports:
+        events = _shared(paths, job, workers, scheduler, overwrite)
+    for path, event in events:
         if isinstance(event, Progress):
             yield Report(len(ended), total, path, step=event)
+        elif isinstance(event, str):
+            yield Report(len(ended), total, note=event)
         else:
             ended[path] = event
             yield Report(len(ended), total, path, outcome=event)
@@ -110,6 +113,23 @@ def check_folder(folder: Path) -> None:
         raise OutputError(f"cannot write to {folder}: {place} is a file; choose another folder")
     if place is not None and not os.access(place, os.W_OK):
         raise OutputError(f"cannot write to {folder}: {place} is read-only; choose another folder")
+
+
+def _shared(
+    paths: Sequence[Path], job: Job, workers: int | None, scheduler: str | None, overwrite: bool
+) -> Generator[Event, None, None]:
+    """Share images among processes; none is started for what is done already."""
+    left: list[Path] = []
+    for path in paths:
+        outcome = None if overwrite else done_before(job, path)
+        if outcome is None:
+            left.append(path)
+        else:
+            yield path, outcome
+    if scheduler is None and len(left) < 2:
+        yield from _in_turn(left, job, overwrite)
+    elif left:
+        yield from on_dask(left, job, workers, scheduler, overwrite=overwrite)
 
 
 def _in_turn(paths: Sequence[Path], job: Job, overwrite: bool) -> Generator[Event, None, None]:

@@ -262,5 +262,7 @@ def follow(
                 costs.report(report.step)
             if report.step is not None:
                 bars.step(report.step, f"{report.path.name}: " if report.path else "")
+            if report.note:
+                terminal.note(report.note)
             if report.outcome is not None:
                 tell(terminal, report.outcome)
