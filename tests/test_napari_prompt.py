@@ -74,7 +74,7 @@ def tool(run, qtbot):
 
 def settle(tool, run, qtbot):
     workers = (
-        *(tool._worker, tool._removing, run._worker),
+        *(tool._worker, tool.pins._worker, run._worker),
         *(run.live_update._selecting, run.live_update._measuring, run.layers.queue),
     )
     qtbot.waitUntil(lambda: not any(worker.busy for worker in workers), timeout=120_000)

@@ -11,10 +11,11 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 from napari_graysam._napari.canvas.listeners import Listeners
 from napari_graysam._napari.canvas.source import Source, read_source
 from napari_graysam._napari.panel.state import PanelState
-from napari_graysam._napari.prompt.compute import Answered, Question, Removed, Session, remove_at
+from napari_graysam._napari.prompt.compute import Answered, Question, Session
 from napari_graysam._napari.prompt.drawing import PromptDrawing
 from napari_graysam._napari.prompt.keys import ToolKeys
 from napari_graysam._napari.prompt.mouse import PromptMouse
+from napari_graysam._napari.prompt.pins import PinEditor
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS
 from napari_graysam.errors import GraysamError
@@ -22,7 +23,7 @@ from napari_graysam.recipe import MODEL_STAGES, Prompt
 
 if TYPE_CHECKING:
     from napari_graysam._napari.canvas.placement import Placement
-    from napari_graysam.recipe import Pin, Recipe
+    from napari_graysam.recipe import Recipe
     from napari_graysam.results import Arm
 
 CLICK = (
@@ -47,11 +48,9 @@ class PromptTool(QWidget):
     def __init__(self, state: PanelState, placement: Callable[[Arm], Placement | None]) -> None:
         super().__init__()
         self._state = state
-        self._placement = placement
         self._drawing = PromptDrawing(state.viewer)
         self._session = Session(state.memory)
         self._worker = LatestRequest(self._receive, on_error=self._on_error)
-        self._removing = LatestRequest(self._apply_removal, on_error=self._on_error)
         self.mouse = PromptMouse(
             state.viewer,
             point=self.ask_point,
@@ -78,6 +77,7 @@ class PromptTool(QWidget):
         self._answered: Answered | None = None
         self._index = 0
         self.text = QLabel(wordWrap=True)
+        self.pins = PinEditor(state, placement, self.text.setText, self._on_error)
         self.arm = QComboBox()
         self.arm.addItems(ARMS[::-1])
         self.arm.setToolTip("In which image the model looks: preprocessed, or raw")
@@ -123,7 +123,7 @@ class PromptTool(QWidget):
             self._keys.release()
             self._listeners.clear()
             self._worker.cancel()
-            self._removing.cancel()
+            self.pins.cancel()
             self._start("")
             self._session.forget()
         self.setVisible(active)
@@ -227,7 +227,7 @@ class PromptTool(QWidget):
         masks = () if self._answered is None else self._answered.answer.masks
         self.keep_button.setEnabled(bool(masks))
         self.other.setEnabled(len(masks) > 1)
-        self.undo_button.setEnabled(bool(self._state.recipe.labels.pinned))
+        self.undo_button.setEnabled(bool(self.pins.pins))
 
     def next_mask(self, *_: object) -> None:
         """Show the model's next answer to the same prompt."""
@@ -243,7 +243,7 @@ class PromptTool(QWidget):
         pin = answered.answer.pin(self._index)
         said = "Pinned." if self._state.results else "Pinned: it is there when you segment."
         self._start(f"{said} Click the next object.")
-        self._set_pins((*self._state.recipe.labels.pinned, pin))
+        self.pins.add(pin)
 
     def discard(self, *_: object) -> None:
         """Forget the prompt."""
@@ -252,48 +252,11 @@ class PromptTool(QWidget):
 
     def remove(self, *_: object) -> None:
         """Remove the object under the mouse."""
-        viewer = self._state.viewer
-        for arm in self._shown_arms():
-            placement = self._placement(arm)
-            if placement is not None:
-                pixel = placement.pixel_at(viewer.cursor.position, viewer.layers.units)
-                if pixel is not None:
-                    result = self._state.results[arm]
-                    self._removing.submit(partial(remove_at, result, *pixel))
-                    return
-        self.text.setText("There is no result under the mouse: segment the image first.")
-
-    def _shown_arms(self) -> list[Arm]:
-        """Return the arms with a result, the chosen one first."""
-        arms = [arm for arm in ARMS if arm in self._state.results]
-        return sorted(arms, key=lambda arm: arm != self.arm.currentText())
-
-    def _apply_removal(self, removed: Removed) -> None:
-        if not self._active:
-            return
-        pins = self._state.recipe.labels.pinned
-        if removed.pin is None:
-            self.text.setText("There is no object under the mouse.")
-        elif removed.pin in pins:
-            self._set_pins(tuple(pin for pin in pins if pin != removed.pin))
-            self.text.setText("The pinned object is taken back.")
-        else:
-            self._set_pins((*pins, removed.pin))
-            self.text.setText("Removed. Undo brings it back.")
+        self.pins.remove(self.arm.currentText())
 
     def undo(self, *_: object) -> None:
         """Take back the last pin."""
-        pins = self._state.recipe.labels.pinned
-        if not pins:
-            self.text.setText("There is no pin to take back.")
-            return
-        self._set_pins(pins[:-1])
-        kinds = {"add": "addition", "remove": "removal"}
-        self.text.setText(f"The last {kinds.get(pins[-1].kind, pins[-1].kind)} is taken back.")
-
-    def _set_pins(self, pins: tuple[Pin, ...]) -> None:
-        recipe = self._state.recipe
-        self._state.recipe = recipe.replace(labels=recipe.labels.replace(pinned=pins))
+        self.pins.undo()
 
     def _start(self, text: str) -> None:
         """Begin without a prompt."""

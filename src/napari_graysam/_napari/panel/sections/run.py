@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_graysam._napari.canvas.layers import pixels_of
 from napari_graysam._napari.canvas.region import LayerRegion, read_region
-from napari_graysam._napari.canvas.source import Source, read_source, short_plane
+from napari_graysam._napari.canvas.source import read_source, short_plane
+from napari_graysam._napari.panel.sections.run_job import Job
+from napari_graysam._napari.panel.sections.run_messages import RunMessages
 from napari_graysam._napari.panel.sections.run_view import ResultLine, RunView
 from napari_graysam._napari.results.combined import SHOWN
 from napari_graysam._napari.results.identity import comparable
@@ -21,38 +22,12 @@ from napari_graysam._napari.results.run import ArmDone, RunEvent, RunProgress, r
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS
 from napari_graysam.errors import GraysamError
-from napari_graysam.recipe import Recipe
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
-
     from napari_graysam._napari.canvas.subject import Subject
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam._napari.results.combined import Shown
     from napari_graysam.results import Arm, Segmentation
-
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """What a run was started with."""
-
-    recipe: Recipe
-    source: Source
-    layer: Layer
-    pixels: Any
-
-    def what_happened(self, state: PanelState) -> str:
-        """Say if the image is not what it was at the start."""
-        if self.layer not in state.viewer.layers:
-            change = "was removed"
-        elif pixels_of(self.layer) is not self.pixels:
-            change = "has changed"
-        else:
-            return ""
-        return (
-            f"“{self.source.layer_name}” {change} during the run; the result is of the image as "
-            "it was, and lies where that was."
-        )
 
 
 class RunSection:
@@ -81,8 +56,8 @@ class RunSection:
         self.live_update = LiveUpdate(state, self.layers)
         self._seconds: dict[tuple[Subject, Shown], float] = {}
         self._worker = LatestRequest(self._receive, self._finish, self._fail)
-        self._job: _Job | None = None
-        self._notified: set[str] = set()
+        self._job: Job | None = None
+        self._messages = RunMessages(state)
         self._closed = self._cancelled = False
         self.native = RunView()
         self._connect()
@@ -108,7 +83,7 @@ class RunSection:
             (state.subject_changed, self._show_state),
             (state.run_asked, self._run_shown),
             (live_update.changed, self._show_results),
-            (live_update.message, self._inform),
+            (live_update.message, self._messages.inform),
         )
 
     def run(self, arms: Sequence[Arm] = ARMS) -> None:
@@ -127,11 +102,10 @@ class RunSection:
             source = source.within(self.state.region)
             region = read_region(self.state.region, source)
         except GraysamError as error:
-            self._warn(str(error))
+            self._messages.warn(str(error))
             return
         assert layer is not None
-        self._job = _Job(recipe, source, layer, pixels_of(layer))
-        self._notified.clear()
+        self._job = Job(recipe, source, layer, pixels_of(layer))
         self._start(arms, region)
 
     @property
@@ -150,7 +124,7 @@ class RunSection:
         others = {arm: result for arm, result in known.items() if arm not in arms}
         self.state.running = True
         self._cancelled = False
-        self.state.said.emit("", False)
+        self._messages.begin()
         self.native.show_status("Starting…")
         self._worker.submit(
             partial(run_arms, job.source, job.recipe, arms, region, others, self.state.memory)
@@ -167,7 +141,9 @@ class RunSection:
     def toggle_arms(self) -> None:
         """Show the other arm's layer instead of the visible one."""
         if self.layers.toggle(self.state.subject) is None:
-            self._inform("There are no two results to switch between: run both arms first.")
+            self._messages.inform(
+                "There are no two results to switch between: run both arms first."
+            )
 
     def _forget_incomparable(self, event: ArmDone, subject: Subject) -> None:
         """Let go of a result of what the image or region held before; its layer stays."""
@@ -185,9 +161,9 @@ class RunSection:
 
     def _fail(self, error: Exception) -> None:
         if not self._closed:
-            self._report(error)
+            self._messages.report(error)
 
-    def _arm_done(self, event: ArmDone, job: _Job) -> None:
+    def _arm_done(self, event: ArmDone, job: Job) -> None:
         """Show an arm's result, in pieces between which the window answers."""
         self._seconds[job.source.subject, event.arm] = event.seconds
         message = self.layers.show(
@@ -204,12 +180,12 @@ class RunSection:
             event.displayed.set,
         )
 
-    def _recolor_others(self, event: ArmDone, job: _Job) -> None:
+    def _recolor_others(self, event: ArmDone, job: Job) -> None:
         for arm, colors in event.colors.items():
             if arm != event.arm:
                 self.layers.recolor(arm, colors, job.source.subject)
 
-    def _adopt(self, event: ArmDone, job: _Job) -> None:
+    def _adopt(self, event: ArmDone, job: Job) -> None:
         if self._closed:
             return
         subject = job.source.subject
@@ -217,12 +193,10 @@ class RunSection:
         self.live_update.adopt(event.arm, Run(job.recipe, job.source, event.live))
         self._forget_incomparable(event, subject)
 
-    def _notify(self, message: str, job: _Job) -> None:
+    def _notify(self, message: str, job: Job) -> None:
         """Say what the user should know, each thing once a run."""
-        for text in (message, job.what_happened(self.state)):
-            if text and text not in self._notified and not self._closed:
-                self._notified.add(text)
-                self._inform(text)
+        if not self._closed:
+            self._messages.inform_once(message, job.what_happened(self.state))
 
     def _finish(self) -> None:
         self._job = None
@@ -294,29 +268,3 @@ class RunSection:
             outdated=self._outdated_alone(arm),
             notes=result.notes,
         )
-
-    def _report(self, error: Exception) -> None:
-        """Say what ended a run: expected problems as a sentence, others as napari shows errors."""
-        from napari.utils.notifications import notification_manager
-
-        if isinstance(error, GraysamError):
-            self._warn(str(error))
-        elif isinstance(error, MemoryError):
-            self._warn(
-                "The memory does not suffice: close other programs, or segment a smaller image."
-            )
-        else:
-            self.state.said.emit(f"The run failed: {type(error).__name__}: {error}", True)
-            notification_manager.receive_error(type(error), error, error.__traceback__)
-
-    def _warn(self, text: str) -> None:
-        from napari.utils.notifications import show_warning
-
-        self.state.said.emit(text, True)
-        show_warning(text)
-
-    def _inform(self, text: str) -> None:
-        from napari.utils.notifications import show_info
-
-        self.state.said.emit(text, False)
-        show_info(text)

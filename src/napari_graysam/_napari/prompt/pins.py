@@ -1,0 +1,102 @@
+"""Objects that are kept or removed by hand: the recipe's pins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari_graysam._napari.prompt.compute import Removed, remove_at
+from napari_graysam._napari.threads.latest_request import LatestRequest
+from napari_graysam.comparison import ARMS
+
+if TYPE_CHECKING:
+    from napari_graysam._napari.canvas.placement import Placement
+    from napari_graysam._napari.panel.state import PanelState
+    from napari_graysam.recipe import Pin
+    from napari_graysam.results import Arm
+
+_KINDS = {"add": "addition", "remove": "removal"}
+
+
+class PinEditor:
+    """Adds pins to the recipe and takes them back.
+
+    Parameters
+    ----------
+    state
+        Its recipe is changed.
+    placement
+        Returns where the result of an arm lies; None where there is none.
+    say
+        Called with what has become of a request.
+    on_error
+        Called with the error that ended one.
+    """
+
+    def __init__(
+        self,
+        state: PanelState,
+        placement: Callable[[Arm], Placement | None],
+        say: Callable[[str], None],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        self._state = state
+        self._placement = placement
+        self._say = say
+        self._worker = LatestRequest(self._apply_removal, on_error=on_error)
+
+    @property
+    def pins(self) -> tuple[Pin, ...]:
+        """The recipe's pins."""
+        return self._state.recipe.labels.pinned
+
+    def cancel(self) -> None:
+        """Forget a removal that is not done yet."""
+        self._worker.cancel()
+
+    def add(self, pin: Pin) -> None:
+        """Put a pin behind the others."""
+        self._set((*self.pins, pin))
+
+    def undo(self) -> None:
+        """Take back the last pin."""
+        if not self.pins:
+            self._say("There is no pin to take back.")
+            return
+        *kept, last = self.pins
+        self._set(tuple(kept))
+        self._say(f"The last {_KINDS.get(last.kind, last.kind)} is taken back.")
+
+    def remove(self, first: str) -> None:
+        """Remove the object under the mouse.
+
+        Parameters
+        ----------
+        first
+            The arm whose result counts if it has one.
+        """
+        viewer = self._state.viewer
+        arms = [arm for arm in ARMS if arm in self._state.results]
+        for arm in sorted(arms, key=lambda arm: arm != first):
+            placement = self._placement(arm)
+            if placement is not None:
+                pixel = placement.pixel_at(viewer.cursor.position, viewer.layers.units)
+                if pixel is not None:
+                    self._worker.submit(partial(remove_at, self._state.results[arm], *pixel))
+                    return
+        self._say("There is no result under the mouse: segment the image first.")
+
+    def _apply_removal(self, removed: Removed) -> None:
+        if removed.pin is None:
+            self._say("There is no object under the mouse.")
+        elif removed.pin in self.pins:
+            self._set(tuple(pin for pin in self.pins if pin != removed.pin))
+            self._say("The pinned object is taken back.")
+        else:
+            self.add(removed.pin)
+            self._say("Removed. Undo brings it back.")
+
+    def _set(self, pins: tuple[Pin, ...]) -> None:
+        recipe = self._state.recipe
+        self._state.recipe = recipe.replace(labels=recipe.labels.replace(pinned=pins))
