@@ -50,7 +50,7 @@ def segment_steps(
 
 
 def compare_steps(
-    image: GrayImage, recipe: Recipe, *, truth: Any = None
+    image: GrayImage, recipe: Recipe, *, truth: Any = None, cache: Any = None
 ) -> Generator[Progress, None, Arms]:
     raw = yield from segment_steps(image, recipe.raw_arm(), source="raw")
     preprocessed = yield from segment_steps(image, recipe)
@@ -61,7 +61,8 @@ def compare_steps(
             "raw": score(raw.labels, truth),
             "preprocessed": score(preprocessed.labels, truth),
         }
-    return Arms(raw, preprocessed, changes, scores)
+    digest = None if truth is None else array_digest(truth)
+    return Arms(raw, preprocessed, changes, scores, digest)
 
 
 def install(monkeypatch: Any) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -209,6 +210,48 @@ def test_compare_counts_changes_and_scores_both_arms(tmp_path: Path) -> None:
     assert x.scores["preprocessed"]["average_precision"]["0.50"] == 1
     assert y.scores is None
     assert read_labels(x.files["raw.labels"]).max() == 3
+
+
+def test_a_comparison_is_skipped_with_its_counts_until_something_changes(tmp_path: Path) -> None:
+    image, truth = fake_pipeline.spots(bright=3, dim=2)
+    paths = [tmp_path / "x.tif", tmp_path / "y.tif"]
+    for path in paths:
+        tifffile.imwrite(path, image)
+        tifffile.imwrite(path.with_suffix(".labels.tif"), truth)
+    truths = {path: path.with_suffix(".labels.tif") for path in paths}
+    job = CompareJob(RECIPE, tmp_path / "out", truths)
+    first = run(paths, job)
+    again = run(paths, job)
+    for one, other in zip(first, again, strict=True):
+        assert (one.status, other.status) == ("done", "skipped")
+        assert (other.changes, other.scores) == (one.changes, one.scores)
+
+    def statuses(job: CompareJob = job) -> list[str]:
+        return [outcome.status for outcome in run(paths, job)]
+
+    assert statuses(replace(job, truth={})) == ["skipped"] * 2
+    assert statuses(replace(job, kinds=("labels",))) == ["skipped"] * 2
+    for name in ("x.comparison.csv", "y.preprocessed.objects.csv"):
+        (tmp_path / "out" / name).unlink()
+    assert statuses() == ["done"] * 2
+    tifffile.imwrite(truths[paths[0]], fake_pipeline.spots(bright=3, dim=1)[1])
+    assert statuses() == ["done", "skipped"]
+    other = RECIPE.with_values({"generator.points_per_side": 16})
+    assert statuses(replace(job, recipe=other)) == ["done"] * 2
+    assert statuses() == ["done"] * 2
+
+
+def test_both_arms_use_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def watched(*args: Any, cache: Any, **options: Any) -> Any:
+        folders.append((cache.folder, cache.folder_budget))
+        return fake_pipeline.compare_steps(*args, **options)
+
+    folders: list[tuple[Path, int]] = []
+    monkeypatch.setattr("napari_graysam.pipeline.compare_steps", watched)
+    tifffile.imwrite(tmp_path / "x.tif", fake_pipeline.spots()[0])
+    job = CompareJob(RECIPE, tmp_path / "out", cache=tmp_path / "cache", cache_size=7)
+    assert [outcome.status for outcome in run([tmp_path / "x.tif"], job)] == ["done"]
+    assert folders == [(tmp_path / "cache", 7)]
 
 
 def test_relative_paths_of_a_recipe_mean_the_same_everywhere(

@@ -457,6 +457,31 @@ def test_compare_prints_a_table(image: Path, tmp_path: Path) -> None:
     assert row == ["cells", "0.600", "1.000", "3", "0", "2", "0", "0", "0"]
 
 
+def test_a_compare_that_was_stopped_goes_on_and_shows_the_whole_table(
+    image: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "more.tif"
+    tifffile.imwrite(other, fake_pipeline.spots(bright=1, dim=1)[0])
+    command = ("compare", "-r", "particles", "-o", tmp_path / "out")
+    graysam(*command, image)
+    result = graysam(*command, image, other)
+    assert "cells.tif: skipped" in result.stderr
+    assert "2 images: 1 done, 1 skipped" in result.stderr
+    rows = [line.split() for line in result.stdout.splitlines() if "─" not in line and line.strip()]
+    assert rows[1:] == [["cells", "3", "0", "2", "0", "0", "0"], ["more", "1", "0", "1", *"000"]]
+    document = json.loads(graysam(*command, image, other, "--workers", 2, "--json").stdout)
+    assert (document["skipped"], document["images"][0]["changes"]["gained"]) == (2, 2)
+
+
+def test_compare_takes_the_options_of_many_images(image: Path, tmp_path: Path) -> None:
+    command = ("compare", image, "-r", "particles", "-o", tmp_path / "out")
+    both = graysam(*command, "--workers", 2, "--scheduler", "tcp://a:1", status=2)
+    assert "exclude each other" in both.stderr
+    assert "a port" in graysam(*command, "--scheduler", "localhost", status=2).stderr
+    graysam(*command, "--cache", tmp_path / "cache", "--cache-size", 1)
+    assert (tmp_path / "cache").is_dir()
+
+
 def test_a_failed_compare_prints_no_table(tmp_path: Path) -> None:
     missing = tmp_path / "missing.tif"
     result = graysam("compare", missing, "-r", "particles", "-o", tmp_path / "out", status=1)

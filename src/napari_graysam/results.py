@@ -147,6 +147,8 @@ class Arms:
         Objects kept, changed, gained, lost, split and merged.
     scores
         Each arm against the ground truth, by arm; None without one.
+    truth
+        `array_digest` of the ground truth; None without one.
 
     Raises
     ------
@@ -167,6 +169,7 @@ class Arms:
     preprocessed: Segmentation
     changes: Comparison
     scores: dict[Arm, Scores] | None
+    truth: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse results of different images: what differs would not be the preprocessing."""

@@ -32,7 +32,7 @@ def attempt(job: Job, path: Path, *, overwrite: bool = False) -> Generator[Progr
         image = _read(job, path)
         name = job.naming.name(path, job.recipe.image)
         if not overwrite and job.complete(path, image):
-            return Outcome(path, "skipped", name=name)
+            return job.skipped(path)
         if not overwrite and (other := job.occupied(path, image)):
             return Outcome(path, "failed", clash(job.folder / name, image.record, other))
     except (ModelError, DeviceError):
@@ -62,7 +62,7 @@ def done_before(job: Job, path: Path) -> Outcome | None:
     try:
         if not job.complete(path, _read(job, path)):
             return None
-        return Outcome(path, "skipped", name=job.naming.name(path, job.recipe.image))
+        return job.skipped(path)
     except Exception:
         return None
 

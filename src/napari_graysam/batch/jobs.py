@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from napari_graysam import outputs, pipeline
 from napari_graysam.batch.naming import Naming
 from napari_graysam.files.labels import labels_and_notes
+from napari_graysam.fingerprint import array_digest
 from napari_graysam.model import CATALOG
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
 from napari_graysam.source.gray import GrayImage
+
+if TYPE_CHECKING:
+    from napari_graysam.propose.cache import Cache
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,9 @@ class Job(Protocol):
     def complete(self, path: Path, image: GrayImage) -> bool:
         """Tell whether the results of an image are there already."""
 
+    def skipped(self, path: Path) -> Outcome:
+        """Return the outcome of an image whose results are complete."""
+
     def occupied(self, path: Path, image: GrayImage) -> dict[str, Any] | None:
         """Return the record of another image whose results have the same name."""
 
@@ -157,17 +167,17 @@ class SegmentJob:
         fingerprint = pipeline.fingerprint_of(image, self.recipe)
         return outputs.is_complete(self.folder, name, fingerprint, self.kinds, image=image)
 
+    def skipped(self, path: Path) -> Outcome:
+        """Return the outcome of an image whose results are complete."""
+        return Outcome(path, "skipped", name=self.naming.name(path, self.recipe.image))
+
     def occupied(self, path: Path, image: GrayImage) -> dict[str, Any] | None:
         """Return the record of another image whose results have the same name."""
         return outputs.other_image(self.folder, self.naming.name(path, self.recipe.image), image)
 
     def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
         """Segment one image and write the results."""
-        from napari_graysam.propose.cache import Cache
-
-        cache = None
-        if self.cache is not None:
-            cache = Cache(budget=0, folder=self.cache, folder_budget=self.cache_size)
+        cache = _open(self.cache, self.cache_size)
         result = yield from pipeline.segment_steps(image, self.recipe, cache=cache)
         yield Progress("write", 0, 1)
         name = self.naming.name(path, self.recipe.image)
@@ -186,7 +196,9 @@ class SegmentJob:
 class CompareJob:
     """Segment every image raw and preprocessed, and write both and their comparison.
 
-    ``truth`` holds the labels or objects of every image that has some. Nothing is ever skipped.
+    ``truth`` holds the labels or objects of every image that has some. Results count as
+    complete when both arms do, as for `SegmentJob`, and were scored against the same truth;
+    ``cache`` serves both arms.
     """
 
     recipe: Recipe
@@ -196,6 +208,7 @@ class CompareJob:
     kinds: tuple[outputs.Kind, ...] = outputs.USUAL
     pixel_size: tuple[float, float] | None = None
     cache: Path | None = None
+    cache_size: int = 10 * 2**30
 
     def absolute(self) -> CompareJob:
         """Return the same job with paths that mean the same in every process."""
@@ -211,8 +224,28 @@ class CompareJob:
         return (self.folder / f"{name}.comparison.json").is_file()
 
     def complete(self, path: Path, image: GrayImage) -> bool:
-        """Return False: comparisons are always made anew."""
-        return False
+        """Tell whether the results of an image are there already, without loading the model."""
+        if not self.begun(path):
+            return False
+        truth, _ = self._truth(path, image)
+        return outputs.is_compared(
+            self.folder,
+            self.naming.name(path, self.recipe.image),
+            {
+                "raw": pipeline.fingerprint_of(image, self.recipe.raw_arm()),
+                "preprocessed": pipeline.fingerprint_of(image, self.recipe.preprocessed_arm()),
+            },
+            self.kinds,
+            truth=None if truth is None else array_digest(truth),
+            image=image,
+        )
+
+    def skipped(self, path: Path) -> Outcome:
+        """Return the outcome of an image whose results are complete, as they tell it."""
+        name = self.naming.name(path, self.recipe.image)
+        found = outputs.read_comparison(self.folder, name)
+        scores = found.get("scores") if path.absolute() in self.truth else None
+        return Outcome(path, "skipped", changes=found.get("counts"), scores=scores, name=name)
 
     def occupied(self, path: Path, image: GrayImage) -> dict[str, Any] | None:
         """Return the record of another image whose results have the same name."""
@@ -221,13 +254,9 @@ class CompareJob:
 
     def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
         """Compare both arms of one image and write the results."""
-        truth_path = self.truth.get(path.absolute())
-        truth = None
-        notes: tuple[str, ...] = ()
-        if truth_path is not None:
-            shape = (image.pixels.shape[0], image.pixels.shape[1])
-            truth, notes = labels_and_notes(truth_path, shape=shape, image=path.name)
-        arms = yield from pipeline.compare_steps(image, self.recipe, truth=truth)
+        truth, notes = self._truth(path, image)
+        cache = _open(self.cache, self.cache_size)
+        arms = yield from pipeline.compare_steps(image, self.recipe, truth=truth, cache=cache)
         yield Progress("write", 0, 1)
         name = self.naming.name(path, self.recipe.image)
         files = outputs.write_comparison(arms, self.folder, name, self.kinds)
@@ -244,6 +273,25 @@ class CompareJob:
             scores=scores,
             notes=arms.preprocessed.notes + notes,
         )
+
+    def _truth(
+        self, path: Path, image: GrayImage
+    ) -> tuple[NDArray[np.integer] | None, tuple[str, ...]]:
+        """Read the ground truth of an image, and what was assumed of it."""
+        truth = self.truth.get(path.absolute())
+        if truth is None:
+            return None, ()
+        shape = (image.pixels.shape[0], image.pixels.shape[1])
+        return labels_and_notes(truth, shape=shape, image=path.name)
+
+
+def _open(folder: Path | None, size: int) -> Cache | None:
+    """Return the cache of a folder, which holds nothing in memory."""
+    if folder is None:
+        return None
+    from napari_graysam.propose.cache import Cache
+
+    return Cache(budget=0, folder=folder, folder_budget=size)
 
 
 def _absolute(recipe: Recipe) -> Recipe:

@@ -37,6 +37,14 @@ from napari_graysam.cli.options import (
     pixel_size_of,
 )
 from napari_graysam.cli.report import changes_table, costs_table, document, tell
+from napari_graysam.cli.sharing import (
+    GB,
+    CacheFolder,
+    CacheSize,
+    Scheduler,
+    Workers,
+    check_sharing,
+)
 from napari_graysam.cli.terminal import Terminal
 from napari_graysam.errors import UsageError
 from napari_graysam.profile import Profile
@@ -55,41 +63,14 @@ def segment(
     model: ModelName = None,
     settings: Settings = None,
     region: RegionFile = None,
-    workers: Annotated[
-        int,
-        typer.Option(
-            min=1, metavar="N", help="Processes that share the images; each holds one model."
-        ),
-    ] = 1,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Dask scheduler to use instead, such as tcp://host:8786. Its workers must see "
-            "the images and DIR under the same paths.",
-            show_default=False,
-        ),
-    ] = None,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
     name: NamePattern = None,
     write: Outputs = None,
     pixel_size: PixelSize = None,
     overwrite: Overwrite = False,
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder for the candidate masks of every image, down to half the thresholds: "
-            "another run with other thresholds, higher or lower, then needs no model. Takes some "
-            "30 to 800 MB an image.",
-            show_default=False,
-        ),
-    ] = None,
-    cache_size: Annotated[
-        float,
-        typer.Option(
-            min=0, metavar="GB", help="Size of that folder; what was used longest ago is removed."
-        ),
-    ] = 10.0,
+    cache: CacheFolder = None,
+    cache_size: CacheSize = 10.0,
     profile: Annotated[
         bool, typer.Option("--profile", help="Show time and peak memory by stage.")
     ] = False,
@@ -100,8 +81,7 @@ def segment(
     pixels, recipe, model and versions, are skipped.
     """
     with terminal:
-        if scheduler is not None and workers != 1:
-            raise UsageError("--workers and --scheduler exclude each other: the scheduler decides")
+        check_sharing(workers, scheduler)
         if profile and (scheduler is not None or workers != 1):
             raise UsageError("--profile measures this process: leave --workers and --scheduler out")
         paths = images_of(terminal, images, recursive)
@@ -112,7 +92,7 @@ def segment(
         kinds, size = chosen_kinds(write), pixel_size_of(pixel_size)
         steps = batch_steps(
             paths,
-            SegmentJob(wanted, out, cache, int(cache_size * 1e9), naming, kinds, pixel_size=size),
+            SegmentJob(wanted, out, cache, int(cache_size * GB), naming, kinds, pixel_size=size),
             overwrite=overwrite,
             workers=workers,
             scheduler=scheduler,
@@ -146,13 +126,22 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
     name: NamePattern = None,
     write: Outputs = None,
     pixel_size: PixelSize = None,
     overwrite: Overwrite = False,
+    cache: CacheFolder = None,
+    cache_size: CacheSize = 10.0,
 ) -> None:
-    """Segment images raw and preprocessed, and show what the preprocessing changed."""
+    """Segment images raw and preprocessed, and show what the preprocessing changed.
+
+    A run that was stopped goes on where it ended, as with segment; images that are skipped are in
+    the table too.
+    """
     with terminal:
+        check_sharing(workers, scheduler)
         paths = images_of(terminal, images, recursive)
         wanted = make_recipe(recipe, model, settings, region)
         truths = match_truth(paths, truth or [])
@@ -162,8 +151,9 @@ def compare(
 
         naming = naming_of(name, images, recursive)
         kinds, size = chosen_kinds(write), pixel_size_of(pixel_size)
-        job = CompareJob(wanted, out, truths, naming, kinds, pixel_size=size)
-        outcomes = follow(terminal, batch_steps(paths, job, overwrite=overwrite))
+        job = CompareJob(wanted, out, truths, naming, kinds, size, cache, int(cache_size * GB))
+        steps = batch_steps(paths, job, overwrite=overwrite, workers=workers, scheduler=scheduler)
+        outcomes = follow(terminal, steps)
         compared = any(outcome.changes is not None for outcome in outcomes)
         shown = [changes_table(outcomes)] if compared and not terminal.quiet else []
         summarize(terminal, outcomes)

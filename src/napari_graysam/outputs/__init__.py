@@ -1,6 +1,6 @@
 """What a run leaves in a folder."""
 
-from napari_graysam.outputs.earlier import is_complete, other_image
+from napari_graysam.outputs.earlier import is_compared, is_complete, other_image, read_comparison
 from napari_graysam.outputs.kinds import KINDS, USUAL, Kind, choose_kinds
 from napari_graysam.outputs.writing import write_comparison, write_segmentation
 
@@ -9,8 +9,10 @@ __all__ = [
     "USUAL",
     "Kind",
     "choose_kinds",
+    "is_compared",
     "is_complete",
     "other_image",
+    "read_comparison",
     "write_comparison",
     "write_segmentation",
 ]

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_graysam.fingerprint import Fingerprint, array_digest
-from napari_graysam.outputs.kinds import ALWAYS, ENDINGS, KINDS, USUAL, Kind
+from napari_graysam.masks import Arm
+from napari_graysam.outputs.kinds import ALWAYS, COMPARISON, ENDINGS, KINDS, USUAL, Kind
 from napari_graysam.source.gray import GrayImage
 
 Folder = str | os.PathLike[str]
@@ -60,6 +61,59 @@ def is_complete(
     if not set(kinds).issubset(written_kinds(provenance)):
         return False
     return all((Path(folder) / f"{stem}.{ENDINGS[kind]}").is_file() for kind in (*kinds, *ALWAYS))
+
+
+def is_compared(
+    folder: Folder,
+    stem: str,
+    fingerprints: Mapping[Arm, Fingerprint],
+    kinds: Collection[Kind] = USUAL,
+    *,
+    truth: str | None = None,
+    image: GrayImage | None = None,
+) -> bool:
+    """Tell whether `write_comparison` has written everything of these very results.
+
+    Parameters
+    ----------
+    folder, stem, kinds, image
+        As for `is_complete`.
+    fingerprints
+        Of both arms.
+    truth
+        `array_digest` of the ground truth that they are scored against; any or none if omitted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, compare, write_comparison
+    >>> recipe = Recipe.preset("low-contrast").with_values({"generator.points_per_side": 4})
+    >>> arms = compare(np.eye(64), recipe)
+    >>> paths = write_comparison(arms, "results", "eye")
+    >>> wanted = {"raw": arms.raw.fingerprint, "preprocessed": arms.preprocessed.fingerprint}
+    >>> is_compared("results", "eye", wanted)
+    True
+    >>> is_compared("results", "eye", wanted, truth="of another run")
+    False
+    """
+    found = read_comparison(folder, stem)
+    if not found or truth not in (None, found.get("truth")):
+        return False
+    return all(
+        (Path(folder) / f"{stem}.comparison.{kind}").is_file() for kind in COMPARISON
+    ) and all(
+        is_complete(folder, f"{stem}.{arm}", fingerprint, kinds, image=image)
+        for arm, fingerprint in fingerprints.items()
+    )
+
+
+def read_comparison(folder: Folder, stem: str) -> dict[str, Any]:
+    """Return what `write_comparison` wrote about two arms; nothing where that is damaged."""
+    try:
+        found = json.loads((Path(folder) / f"{stem}.comparison.json").read_bytes())
+        return {**found, "counts": dict(found["counts"])}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
 
 
 def read_provenance(folder: Folder, stem: str) -> dict[str, Any]:

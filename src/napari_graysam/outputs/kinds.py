@@ -23,6 +23,8 @@ ENDINGS = {
     "provenance": "provenance.json",
     "recipe": "recipe.yaml",
 }
+COMPARISON = ("csv", "png", "json")
+"""Endings of the files that compare two arms; the JSON is the last."""
 OTHER_NAMES = {"table": "objects"}
 
 

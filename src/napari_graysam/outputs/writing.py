@@ -18,7 +18,15 @@ from napari_graysam.files import (
     write_table,
 )
 from napari_graysam.outputs.earlier import read_provenance, same_result, written_kinds
-from napari_graysam.outputs.kinds import ALWAYS, ENDINGS, KINDS, USUAL, Kind, choose_kinds
+from napari_graysam.outputs.kinds import (
+    ALWAYS,
+    COMPARISON,
+    ENDINGS,
+    KINDS,
+    USUAL,
+    Kind,
+    choose_kinds,
+)
 from napari_graysam.results import Arms, Segmentation
 
 Folder = str | os.PathLike[str]
@@ -160,7 +168,8 @@ def write_comparison(
     Returns
     -------
     dict
-        Paths by kind, those of the arms as ``raw.labels`` and so on.
+        Paths by kind, those of the arms as ``raw.labels`` and so on. The JSON is written last:
+        where it is, the others are whole (see `is_compared`).
 
     Raises
     ------
@@ -184,6 +193,8 @@ def write_comparison(
     """
     paths: dict[str, Path] = {}
     chosen = choose_kinds(kinds)
+    comparison = {kind: Path(folder) / f"{stem}.comparison.{kind}" for kind in COMPARISON}
+    comparison["json"].unlink(missing_ok=True)
     for arm, result in (("raw", arms.raw), ("preprocessed", arms.preprocessed)):
         written = _write(result, folder, f"{stem}.{arm}", stem, chosen)
         paths |= {f"{arm}.{kind}": path for kind, path in written.items()}
@@ -194,15 +205,9 @@ def write_comparison(
             "preprocessed": arms.preprocessed.provenance,
         },
         "unmasked": {"raw": arms.raw.unmasked, "preprocessed": arms.preprocessed.unmasked},
+        "truth": arms.truth,
     }
-    texts = {
-        "json": comparison_json(arms.changes, arms.scores, **extra),
-        "csv": comparison_csv(arms.changes),
-    }
-    for kind, text in texts.items():
-        paths[kind] = Path(folder) / f"{stem}.comparison.{kind}"
-        write_text(paths[kind], text)
-    paths["png"] = Path(folder) / f"{stem}.comparison.png"
+    write_text(comparison["csv"], comparison_csv(arms.changes))
     figure = comparison_figure(
         arms.changes,
         {"raw": arms.raw.labels, "preprocessed": arms.preprocessed.labels},
@@ -210,6 +215,7 @@ def write_comparison(
         title=stem,
         scores=arms.scores,
     )
-    with atomic_path(paths["png"]) as temporary:
+    with atomic_path(comparison["png"]) as temporary:
         figure.savefig(temporary)
-    return paths
+    write_text(comparison["json"], comparison_json(arms.changes, arms.scores, **extra))
+    return paths | comparison

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.errors import TruthError
+from napari_graysam.fingerprint import array_digest
 from napari_graysam.pipeline.arm import OnProgress, segment_steps
 from napari_graysam.pipeline.stages import read_gray
 from napari_graysam.progress import Progress, renamed, run
@@ -111,4 +112,5 @@ def compare_steps(
     if truth is not None:
         scores = {arm: score(result.labels, truth) for arm, result in arms.items()}
     yield Progress("compare", 1, 1)
-    return Arms(raw, preprocessed, changes, scores)
+    digest = None if truth is None else array_digest(np.asarray(truth))
+    return Arms(raw, preprocessed, changes, scores, digest)

@@ -1,0 +1,55 @@
+"""Options of commands that work on many images: processes, a scheduler, candidates on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_graysam.errors import UsageError
+
+GB = 1_000_000_000
+
+Workers = Annotated[
+    int,
+    typer.Option(min=1, metavar="N", help="Processes that share the images; each holds one model."),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Dask scheduler to use instead, such as tcp://host:8786. Its workers must see "
+        "the images and DIR under the same paths.",
+        show_default=False,
+    ),
+]
+CacheFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        metavar="DIR",
+        help="Folder for the candidate masks of every image, down to half the thresholds: "
+        "another run with other thresholds, higher or lower, then needs no model. Takes some "
+        "30 to 800 MB an image and arm.",
+        show_default=False,
+    ),
+]
+CacheSize = Annotated[
+    float,
+    typer.Option(
+        min=0, metavar="GB", help="Size of that folder; what was used longest ago is removed."
+    ),
+]
+
+
+def check_sharing(workers: int, scheduler: str | None) -> None:
+    """Refuse processes of our own and a scheduler at once.
+
+    Raises
+    ------
+    UsageError
+        If both were asked for.
+    """
+    if scheduler is not None and workers != 1:
+        raise UsageError("--workers and --scheduler exclude each other: the scheduler decides")
