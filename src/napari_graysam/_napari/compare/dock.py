@@ -28,7 +28,7 @@ from napari_graysam._napari.compare.selected_object import SelectedObject
 from napari_graysam._napari.compare.table import EventRow
 from napari_graysam._napari.compare.view import DockView
 from napari_graysam._napari.panel.docking import join_soon
-from napari_graysam._napari.results.layers import result_of
+from napari_graysam._napari.results.written import result_of
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import Arm
 from napari_graysam.errors import OutputError

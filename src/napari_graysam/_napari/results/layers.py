@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary, ref
-
-import numpy as np
-from numpy.typing import NDArray
+from weakref import ref
 
 from napari_graysam._napari.canvas.layers import KEY, about, same_selection
 from napari_graysam._napari.canvas.source import Source
 from napari_graysam._napari.results.colors import Positions, colormap
 from napari_graysam._napari.results.features import show_table
+from napari_graysam._napari.results.written import ENTRIES, Entry
 from napari_graysam._napari.threads.gui_queue import GuiQueue
 
 if TYPE_CHECKING:
@@ -25,39 +23,6 @@ if TYPE_CHECKING:
     from napari_graysam._napari.canvas.subject import Subject
     from napari_graysam._napari.results.combined import Shown
     from napari_graysam.results import Segmentation
-
-
-@dataclass(eq=False)
-class _Entry:
-    """A layer, the result that was written to it, and whether anybody has painted in it since.
-
-    It stays as long as the layer, also after the panel: the source has no pixels, and the result
-    is only referred to.
-    """
-
-    layer: Labels
-    source: Source
-    written: NDArray[np.uint32]
-    result: ref[Segmentation]
-    painted: bool = False
-
-    @property
-    def edited(self) -> bool:
-        data = self.layer.data
-        return self.painted or not np.array_equal(data, self.source.placement.arrange(self.written))
-
-
-_ENTRIES: WeakValueDictionary[Hashable, _Entry] = WeakValueDictionary()
-"""By the layer's unique id, of all panels; the layer itself keeps its entry alive."""
-
-
-def result_of(layer: Labels) -> Segmentation | None:
-    """Return the result that was last written to a layer; None if the panel let go of it.
-
-    The layer's pixels may have been edited since.
-    """
-    entry = _ENTRIES.get(layer.unique_id)
-    return None if entry is None else entry.result()
 
 
 class ResultLayers:
@@ -77,7 +42,7 @@ class ResultLayers:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self.queue = GuiQueue()
-        self._entries: dict[tuple[Subject, Shown], _Entry] = {}
+        self._entries: dict[tuple[Subject, Shown], Entry] = {}
         self._latest: Subject | None = None
 
     def layer(self, arm: Shown, subject: Subject | None = None) -> Labels | None:
@@ -85,7 +50,7 @@ class ResultLayers:
         entry = self._entry(arm, subject)
         return entry.layer if entry is not None and entry.layer in self._viewer.layers else None
 
-    def _entry(self, arm: Shown, subject: Subject | None) -> _Entry | None:
+    def _entry(self, arm: Shown, subject: Subject | None) -> Entry | None:
         subject = self._latest if subject is None else subject
         return None if subject is None else self._entries.get((subject, arm))
 
@@ -124,15 +89,15 @@ class ResultLayers:
         self._add(arm, result, source, colors)
         return message
 
-    def _own(self, arm: Shown, source: Source) -> _Entry | None:
+    def _own(self, arm: Shown, source: Source) -> Entry | None:
         """Return the layer of an arm of an image, or one that an earlier panel left behind."""
         known = self._entries.get((source.subject, arm))
         if known is not None and known.layer in self._viewer.layers:
             return known
         found = [
-            _ENTRIES[layer.unique_id]
+            ENTRIES[layer.unique_id]
             for layer in reversed(self._viewer.layers)
-            if layer.unique_id in _ENTRIES and _is_of(layer, arm, source)
+            if layer.unique_id in ENTRIES and _is_of(layer, arm, source)
         ]
         return next((entry for entry in found if not entry.edited), found[0] if found else None)
 
@@ -194,10 +159,10 @@ class ResultLayers:
             visible=False,
             **source.placement.options,
         )
-        entry = _Entry(layer, source, result.labels, ref(result))
+        entry = Entry(layer, source, result.labels, ref(result))
         self._latest = source.subject
         self._entries[source.subject, arm] = entry
-        _ENTRIES[layer.unique_id] = entry
+        ENTRIES[layer.unique_id] = entry
         layer.events.paint.connect(lambda event: setattr(entry, "painted", True))
         tools = list(_put_off(layer))
         self.queue.add(
@@ -218,7 +183,7 @@ class ResultLayers:
         if layer in self._viewer.layers:
             self._viewer.layers.selection.active = layer
 
-    def _reveal(self, entry: _Entry) -> None:
+    def _reveal(self, entry: Entry) -> None:
         """Show a new layer in place of those that it would cover: of the same plane."""
         if entry.layer not in self._viewer.layers:
             return
@@ -229,7 +194,7 @@ class ResultLayers:
                 known.layer.visible = False
         entry.layer.visible = True
 
-    def _write(self, entry: _Entry, arm: Shown, result: Segmentation, colors: Positions) -> None:
+    def _write(self, entry: Entry, arm: Shown, result: Segmentation, colors: Positions) -> None:
         entry.written, entry.result = result.labels, ref(result)
         data = entry.source.placement.arrange(result.labels).copy()
         with _drawn_once(entry.layer):
@@ -241,7 +206,7 @@ class ResultLayers:
         }
         self._features(entry, result)
 
-    def _features(self, entry: _Entry, result: Segmentation) -> None:
+    def _features(self, entry: Entry, result: Segmentation) -> None:
         """Show the table if it has been measured; else none, as the old one no longer holds."""
         if entry.written is not result.labels:
             return
