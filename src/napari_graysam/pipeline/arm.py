@@ -29,7 +29,14 @@ from napari_graysam.pipeline.stages import (
 )
 from napari_graysam.pipeline.view import make_view
 from napari_graysam.progress import Progress, renamed, run
-from napari_graysam.recipe import MODEL_STAGES, GivenRecipe, Recipe, recipe_of
+from napari_graysam.recipe import (
+    MODEL_STAGES,
+    GivenRecipe,
+    Recipe,
+    for_image,
+    objects_notes,
+    recipe_of,
+)
 from napari_graysam.results import Arm, LiveSegmentation, Segmentation
 
 if TYPE_CHECKING:
@@ -186,6 +193,8 @@ def retune(live: LiveSegmentation, recipe: Recipe) -> Segmentation:
     See `live_steps`.
     """
     result = live.result
+    notes = objects_notes(recipe, result.labels.shape)
+    recipe = for_image(recipe, result.labels.shape)
     changed = result.recipe.changed_stage(recipe)
     if changed in MODEL_STAGES:
         raise ProposalsError(
@@ -204,7 +213,7 @@ def retune(live: LiveSegmentation, recipe: Recipe) -> Segmentation:
     provenance = {
         **result.provenance,
         "source": source,
-        "selection": selection_record(selected, lost),
+        "selection": selection_record(selected, [*notes, *lost]),
         "fingerprint": result.fingerprint.with_recipe(recipe).model_dump(),
     }
     return replace(
@@ -253,6 +262,7 @@ def fingerprint_of(
 
     recipe = recipe_of(recipe)
     gray = read_gray(image, recipe, contrast_limits=contrast_limits)
+    recipe = for_image(recipe, gray.pixels.shape)
     mask = find_region(recipe, gray.pixels.shape, region)
     return Fingerprint.of(recipe, Inputs.of(gray, identify(recipe.model), mask))
 
@@ -292,10 +302,12 @@ def _one_arm(
     cache: Cache | None,
 ) -> Generator[Progress, None, LiveSegmentation]:
     """Call the four stages one after the other."""
-    shown = recipe if recipe.arms == "preprocessed" else recipe.raw_arm()
     clock = _Clock()
     yield Progress("image", 0, 1)
     gray = read_gray(image, recipe, contrast_limits=contrast_limits)
+    notes = objects_notes(recipe, gray.pixels.shape)
+    recipe = for_image(recipe, gray.pixels.shape)
+    shown = recipe if recipe.arms == "preprocessed" else recipe.raw_arm()
     region = find_region(recipe, gray.pixels.shape, region)
     clock.lap("image")
     yield Progress("image", 1, 1)
@@ -348,7 +360,7 @@ def _one_arm(
         "model": model_record,
         "image": {**gray.record, "digest": digest},
         "proposals": {"kept": len(proposals), **about},
-        "selection": selection_record(selected, [*refined.notes, *again.notes, *lost]),
+        "selection": selection_record(selected, [*notes, *refined.notes, *again.notes, *lost]),
         "refinement": {"asked": refined.asked, "redrawn": len(refined.masks)},
         "second_look": again.rounds,
         "seconds": clock.seconds,

@@ -15,7 +15,7 @@ from napari_graysam.pipeline.stages import (
     with_redrawn,
     with_second_look,
 )
-from napari_graysam.recipe import Recipe
+from napari_graysam.recipe import Recipe, for_image, objects_notes
 from napari_graysam.results import LiveSegmentation
 
 
@@ -62,6 +62,8 @@ def combine(
     from napari_graysam.select.selector import Selector
 
     one, other = raw.result, preprocessed.result
+    notes = objects_notes(recipe, other.labels.shape)
+    recipe = for_image(recipe, other.labels.shape)
     before, after = one.fingerprint, other.fingerprint
     if before["image"] != after["image"] or before.inputs.region != after.inputs.region:
         raise ImageError(
@@ -97,7 +99,7 @@ def combine(
             **other.provenance,
             "fingerprint": after.with_recipe(recipe).model_dump(),
             "proposals": {"kept": len(proposals), **about},
-            "selection": selection_record(selected, lost),
+            "selection": selection_record(selected, [*notes, *lost]),
             "refinement": {
                 key: count + one.provenance["refinement"][key]
                 for key, count in other.provenance["refinement"].items()

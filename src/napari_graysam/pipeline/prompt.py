@@ -13,7 +13,7 @@ from napari_graysam.pipeline.arm import OnProgress
 from napari_graysam.pipeline.stages import arm_of, read_gray
 from napari_graysam.pipeline.view import make_view
 from napari_graysam.progress import Progress, run
-from napari_graysam.recipe import GivenRecipe, Prompt, recipe_of
+from napari_graysam.recipe import GivenRecipe, Prompt, for_image, recipe_of
 from napari_graysam.results import Arm
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def predictor_steps(
     recipe = recipe_of(recipe)
     yield Progress("image", 0, 1)
     gray = read_gray(image, recipe, contrast_limits=contrast_limits)
+    recipe = for_image(recipe, gray.pixels.shape)
     yield Progress("preprocess", 0, 1)
     view = make_view(gray, recipe)
 

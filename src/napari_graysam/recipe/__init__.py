@@ -14,6 +14,7 @@ from napari_graysam.recipe.image import (
     Window,
 )
 from napari_graysam.recipe.merging import MergingOptions
+from napari_graysam.recipe.objects import for_image, for_objects, objects_notes
 from napari_graysam.recipe.options import LabelOptions, ModelOptions, PinnedMask, Suppression
 from napari_graysam.recipe.pins import (
     AddedObject,
@@ -59,6 +60,9 @@ __all__ = [
     "Suppression",
     "Window",
     "by_stage",
+    "for_image",
+    "for_objects",
+    "objects_notes",
     "parameters",
     "presets",
     "recipe_error",

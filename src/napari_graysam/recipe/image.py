@@ -158,7 +158,23 @@ class ImageOptions(Part):
         "of OME-TIFF, counted from 0. Null for a file of one image; reduced copies do not count.",
         json_schema_extra={"stage": "image", "none": "the only one"},
     )
-
+    object_diameter: float | None = Field(
+        None,
+        ge=3,
+        allow_inf_nan=False,
+        title="Typical object",
+        description="Diameter of a typical object, in pixels of the image. It sets the density of "
+        "the points, the frame or the crops, so that the model sees such objects large enough, "
+        "and the range of areas: an eighth to eight times that of a disc. Values that you have "
+        "changed stay. Null leaves all as it is.",
+        json_schema_extra={
+            "stage": "encode",
+            "optional": True,
+            "unit": "px",
+            "none": "not set",
+            "start": 30,
+        },
+    )
     region: Region | None = Field(
         None,
         title="Region",

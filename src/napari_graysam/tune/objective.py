@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_graysam.comparison.metrics import Scores, scores_of
 from napari_graysam.masks import Mask, paint
-from napari_graysam.recipe import GeneratorOptions, LabelOptions
+from napari_graysam.recipe import BothArms, GeneratorOptions, LabelOptions
 from napari_graysam.select.selector import Selector
 from napari_graysam.tune.truth import Metric, Truth
 
@@ -29,11 +29,20 @@ class Objective:
         What is known.
     metric
         What to reach.
+    both
+        How candidates of both arms become one selection.
     """
 
-    def __init__(self, selector: Selector, truth: Truth, metric: Metric) -> None:
+    def __init__(
+        self,
+        selector: Selector,
+        truth: Truth,
+        metric: Metric,
+        both: BothArms | None = None,
+    ) -> None:
         truth.fits(selector.proposals.image_size)
         self.selector, self.truth, self.metric = selector, truth, metric
+        self._both = both
         self._shared: dict[int, _Shared] = {}
         self._scored: dict[tuple[int, ...], float] = {}
         self._labels: NDArray[np.intp] | None = None
@@ -45,7 +54,7 @@ class Objective:
 
     def __call__(self, generator: GeneratorOptions, labels: LabelOptions) -> float:
         """Return the score of a selection, 1 at best."""
-        selection = self.selector.selection(generator, labels)
+        selection = self.selector.selection(generator, labels, "raw", self._both)
         masks = selection.masks
         if labels.overlap == "disjoint":
             return self._value([self._share(mask) for mask in masks])
@@ -61,7 +70,7 @@ class Objective:
 
     def exact(self, generator: GeneratorOptions, labels: LabelOptions) -> float:
         """Return the score of the painted label image, as ``graysam score`` counts it."""
-        masks = self.selector.select(generator, labels)
+        masks = self.selector.select(generator, labels, "raw", self._both)
         painted = paint(masks, self.selector.proposals.image_size, labels.overlap)
         seen = []
         for index, mask in enumerate(masks, 1):

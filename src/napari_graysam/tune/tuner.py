@@ -226,10 +226,18 @@ def tune_steps(
             "and at least one image"
         )
     objectives: list[Objective] = []
+    sized: list[Recipe] = []
     for number, (image, truth) in enumerate(zip(images, truths, strict=True), 1):
         steps = live_steps(image, recipe, cache=cache)
         live = yield from renamed(steps, f"image {number} of {len(images)}")
-        objectives.append(Objective(live.selector, truth, metric))
+        objectives.append(Objective(live.selector, truth, metric, recipe.both_arms))
+        sized.append(live.result.recipe)
+    if any(one != sized[0] for one in sized):
+        raise UsageError(
+            f"image.object_diameter is {recipe.image.object_diameter:g}, which sets other values "
+            "in images of other sizes: tune images of one size, or set points and areas instead"
+        )
+    recipe = sized[0]
     names = default_grid(recipe) if grid is None else dict(grid)
     mine = own_values(recipe, list(names))
     for name, value in zip(names, mine, strict=True):

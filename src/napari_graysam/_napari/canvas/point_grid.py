@@ -149,11 +149,13 @@ def _find(
 ) -> Generator[_Found, None, None]:
     from napari_graysam.pipeline.stages import find_region
     from napari_graysam.propose.grid import crops
+    from napari_graysam.recipe import for_image
 
     place = source.placement
     mask = None if region is None else region.mask()
     mask = find_region(recipe, place.plane_shape, mask)
-    found = crops(place.plane_shape, recipe.generator, mask)
+    sized = for_image(recipe, place.plane_shape)
+    found = crops(place.plane_shape, sized.generator, mask)
     count = sum(len(crop.points) for crop in found)
     if count > MOST_POINTS:
         raise UsageError(

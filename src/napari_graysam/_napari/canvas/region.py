@@ -107,7 +107,7 @@ def read_region(layer: Layer | None, source: Source) -> LayerRegion | None:
         return LayerRegion(problem, shapes, partial(_filled, shapes, placement.plane_shape))
     if isinstance(layer, Labels):
         problem = problem.format(layer.name, "label painted", source.layer_name)
-        draw = partial(_of_labels, pixels_of(layer), matrix, placement)
+        draw = partial(of_labels, pixels_of(layer), matrix, placement)
         return LayerRegion(problem, None, draw)
     raise ImageError(
         f"“{layer.name}” is a {kind_of(layer)} layer and cannot limit the points: choose a "
@@ -146,7 +146,7 @@ def _ellipse(corners: NDArray[Any], points: int = 128) -> NDArray[np.floating]:
     return outline
 
 
-def _of_labels(data: Any, matrix: NDArray[np.floating], placement: Placement) -> Mask:
+def of_labels(data: Any, matrix: NDArray[np.floating], placement: Placement) -> Mask:
     """Look up the label under the centre of every pixel of the image."""
     ndim = data.ndim
     rows, columns = np.indices(placement.plane_shape, sparse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from napari_graysam.recipe import Recipe
+from napari_graysam.recipe import Recipe, for_image
 
 if TYPE_CHECKING:
     from napari_graysam._napari.canvas.placement import Placement
@@ -33,7 +33,8 @@ def explain(
     selector: Selector, pixel: tuple[int, int], recipe: Recipe
 ) -> Generator[Answer, None, None]:
     """Yield what became of every candidate that covers a pixel."""
-    yield Answer(selector, pixel, selector.explain(*pixel, recipe.generator, recipe.labels))
+    sized = for_image(recipe, selector.proposals.image_size)
+    yield Answer(selector, pixel, selector.explain(*pixel, sized.generator, sized.labels))
 
 
 def read_mask(
@@ -45,7 +46,8 @@ def read_mask(
 
 def relax(selector: Selector, candidate: int, recipe: Recipe) -> Generator[Relaxed, None, None]:
     """Yield the values nearest to a recipe's at which no filter drops a candidate."""
-    yield Relaxed(recipe, selector.relax(candidate, recipe.generator, recipe.labels))
+    sized = for_image(recipe, selector.proposals.image_size)
+    yield Relaxed(recipe, selector.relax(candidate, sized.generator, sized.labels))
 
 
 def relax_tip(explanation: Explanation | None) -> str:

@@ -10,6 +10,7 @@ from napari_graysam._napari.results.inputs import Run
 from napari_graysam.comparison import ARMS
 from napari_graysam.masks import Arm
 from napari_graysam.recipe import MODEL_STAGES, Recipe
+from napari_graysam.results import Segmentation
 
 Shown = Arm | Literal["combined"]
 """What a result of the panel is: an arm, or both together."""
@@ -53,6 +54,12 @@ def of_arm(arm: Shown, recipe: Recipe) -> Recipe:
     return recipe.raw_arm() if arm == "raw" else recipe.preprocessed_arm()
 
 
+def as_read(recipe: Recipe, result: Segmentation) -> Recipe:
+    """Return a recipe with the image's options of a result, which name its axes and plane."""
+    diameter = recipe.image.object_diameter
+    return recipe.replace(image=result.recipe.image.replace(object_diameter=diameter))
+
+
 def combined(parts: tuple[Run, Run], recipe: Recipe) -> CombinedRun:
     """Make one result of both arms, without the model.
 
@@ -66,6 +73,6 @@ def combined(parts: tuple[Run, Run], recipe: Recipe) -> CombinedRun:
     from napari_graysam.pipeline import combine
 
     raw, preprocessed = parts
-    image = preprocessed.live.result.recipe.image
-    live = combine(raw.live, preprocessed.live, recipe.replace(image=image))
+    asked = as_read(recipe, preprocessed.live.result)
+    live = combine(raw.live, preprocessed.live, asked)
     return CombinedRun(recipe, preprocessed.source, live, parts)

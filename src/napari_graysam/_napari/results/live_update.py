@@ -16,6 +16,7 @@ from napari_graysam._napari.results.combined import (
     COMBINED,
     NOT_ASKED,
     CombinedRun,
+    as_read,
     combined,
     of_arm,
     parts_to_combine,
@@ -24,7 +25,7 @@ from napari_graysam._napari.results.inputs import SETTLED, InputsWatcher, Run
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import GraysamError
 from napari_graysam.parameters import Part
-from napari_graysam.recipe import Recipe
+from napari_graysam.recipe import Recipe, for_image
 from napari_graysam.recipe.stages import stage_of
 
 if TYPE_CHECKING:
@@ -179,12 +180,12 @@ class LiveUpdate:
                 self._reasons[arm] = f"Changed since: {titles}. Run again; {_AGAIN[first]}."
                 continue
             current = self._state.results.get(arm)
-            now = now.replace(image=run.live.result.recipe.image)
-            if current is not None and current.recipe.changed_stage(now) is not None:
+            now = as_read(now, run.live.result)
+            if current is not None and _differs(current, now):
                 wanted[arm] = (run, now)
         for arm in set(self._state.results) - set(self._shown):
             result = self._state.results[arm]
-            if result.recipe.changed_stage(of_arm(arm, recipe).replace(image=result.recipe.image)):
+            if _differs(result, as_read(of_arm(arm, recipe), result)):
                 self._reasons[arm] = "Its candidates were let go of for newer runs: run again."
         if wanted or parts is not None:
             self._measuring.cancel()  # It would slow down what the slider waits for.
@@ -290,6 +291,12 @@ def _settle(
     ahead = [selectors[arm].prepare(one.generator, one.labels) for arm, one in recipes.items()]
     for _ in zip_longest(*ahead):
         yield None
+
+
+def _differs(result: Segmentation, recipe: Recipe) -> bool:
+    """Whether a recipe would give another result."""
+    sized = for_image(recipe, result.labels.shape)
+    return result.recipe.changed_stage(sized) is not None
 
 
 def changed_titles(before: Part, after: Part) -> Iterator[str]:

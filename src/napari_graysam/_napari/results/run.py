@@ -126,6 +126,7 @@ def _run_arms(
     memory: Memory | None,
 ) -> Generator[RunEvent, None, None]:
     from napari_graysam import pipeline
+    from napari_graysam.recipe import for_image
     from napari_graysam.source.gray import to_gray
 
     recipe = recipe.replace(image=source.options)
@@ -137,7 +138,8 @@ def _run_arms(
     palette()  # Takes the GUI thread 0.1 s when it shows the first layer.
     memory = Memory() if memory is None else memory
     model = recipe.model.checkpoint or recipe.model.name
-    clock = Clock(recipe, len(arms), memory.pace)
+    sized = for_image(recipe, gray.pixels.shape)
+    clock = Clock(sized, len(arms), memory.pace)
     # A model that has run already is in memory.
     last = memory.loading.get(model) if clock.pace is None else None
     yield RunProgress(arms[0], "load", 0, 1, clock.left("load", 0, 1), last)
@@ -148,7 +150,7 @@ def _run_arms(
         started = time.perf_counter()
         of_arm = recipe.raw_arm() if arm == "raw" else recipe.preprocessed_arm()
         steps = pipeline.live_steps(
-            gray, of_arm, region=mask, source=arm, score_floors=score_floors(recipe), cache=cache
+            gray, of_arm, region=mask, source=arm, score_floors=score_floors(sized), cache=cache
         )
         live = yield from _reported(arm, steps, clock, last)
         yield RunProgress(arm, "measure", 0, 1, None)

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from superqt import QDoubleRangeSlider
 
 from napari_graysam._napari.threads.latest_request import LatestRequest
-from napari_graysam.recipe import ColumnFilter, LabelOptions
+from napari_graysam.recipe import ColumnFilter, LabelOptions, for_image
 from napari_graysam.recipe.filters import Column
 
 if TYPE_CHECKING:
@@ -236,7 +236,11 @@ def _ranges(
     """Find the values between which each column lies in all arms."""
     ranges: Ranges = {}
     for column in columns:
-        found = [one.column_range(column, recipe.generator, recipe.labels) for one in selectors]
+        sized = [for_image(recipe, one.proposals.image_size) for one in selectors]
+        found = [
+            one.column_range(column, by.generator, by.labels)
+            for one, by in zip(selectors, sized, strict=True)
+        ]
         known = [ends for ends in found if ends is not None]
         if known:
             lows, highs = zip(*known, strict=True)

@@ -14,6 +14,7 @@ from napari_graysam._napari.forms.controls import Note, align_label
 from napari_graysam._napari.forms.fields import NumberField, OptionalField, TextField, guard_wheel
 from napari_graysam._napari.forms.form import KindField
 from napari_graysam._napari.forms.recipe_form import RecipeForm
+from napari_graysam._napari.panel.sections.object_size import ObjectSize
 from napari_graysam._napari.preview.controller import is_preview
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import GraysamError
@@ -60,16 +61,17 @@ class ImageSection(Container):
         self.reading = RecipeForm(state, "image", ("plane", "channel", "gray"))
         self.window = RecipeForm(state, "image", ("window",))
         self.axes = RecipeForm(state, "image", ("axes", "series"))
+        self.objects = ObjectSize(state)
         self.fields: dict[str, Widget] = {
             f"image.{name}": widget
-            for form in (self.reading, self.window, self.axes)
+            for form in (self.reading, self.window, self.axes, self.objects.form)
             for name, widget in form.fields.items()
         }
         super().__init__(widgets=[self.layer], labels=True)
         align_label(self.layer)
         guard_wheel(self.layer.native)
         column = self.native.layout()
-        for widget in (self.about, self.reading, self.window, self.axes):
+        for widget in (self.about, self.reading, self.window, self.axes, self.objects):
             column.addWidget(widget.native)
         self._name_choices()
         self._connect()
@@ -182,9 +184,11 @@ class ImageSection(Container):
         except GraysamError as error:
             self.about.say(f"⚠ {error}")
             self._offer(None)
+            self.objects.describe(None)
             return
         self._offer(layout)
         self.about.say(self._in_words(source, layout))
+        self.objects.describe(layout.plane_shape)
 
     def _offer(self, layout: Layout | None) -> None:
         """Show only what the image has: planes of a stack, channels, colours."""
