@@ -2,7 +2,7 @@
 
 Development images at full and at reduced contrast (`training/contrast.py`), by the preset of
 their modality (`training/table.py`); both arms are run once, and all else is selected from their
-candidates.
+candidates. Sets that are not asked for keep their former results.
 
     python benchmarks/arms.py --data FOLDER
 """
@@ -30,7 +30,7 @@ LOWER = 0.01
 """A union may have this much less than the better arm."""
 
 
-def pictures(data: Path, images: int) -> Iterator[tuple[str, Any, Any, Any]]:
+def pictures(data: Path, images: int, sets: list[str]) -> Iterator[tuple[str, Any, Any, Any]]:
     """Yield the set, recipe, gray image and ground truth of some images of every set."""
     sys.path.insert(0, str(ROOT / "training"))
     from contrast import reduce_contrast
@@ -40,7 +40,7 @@ def pictures(data: Path, images: int) -> Iterator[tuple[str, Any, Any, Any]]:
     from napari_graysam import Recipe, read_image, read_labels
     from napari_graysam.source.gray import to_gray
 
-    for name in SETS:
+    for name in sets or SETS:
         paths = images_of(data, name)
         recipe = Recipe.preset(PRESETS[name])
         for path in paths[:: max(1, len(paths) // images)][:images]:
@@ -97,14 +97,18 @@ def _mean_gain(report: dict[str, dict[str, Any]], way: str, arm: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--sets", nargs="+", default=[], help="all if omitted")
     parser.add_argument("--images", type=int, default=6, help="of each set, at most")
     options = parser.parse_args()
     began = time.perf_counter()
     found: dict[str, list[dict[str, float]]] = {}
-    for name, recipe, gray, truth in pictures(options.data, options.images):
+    for name, recipe, gray, truth in pictures(options.data, options.images, options.sets):
         found.setdefault(name, []).append(measure(recipe, gray, truth))
         print(name, found[name][-1], flush=True)
-    report: dict[str, Any] = {name: summary(rows) for name, rows in found.items()}
+    report: dict[str, Any] = {}
+    if options.sets and RESULTS.exists():
+        report = json.loads(RESULTS.read_text())["sets"]
+    report |= {name: summary(rows) for name, rows in found.items()}
     verdicts = {way: verdict(report, way) for way in WAYS}
     for name, row in {**report, **verdicts}.items():
         print(name, row)
