@@ -13,6 +13,7 @@ from napari_graysam.recipe.image import (
     Percentiles,
     Window,
 )
+from napari_graysam.recipe.linking import LinkOptions
 from napari_graysam.recipe.merging import MergingOptions
 from napari_graysam.recipe.objects import for_image, for_objects, objects_notes
 from napari_graysam.recipe.options import LabelOptions, ModelOptions, PinnedMask, Suppression
@@ -43,6 +44,7 @@ __all__ = [
     "GivenRecipe",
     "ImageOptions",
     "LabelOptions",
+    "LinkOptions",
     "MergedObjects",
     "MergingOptions",
     "ModelOptions",
