@@ -82,6 +82,8 @@ def recipes() -> list[Recipe]:
         {"kind": "merge", **of_image, "parts": ["324", "324"]},
         {"kind": "remove", **of_image},
         {"kind": "split", **of_image, "parts": ["324", "324"]},
+        {"kind": "apart", "image": "1f", "size": [3, 3], "parts": ["324", "324"]},
+        {"kind": "whole", **of_image},
     ]
     windows = ({"kind": "explicit", "low": 1, "high": 9}, {"kind": "dtype"}, {"kind": "limits"})
     own = {"generator.points_per_side": None, "generator.point_grids": [[[0.5, 0.5]]]}

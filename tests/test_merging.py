@@ -11,7 +11,8 @@ from synthetic import drawn
 
 from napari_graysam.errors import ProposalsError
 from napari_graysam.masks import Mask
-from napari_graysam.recipe import GeneratorOptions, LabelOptions, MergingOptions
+from napari_graysam.prompt import taking_back
+from napari_graysam.recipe import GeneratorOptions, LabelOptions, MergingOptions, Recipe
 from napari_graysam.select import Selector
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -249,8 +250,47 @@ def test_selecting_again_gives_the_same() -> None:
     assert counts == [2, 1, 2, 1, 2]
 
 
+@pytest.mark.parametrize("kind", ["merged", "split"])
+def test_a_merge_or_a_split_is_taken_back_singly(kind: str) -> None:
+    one, other = PAIR
+    far = [bits.copy() for bits in HALVES]
+    image = picture(one | other, (X == 48) | (X == 49))
+    options: dict[str, Any] = {"merge": 1.0}
+    masks, scores = far, [0.7, 0.7]
+    if kind == "split":
+        options = {"split": 0.9}
+        masks, scores = [one | other, one, other], [0.8, 0.75, 0.75]
+    containment = {"suppression": "containment", "suppression_thresh": 0.5}
+    selector = Selector(drawn(np.stack(masks), scores), raw=image, image="1f")
+    labels = LabelOptions(merging=MergingOptions(**options), **containment)
+    off = selector.select(GENERATOR, labels.replace(merging=MergingOptions()))
+    (done,) = selector.selection(GENERATOR, labels).regroupings
+    assert done.kind == kind
+    pin = taking_back(done, "1f", (SIDE, SIDE))
+    back = selector.selection(GENERATOR, labels.replace(pinned=(pin,)))
+    assert back.regroupings == ()
+    assert [mask.candidates for mask in back.masks] == [mask.candidates for mask in off]
+    foreign = pin.replace(image="2f")
+    assert selector.selection(GENERATOR, labels.replace(pinned=(foreign,))).regroupings
+    recipe = Recipe().replace(labels=labels.replace(pinned=(pin,)))
+    assert Recipe.from_yaml(recipe.to_yaml()) == recipe
+
+
+def test_taking_back_one_merge_leaves_the_others() -> None:
+    small = disc(20, 20, 12)
+    quarters = [small & (X < 20), small & (X >= 20), *HALVES]
+    selector = Selector(drawn(np.stack(quarters), [0.7] * 4), raw=picture(small | DISC))
+    labels = LabelOptions(merging=MergingOptions(merge=0.9))
+    found = selector.selection(GENERATOR, labels)
+    assert len(found.masks) == len(found.regroupings) == 2
+    one = next(done for done in found.regroupings if 0 in done.after[0].candidates)
+    pinned = labels.replace(pinned=(taking_back(one, "1f", (SIDE, SIDE)),))
+    after = selector.selection(GENERATOR, pinned)
+    assert sorted(sorted(mask.candidates) for mask in after.masks) == [[0], [1], [2, 3]]
+
+
 def test_a_run_and_selecting_again_merge_alike_and_say_so() -> None:
-    from napari_graysam import Recipe, run
+    from napari_graysam import run
     from napari_graysam.pipeline import live_steps, retune, segment
 
     image = picture(disc(30, 30, 14) | disc(64, 60, 18), (X > 61) & (X < 67))

@@ -6,12 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_graysam.prompt.answer import Answer, removal
+    from napari_graysam.prompt.answer import Answer, removal, taking_back
     from napari_graysam.prompt.predictor import Predictor
 
-__all__ = ["Answer", "Predictor", "removal"]
+__all__ = ["Answer", "Predictor", "removal", "taking_back"]
 
-_HOMES = {"Answer": "answer", "Predictor": "predictor", "removal": "answer"}
+_HOMES = {
+    "Answer": "answer",
+    "Predictor": "predictor",
+    "removal": "answer",
+    "taking_back": "answer",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from napari_graysam.errors import UsageError
 from napari_graysam.masks import Mask
 from napari_graysam.masks.run_lengths import encode
-from napari_graysam.recipe import AddedObject, Prompt, RemovedObject
+from napari_graysam.recipe import (
+    AddedObject,
+    Pin,
+    Prompt,
+    RemovedObject,
+    SeparateObjects,
+    WholeObject,
+)
+from napari_graysam.select.regrouping.objects import Regrouping
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +91,29 @@ def removal(mask: Mask, image: str, size: tuple[int, int]) -> RemovedObject:
     '324'
     """
     return RemovedObject(image=image, size=size, mask=_counts(mask, size))
+
+
+def taking_back(one: Regrouping, image: str, size: tuple[int, int]) -> Pin:
+    """Return the entry of ``labels.pinned`` that takes back one merge or split.
+
+    Parameters
+    ----------
+    one
+        What was merged or split, of a result's ``regroupings``.
+    image
+        `napari_graysam.fingerprint.array_digest` of the image's gray values.
+    size
+        (H, W) of the image.
+
+    Returns
+    -------
+    SeparateObjects or WholeObject
+        The masks as they were before: never merged with each other again, or never split.
+    """
+    counts = tuple(_counts(mask, size) for mask in one.before)
+    if one.kind == "merged":
+        return SeparateObjects(image=image, size=size, parts=counts)
+    return WholeObject(image=image, size=size, mask=counts[0])
 
 
 def _counts(mask: Mask, size: tuple[int, int]) -> str:

@@ -23,7 +23,9 @@ from napari_graysam.recipe.pins import (
     Pin,
     Prompt,
     RemovedObject,
+    SeparateObjects,
     SplitObject,
+    WholeObject,
 )
 from napari_graysam.recipe.problems import recipe_error
 from napari_graysam.recipe.reference import Parameter, parameters
@@ -57,9 +59,11 @@ __all__ = [
     "Recipe",
     "RemovedObject",
     "SecondLookOptions",
+    "SeparateObjects",
     "SplitObject",
     "Stage",
     "Suppression",
+    "WholeObject",
     "Window",
     "by_stage",
     "for_image",

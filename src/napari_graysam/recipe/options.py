@@ -229,7 +229,8 @@ class LabelOptions(Part):
         description="Single objects that were added, removed, merged or split by hand, in the "
         "order in which that was done; later ones win. They pass every threshold, size and "
         "border rule and win over every candidate that is the same object. Each belongs to one "
-        "image and counts in both arms; for other images nothing happens, and a note says so.",
+        "image and counts in both arms; for other images nothing happens, and a note says so. "
+        "The kinds apart and whole take back a merge or a split of labels.merging.",
         json_schema_extra={"stage": "nms"},
     )
     exclude_border: bool = Field(

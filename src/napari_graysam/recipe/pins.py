@@ -156,6 +156,32 @@ class SplitObject(_OfImage):
     )
 
 
+class SeparateObjects(_OfImage):
+    """Several masks that are different objects: ``labels.merging`` never joins two of them."""
+
+    kind: Literal["apart"] = "apart"
+    parts: tuple[Counts, ...] = Field(
+        min_length=2,
+        title="Parts",
+        description="The pixels of the masks that stay apart; each stands for whatever is the "
+        "same object (mask IoU of 0.5 or more).",
+        json_schema_extra={"allowed": _RUNS_LIST},
+    )
+
+
+class WholeObject(_OfImage):
+    """One mask that is one object: ``labels.merging`` never splits it."""
+
+    kind: Literal["whole"] = "whole"
+    mask: Counts = Field(
+        title="Mask",
+        description="The pixels of the mask that stays whole; it stands for whatever is the same "
+        "object (mask IoU of 0.5 or more).",
+        json_schema_extra={"allowed": _RUNS},
+    )
+
+
 Pin = Annotated[
-    AddedObject | RemovedObject | MergedObjects | SplitObject, Field(discriminator="kind")
+    AddedObject | RemovedObject | MergedObjects | SplitObject | SeparateObjects | WholeObject,
+    Field(discriminator="kind"),
 ]

@@ -13,7 +13,15 @@ from napari_graysam.masks import Mask, mask_iou, shared_pixels
 from napari_graysam.masks.hierarchy import CONTAINED
 from napari_graysam.masks.overlap import shared_box_pixels
 from napari_graysam.masks.run_lengths import decode_whole
-from napari_graysam.recipe import AddedObject, LabelOptions, MergedObjects, Pin, RemovedObject
+from napari_graysam.recipe import (
+    AddedObject,
+    LabelOptions,
+    MergedObjects,
+    Pin,
+    RemovedObject,
+    SeparateObjects,
+    WholeObject,
+)
 from napari_graysam.select.derived import Derived
 from napari_graysam.select.overlaps import box_iou
 from napari_graysam.select.regrouping.objects import Held
@@ -42,6 +50,10 @@ class Edit:
         Whether what lies within an added mask goes too.
     places
         ``(x, y)``; what lies on one of them and within an added mask goes too.
+    apart
+        Masks that are never merged with each other.
+    unsplit
+        A mask that is never split.
     """
 
     number: int
@@ -49,6 +61,8 @@ class Edit:
     gone: tuple[Mask, ...] = ()
     whole: bool = False
     places: tuple[tuple[float, float], ...] = ()
+    apart: tuple[Mask, ...] = ()
+    unsplit: Mask | None = None
 
 
 def edits_of(
@@ -97,7 +111,10 @@ def pin_masks(edits: Sequence[Edit], source: str) -> list[Mask]:
 
 def held_of(edits: Sequence[Edit]) -> Held:
     """Return what the pins of an image say about merging and splitting."""
-    return Held()
+    return Held(
+        apart=tuple(edit.apart for edit in edits if edit.apart),
+        whole=tuple(edit.unsplit for edit in edits if edit.unsplit is not None),
+    )
 
 
 def displaced_by(
@@ -223,6 +240,10 @@ def _covers(mask: Mask, x: float, y: float) -> bool:
 @lru_cache(_REMEMBERED)
 def _edit(number: int, pin: Pin) -> Edit:
     size = pin.size
+    if isinstance(pin, WholeObject):
+        return Edit(number, (), unsplit=decode_whole(pin.mask, size))
+    if isinstance(pin, SeparateObjects):
+        return Edit(number, (), apart=tuple(decode_whole(one, size) for one in pin.parts))
     if isinstance(pin, RemovedObject):
         return Edit(number, (), (decode_whole(pin.mask, size),))
     if isinstance(pin, AddedObject):

@@ -130,3 +130,24 @@ def remove_at(result: Segmentation, x: int, y: int) -> Generator[Removed, None, 
         return
     size = (result.labels.shape[0], result.labels.shape[1])
     yield Removed(removal(mask, array_digest(result.raw), size))
+
+
+class Regrouped(NamedTuple):
+    """What takes back the merge or the split that an object comes from; None without one."""
+
+    pin: Pin | None
+    kind: str = ""
+
+
+def take_back_at(result: Segmentation, x: int, y: int) -> Generator[Regrouped, None, None]:
+    """Yield what takes back the merge or the split of the object that is seen at a pixel."""
+    from napari_graysam.fingerprint import array_digest
+    from napari_graysam.prompt import taking_back
+
+    label = int(result.labels[y, x])
+    for one in result.regroupings:
+        if label in one.labels(result.masks):
+            size = (result.labels.shape[0], result.labels.shape[1])
+            yield Regrouped(taking_back(one, array_digest(result.raw), size), one.kind)
+            return
+    yield Regrouped(None)

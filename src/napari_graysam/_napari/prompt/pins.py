@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_graysam._napari.prompt.compute import Removed, remove_at
+from napari_graysam._napari.prompt.compute import Regrouped, Removed, remove_at, take_back_at
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS
 
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from napari_graysam.recipe import Pin
     from napari_graysam.results import Arm
 
-_KINDS = {"add": "addition", "remove": "removal"}
+_KINDS = {
+    "add": "addition",
+    "remove": "removal",
+    "apart": "return of a merge",
+    "whole": "return of a split",
+}
 
 
 class PinEditor:
@@ -76,6 +81,22 @@ class PinEditor:
         first
             The arm whose result counts if it has one.
         """
+        self._at_mouse(remove_at, first)
+
+    def take_back(self, first: str) -> None:
+        """Take back the merge or the split that the object under the mouse comes from.
+
+        Parameters
+        ----------
+        first
+            The arm whose result counts if it has one.
+        """
+        self._at_mouse(take_back_at, first)
+
+    def _at_mouse(
+        self, ask: Callable[..., Generator[Removed | Regrouped, None, None]], first: str
+    ) -> None:
+        """Ask what to do about the object under the mouse."""
         viewer = self._state.viewer
         arms = [arm for arm in ARMS if arm in self._state.results]
         for arm in sorted(arms, key=lambda arm: arm != first):
@@ -83,12 +104,18 @@ class PinEditor:
             if placement is not None:
                 pixel = placement.pixel_at(viewer.cursor.position, viewer.layers.units)
                 if pixel is not None:
-                    self._worker.submit(partial(remove_at, self._state.results[arm], *pixel))
+                    self._worker.submit(partial(ask, self._state.results[arm], *pixel))
                     return
         self._say("There is no result under the mouse: segment the image first.")
 
-    def _apply_removal(self, removed: Removed) -> None:
-        if removed.pin is None:
+    def _apply_removal(self, removed: Removed | Regrouped) -> None:
+        if isinstance(removed, Regrouped):
+            if removed.pin is None:
+                self._say("No merge and no split made the object under the mouse.")
+            else:
+                self.add(removed.pin)
+                self._say(f"What was {removed.kind} is as before. Undo repeats it.")
+        elif removed.pin is None:
             self._say("There is no object under the mouse.")
         elif removed.pin in self.pins:
             self._set(tuple(pin for pin in self.pins if pin != removed.pin))

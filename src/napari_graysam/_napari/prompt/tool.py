@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 CLICK = (
     "Click an object, drag a box around it, or Shift+click what is not part of it. "
-    "Enter keeps the outline, Esc discards it; Delete removes the object under the mouse. "
+    "Enter keeps the outline, Esc discards it; Delete removes the object under the mouse, U "
+    "takes back the merge or split that it comes from. "
     "Hold Space to move the image."
 )
 POINT_FIRST = "Start with a click on the object or a box around it."
@@ -65,6 +66,7 @@ class PromptTool(QWidget):
                 "Escape": self.discard,
                 "Delete": self.remove,
                 "Backspace": self.remove,
+                "U": self.take_back,
                 "Control-Z": self.undo,
                 ".": self.next_mask,
                 "Space": self.mouse.pan,
@@ -253,6 +255,10 @@ class PromptTool(QWidget):
     def remove(self, *_: object) -> None:
         """Remove the object under the mouse."""
         self.pins.remove(self.arm.currentText())
+
+    def take_back(self, *_: object) -> None:
+        """Take back the merge or the split that the object under the mouse comes from."""
+        self.pins.take_back(self.arm.currentText())
 
     def undo(self, *_: object) -> None:
         """Take back the last pin."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_graysam.masks import Mask
+from napari_graysam.masks import Mask, shared_pixels
 from napari_graysam.select.regrouping.outline import Outline, hull_area
 
 LEAST_BORDER = 0.15
@@ -47,6 +47,7 @@ def common_border(one: Outline, other: Outline) -> Border | None:
     at_one, at_other = one.along(other), other.along(one)
     length = (np.count_nonzero(at_one) + np.count_nonzero(at_other)) / 2
     areas = np.array([one.mask.area, other.mask.area])
+    union = areas.sum() - shared_pixels(one.mask, other.mask)
     side = math.sqrt(areas.min())
     if length < max(SHORTEST, LEAST_BORDER * side):
         return None
@@ -59,7 +60,7 @@ def common_border(one: Outline, other: Outline) -> Border | None:
     return Border(
         length=length / side,
         edge=tuple(edge.tolist()),
-        rounder=float(min(1.0, areas.sum() / hull) - alone),
+        rounder=float(min(1.0, union / hull) - alone),
     )
 
 
@@ -103,9 +104,16 @@ class Reasons:
 def for_merging(
     border: Border, score: float, whole: float = math.nan, covered: float = math.nan
 ) -> Reasons:
-    """Judge whether two neighbours are one object; parameters as of `Reasons`."""
+    """Judge whether two neighbours are one object; parameters as of `Reasons`.
+
+    Notes
+    -----
+    A logistic regression on neighbours in half of the images of eleven development sets, at the
+    preset's thresholds and at lower ones (`benchmarks/merging.py` measures on the other half):
+    about the probability that they are one object there.
+    """
     edge = max(border.edge)
-    logit = -0.8 + 5.0 * border.rounder - 3.2 * edge - 6.0 * score
+    logit = -1.2 + 5.5 * border.rounder - 2.9 * edge - 7.4 * score
     if not math.isnan(whole):
         logit += max(0.0, 1 + 3 * whole)
     return Reasons(_logistic(logit), edge, border.rounder, score, whole, covered)

@@ -138,13 +138,15 @@ def find_parts(mask: int, pool: Indices, shares: Shares) -> tuple[list[int], flo
 
 
 def _covered(members: dict[int, int], kept: Indices, shares: Shares) -> int:
-    """Return the pixels that masks cover together; what lies within another one counts once."""
+    """Return the pixels of a candidate that masks cover together, at least.
+
+    What two of them share counts once; what three share may be missed.
+    """
     counted: list[int] = []
     total = 0
     for place in sorted(members, key=lambda place: (-members[place], place)):
         one = int(kept[place])
-        area = int(shares.shapes.area[one])
-        if all(shares.of(one, other) < INSIDE * area for other in counted):
-            counted.append(one)
-            total += members[place]
+        shared = sum(shares.of(one, other) for other in counted)
+        total += max(0, members[place] - shared)
+        counted.append(one)
     return total
