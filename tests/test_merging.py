@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from synthetic import drawn
 
+from napari_graysam.comparison import compare_masks, comparison_csv, event_table
 from napari_graysam.errors import ProposalsError
 from napari_graysam.masks import Mask
 from napari_graysam.prompt import taking_back
@@ -248,6 +249,23 @@ def test_selecting_again_gives_the_same() -> None:
         for merge in (0, 0.9, 0, 0.9, 0.05)
     ]
     assert counts == [2, 1, 2, 1, 2]
+
+
+def test_a_comparison_says_what_was_merged_on_what_evidence() -> None:
+    plain = select([*HALVES], [0.7, 0.7], picture(DISC))
+    merged = select([*HALVES], [0.7, 0.7], picture(DISC), merge=0.9)
+    comparison = compare_masks(plain.masks, merged.masks, (SIDE, SIDE))
+    (evidence,) = (one.reasons.evidence for one in merged.regroupings)
+    rows = comparison.objects.set_index(["arm", "index"])
+    assert rows.loc[("preprocessed", 1), "regrouped"] == "merged"
+    assert rows.loc[("preprocessed", 1), "evidence"] == evidence
+    assert rows.loc["raw", "regrouped"].tolist() == ["", ""]
+    assert event_table(comparison)["regrouped"].tolist() == [f"merged {evidence:.2f}"]
+    header = comparison_csv(comparison).splitlines()[0]
+    assert header.endswith(",regrouped,evidence")
+    without = compare_masks(plain.masks, plain.masks, (SIDE, SIDE))
+    assert "regrouped" not in without.objects
+    assert event_table(without)["regrouped"].tolist() == ["", ""]
 
 
 @pytest.mark.parametrize("kind", ["merged", "split"])

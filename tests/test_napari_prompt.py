@@ -333,3 +333,38 @@ def test_switched_off_it_leaves_nothing_behind(tool, run, truth, viewer, settled
     assert viewer.scene.camera.mouse_pan
     press(tool, middle(truth[0]))
     assert tool._prompt is None
+
+
+def test_u_takes_back_the_merge_of_the_object_under_the_mouse(tool, segmented, viewer, settled):
+    state = segmented.state
+    state.recipe = state.recipe.with_values(
+        {
+            "generator.pred_iou_thresh": 0.0,
+            "generator.stability_score_thresh": 0.0,
+            "labels.suppression": "mask_iou",
+            "labels.suppression_thresh": 0.5,
+            "labels.merging.merge": 1.0,
+        }
+    )
+    settled()
+    result = state.results["preprocessed"]
+    before = len(result.regroupings)
+    place = next(
+        (int(x), int(y), one)
+        for one in result.regroupings
+        for label in one.labels(result.masks)
+        for y, x in np.argwhere(result.labels == label)[:1]
+    )
+    viewer.cursor.position = world(place[:2])
+    key(viewer, "U")
+    settled()
+    (pin,) = state.recipe.labels.pinned
+    assert (pin.kind, len(pin.parts)) == ("apart", len(place[2].before))
+    assert "is as before" in tool.text.text()
+    parts = {mask.candidates for mask in place[2].before}
+    after = state.results["preprocessed"]
+    assert not any(parts <= {mask.candidates for mask in one.before} for one in after.regroupings)
+    tool.undo_button.click()
+    settled()
+    assert state.recipe.labels.pinned == ()
+    assert len(state.results["preprocessed"].regroupings) == before

@@ -35,7 +35,9 @@ def event_table(comparison: Comparison) -> pd.DataFrame:
         ``raw`` and ``preprocessed`` (tuples of labels), ``iou``, ``delta_area`` (preprocessed
         minus raw, in px²), ``delta_predicted_iou``, ``delta_stability`` (NaN where one side has
         no objects), ``area_raw`` and ``area_preprocessed`` (sums in px², 0 for none); with a
-        pixel size, ``delta_area_um2``, ``area_raw_um2`` and ``area_preprocessed_um2`` in µm².
+        pixel size, ``delta_area_um2``, ``area_raw_um2`` and ``area_preprocessed_um2`` in µm²;
+        ``regrouped``, such as ``"merged 0.83"`` where fragments were merged to one of the objects
+        or it is a part of a mask that was split, with the evidence for it, else empty.
 
     See Also
     --------
@@ -71,7 +73,21 @@ def event_table(comparison: Comparison) -> pd.DataFrame:
             if column in objects:
                 sums = table["event"].map(of_arm[column].sum()).fillna(0)
                 table[name.format(arm)] = sums.astype(objects[column].dtype)
+    table["regrouped"] = table["event"].map(_regrouped(objects)).fillna("")
     return table
+
+
+def _regrouped(objects: pd.DataFrame) -> dict[int, str]:
+    """Say of each event what was merged or split in it, and on what evidence."""
+    if "regrouped" not in objects:
+        return {}
+    rows = objects[objects["regrouped"] != ""]
+    said: dict[int, list[str]] = {}
+    for event, kind, evidence in rows[["event", "regrouped", "evidence"]].itertuples(index=False):
+        text = f"{kind} {evidence:.2f}"
+        if text not in said.setdefault(event, []):
+            said[event].append(text)
+    return {event: ", ".join(texts) for event, texts in said.items()}
 
 
 def outlined(

@@ -30,6 +30,8 @@ COLUMNS = {
     "delta_predicted_iou": "float64",
     "delta_stability": "float64",
 }
+REGROUPED = {"regrouped": "str", "evidence": "float64"}
+"""Columns of results in which something was merged or split."""
 
 
 def compared_objects(
@@ -60,8 +62,10 @@ def compared_objects(
         side = ARMS.index(row["arm"])
         row["partners"] = " ".join(str(labels[1 - side][i]) for i in row["partners"])
         row["index"] = labels[side][row["index"]]
+    regrouped = any(row["regrouped"] for row in rows)
+    columns = COLUMNS | (REGROUPED if regrouped else {})
     table = pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in COLUMNS.items()}
+        {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in columns.items()}
     )
     table = table.sort_values(["arm", "index"], ascending=[False, True], ignore_index=True)
     return physical(table, pixel_size)
@@ -89,6 +93,8 @@ def _rows(
                     **dict(zip(BOX, mask.box, strict=True)),
                     "predicted_iou": mask.predicted_iou,
                     "stability_score": mask.stability,
+                    "regrouped": mask.regrouped,
+                    "evidence": mask.evidence,
                     **deltas,
                 }
             )

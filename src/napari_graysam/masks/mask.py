@@ -48,6 +48,11 @@ class Mask:
     candidates
         Indices of the candidates that it is made of, among the proposals of its source; empty
         where it comes from a label image or a file.
+    regrouped
+        ``"merged"`` if fragments were merged to it, ``"split"`` if it is a part of a mask that
+        was split, else empty.
+    evidence
+        For that merge or split, in [0, 1]; NaN without one.
 
     Examples
     --------
@@ -70,6 +75,8 @@ class Mask:
     pinned: bool = False
     pin: int = -1
     candidates: tuple[int, ...] = ()
+    regrouped: str = ""
+    evidence: float = float("nan")
 
     def __post_init__(self) -> None:
         """Check that bits and box agree, and freeze the bits."""

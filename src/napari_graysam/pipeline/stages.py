@@ -290,7 +290,11 @@ def with_redrawn(
         return selected
     masks = tuple(
         redrawn.get(mask.candidates, mask).marked(
-            candidates=mask.candidates, parent=mask.parent, depth=mask.depth
+            candidates=mask.candidates,
+            parent=mask.parent,
+            depth=mask.depth,
+            regrouped=mask.regrouped,
+            evidence=mask.evidence,
         )
         for mask in selected.masks
     )

@@ -95,6 +95,13 @@ COLUMNS = (
         _number("{:+.2f}"),
     ),
     *_AREAS[1:],
+    Column(
+        "Merged, split",
+        "regrouped",
+        "Objects that fragments were merged to, or parts of a mask that was split, and the "
+        "evidence from 0 to 1 (One object, one mask)",
+        right=False,
+    ),
     *(column._replace(physical="") for column in _AREAS),
 )
 IN_PIXELS = range(len(COLUMNS) - len(_AREAS), len(COLUMNS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,7 +88,18 @@ def regrouped(
             if item.reasons is not None
         ]
         done += sorted(merges, key=lambda one: -one.reasons.evidence)
-    return [item.mask for item in items], tuple(done)
+    return _marked([item.mask for item in items], done), tuple(done)
+
+
+def _marked(masks: Sequence[Mask], done: Sequence[Regrouping]) -> list[Mask]:
+    """Write to each mask whether it was merged, or is a part of one that was split."""
+    of = {id(mask.bits): one for one in done for mask in one.after}
+    return [
+        mask
+        if (one := of.get(id(mask.bits))) is None
+        else mask.marked(regrouped=one.kind, evidence=one.reasons.evidence)
+        for mask in masks
+    ]
 
 
 def _pool(found: Survivors) -> Indices:
