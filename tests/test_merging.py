@@ -63,7 +63,7 @@ def same(mask: Mask, bits: np.ndarray, most: int = 0) -> bool:
 
 
 def test_two_halves_of_a_disc_become_one() -> None:
-    found = select([*HALVES], [0.7, 0.7], picture(DISC), merge=0.8)
+    found = select([*HALVES], [0.7, 0.7], picture(DISC), merge=0.9)
     (mask,) = found.masks
     assert same(mask, DISC)
     assert mask.candidates == (1, 0)  # The larger half first.

@@ -568,6 +568,16 @@ def test_kept_masks_are_counted_and_forgotten(state):
     assert state.recipe.labels.keep == ()
 
 
+def test_merging_and_splitting_have_a_slider_each(state):
+    merging = LabelsSection(state).fields["labels.merging"].form.fields
+    for name in ("merge", "split"):
+        merging[name].spin.value = 0.5
+        assert getattr(state.recipe.labels.merging, name) == 0.5
+        state.change({f"labels.merging.{name}": 0.25})
+        assert merging[name].value == 0.25
+        assert merging[name].slider is not None
+
+
 def test_results_are_drawn_as_outlines_on_request(state, viewer):
     section = LabelsSection(state)
     about = {"napari-graysam": {"arm": "raw"}}

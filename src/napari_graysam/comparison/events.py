@@ -73,7 +73,9 @@ def event_table(comparison: Comparison) -> pd.DataFrame:
             if column in objects:
                 sums = table["event"].map(of_arm[column].sum()).fillna(0)
                 table[name.format(arm)] = sums.astype(objects[column].dtype)
-    table["regrouped"] = table["event"].map(_regrouped(objects)).fillna("")
+    said = _regrouped(objects)
+    texts = [said.get(event, "") for event in table["event"].tolist()]
+    table["regrouped"] = pd.Series(texts, dtype="str")
     return table
 
 
