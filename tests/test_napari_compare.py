@@ -349,10 +349,10 @@ def test_side_by_side_and_back(opened, viewer):
     ]
     assert cells == [
         ["cells", "cells [raw]"],
-        ["cells (second cell)", "cells [preprocessed]"],
+        ["cells (cell 2)", "cells [preprocessed]"],
     ]
     viewer.layers["cells"].contrast_limits = (3, 50)
-    assert viewer.layers["cells (second cell)"].contrast_limits == [3, 50]
+    assert viewer.layers["cells (cell 2)"].contrast_limits == [3, 50]
     click(viewer, KEPT, viewbox=(0, 1))
     assert row_of(opened) == ((1,), (11,))
     click(viewer, KEPT, viewbox=(0, 0))
@@ -457,7 +457,7 @@ def test_a_removed_layer_clears_the_comparison_and_says_so(opened, viewer, qtbot
     assert shown(opened) == []
     assert not opened.view.export.isEnabled()
     assert not viewer.canvas.grid.enabled
-    assert "cells (second cell)" not in viewer.layers
+    assert "cells (cell 2)" not in viewer.layers
 
 
 def test_arms_that_come_later_are_chosen(make_napari_viewer_proxy, qtbot):

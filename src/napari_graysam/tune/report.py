@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from napari_graysam.masks.overlay import overlay_rgb
 from napari_graysam.tune.grid import SUPPRESSION
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from napari_graysam.tune.tuner import Tuning
@@ -23,7 +24,21 @@ _TILE = 360
 _BAND = 22
 
 
-def draw_scores(figure: Figure, tuning: Tuning) -> None:
+class PlotColors(NamedTuple):
+    """Of a figure: its text and its background."""
+
+    text: str = "black"
+    background: str = "white"
+
+
+def draw_scores(
+    figure: Figure,
+    tuning: Tuning,
+    *,
+    columns: int | None = None,
+    score_name: str | None = None,
+    colors: PlotColors | None = None,
+) -> None:
     """Draw for each parameter the best and the mean score that each of its values gives.
 
     Parameters
@@ -31,26 +46,56 @@ def draw_scores(figure: Figure, tuning: Tuning) -> None:
     figure
         Cleared first.
     tuning
-        What was found. The recipe's own value is marked, and the chosen one.
+        What was found. The recipe's own value is marked, and the chosen one. Of a search that was
+        stopped, values that were not tried are left out.
+    columns
+        Plots beside each other; all if omitted.
+    score_name
+        What the scores are called; the metric and the number of images if omitted.
+    colors
+        Of text and background; black on white if omitted.
     """
+    colors = PlotColors() if colors is None else colors
     figure.clear()
-    grid, means = tuning.grid, tuning.scores.mean(1)
-    shape = [len(values) for values in grid.values()]
-    table = means.reshape(shape)
+    figure.set_facecolor(colors.background)
+    grid = tuning.grid
+    table = tuning.scores.mean(1).reshape([len(values) for values in grid.values()])
     own, chosen = tuning.values[tuning.own], tuning.values[tuning.choice.index]
     importances = tuning.importances
-    axes = np.atleast_1d(figure.subplots(1, len(grid), sharey=True))
-    for place, (axis, (name, values)) in enumerate(zip(axes, grid.items(), strict=True)):
-        others = tuple(index for index in range(len(shape)) if index != place)
-        at = np.arange(len(values))
-        axis.plot(at, np.nanmax(table, axis=others), "o-", color="#0072B2", label="best")
-        axis.plot(at, np.nanmean(table, axis=others), "o--", color="#999999", label="mean")
+    columns = len(grid) if columns is None else min(columns, len(grid))
+    rows = -(-len(grid) // columns)
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for place, (name, values) in enumerate(grid.items()):
+        axis, each = axes[place], np.moveaxis(table, place, 0).reshape(len(values), -1)
+        at = np.flatnonzero(np.isfinite(each).any(axis=1))
+        axis.plot(at, np.nanmax(each[at], axis=1), "o-", color="#0072B2", label="best")
+        axis.plot(at, np.nanmean(each[at], axis=1), "o--", color="#999999", label="mean")
         axis.axvline(values.index(own[place]), color="#E69F00", lw=2, label="own")
         axis.axvline(values.index(chosen[place]), color="#009E73", lw=2, ls=":", label="chosen")
-        axis.set_xticks(at, [_text(name, value) for value in values], rotation=90, fontsize=7)
-        axis.set_title(f"{name.rpartition('.')[2]}\n{importances[name]:.0%} of variance", size=8)
-    axes[0].set_ylabel(f"{tuning.metric}, mean of {tuning.scores.shape[1]} images")
-    axes[-1].legend(fontsize=7)
+        marks = [_text(name, value) for value in values]
+        axis.set_xticks(np.arange(len(values)), marks, rotation=90, fontsize=7)
+        title = name.rpartition(".")[2]
+        if np.isfinite(table).all():
+            title += f"\n{importances[name]:.0%} of variance"
+        axis.set_title(title, size=8)
+        _color(axis, colors)
+    for axis in axes[len(grid) :]:
+        axis.set_axis_off()
+    score_name = score_name or f"{tuning.metric}, mean of {tuning.scores.shape[1]} images"
+    for axis in axes[::columns]:
+        axis.set_ylabel(score_name, color=colors.text)
+    lines, names = axes[0].get_legend_handles_labels()
+    legend = axes[-1].legend(
+        lines, names, fontsize=7, facecolor=colors.background, labelcolor=colors.text
+    )
+    legend.set_loc("center" if len(axes) > len(grid) else "best")
+
+
+def _color(axis: Axes, colors: PlotColors) -> None:
+    axis.set_facecolor(colors.background)
+    axis.title.set_color(colors.text)
+    axis.tick_params(colors=colors.text)
+    axis.spines[:].set_color(colors.text)
 
 
 def write_scores(path: str | os.PathLike[str], tuning: Tuning) -> None:

@@ -120,7 +120,7 @@ def _on_plane(
 ) -> Iterator[Polygon]:
     """Yield the areas that lie at the image's plane, in pixels from its upper left corner."""
     for area in areas:
-        pixels = _to_image(matrix, placement, area)
+        pixels = to_image(matrix, placement, area)
         rest = np.delete(pixels, placement.axes, axis=1)
         if np.all(np.abs(rest) <= 0.5):
             corners = pixels[:, placement.axes[::-1]] + 0.5
@@ -147,13 +147,33 @@ def _ellipse(corners: NDArray[Any], points: int = 128) -> NDArray[np.floating]:
 
 
 def of_labels(data: Any, matrix: NDArray[np.floating], placement: Placement) -> Mask:
-    """Look up the label under the centre of every pixel of the image."""
+    """Return where a layer has a label, bool (H, W)."""
+    return labels_under(data, matrix, placement)[0] != 0
+
+
+def labels_under(
+    data: Any, matrix: NDArray[np.floating], placement: Placement
+) -> tuple[NDArray[Any], Mask]:
+    """Look up the label under the centre of every pixel of the image.
+
+    Parameters
+    ----------
+    data, matrix
+        Of the Labels layer: its pixels, and `matrix_of` its transform.
+    placement
+        Of the image.
+
+    Returns
+    -------
+    tuple
+        Labels (H, W), 0 beyond the layer, and bool (H, W), whether it reaches there.
+    """
     ndim = data.ndim
     rows, columns = np.indices(placement.plane_shape, sparse=True)
     to_labels = np.linalg.inv(matrix) @ _fitted(placement.matrix, ndim)
     y, x = (axis - len(placement.shape) + ndim for axis in placement.axes)
     if min(y, x) < 0:
-        return np.zeros(placement.plane_shape, bool)
+        return np.zeros(placement.plane_shape, data.dtype), np.zeros(placement.plane_shape, bool)
     at = [
         np.rint(to_labels[axis, y] * rows + to_labels[axis, x] * columns + to_labels[axis, -1])
         for axis in range(ndim)
@@ -162,7 +182,7 @@ def of_labels(data: Any, matrix: NDArray[np.floating], placement: Placement) -> 
         [(some >= 0) & (some < size) for some, size in zip(at, data.shape, strict=True)]
     )
     index = tuple(np.where(inside, some, 0).astype(np.intp) for some in at)
-    return inside & (_lookup(data, index) != 0)
+    return np.where(inside, _lookup(data, index), 0), inside
 
 
 def _lookup(data: Any, index: tuple[NDArray[np.intp], ...]) -> NDArray[Any]:
@@ -184,7 +204,7 @@ def _fitted(matrix: NDArray[np.floating], ndim: int) -> NDArray[np.floating]:
     return fitted
 
 
-def _to_image(
+def to_image(
     matrix: NDArray[np.floating], placement: Placement, vertices: NDArray[np.floating]
 ) -> NDArray[np.floating]:
     """Move vertices to the image's pixels; those of fewer dimensions lie at every plane."""
@@ -193,6 +213,6 @@ def _to_image(
     missing = max(0, ndim - world.shape[1])
     origin = placement.matrix[:missing, -1]
     world = np.hstack([np.broadcast_to(origin, (len(world), missing)), world[:, -ndim:]])
-    to_image = np.linalg.inv(placement.matrix)
-    pixels: NDArray[np.floating] = world @ to_image[:-1, :-1].T + to_image[:-1, -1]
+    inverse = np.linalg.inv(placement.matrix)
+    pixels: NDArray[np.floating] = world @ inverse[:-1, :-1].T + inverse[:-1, -1]
     return pixels

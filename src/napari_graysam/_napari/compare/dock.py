@@ -10,6 +10,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from napari_graysam._napari.canvas.cells import SideBySide
 from napari_graysam._napari.canvas.listeners import Listeners
 from napari_graysam._napari.compare import export
 from napari_graysam._napari.compare.chosen_layers import ChosenLayers
@@ -22,15 +23,14 @@ from napari_graysam._napari.compare.compute import (
     compare,
 )
 from napari_graysam._napari.compare.difference import DifferenceLayer
-from napari_graysam._napari.compare.grid import SideBySide
-from napari_graysam._napari.compare.pairing import placement_of, plane_of
+from napari_graysam._napari.compare.pairing import placement_of, plane_of, source_of
 from napari_graysam._napari.compare.selected_object import SelectedObject
 from napari_graysam._napari.compare.table import EventRow
 from napari_graysam._napari.compare.view import DockView
 from napari_graysam._napari.panel.docking import join_soon
 from napari_graysam._napari.results.written import result_of
 from napari_graysam._napari.threads.latest_request import LatestRequest
-from napari_graysam.comparison import Arm
+from napari_graysam.comparison import ARMS, Arm
 from napari_graysam.errors import OutputError
 from napari_graysam.units import in_micrometres
 
@@ -194,7 +194,9 @@ class CompareDock(QWidget):
         if self.side_by_side.on:
             self.side_by_side.restore()
         elif self._outcome is not None:
-            self.side_by_side.show(self.chosen.layers)
+            layers = self.chosen.layers
+            image = source_of(self._viewer.layers, layers["raw"])
+            self.side_by_side.show([layers[arm] for arm in ARMS], image)
         self.view.side_by_side.setChecked(self.side_by_side.on)
 
     def export(self, path: Path, kind: str) -> None:

@@ -91,7 +91,7 @@ def backdrop(viewer: Viewer, labels: Labels, shape: tuple[int, int]) -> NDArray[
     from napari_graysam.source.gray import to_gray
 
     image = source_of(viewer.layers, labels)
-    if image is not None and about(image).get("kind") != "second cell":
+    if image is not None and about(image).get("kind") != "cell":
         try:
             source = read_source(viewer, image, ImageOptions())
             pixels = to_gray(source.array, source.options).pixels

@@ -1,4 +1,4 @@
-"""What comes after a run: asking, comparing, looking at the table, saving."""
+"""What comes after a run: asking, comparing, tuning, looking at the table, saving."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ class NextSteps(QWidget):
             with_key("Click a place in the image to see what became of every mask there", "why")
         )
         self.compare = QPushButton("Compare…", toolTip="Open the comparison of both results")
+        self.tune = QPushButton("Tune…", toolTip="Search the recipe that fits what you know")
         self.table = QPushButton("Table…", toolTip="Open the table of the objects")
         self.save = QPushButton(
             "Save…", toolTip="Save the objects: a table, labels, COCO, GeoJSON or ImageJ ROIs"
@@ -59,9 +60,10 @@ class NextSteps(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)
-        for button in (self.compare, self.table, self.save):
+        for button in (self.compare, self.tune, self.table, self.save):
             row.addWidget(button)
         self.compare.clicked.connect(lambda: self._open("napari-graysam", "Compare masks"))
+        self.tune.clicked.connect(lambda: self._open("napari-graysam", "Tune the recipe"))
         self.table.clicked.connect(self._show_table)
         self.save.clicked.connect(self._ask)
         # Not a lambda: the garbage collector may have emptied it when Qt destroys the widget.

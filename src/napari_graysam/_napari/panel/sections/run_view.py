@@ -148,7 +148,7 @@ class RunView(QWidget):
         count = f"{line.objects:,} object{'s' * (line.objects != 1)}"
         text = f"<b>{arm.capitalize()}</b>: {count}, {line.unmasked:.1%} unmasked"
         if line.seconds is not None:
-            text += f", {_duration(line.seconds)}"
+            text += f", {duration(line.seconds)}"
         for more in filter(None, (line.outdated, *line.notes)):
             text += f"<br><i>{more}</i>"
         label.setText(text)
@@ -170,13 +170,13 @@ def in_words(progress: RunProgress) -> str:
     elif progress.total > 1:
         text += f", {progress.done + 1} of {progress.total}"
     if progress.last is not None:
-        text += f" (took {_duration(progress.last)} the last time)"
+        text += f" (took {duration(progress.last)} the last time)"
     if progress.left is not None:
-        text += f", {_duration(progress.left)} left"
+        text += f", {duration(progress.left)} left"
     return f"{progress.arm.capitalize()}: {text}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Return a time whose numbers stay beside their units where lines break."""
     whole = max(1, round(seconds))
     minutes, rest = divmod(whole, 60)

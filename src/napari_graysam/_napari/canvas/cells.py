@@ -1,14 +1,14 @@
-"""Both layers side by side, each over its image, under one camera."""
+"""Layers side by side, each over its image, under one camera."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any
 
 from napari_graysam._napari.canvas.layers import KEY, same_selection
 from napari_graysam._napari.canvas.placement import transform_of
-from napari_graysam._napari.compare.pairing import source_of
-from napari_graysam.comparison import ARMS, Arm
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -19,7 +19,7 @@ _LINKED = ("contrast_limits", "gamma", "colormap")
 
 
 class SideBySide:
-    """napari's grid with two cells, whose cameras are one; put back as it was afterwards.
+    """napari's grid, whose cells have one camera; put back as it was afterwards.
 
     Parameters
     ----------
@@ -32,32 +32,46 @@ class SideBySide:
         self._order: list[Layer] = []
         self._visible: list[tuple[Layer, bool]] = []
         self._grid: dict[str, Any] = {}
-        self._copy: Image | None = None
+        self._copies: list[Image] = []
 
     @property
     def on(self) -> bool:
-        """Whether both layers are shown side by side."""
+        """Whether layers are shown side by side."""
         return bool(self._grid)
 
-    def show(self, layers: dict[Arm, Labels]) -> None:
-        """Show each layer in a cell of its own, over the image that both lie on."""
+    def show(self, layers: Sequence[Labels], image: Image | None) -> None:
+        """Show each layer in a cell of its own, over the image if there is one.
+
+        Parameters
+        ----------
+        layers
+            From the upper left cell to the lower right one.
+        image
+            That they lie on; it is there once more for every further cell.
+        """
         self.restore()
         viewer_layers, grid = self._viewer.layers, self._viewer.canvas.grid
         self._grid = {name: getattr(grid, name) for name in _GRID}
         self._order = list(viewer_layers)
         self._visible = [(layer, layer.visible) for layer in viewer_layers]
-        cells: list[list[Layer]] = [[layers[arm]] for arm in ARMS]
-        image = source_of(viewer_layers, layers["raw"])
+        cells: list[list[Layer]] = [[layer] for layer in layers]
         if image is not None:
-            self._copy = self._duplicate(image)
-            cells = [[image, layers["raw"]], [self._copy, layers["preprocessed"]]]
+            self._copies = [self._duplicate(image, cell) for cell in range(2, len(layers) + 1)]
+            cells = [
+                [below, *cell] for below, cell in zip([image, *self._copies], cells, strict=True)
+            ]
         shown = [layer for cell in cells for layer in cell]
         self._arrange([*shown, *(one for one in self._order if one not in shown)])
         for layer in viewer_layers:
             layer.visible = layer in shown
-        grid.stride, grid.shape, grid.spacing = len(cells[0]), (1, 2), 4
+        columns = ceil(sqrt(len(cells)))
+        grid.stride, grid.shape, grid.spacing = (
+            len(cells[0]),
+            (ceil(len(cells) / columns), columns),
+            4,
+        )
         grid.enabled = True
-        self._viewer.fit_to_view(layers=[layers["raw"]])
+        self._viewer.fit_to_view(layers=[layers[0]])
 
     def restore(self) -> None:
         """Put layers, their order and their visibility back; does nothing if not shown."""
@@ -67,20 +81,21 @@ class SideBySide:
         grid.enabled = self._grid["enabled"]
         for name in _GRID[1:]:
             setattr(grid, name, self._grid[name])
-        if self._copy is not None and self._copy in viewer_layers:
-            with suppress(ValueError):
-                viewer_layers.unlink_layers([self._copy])
-            viewer_layers.remove(self._copy)
+        for copy in self._copies:
+            if copy in viewer_layers:
+                with suppress(ValueError):
+                    viewer_layers.unlink_layers([copy])
+                viewer_layers.remove(copy)
         for layer, visible in self._visible:
             if layer in viewer_layers:
                 layer.visible = visible
         known = [layer for layer in self._order if layer in viewer_layers]
         self._arrange([*known, *(one for one in viewer_layers if one not in known)])
-        self._grid, self._order, self._visible, self._copy = {}, [], [], None
+        self._grid, self._order, self._visible, self._copies = {}, [], [], []
         self._viewer.fit_to_view()
 
-    def _duplicate(self, image: Image) -> Image:
-        """Add the image a second time, sharing its pixels and following its contrast."""
+    def _duplicate(self, image: Image, cell: int) -> Image:
+        """Add the image once more, sharing its pixels and following its contrast."""
         from napari.layers import Image
 
         style = {name: getattr(image, name) for name in (*_LINKED, "interpolation2d")}
@@ -88,10 +103,10 @@ class SideBySide:
             style = {}
         copy = Image(
             image.data,
-            name=f"{image.name} (second cell)",
+            name=f"{image.name} (cell {cell})",
             rgb=image.rgb,
             multiscale=image.multiscale,
-            metadata={KEY: {"kind": "second cell"}},
+            metadata={KEY: {"kind": "cell"}},
             **transform_of(image),
             **style,
         )
