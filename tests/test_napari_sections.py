@@ -490,7 +490,7 @@ def test_too_many_points_are_not_drawn(points, state, viewer, wait):
 
 def test_points_and_region_are_found_in_another_thread(points, viewer, wait, monkeypatch):
     found = []
-    for name in ("propose.grid.crops", "_napari.canvas.region._of_labels"):
+    for name in ("propose.grid.crops", "_napari.canvas.region.of_labels"):
         module, _, attribute = f"napari_graysam.{name}".rpartition(".")
         real = getattr(importlib.import_module(module), attribute)
         note = partial(lambda real, *some: found.append(current_thread()) or real(*some), real)
