@@ -2,9 +2,23 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from napari_graysam.errors import LabelsError
-from napari_graysam.stack import Bridge, LinkOptions, link_planes
+from napari_graysam.masks import Mask
+from napari_graysam.stack import Bridge, Fill, LinkOptions, fill_gaps, link_planes
+
+STACKS = hnp.arrays(np.int32, (4, 6, 7), elements=st.integers(0, 4))
+OPTIONS = st.builds(
+    LinkOptions,
+    gap=st.integers(0, 2),
+    min_overlap=st.sampled_from([0.05, 0.25, 0.5, 1.0]),
+    min_extent=st.integers(1, 3),
+    splits=st.booleans(),
+    merges=st.booleans(),
+)
 
 
 def discs(*places, shape=(64, 64)):
@@ -52,3 +66,230 @@ def test_planes_without_objects_have_none(n):
     links = link_planes([np.zeros((8, 9), np.uint8)] * n, LinkOptions())
     assert [ids.tolist() for ids in links.ids] == [[0]] * n
     assert links.count == 0
+
+
+def test_touching_discs_do_not_exchange_numbers():
+    planes = [discs((1, 30, 20 + t, 10), (2, 30, 41 - t, 10)) for t in range(4)]
+    for plane in painted(planes, link_planes(planes, LinkOptions())):
+        assert plane[30, 14] == 1
+        assert plane[30, 46] == 2
+
+
+def test_the_pole_of_a_sphere_belongs_to_it():
+    radii = [4, 10, 13, 10, 4]
+    planes = [discs((1, 30, 30, radius)) for radius in radii]
+    assert link_planes(planes, LinkOptions()).count == 1
+
+
+def test_the_best_total_overlap_wins():
+    # Alone, the left bar would take the second one; then the right one had no partner.
+    first = np.array([[1] * 6 + [2] * 6])
+    second = np.array([[1] * 2 + [2] * 7 + [0] * 3])
+    links = link_planes([first, second], LinkOptions(min_overlap=0.15))
+    assert links.count == 2
+    assert links.ids[1].tolist() == [0, 1, 2]
+
+
+def division():
+    """One disc, from the third plane on two halves that move apart."""
+    whole = [discs((5, 30, 30, 12)) for _ in range(2)]
+    return whole + [
+        discs((5, 30 - 6 - t, 30, 7), (6, 30 + 8 + t, 30, 7), shape=(64, 64)) for t in range(3)
+    ]
+
+
+def test_a_division_has_a_parent_and_two_children():
+    planes = division()
+    links = link_planes(planes, LinkOptions(splits=True))
+    assert links.lineage == ((1, 2), (1, 3))
+    assert [plane.max() for plane in painted(planes, links)] == [1, 1, 3, 3, 3]
+    assert [plane[22, 30] for plane in painted(planes, links)] == [1, 1, 2, 2, 2]
+    alone = link_planes(planes, LinkOptions())
+    assert alone.lineage == ()
+    assert alone.count == 2
+
+
+def test_two_that_become_one_are_its_parents():
+    planes = division()[::-1]
+    links = link_planes(planes, LinkOptions(merges=True))
+    assert links.lineage == ((1, 3), (2, 3))
+    assert [plane[30, 30] for plane in painted(planes, links)][3:] == [3, 3]
+    assert link_planes(planes, LinkOptions(splits=True)).lineage == ()
+
+
+def test_two_that_touch_for_one_plane_are_no_merge():
+    planes = [discs((1, 30, 20, 9), (2, 30, 38, 9)) for _ in range(5)]
+    planes[2][planes[2] == 2] = 1
+    links = link_planes(planes, LinkOptions(splits=True, merges=True))
+    assert links.lineage == ()
+    assert links.count == 2
+    assert [len(np.unique(plane)) - 1 for plane in painted(planes, links)] == [2, 2, 1, 2, 2]
+
+
+def test_a_speck_is_no_child():
+    planes = [discs((1, 30, 30, 12)), discs((1, 30, 30, 12), (2, 30, 38, 2))]
+    links = link_planes(planes, LinkOptions(splits=True))
+    assert links.lineage == ()
+    assert links.count == 2
+
+
+def test_short_objects_are_removed():
+    planes = [discs((1, 20, 20, 8), *([(2, 45, 45, 8)] if t == 1 else [])) for t in range(4)]
+    links = link_planes(planes, LinkOptions(min_extent=2))
+    assert links.count == 1
+    assert links.ids[1].tolist() == [0, 1, 0]
+
+
+@given(STACKS, OPTIONS, st.permutations(range(1, 5)), st.permutations(range(1, 5)))
+def test_the_numbering_does_not_matter(stack, options, one, other):
+    tables = [np.array([0, *order]) * 13 for order in (one, other)]
+    renumbered = [tables[p % 2][plane] for p, plane in enumerate(stack)]
+    links, again = link_planes(stack, options), link_planes(renumbered, options)
+    assert np.array_equal(painted(stack, links), painted(renumbered, again))
+    assert links.bridges == again.bridges
+    assert links.lineage == again.lineage
+
+
+@given(STACKS, OPTIONS)
+def test_no_two_objects_of_a_plane_share_a_number(stack, options):
+    links = link_planes(stack, options)
+    seen = set()
+    for ids, plane in zip(links.ids, stack, strict=True):
+        mine = ids[ids > 0].tolist()
+        assert len(mine) == len(set(mine))
+        assert set(np.flatnonzero(ids)) <= set(np.unique(plane))
+        seen.update(mine)
+    assert seen == set(range(1, links.count + 1))
+    assert {i for pair in links.lineage for i in pair} <= seen
+
+
+@given(STACKS, OPTIONS, st.integers(1, 4))
+def test_a_larger_smallest_extent_only_removes(stack, options, extent):
+    few = link_planes(stack, options.replace(min_extent=extent + 1))
+    many = link_planes(stack, options.replace(min_extent=extent))
+    for kept, before in zip(few.ids, many.ids, strict=True):
+        assert not np.any((kept > 0) & (before == 0))
+
+
+@given(STACKS, OPTIONS)
+def test_bridges_are_gaps_of_their_object(stack, options):
+    links = link_planes(stack, options)
+    for number, before, after in links.bridges:
+        assert 2 <= after - before <= options.gap + 1
+        has = [number in ids for ids in links.ids[before : after + 1]]
+        assert has == [True] + [False] * (after - before - 1) + [True]
+
+
+def spheres(seed):
+    """A z-stack of two layers of spheres, those above over the gaps below: int32 (24, 180, 180)."""
+    random = np.random.default_rng(seed)
+    z, y, x = np.indices((24, 180, 180), np.float32)
+    stack = np.zeros(z.shape, np.int32)
+    for number, (row, column) in enumerate(np.ndindex(5, 5), start=1):
+        for layer in range(2):
+            side = 16 + 16 * layer
+            lattice = np.array([layer * 11 + 6, row * 32 + side, column * 32 + side])
+            centre = lattice + random.uniform(-1, 1, 3)
+            radius = random.uniform(11, 14)
+            distance = ((z - centre[0]) * 2.6) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2
+            stack[distance <= radius**2] = number + 25 * layer
+    return stack
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_objects_keep_their_number_when_one_mask_in_ten_is_missing(seed):
+    truth = spheres(seed)
+    random = np.random.default_rng(seed)
+    planes = truth.copy()
+    for plane in planes:
+        labels = np.unique(plane[plane > 0])
+        plane[np.isin(plane, labels[random.random(labels.size) < 0.1])] = 0
+    links = link_planes(planes, LinkOptions(gap=2))
+    seen = planes > 0
+    pairs = np.unique([planes[seen], np.array(painted(planes, links))[seen]], axis=1)
+    numbers = np.unique(pairs[0], return_counts=True)[1]
+    assert np.mean(numbers == 1) >= 0.98
+    assert np.unique(pairs[1], return_counts=True)[1].max() == 1
+
+
+@pytest.mark.parametrize(
+    ("plane", "message"),
+    [
+        (np.zeros((4, 6)), "float64 of shape"),
+        (np.zeros((2, 4, 6), int), r"\(H, W\)"),
+        (np.full((4, 6), -3), "label -3"),
+        (np.full((4, 6), 2**40), "number the objects of each plane from 1"),
+    ],
+)
+def test_what_is_no_label_image_is_an_error(plane, message):
+    with pytest.raises(LabelsError, match=message):
+        link_planes([np.zeros((4, 6), int), plane], LinkOptions())
+
+
+def test_planes_are_read_once_and_let_go():
+    import weakref
+
+    alive = []
+
+    def planes():
+        for _ in range(9):
+            plane = discs((1, 30, 30, 9))
+            alive.append(weakref.ref(plane))
+            yield plane
+            del plane
+            assert sum(reference() is not None for reference in alive) <= 1
+
+    assert link_planes(planes(), LinkOptions(gap=1)).count == 1
+
+
+def test_a_missed_plane_gets_the_shape_between_its_neighbours():
+    planes = [discs((1, 30, 16 + 4 * t, 12 - t)) for t in range(5)]
+    truth = planes[2]
+    planes[2] = np.zeros_like(truth)
+    links = link_planes(planes, LinkOptions(gap=1))
+    filled = list(fill_gaps(planes, links))
+    found = filled[2].labels
+    assert [(fill.id, fill.source) for fill in filled[2].fills] == [(1, "interpolated")]
+    assert filled[2].fills[0].pixels == np.count_nonzero(found)
+    assert np.sum((found > 0) & (truth > 0)) / np.sum((found > 0) | (truth > 0)) > 0.9
+    assert all(not filled[t].fills for t in (0, 1, 3, 4))
+
+
+def test_what_else_lies_there_keeps_its_pixels():
+    planes = [discs((1, 30, 20, 10), (2, 30, 41, 10)) for _ in range(3)]
+    planes[1] = discs((2, 30, 38, 12))
+    links = link_planes(planes, LinkOptions(gap=1))
+    filled = list(fill_gaps(planes, links))[1]
+    assert np.array_equal(filled.labels == 2, planes[1] == 2)
+    assert filled.labels[30, 20] == 1
+    assert filled.fills[0].pixels == np.count_nonzero(filled.labels == 1) < 317
+
+
+def test_a_candidate_of_the_plane_that_fits_comes_first():
+    planes = [discs((1, 30, 20, 10)), discs(), discs((1, 30, 20, 10))]
+    links = link_planes(planes, LinkOptions(gap=1))
+    own = Mask(np.ones((3, 4), bool), (18, 29, 22, 32))
+    asked = []
+
+    def candidate(plane, expected):
+        asked.append((plane, expected.box))
+        return own
+
+    filled = list(fill_gaps(planes, links, candidate))[1]
+    assert asked == [(1, (10, 20, 31, 41))]
+    assert filled.fills == (Fill(1, "candidate", 12),)
+    assert np.array_equal(filled.labels > 0, own.full((64, 64)))
+    refused = list(fill_gaps(planes, links, lambda plane, expected: None))[1]
+    assert refused.fills == (Fill(1, "interpolated", np.count_nonzero(planes[0])),)
+
+
+@given(STACKS, OPTIONS)
+def test_filling_changes_nothing_but_gaps(stack, options):
+    links = link_planes(stack, options)
+    missing = {(i, p) for i, before, after in links.bridges for p in range(before + 1, after)}
+    filled = list(fill_gaps(stack, links))
+    for p, (before, after) in enumerate(zip(painted(stack, links), filled, strict=True)):
+        changed = after.labels != before
+        assert not np.any(before[changed])
+        assert {(i, p) for i in after.labels[changed].tolist()} <= missing
+    assert {(fill.id, p) for p, plane in enumerate(filled) for fill in plane.fills} == missing

@@ -21,7 +21,7 @@ def match(overlaps: Overlaps, threshold: float) -> NDArray[np.intp]:
     overlaps
         Of all pairs that share a pixel.
     threshold
-        Smallest IoU of a pair, in (0, 1].
+        Smallest IoU of a pair, in [0, 1].
 
     Returns
     -------

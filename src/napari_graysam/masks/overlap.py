@@ -112,10 +112,19 @@ class Overlaps:
         union = self.areas_a[self.a] + self.areas_b[self.b] - self.pixels
         return np.asarray(self.pixels / union, dtype=np.float64)
 
+    @property
+    def share(self) -> NDArray[np.float64]:
+        """Shared part of the smaller object of each pair, float64 (k,)."""
+        smaller = np.minimum(self.areas_a[self.a], self.areas_b[self.b])
+        return np.asarray(self.pixels / smaller, dtype=np.float64)
+
+    def only(self, pairs: NDArray[np.bool_]) -> Overlaps:
+        """Return only some pairs, marked in bool (k,)."""
+        return replace(self, a=self.a[pairs], b=self.b[pairs], pixels=self.pixels[pairs])
+
     def among(self, a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Overlaps:
         """Return only the pairs of some objects, marked in bool (n_a,) and (n_b,)."""
-        pairs = a[self.a] & b[self.b]
-        return replace(self, a=self.a[pairs], b=self.b[pairs], pixels=self.pixels[pairs])
+        return self.only(a[self.a] & b[self.b])
 
     @property
     def exchanged(self) -> Overlaps:

@@ -16,18 +16,19 @@ class LinkOptions(Part):
         le=10,
         title="Largest gap",
         description="So many planes in a row may lack an object and it still keeps its number. "
-        "Raise it when objects flicker; 0 ends an object with the first plane that lacks it.",
+        "Raise it when objects flicker; but objects right above each other with no more empty "
+        "planes between them become one. 0 ends an object with the first plane that lacks it.",
         json_schema_extra={"unit": "planes"},
     )
     min_overlap: float = Field(
-        0.25,
-        ge=0.01,
+        0.5,
+        ge=0.05,
         le=1,
         title="Smallest overlap",
-        description="Masks of two planes can be one object from this intersection over union on. "
-        "Lower it when objects move far or change much from plane to plane, raise it when "
+        description="Masks of two planes can be one object if they share at least this part of "
+        "the smaller one. Lower it when objects move far from plane to plane, raise it when "
         "neighbours are taken for one object.",
-        json_schema_extra={"unit": "IoU"},
+        json_schema_extra={"unit": "of the smaller mask"},
     )
     min_extent: int = Field(
         1,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,37 +11,28 @@ from numpy.typing import NDArray
 from napari_graysam.errors import LabelsError
 from napari_graysam.masks import label_overlaps, match
 from napari_graysam.recipe import LinkOptions
-from napari_graysam.stack.links import Bridge, Links
+from napari_graysam.stack.chains import PlaneObjects, join
+from napari_graysam.stack.lineage import note_parts
+from napari_graysam.stack.links import Links
 
 # A lookup table of a plane may always be this long, however small the plane.
 LARGEST_LABEL = 65535
 
-
-@dataclass(frozen=True, eq=False)
-class _Plane:
-    """A plane whose objects are numbered from 1 in the order of their first pixels.
-
-    That order is the same whatever the labels are, so nothing that follows depends on them.
-    """
-
-    image: NDArray[np.uint32]
-    labels: NDArray[np.int64]
-    largest: int
-    start: int
-
-    @property
-    def objects(self) -> slice:
-        """Where its objects stand in the list of those of all planes."""
-        return slice(self.start, self.start + self.labels.size)
+Numbered = tuple[NDArray[np.uint32], PlaneObjects]
 
 
 def link_planes(planes: Iterable[NDArray[np.integer]], options: LinkOptions) -> Links:
     """Link the objects of the planes of a volume or time series by their overlap.
 
     Neighbouring planes come first: their objects are paired one to one so that the sum of IoU is
-    largest, with at least ``min_overlap`` each (Hungarian method within each group of objects
-    that compete). What then has no partner is paired likewise two planes apart, then three, up
-    to ``gap + 1``. The result does not depend on how the labels of a plane are numbered.
+    largest, among the pairs that share at least ``min_overlap`` of the smaller one (Hungarian
+    method within each group of objects that compete). What then has no partner is paired
+    likewise two planes apart, then three, up to ``gap + 1``. The result does not depend on how
+    the labels of a plane are numbered.
+
+    The share of the smaller one decides, because an object's sections shrink fast towards its
+    poles: of touching spheres in planes of 1.5 to 5 pixels, 10 % of the masks removed, 0.99 kept
+    one number with a gap of 2 and half of the smaller one, 0.6 with an IoU of 0.25.
 
     Parameters
     ----------
@@ -77,37 +67,52 @@ def link_planes(planes: Iterable[NDArray[np.integer]], options: LinkOptions) -> 
     >>> links.bridges
     (Bridge(id=2, before=0, after=2),)
     """
-    recent: deque[_Plane] = deque(maxlen=options.gap + 1)
-    tables: list[tuple[NDArray[np.int64], int]] = []
-    before = np.zeros(0, dtype=np.int64)
-    after = np.zeros(0, dtype=np.int64)
+    recent: deque[Numbered] = deque(maxlen=options.gap + 1)
+    stack: list[PlaneObjects] = []
+    n = 0
     for position, labels in enumerate(planes):
-        plane = _numbered(labels, position, before.size, recent[-1] if recent else None)
-        none = np.full(plane.labels.size, -1)
-        before, after = np.append(before, none), np.append(after, none)
-        for earlier in reversed(recent):
-            _pair(earlier, plane, before, after, options.min_overlap)
-        tables.append((plane.labels, plane.largest))
-        recent.append(plane)
+        shape = recent[-1][0].shape if recent else None
+        image, objects = _numbered(labels, position, n, shape)
         del labels
-    return _chained(tables, before, options.min_extent)
+        n += objects.count
+        for earlier in reversed(recent):
+            _pair(earlier, (image, objects), options)
+        stack.append(objects)
+        recent.append((image, objects))
+    return join(stack, options)
 
 
 def _numbered(
-    labels: NDArray[np.integer], position: int, start: int, last: _Plane | None
-) -> _Plane:
-    """Check a plane and number its objects by their first pixels."""
+    labels: NDArray[np.integer], position: int, start: int, shape: tuple[int, ...] | None
+) -> Numbered:
+    """Check a plane and number its objects from 1 in the order of their first pixels.
+
+    That order is the same whatever the labels are, so nothing that follows depends on them.
+    """
     labels = np.asarray(labels)
+    largest = _check(labels, position, shape)
+    flat = labels.ravel()
+    starts = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)[: flat.size]
+    values, first = np.unique(flat[starts], return_index=True)
+    values = values[np.argsort(first)].astype(np.int64)
+    values = values[values != 0]
+    table = np.zeros(largest + 1, dtype=np.uint32)
+    table[values] = np.arange(1, values.size + 1)
+    return table[labels], PlaneObjects(values, largest, start)
+
+
+def _check(labels: NDArray[np.integer], position: int, shape: tuple[int, ...] | None) -> int:
+    """Return the largest label of a plane, if it is one."""
     if labels.ndim != 2 or labels.dtype.kind not in "iu":
         raise LabelsError(
             f"plane {position} of the stack is not a label image: expected integers of shape "
             f"(H, W), got {labels.dtype} of shape {labels.shape}"
         )
-    if last is not None and labels.shape != last.image.shape:
+    if shape not in (None, labels.shape):
         raise LabelsError(
-            f"plane {position} of the stack has {labels.shape[0]} × {labels.shape[1]} pixels, "
-            f"those before it {last.image.shape[0]} × {last.image.shape[1]}: the planes of a "
-            "stack are of one size; crop or pad them to it, or leave this one out"
+            f"plane {position} of the stack has {_size(labels.shape)} pixels, those before it "
+            f"{_size(shape)}: the planes of a stack are of one size; crop or pad them to it, or "
+            "leave this one out"
         )
     lowest, largest = int(labels.min(initial=0)), int(labels.max(initial=0))
     most = max(LARGEST_LABEL, labels.size)
@@ -116,60 +121,27 @@ def _numbered(
             f"plane {position} of the stack has the label {lowest if lowest < 0 else largest}; "
             f"expected labels from 0 to {most}: number the objects of each plane from 1"
         )
-    flat = labels.ravel()
-    starts = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)[: flat.size]
-    values, first = np.unique(flat[starts], return_index=True)
-    values = values[np.argsort(first)].astype(np.int64)
-    values = values[values != 0]
-    table = np.zeros(largest + 1, dtype=np.uint32)
-    table[values] = np.arange(1, values.size + 1)
-    return _Plane(table[labels], values, largest, start)
+    return largest
 
 
-def _pair(
-    earlier: _Plane,
-    plane: _Plane,
-    before: NDArray[np.int64],
-    after: NDArray[np.int64],
-    min_overlap: float,
-) -> None:
-    """Pair what has no partner yet in two planes; the arrays are changed in place."""
-    ends, begins = after[earlier.objects] < 0, before[plane.objects] < 0
-    if not (ends.any() and begins.any()):
+def _size(shape: tuple[int, ...] | None) -> str:
+    return " × ".join(map(str, shape or ()))
+
+
+def _pair(earlier: Numbered, later: Numbered, options: LinkOptions) -> None:
+    """Pair the objects of two planes that have no partner yet."""
+    (image, ending), (other, beginning) = earlier, later
+    ends, begins = ending.after < 0, beginning.before < 0
+    if not (ends.any() or begins.any()):
         return
-    _, _, overlaps = label_overlaps(earlier.image, plane.image)
-    overlaps = overlaps.among(ends, begins)
-    chosen = match(overlaps, min_overlap)
-    a, b = earlier.start + overlaps.a[chosen], plane.start + overlaps.b[chosen]
-    after[a], before[b] = b, a
-
-
-def _chained(
-    tables: list[tuple[NDArray[np.int64], int]], before: NDArray[np.int64], min_extent: int
-) -> Links:
-    """Give every chain of objects a number, except those that are too short."""
-    counts = np.array([labels.size for labels, _ in tables], dtype=np.int64)
-    plane = np.repeat(np.arange(counts.size), counts)
-    of, n = np.zeros(before.size, dtype=np.int64), 0
-    for part in np.split(np.arange(before.size), np.cumsum(counts)[:-1]) if counts.size else []:
-        linked = before[part] >= 0
-        of[part[linked]] = of[before[part[linked]]]
-        new = int(np.count_nonzero(~linked))
-        of[part[~linked]] = np.arange(n, n + new)
-        n += new
-    first, last = np.full(n, plane.size), np.zeros(n, dtype=np.int64)
-    np.minimum.at(first, of, plane)
-    np.maximum.at(last, of, plane)
-    kept = last - first + 1 >= min_extent
-    ids = np.where(kept, np.cumsum(kept), 0)[of]
-    bridged = np.flatnonzero((ids > 0) & (before >= 0) & (plane - plane[before] > 1))
-    found, start = [], 0
-    for labels, largest in tables:
-        table = np.zeros(largest + 1, dtype=np.uint32)
-        table[labels] = ids[start : start + labels.size]
-        found.append(table)
-        start += labels.size
-    return Links(
-        tuple(found),
-        tuple(Bridge(int(ids[i]), int(plane[before[i]]), int(plane[i])) for i in bridged),
-    )
+    _, _, overlaps = label_overlaps(image, other)
+    among = overlaps.among(ends, begins)
+    eligible = among.only(among.share >= options.min_overlap)
+    chosen = match(eligible, 0.0)
+    a, b = eligible.a[chosen], eligible.b[chosen]
+    ending.after[a] = beginning.start + b
+    beginning.before[b] = ending.start + a
+    if options.splits:
+        note_parts(overlaps, ending.start, beginning.before, beginning.parent)
+    if options.merges:
+        note_parts(overlaps.exchanged, beginning.start, ending.after, ending.child)
