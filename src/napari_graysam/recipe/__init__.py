@@ -30,6 +30,7 @@ from napari_graysam.recipe.pins import (
 from napari_graysam.recipe.problems import recipe_error
 from napari_graysam.recipe.reference import Parameter, parameters
 from napari_graysam.recipe.second_look import SecondLookOptions
+from napari_graysam.recipe.stack import StackOptions
 from napari_graysam.recipe.stages import MODEL_STAGES, STAGES, Stage, by_stage
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "SecondLookOptions",
     "SeparateObjects",
     "SplitObject",
+    "StackOptions",
     "Stage",
     "Suppression",
     "WholeObject",

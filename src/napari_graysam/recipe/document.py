@@ -22,6 +22,7 @@ from napari_graysam.recipe.image import ImageOptions, with_region
 from napari_graysam.recipe.options import LabelOptions, ModelOptions
 from napari_graysam.recipe.problems import did_you_mean, recipe_error
 from napari_graysam.recipe.second_look import SecondLookOptions
+from napari_graysam.recipe.stack import StackOptions
 from napari_graysam.recipe.stages import Stage, changed_stage
 from napari_graysam.recipe.storage import read_document, write_document
 from napari_graysam.recipe.values import set_values
@@ -135,6 +136,12 @@ class Recipe(Part):
         "Takes up to half the time of the run more, for outlines that are a little better. Off: "
         "objects stay as they were found.",
         json_schema_extra={"stage": "decode", "optional": True},
+    )
+    stack: StackOptions = Field(
+        StackOptions(),
+        title="Stack",
+        description="Whether every plane of a z-stack or a time series is segmented, and how its "
+        "objects are linked.",
     )
 
     @classmethod
