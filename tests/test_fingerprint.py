@@ -184,7 +184,17 @@ def test_the_walk_meets_every_field_of_every_part() -> None:
         return found
 
     met = {path.rpartition(".")[2] for recipe in recipes() for path, _ in leaves(recipe)}
-    whole = {"image", "model", "generator", "labels", "prompt", "second_look", "merging", "stack"}
+    whole = {
+        "image",
+        "model",
+        "generator",
+        "labels",
+        "prompt",
+        "second_look",
+        "merging",
+        "stack",
+        "linking",
+    }
     assert {name for part in parts(Recipe) for name in part.model_fields} == met | whole
 
 

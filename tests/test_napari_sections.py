@@ -103,7 +103,11 @@ def test_every_parameter_is_in_exactly_one_section(state):
     }
     top = {"name", "description", "arms", "arms_thresholds", "refine"}
     assert set(shown) == expected | top
-    assert {one.path.split(".")[0] for one in parameters(recipe)} - {"preprocess", "rgb", "stack"} == {
+    assert {one.path.split(".")[0] for one in parameters(recipe)} - {
+        "preprocess",
+        "rgb",
+        "stack",
+    } == {
         *(name.split(".")[0] for name in expected),
         *top,
         "schema_version",

@@ -3,6 +3,7 @@
 from napari_graysam.batch.jobs import CompareJob, Job, Outcome, Report, SegmentJob
 from napari_graysam.batch.naming import Naming
 from napari_graysam.batch.run import batch_steps, check_folder
+from napari_graysam.batch.stack import segment_stack, stack_steps
 
 __all__ = [
     "CompareJob",
@@ -13,4 +14,6 @@ __all__ = [
     "SegmentJob",
     "batch_steps",
     "check_folder",
+    "segment_stack",
+    "stack_steps",
 ]

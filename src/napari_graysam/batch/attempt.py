@@ -14,8 +14,6 @@ from napari_graysam.errors import DeviceError, GraysamError, ModelError
 from napari_graysam.model import load_steps
 from napari_graysam.model.identity import identify
 from napari_graysam.progress import Progress
-from napari_graysam.source.gray import GrayImage
-from napari_graysam.source.reading import read_image
 
 Event = tuple[Path, Progress | Outcome | str]
 """A stage of an image, what became of it, or a note on the batch as a whole."""
@@ -29,7 +27,7 @@ def attempt(job: Job, path: Path, *, overwrite: bool = False) -> Generator[Progr
     start = perf_counter()
     yield Progress("read", 0, 1)
     try:
-        image = _read(job, path)
+        image = job.read(path)
         name = job.naming.name(path, job.recipe.image)
         if not overwrite and job.complete(path, image):
             return job.skipped(path)
@@ -60,18 +58,11 @@ def done_before(job: Job, path: Path) -> Outcome | None:
     if not job.begun(path):
         return None
     try:
-        if not job.complete(path, _read(job, path)):
+        if not job.complete(path, job.read(path)):
             return None
         return job.skipped(path)
     except Exception:
         return None
-
-
-def _read(job: Job, path: Path) -> GrayImage:
-    image = read_image(path, job.recipe.image, pixel_size=job.pixel_size)
-    # A result names its image so that it is found from everywhere.
-    image.record["path"] = str(path.absolute())
-    return image
 
 
 def failed(path: Path, error: Exception) -> Outcome:

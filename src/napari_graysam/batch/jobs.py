@@ -18,6 +18,7 @@ from napari_graysam.model import CATALOG
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
 from napari_graysam.source.gray import GrayImage
+from napari_graysam.source.reading import read_image
 
 if TYPE_CHECKING:
     from napari_graysam.propose.cache import Cache
@@ -114,6 +115,9 @@ class Job(Protocol):
     def absolute(self) -> Job:
         """Return the same job with paths that mean the same in every process."""
 
+    def read(self, path: Path) -> GrayImage:
+        """Read an image."""
+
     def begun(self, path: Path) -> bool:
         """Tell whether there are results of the name of an image's, without reading it."""
 
@@ -153,6 +157,10 @@ class SegmentJob:
         recipe, folder = _absolute(self.recipe), self.folder.absolute()
         naming = self.naming.absolute()
         return replace(self, recipe=recipe, folder=folder, cache=cache, naming=naming)
+
+    def read(self, path: Path) -> GrayImage:
+        """Read an image."""
+        return _read(path, self.recipe, self.pixel_size)
 
     def begun(self, path: Path) -> bool:
         """Tell whether there are results of the name of an image's, without reading it."""
@@ -217,6 +225,10 @@ class CompareJob:
         recipe, folder = _absolute(self.recipe), self.folder.absolute()
         naming = self.naming.absolute()
         return replace(self, recipe=recipe, folder=folder, truth=truth, naming=naming, cache=cache)
+
+    def read(self, path: Path) -> GrayImage:
+        """Read an image."""
+        return _read(path, self.recipe, self.pixel_size)
 
     def begun(self, path: Path) -> bool:
         """Tell whether there are results of the name of an image's, without reading it."""
@@ -292,6 +304,13 @@ def _open(folder: Path | None, size: int) -> Cache | None:
     from napari_graysam.propose.cache import Cache
 
     return Cache(budget=0, folder=folder, folder_budget=size)
+
+
+def _read(path: Path, recipe: Recipe, pixel_size: tuple[float, float] | None) -> GrayImage:
+    image = read_image(path, recipe.image, pixel_size=pixel_size)
+    # A result names its image so that it is found from everywhere.
+    image.record["path"] = str(path.absolute())
+    return image
 
 
 def _absolute(recipe: Recipe) -> Recipe:

@@ -86,11 +86,11 @@ def segment(
             raise UsageError("--profile measures this process: leave --workers and --scheduler out")
         paths = images_of(terminal, images, recursive)
         wanted = make_recipe(recipe, model, settings, region)
-        from napari_graysam.batch import SegmentJob, batch_steps
+        from napari_graysam.batch import SegmentJob, batch_steps, stack_steps
 
         naming = naming_of(name, images, recursive)
         kinds, size = chosen_kinds(write), pixel_size_of(pixel_size)
-        steps = batch_steps(
+        steps = (batch_steps if wanted.stack.axis == "none" else stack_steps)(
             paths,
             SegmentJob(wanted, out, cache, int(cache_size * GB), naming, kinds, pixel_size=size),
             overwrite=overwrite,
@@ -144,6 +144,11 @@ def compare(
         check_sharing(workers, scheduler)
         paths = images_of(terminal, images, recursive)
         wanted = make_recipe(recipe, model, settings, region)
+        if wanted.stack.axis != "none":
+            raise UsageError(
+                f"compare works on single planes, and stack.axis={wanted.stack.axis} asks for "
+                "all: set stack.axis=none and image.plane=N"
+            )
         truths = match_truth(paths, truth or [])
         if not wanted.preprocesses:
             terminal.note("The recipe preprocesses nothing: both arms will be the same.")

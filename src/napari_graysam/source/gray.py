@@ -86,6 +86,8 @@ class ImageSource:
     ----------
     layout
         What the axes of the array mean.
+    measured
+        The window's percentiles over all planes, once they are measured; may be set before.
 
     Raises
     ------
@@ -124,7 +126,7 @@ class ImageSource:
         check_shape(shape)
         self.layout = layout_of(shape, self.options) if layout is None else layout
         check_size(self.layout.plane_shape)
-        self._statistics: WindowStatistics | None = None
+        self.measured: WindowStatistics | None = None
 
     def __len__(self) -> int:
         """Return the number of planes."""
@@ -138,6 +140,17 @@ class ImageSource:
         """Read a plane's original gray values, (H, W); None is the only one."""
         check_plane(self.layout, number)
         return native(take(self.array, self.layout, self.options, number or 0))
+
+    def alone(self, number: int) -> GrayImage:
+        """Read a plane in a window that is measured over this plane alone."""
+        whole, self.measured = self.measured, None
+        try:
+            window, raw = self.options.window, self.raw(number)
+            if isinstance(window, Percentiles):
+                self.measured = measure(raw, Layout("YX", raw.shape), ImageOptions(), window)
+            return self.plane(number)
+        finally:
+            self.measured = whole
 
     def plane(self, number: int | None = None) -> GrayImage:
         """Read a plane in the window of the whole stack; None is the only one.
@@ -169,12 +182,12 @@ class ImageSource:
 
         None where all pixels looked at are NaN or infinite.
         """
-        if self._statistics is None:
+        if self.measured is None:
             array, layout = self.array, self.layout
             if len(self) == 1:
                 array, layout = raw, Layout("YX", raw.shape)
-            self._statistics = measure(array, layout, self.options, window)
-        return self._statistics
+            self.measured = measure(array, layout, self.options, window)
+        return self.measured
 
     def _window(
         self, raw: NDArray[Any], finite: NDArray[Any], record: dict[str, Any]

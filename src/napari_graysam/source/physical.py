@@ -170,6 +170,28 @@ def _of_ome(file: TiffFile, image: int) -> PixelSize:
     return combined(height, units[0], width, units[1])
 
 
+def tiff_spacing(file: TiffFile, image: int) -> dict[str, float]:
+    """Return the distance of planes as a TIFF file tells it: ``z`` in µm, ``t`` in seconds."""
+    found: dict[str, float] = {}
+    if file.is_ome and file.ome_metadata:
+        nodes = list(_pixels_nodes(file.ome_metadata))
+        said = nodes[image] if image < len(nodes) else {}
+        depth, unit = said.get("PhysicalSizeZ"), said.get("PhysicalSizeZUnit", "µm")
+        interval, seconds = said.get("TimeIncrement"), said.get("TimeIncrementUnit", "s")
+    else:
+        about = file.imagej_metadata or {}
+        depth, unit = about.get("spacing"), about.get("zunit", about.get("unit", ""))
+        interval, seconds = about.get("finterval"), "s"
+    steps = {
+        "z": _number(depth) * MICROMETRES.get(unit_of(unit), math.nan),
+        "t": _number(interval) * {"s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}.get(seconds, 0),
+    }
+    for axis, step in steps.items():
+        if 0 < step < math.inf:
+            found[axis] = step
+    return found
+
+
 def _pixels_nodes(text: str) -> Iterable[dict[str, str]]:
     for node in ElementTree.fromstring(text):
         if node.tag.endswith("Image"):

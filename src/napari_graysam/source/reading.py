@@ -76,7 +76,7 @@ def read_image(
     stored = load(path, options.series)
     try:
         if options.axes is None and stored.axes is not None:
-            _check_stains(stored, options)
+            check_stains(stored, options)
             options = options.replace(axes=stored.axes)
         image = to_gray(stored.array, options, contrast_limits=contrast_limits)
     except ImageError as error:
@@ -153,7 +153,7 @@ def _load_single(path: str | os.PathLike[str], start: bytes) -> Stored:
     return stored
 
 
-def _check_stains(stored: Stored, options: ImageOptions) -> None:
+def check_stains(stored: Stored, options: ImageOptions) -> None:
     """Refuse to mix the channels of a microscope as if they were red, green and blue."""
     axes = stored.axes or ""
     count = stored.array.shape[axes.index("C")] if "C" in axes else 1

@@ -160,12 +160,12 @@ def _pixels(
         return stack, "ZYX"
     if first.dataoffset is None:
         _check_size(file, series, path)
-        return first.asarray(), _axes(first)
+        return first.asarray(), axes_of(first)
     end, have = first.dataoffset + first.nbytes, file_size(path)
     if end > have:
         raise ImageError(f"The file is cut off: {have} of at least {end} bytes are there.")
     stored = np.dtype(file.byteorder + first.dtype.char)
-    return np.memmap(path, stored, "r", first.dataoffset, first.shape), _axes(first)
+    return np.memmap(path, stored, "r", first.dataoffset, first.shape), axes_of(first)
 
 
 def _check_size(
@@ -189,7 +189,7 @@ def _check_size(
                 raise ImageError("The file is damaged or cut off: a strip is larger than it.")
 
 
-def _axes(series: TiffPageSeries) -> str | None:
+def axes_of(series: TiffPageSeries) -> str | None:
     """Axes in the letters of a recipe, or None where the file does not tell them.
 
     tifffile names axes of unknown meaning Q or I. They count as planes, unless the last axis is

@@ -1,0 +1,237 @@
+"""Whole stacks: their planes are the images of a batch, then they are linked and put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam import outputs
+from napari_graysam.batch.attempt import failed
+from napari_graysam.batch.jobs import Outcome, Report, SegmentJob
+from napari_graysam.batch.naming import check_names
+from napari_graysam.batch.planes import PlaneJob
+from napari_graysam.batch.run import batch_steps, check_folder
+from napari_graysam.errors import DeviceError, ModelError, SchedulerError, UsageError
+from napari_graysam.files import read_labels
+from napari_graysam.outputs.stack import (
+    stack_digest,
+    stack_is_complete,
+    write_stack,
+)
+from napari_graysam.progress import Progress, run
+from napari_graysam.recipe import GivenRecipe, Recipe, recipe_of
+from napari_graysam.source.stack import Stack
+from napari_graysam.stack import Links, link_planes
+
+NEEDED: tuple[outputs.Kind, ...] = ("labels", "objects")
+
+
+def segment_stack(
+    image: Any,
+    recipe: GivenRecipe,
+    folder: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    on_progress: Callable[[Report], None] | None = None,
+) -> Outcome:
+    """Segment every plane of a stack, link the objects and write the results.
+
+    Parameters
+    ----------
+    image
+        The path of a file, or an array; planes are read one by one. Of a list of planes, all
+        must have one size.
+    recipe
+        Its part ``stack`` says along which axis and how objects are linked.
+    folder
+        For ``NAME.labels.tif``, ``NAME.planes.csv`` and so on, and a folder ``NAME.planes`` with
+        the results of every plane. A call that was stopped goes on plane by plane.
+    name
+        Beginning of the files' names: the file's stem if omitted, ``stack`` for an array.
+    on_progress
+        Called with every `Report`.
+
+    Raises
+    ------
+    GraysamError
+        If the image is no stack, or the model or the recipe does not allow it; a plane that
+        fails does not stop the others, and makes the outcome's ``status`` ``failed``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe
+    >>> from napari_graysam.batch import segment_stack
+    >>> values = {"stack.axis": "z", "stack.link": "overlap", "generator.points_per_side": 4}
+    >>> stack = np.stack([np.eye(64)] * 2)
+    >>> outcome = segment_stack(stack, Recipe().with_values(values), "results", name="eye")
+    >>> outcome.status, outcome.files["labels"].as_posix()
+    ('done', 'results/eye.labels.tif')
+
+    See Also
+    --------
+    stack_steps : Many stacks, with workers, to be cancelled.
+    """
+    opened = None
+    path = Path(image) if isinstance(image, str | os.PathLike) else Path(name or "stack")
+    wanted = recipe_of(recipe)
+    if not isinstance(image, str | os.PathLike):
+        opened = Stack(image, wanted)
+    job = SegmentJob(wanted, Path(folder))
+    steps = _one(path, job, name or path.stem, opened, False, None, None, (0, 1))
+    return run(steps, on_progress)
+
+
+def stack_steps(
+    paths: Sequence[Path],
+    job: SegmentJob,
+    *,
+    overwrite: bool = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> Generator[Report, None, list[Outcome]]:
+    """Segment all planes of many stacks; parameters, reports and errors as of `batch_steps`."""
+    job = job.absolute()
+    check_names(paths, job.naming, job.recipe.image)
+    check_folder(job.folder)
+    outcomes = []
+    for number, path in enumerate(paths):
+        name = job.naming.name(path, job.recipe.image)
+        try:
+            steps = _one(path, job, name, None, overwrite, workers, scheduler, (number, len(paths)))
+            outcome = yield from steps
+        except (ModelError, DeviceError, SchedulerError, UsageError):
+            raise
+        except Exception as error:
+            outcome = failed(path, error)
+        outcomes.append(outcome)
+        yield Report(number + 1, len(paths), path, outcome=outcome)
+    return outcomes
+
+
+def _one(
+    path: Path,
+    job: SegmentJob,
+    name: str,
+    opened: Stack | None,
+    overwrite: bool,
+    workers: int | None,
+    scheduler: str | None,
+    count: tuple[int, int],
+) -> Generator[Report, None, Outcome]:
+    start = perf_counter()
+    stack = opened or Stack(path, job.recipe, pixel_size=job.pixel_size)
+    folder = job.folder / f"{name}.planes"
+    kinds = tuple(kind for kind in outputs.KINDS if kind in {*job.kinds, *NEEDED})
+    planes = [path.absolute() / stack.name(position) for position in stack.positions]
+    yield Report(*count, path, step=Progress("window", 0, 1))
+    of_planes = PlaneJob(
+        job.recipe, folder, job.cache, job.cache_size, kinds=kinds, pixel_size=job.pixel_size,
+        stack=opened, window=stack.statistics(),
+    )  # fmt: skip
+    steps = batch_steps(
+        planes, of_planes, overwrite=overwrite, workers=workers, scheduler=scheduler
+    )
+    try:
+        while True:
+            report = next(steps)
+            # One line and one bar for the stack; its planes count as steps.
+            step = Progress("planes", report.done, report.total)
+            if report.outcome is None and report.step is not None and report.path is not None:
+                step = report.step._replace(stage=f"{report.path.name}: {report.step.stage}")
+            yield replace(report, done=count[0], total=count[1], path=path, step=step, outcome=None)
+    except StopIteration as stop:
+        outcomes: list[Outcome] = stop.value
+    finally:
+        steps.close()
+    broken = [outcome for outcome in outcomes if outcome.status == "failed"]
+    if broken:
+        text = f"{len(broken)} of {len(outcomes)} planes failed: " + "; ".join(
+            outcome.error for outcome in broken[:5]
+        )
+        advice = "The others are kept; the same call goes on from there."
+        trace = broken[0].trace
+        return Outcome(path, "failed", f"{path}: {text} {advice}", trace, name=name)
+    return (yield from _assemble(path, job, name, stack, folder, outcomes, count, overwrite, start))
+
+
+def _assemble(
+    path: Path,
+    job: SegmentJob,
+    name: str,
+    stack: Stack,
+    folder: Path,
+    outcomes: list[Outcome],
+    count: tuple[int, int],
+    overwrite: bool,
+    start: float,
+) -> Generator[Report, None, Outcome]:
+    recipe, names = job.recipe, [stack.name(position) for position in stack.positions]
+    digest = stack_digest(folder, stack, recipe)
+    whole = stack_is_complete(job.folder, name, stack.axis, digest)
+    if whole and not overwrite and all(outcome.status == "skipped" for outcome in outcomes):
+        return Outcome(path, "skipped", name=name)
+    import pandas as pd
+
+    yield Report(*count, path, step=Progress("link", 0, 1))
+    tables = [pd.read_csv(folder / f"{one}.objects.csv") for one in names]
+    links = _links(_labels(folder, names), recipe)
+    yield Report(*count, path, step=Progress("write", 0, 1))
+    window = stack.statistics()
+    about = {
+        "digest": digest,
+        "image": stack.path,
+        "axis": stack.axis,
+        "positions": list(stack.positions),
+        "pixel_size_um": stack.pixel_size,
+        "spacing": stack.spacing,
+        "window": recipe.stack.window,
+        "window_ends": None if window is None else list(window),
+        "objects": links.count,
+        "bridges": [list(bridge) for bridge in links.bridges],
+        "lineage": [list(pair) for pair in links.lineage],
+        "planes": folder.name,
+    }
+    files = write_stack(
+        stack, recipe, links, _labels(folder, names), tables, job.folder, name, about
+    )
+    return Outcome(
+        path,
+        "done",
+        objects=links.count,
+        unmasked=_unmasked(folder, names, links),
+        seconds=perf_counter() - start,
+        files=files,
+        notes=tuple(dict.fromkeys(note for outcome in outcomes for note in outcome.notes)),
+        name=name,
+    )
+
+
+def _labels(folder: Path, names: Sequence[str]) -> Iterator[NDArray[np.integer]]:
+    return (read_labels(folder / f"{one}.labels.tif") for one in names)
+
+
+def _unmasked(folder: Path, names: Sequence[str], links: Links) -> float:
+    planes = zip(links.ids, _labels(folder, names), strict=True)
+    return float(np.mean([np.mean(ids[plane] == 0) for ids, plane in planes]))
+
+
+def _links(planes: Iterator[NDArray[np.integer]], recipe: Recipe) -> Links:
+    """Link the planes, or give every object of every plane a number of its own."""
+    if recipe.stack.link == "overlap":
+        return link_planes(planes, recipe.stack.linking)
+    ids, count = [], 0
+    for plane in planes:
+        labels = np.unique(plane[plane > 0])
+        table = np.zeros(int(plane.max(initial=0)) + 1, np.uint32)
+        table[labels] = np.arange(count + 1, count + 1 + labels.size)
+        ids.append(table)
+        count += labels.size
+    return Links(tuple(ids))

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import fake_pipeline
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from typer.testing import CliRunner
+
+from napari_graysam.batch import SegmentJob, segment_stack, stack_steps
+from napari_graysam.cli import app
+from napari_graysam.errors import ImageError
+from napari_graysam.pipeline import segment
+from napari_graysam.progress import run
+from napari_graysam.recipe import Recipe
+from napari_graysam.source.stack import Stack
+
+RECIPE = Recipe().with_values({"stack.axis": "z", "stack.link": "overlap"})
+
+
+def planes() -> np.ndarray:
+    """Two discs through five planes; the second is missing in plane 2, a third is in plane 4."""
+    y, x = np.ogrid[:64, :64]
+    stack = np.full((5, 64, 64), 20, np.uint8)
+    for number, plane in enumerate(stack):
+        plane[(y - 16) ** 2 + (x - 16 - number) ** 2 < 64] = 220
+        if number != 2:
+            plane[(y - 46) ** 2 + (x - 44) ** 2 < 81] = 200
+    stack[4][(y - 12) ** 2 + (x - 50) ** 2 < 36] = 210
+    return stack
+
+
+class Counting:
+    """An array that is read plane by plane, and says how often."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
+        self._array, self.reads = array, []
+
+    def __getitem__(self, index):
+        assert isinstance(index[0], int), "more than one plane at once"
+        self.reads.append(index[0])
+        return self._array[index]
+
+    def __array__(self, *args, **kwargs):
+        raise AssertionError("the whole stack at once")
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_pipeline.install(monkeypatch)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "cells.tif"
+    metadata = {"axes": "ZYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}
+    tifffile.imwrite(path, planes(), ome=True, compression="zlib", metadata=metadata)
+    return path
+
+
+def graysam(*arguments: object, status: int = 0):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == status, result.output
+    return result
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.*") if path.is_file()}
+
+
+def test_the_command_writes_a_volume_and_tables(fake: None, file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    settings = ("--set", "stack.axis=auto", "--set", "stack.link=overlap")
+    result = graysam("segment", file, "--out", out, *settings, "--json")
+    assert json.loads(result.stdout)["images"][0]["objects"] == 3
+    with tifffile.TiffFile(out / "cells.labels.tif") as volume:
+        assert (volume.series[0].axes, volume.series[0].dtype) == ("ZYX", np.uint32)
+        assert 'PhysicalSizeZ="2.0"' in volume.ome_metadata
+        labels = volume.asarray()
+    assert [np.unique(plane).tolist() for plane in labels] == [
+        [0, 1, 2], [0, 1, 2], [0, 1], [0, 1, 2], [0, 1, 2, 3],
+    ]  # fmt: skip
+    rows = pd.read_csv(out / "cells.planes.csv")
+    assert len(rows) == 10
+    assert rows.query("id == 2")["z"].tolist() == [0, 1, 3, 4]
+    objects = pd.read_csv(out / "cells.objects.csv").set_index("id")
+    for number in (1, 2, 3):
+        count = int((labels == number).sum())
+        assert objects.loc[number, "voxels"] == count
+        assert objects.loc[number, "volume_um3"] == pytest.approx(count * 0.5)
+    assert objects.loc[2, ["first_z", "last_z", "planes", "extent"]].tolist() == [0, 4, 4, 5]
+    again = graysam("segment", file, "--out", out, *settings)
+    assert "skipped" in again.stderr
+
+
+def test_a_time_series_has_tracks_with_speeds(fake: None, tmp_path: Path) -> None:
+    recipe = RECIPE.with_values({"stack.axis": "t", "stack.spacing": 10})
+    outcome = segment_stack(planes(), recipe, tmp_path, name="film")
+    tracks = pd.read_csv(outcome.files["tracks"])
+    first = tracks[tracks["ID"] == 1]
+    assert first["t"].tolist() == [0, 1, 2, 3, 4]
+    assert (first["parent"] == 1).all()
+    objects = pd.read_csv(outcome.files["objects"]).set_index("id")
+    assert objects.loc[1, "speed"] == pytest.approx(1)
+    assert objects.loc[1, "displacement"] == pytest.approx(4)
+
+
+def test_planes_are_those_segmented_one_by_one(tmp_path: Path) -> None:
+    recipe = RECIPE.with_values({"stack.link": "none", "generator.points_per_side": 6})
+    stack = planes()
+    outcome = segment_stack(stack, recipe, tmp_path)
+    volume = tifffile.imread(outcome.files["labels"])
+    found = 0
+    for number, plane in enumerate(volume):
+        alone = recipe.with_values(
+            {"stack.axis": "none", "image.axes": "ZYX", "image.plane": number}
+        )
+        labels = segment(stack, alone).labels
+        assert np.array_equal(labels > 0, plane > 0)
+        assert len(np.unique(np.stack([labels, plane]).reshape(2, -1), axis=1).T) == len(
+            np.unique(labels)
+        )
+        found += len(np.unique(labels)) - 1
+    assert outcome.objects == found > 0
+
+
+def test_planes_are_read_one_by_one(fake: None, tmp_path: Path) -> None:
+    array = Counting(planes())
+    outcome = segment_stack(array, RECIPE, tmp_path)
+    assert outcome.objects == 3
+    assert sorted(array.reads) == sorted([*range(5), *range(5)])
+
+
+def test_a_stopped_run_goes_on_with_the_same_files(
+    fake: None, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def to_end(out: str):
+        return run(stack_steps([file], SegmentJob(RECIPE, tmp_path / out)))
+
+    to_end("whole")
+    calls = []
+
+    def stopping(image, recipe, **more):
+        calls.append(image.record["plane"])
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return fake_pipeline.segment_steps(image, recipe, **more)
+
+    monkeypatch.setattr("napari_graysam.pipeline.segment_steps", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        to_end("stopped")
+    assert not contents(tmp_path / "stopped")
+    to_end("stopped")
+    assert calls == [0, 1, 2, 3, 3, 4]
+    assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
+
+
+def test_a_damaged_plane_is_named_and_the_others_are_kept(
+    fake: None, file: Path, tmp_path: Path
+) -> None:
+    with tifffile.TiffFile(file) as tiff:
+        page = tiff.pages[2]
+        offset, count = page.dataoffsets[0], page.databytecounts[0]
+    with open(file, "r+b") as handle:
+        handle.seek(offset)
+        handle.write(b"\xff" * count)
+    (outcome,) = run(stack_steps([file], SegmentJob(RECIPE, tmp_path / "out")))
+    assert outcome.status == "failed"
+    assert "page 2" in outcome.error
+    assert "stack.window=plane" in outcome.error
+    alone = RECIPE.with_values({"stack.window": "plane"})
+    (outcome,) = run(stack_steps([file], SegmentJob(alone, tmp_path / "out")))
+    assert outcome.status == "failed"
+    assert "1 of 5 planes failed" in outcome.error
+    assert "plane z=2" in outcome.error
+    assert not (tmp_path / "out" / "cells.labels.tif").exists()
+    kept = sorted(path.name for path in (tmp_path / "out" / "cells.planes").glob("*.labels.tif"))
+    assert kept == [f"z000{number}.labels.tif" for number in (0, 1, 3, 4)]
+
+
+def test_empty_planes_are_planes(fake: None, tmp_path: Path) -> None:
+    outcome = segment_stack(np.zeros((3, 32, 32), np.uint8), RECIPE, tmp_path)
+    assert (outcome.status, outcome.objects) == ("done", 0)
+    assert not tifffile.imread(outcome.files["labels"]).any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "values", "said"),
+    [
+        ((32, 32), {}, "one plane only"),
+        ((1, 32, 32), {"image.axes": "ZYX"}, "one plane only"),
+        ((5, 32, 32), {"stack.axis": "auto"}, "stack.axis=z or stack.axis=t"),
+        ((2, 5, 32, 32), {"image.axes": "TZYX", "stack.axis": "auto"}, "choose stack.axis=z with"),
+        ((2, 5, 32, 32), {"image.axes": "TZYX"}, r"stack.at=N \(0..1\)"),
+        ((2, 5, 32, 32), {}, "image.axes=TZYX"),
+        ((5, 32, 32), {"image.axes": "TYX"}, "choose stack.axis=t"),
+        ((5, 32, 32), {"image.plane": 1}, "leave one out"),
+        ((5, 32, 32), {"stack.first": 4, "stack.last": 2}, "first ≤ last"),
+    ],
+)
+def test_what_is_no_stack_is_refused_with_the_choices(shape, values, said) -> None:
+    with pytest.raises(ImageError, match=said):
+        Stack(np.zeros(shape, np.uint8), RECIPE.with_values(values))
+
+
+def test_planes_of_different_sizes_are_refused() -> None:
+    with pytest.raises(ImageError, match=r"plane 0 has .8, 8., plane 1 .8, 9."):
+        Stack([np.zeros((8, 8)), np.zeros((8, 9))], RECIPE)
+
+
+def test_the_window_is_of_the_stack_or_of_the_plane() -> None:
+    array = np.stack([np.arange(64.0).reshape(8, 8), 10 * np.arange(64.0).reshape(8, 8)])
+    stack = Stack(array, RECIPE)
+    assert stack.plane(0).record["window"]["high"] > 600
+    alone = Stack(array, RECIPE.with_values({"stack.window": "plane"}))
+    assert [alone.plane(n).record["window"]["high"] for n in (0, 1)] == [63, 630]
+    assert alone.plane(0).record["stack"]["window"] == "plane"
+
+
+def test_one_stack_of_several_is_chosen() -> None:
+    array = np.arange(2 * 3 * 16).reshape(2, 3, 4, 4)
+    values = {"image.axes": "TZYX", "stack.at": 1}
+    stack = Stack(array, RECIPE.with_values(values))
+    assert [stack.plane(n).raw.tolist() for n in stack.positions] == array[1].tolist()
