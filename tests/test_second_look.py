@@ -168,3 +168,14 @@ def test_masks_of_unlike_size_are_dropped_where_asked():
     assert strict[6:] == (like,)
     free = join(old, [speck, like, huge], (32, 32), SecondLookOptions(like_others=False))
     assert len(free) == 9
+
+
+def test_masks_less_sure_than_the_first_pass_are_dropped_where_it_found_enough():
+    old = squares([(4 * i, 0, 3, 3) for i in range(6)])
+    (sure,) = squares([(8, 20, 3, 3)])
+    doubtful = sure.replace(predicted_iou=0.6)
+    options = SecondLookOptions()
+    assert join(old, [sure], (32, 32), options)[6:] == (sure,)
+    assert join(old, [doubtful], (32, 32), options)[6:] == ()
+    assert join(old[:4], [doubtful], (32, 32), options)[4:] == (doubtful,)
+    assert len(join(old, [doubtful], (32, 32), options.replace(like_others=False))) == 7

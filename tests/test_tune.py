@@ -299,3 +299,12 @@ def test_the_command_writes_recipe_ranking_plots_and_sheet(tmp_path):
     assert Recipe.from_file(out / "tuned.yaml").generator.points_per_side == 4
     bad = CliRunner().invoke(app, ["tune", paths[0], "-t", paths[1], "-t", paths[0], "-o", "x"])
     assert bad.exit_code == 2
+
+
+def test_without_a_truth_the_command_says_what_to_give(tmp_path):
+    image = tmp_path / "image.tif"
+    write_labels(image, np.eye(32, dtype=np.uint8))
+    result = CliRunner().invoke(app, ["tune", str(image), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert "--truth is missing" in result.output
+    assert not (tmp_path / "out").exists()

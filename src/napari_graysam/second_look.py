@@ -33,7 +33,9 @@ WINDOW = (0.5, 99.5)
 LEAST_UNMASKED = 0.02
 """Windows with a smaller part of pixels without a mask are left out."""
 SMALLER, LARGER = 0.7, 1.5
-_ENOUGH, FEW = 5, 3.0
+LEAST_SURE = 0.05
+"""Share of the first pass's masks below whose predicted IoU new masks are dropped."""
+_ENOUGH = 5
 
 Flags = NDArray[np.bool_]
 
@@ -169,10 +171,10 @@ def join(
     [0, 6]
     """
     taken = ~_unmasked(masks, shape)
-    smallest, largest = _sizes(masks) if options.like_others else (0.0, np.inf)
+    smallest, largest, least = _usual(masks) if options.like_others else (0.0, np.inf, 0.0)
     joined = list(masks)
     for mask in found:
-        if not smallest <= mask.area <= largest or not mask.area:
+        if not smallest <= mask.area <= largest or not mask.area or mask.predicted_iou < least:
             continue
         below = taken[mask.slices]
         if np.count_nonzero(below & mask.bits) > options.max_overlap * mask.area:
@@ -182,15 +184,13 @@ def join(
     return tuple(joined)
 
 
-def _sizes(masks: Sequence[Mask]) -> tuple[float, float]:
-    """Return the smallest and largest area that new masks may have."""
-    areas = [mask.area for mask in masks]
-    if not areas:
-        return 0.0, np.inf
-    if len(areas) < _ENOUGH:
-        return min(areas) / FEW, max(areas) * FEW
-    low, high = np.quantile(areas, (0.05, 0.95))
-    return SMALLER * float(low), LARGER * float(high)
+def _usual(masks: Sequence[Mask]) -> tuple[float, float, float]:
+    """Return the smallest and largest area and the least predicted IoU that new masks may have."""
+    if len(masks) < _ENOUGH:
+        return 0.0, np.inf, 0.0
+    low, high = np.quantile([mask.area for mask in masks], (0.05, 0.95))
+    least = np.quantile([mask.predicted_iou for mask in masks], LEAST_SURE)
+    return SMALLER * float(low), LARGER * float(high), float(least)
 
 
 def _unmasked(masks: Sequence[Mask], shape: tuple[int, int]) -> Flags:

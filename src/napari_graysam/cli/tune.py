@@ -27,12 +27,20 @@ if TYPE_CHECKING:
     from napari_graysam.tune import Truth, Tuning
 
 
+_NO_TRUTH = (
+    "--truth is missing, and nothing is tuned without: what could stand in for it, agreement of "
+    "the arms and stability under other contrast, picked worse thresholds than the presets have "
+    "(docs/missed.md). Paint a few objects (--partial), or list clicks in a YAML file."
+)
+
+
 @command
 def tune(
     terminal: Terminal,
     images: Images,
+    out: Out,
     truth: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             "--truth",
             "-t",
@@ -41,8 +49,7 @@ def tune(
             "label images named like them, a COCO file of all, or clicks (YAML).",
             show_default=False,
         ),
-    ],
-    out: Out,
+    ] = None,
     recipe: RecipeName = None,
     model: ModelName = None,
     settings: Settings = None,
@@ -80,6 +87,8 @@ def tune(
             raise UsageError(f"--metric is {metric}; expected one of {', '.join(METRICS)}")
         paths = expand(images)
         wanted = make_recipe(recipe, model, settings)
+        if not truth:
+            raise UsageError(_NO_TRUTH)
         truths = _truths(paths, truth, partial)
         _make(out)
         tuning = _search(terminal, paths, truths, wanted, metric, (chains, seconds, out))

@@ -52,12 +52,13 @@ class SecondLookOptions(Part):
         json_schema_extra={"stage": "decode"},
     )
     pred_iou_thresh: float = Field(
-        0.7,
+        0.5,
         ge=0,
         le=1,
         title="Predicted IoU",
-        description="New masks below this are dropped. Higher than in the first pass, because "
-        "what is left is mostly background: lower it to find more, and more that is wrong.",
+        description="New masks below this are dropped: lower it to find more, and more that is "
+        "wrong. Those that are less sure than nearly all of the first pass are dropped as well, "
+        "unless new masks need not be as found.",
         json_schema_extra={"stage": "decode"},
     )
     max_overlap: float = Field(
@@ -71,10 +72,10 @@ class SecondLookOptions(Part):
     )
     like_others: bool = Field(
         True,
-        title="Sizes as found",
-        description="On: new masks much smaller or larger than nearly all objects of the first "
-        "pass are dropped: below 0.7 times the 5th percentile of their areas, or above 1.5 times "
-        "the 95th; where it found fewer than five, a third of the smallest and three times the "
-        "largest.",
+        title="As found",
+        description="On: new masks unlike nearly all objects of the first pass are dropped: "
+        "below 0.7 times the 5th percentile of their areas, above 1.5 times the 95th, or below "
+        "the 5th percentile of their predicted IoU. Where it found fewer than five, nothing is "
+        "known of them and all may join.",
         json_schema_extra={"stage": "labels"},
     )
