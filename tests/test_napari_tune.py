@@ -8,6 +8,7 @@ import pytest
 import stub_run
 
 from napari_graysam import tune
+from napari_graysam._napari.panel.sections.image import ImageSection
 from napari_graysam._napari.panel.widget import SegmentPanel
 from napari_graysam._napari.tune import TuneDock, view
 from napari_graysam._napari.tune.compute import Step
@@ -44,7 +45,7 @@ def opened(viewer, qtbot, monkeypatch):
     load = stub_run.load_steps(stub_run.squares_model())
     monkeypatch.setattr("napari_graysam.model.load_steps", load)
     monkeypatch.setattr(tune.tuner, "default_grid", lambda recipe: dict(GRID))
-    panel = SegmentPanel(viewer, sections=(), run=fake_sections.Run)
+    panel = SegmentPanel(viewer, sections=(ImageSection,), run=fake_sections.Run)
     viewer.window.add_dock_widget(panel, name="panel", area="right")
     panel.state.layer = viewer.layers["cells"]
     panel.state.recipe = stub_run.START.with_values({"labels.min_area": 12})
@@ -224,7 +225,7 @@ def test_plots_mark_the_own_value_and_name_the_importance(opened, viewer, qtbot)
 
 
 def test_the_best_results_that_differ_beside_each_other_and_back(opened, viewer, qtbot):
-    dock, _ = opened
+    dock, state = opened
     dock.view.labels.layer = labels(viewer)
     search(dock, qtbot)
     before = [(layer.name, layer.visible) for layer in viewer.layers]
@@ -241,6 +242,7 @@ def test_the_best_results_that_differ_beside_each_other_and_back(opened, viewer,
         if len(indices)
     ]
     assert viewer.canvas.grid.enabled
+    assert state.layer.name == "cells"
     copies = ["cells", "cells (cell 2)", "cells (cell 3)"]
     pairs = [[copy, layer.name] for copy, layer in zip(copies, shown, strict=True)]
     assert [cell for cell in cells if cell[0] in copies] == pairs

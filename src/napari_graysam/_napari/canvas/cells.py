@@ -7,7 +7,7 @@ from contextlib import suppress
 from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any
 
-from napari_graysam._napari.canvas.layers import KEY, same_selection
+from napari_graysam._napari.canvas.layers import KEY, about, same_selection
 from napari_graysam._napari.canvas.placement import transform_of
 
 if TYPE_CHECKING:
@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 _GRID = ("enabled", "stride", "shape", "spacing")
+_CELL = "cell"
 _LINKED = ("contrast_limits", "gamma", "colormap")
+
+
+def is_copy(layer: Layer) -> bool:
+    """Whether a layer is an image that is there once more, for a cell of its own."""
+    return about(layer).get("kind") == _CELL
 
 
 class SideBySide:
@@ -106,7 +112,7 @@ class SideBySide:
             name=f"{image.name} (cell {cell})",
             rgb=image.rgb,
             multiscale=image.multiscale,
-            metadata={KEY: {"kind": "cell"}},
+            metadata={KEY: {"kind": _CELL}},
             **transform_of(image),
             **style,
         )

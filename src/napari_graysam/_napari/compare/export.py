@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam._napari.canvas.layers import about
+from napari_graysam._napari.canvas.cells import is_copy
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.compare.compute import Outcome
 from napari_graysam._napari.compare.pairing import source_of
@@ -91,7 +91,7 @@ def backdrop(viewer: Viewer, labels: Labels, shape: tuple[int, int]) -> NDArray[
     from napari_graysam.source.gray import to_gray
 
     image = source_of(viewer.layers, labels)
-    if image is not None and about(image).get("kind") != "cell":
+    if image is not None and not is_copy(image):
         try:
             source = read_source(viewer, image, ImageOptions())
             pixels = to_gray(source.array, source.options).pixels

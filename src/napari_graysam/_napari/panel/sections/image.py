@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from magicgui.widgets import ComboBox, Container
 
+from napari_graysam._napari.canvas.cells import is_copy
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.forms.controls import Note, align_label
 from napari_graysam._napari.forms.fields import NumberField, OptionalField, TextField, guard_wheel
@@ -135,7 +136,7 @@ class ImageSection(Container):
         return [
             (layer.name, layer)
             for layer in reversed(layers)
-            if isinstance(layer, Image) and not is_preview(layer)
+            if isinstance(layer, Image) and not is_preview(layer) and not is_copy(layer)
         ]
 
     def reset_choices(self, event: Any = None) -> None:
