@@ -308,3 +308,19 @@ def test_without_a_truth_the_command_says_what_to_give(tmp_path):
     assert result.exit_code == 2
     assert "--truth is missing" in result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_trials_of_chains_read_the_file_with_their_own_window(tmp_path, monkeypatch):
+    seen = []
+
+    def stopped(images, *args, **kwargs):
+        seen.extend(images)
+        raise UsageError("seen")
+        yield
+
+    monkeypatch.setattr("napari_graysam.tune.study_steps", stopped)
+    image = tmp_path / "image.tif"
+    write_labels(image, np.eye(32, dtype=np.uint8))
+    arguments = ["--truth", str(image), "--chains", "--out", str(tmp_path / "out")]
+    assert CliRunner().invoke(app, ["tune", str(image), *arguments]).exit_code == 2
+    assert seen == [image]

@@ -153,11 +153,9 @@ def _search(
     study: tuple[bool, float, Path],
 ) -> Tuning:
     """Search; Ctrl-C ends it with what was found so far."""
-    from napari_graysam.source.reading import read_image
     from napari_graysam.tune import Study, study_steps, tune_steps
 
     chains, seconds, out = study
-    grays = [read_image(path, recipe.image) for path in paths]
     begun: list[Tuning] = []
     try:
         with terminal.bars() as bars:
@@ -165,7 +163,7 @@ def _search(
                 tried: list[Study] = []
                 journal = out / "tuning.journal"
                 steps = study_steps(
-                    grays,
+                    paths,  # Not as read: a trial may ask for another window.
                     truths,
                     recipe,
                     metric=metric,
@@ -180,7 +178,7 @@ def _search(
                 except KeyboardInterrupt:
                     terminal.note("stopped: goes on with the best trial so far")
                 recipe = tried[0].best[0] if tried else recipe
-            last = tune_steps(grays, truths, recipe, metric=metric, on_start=begun.append)
+            last = tune_steps(paths, truths, recipe, metric=metric, on_start=begun.append)
             with closing(last):
                 for progress in last:
                     bars.step(progress)
