@@ -226,3 +226,27 @@ def test_one_stack_of_several_is_chosen() -> None:
     values = {"image.axes": "TZYX", "stack.at": 1}
     stack = Stack(array, RECIPE.with_values(values))
     assert [stack.plane(n).raw.tolist() for n in stack.positions] == array[1].tolist()
+
+
+def test_results_of_a_plane_and_of_the_stack_never_overwrite_each_other_unasked(
+    fake: None, file: Path, tmp_path: Path
+) -> None:
+    out, whole = tmp_path / "out", ("--set", "stack.axis=z")
+    plane = ("--set", "image.plane=1")
+    graysam("segment", file, "--out", out, *plane)
+    before = contents(out)
+    refused = graysam("segment", file, "--out", out, *whole, status=1)
+    assert "{stem}_stack" in refused.stderr
+    assert contents(out) == before
+    graysam("segment", file, "--out", out, *whole, "--overwrite")
+    assert not (out / "cells.coco.json").exists()
+    before = contents(out)
+    assert "all along z" in graysam("segment", file, "--out", out, *plane, status=1).stderr
+    assert contents(out) == before
+    graysam("segment", file, "--out", out, *plane, "--overwrite")
+    assert not (out / "cells.planes.csv").exists()
+
+
+def test_one_plane_says_that_it_is_no_stack() -> None:
+    recipe = RECIPE.with_values({"generator.points_per_side": 2})
+    assert any("whole stacks" in note for note in segment(planes()[0], recipe).notes)

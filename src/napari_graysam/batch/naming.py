@@ -145,6 +145,8 @@ def clash(target: Path, mine: Mapping[str, Any], there: Mapping[str, Any]) -> st
     differing = [key for key in differing if mine.get(key) is not None or key != "channel"]
     fields = "".join(f"_{signs[key]}{{{key}}}" for key in differing)
     pattern = f"{{stem}}{fields}" if fields else "{parent}_{stem}"
+    if same_file and isinstance(mine.get("plane"), str):
+        pattern = "{stem}_stack"  # No field of a name tells a whole stack from its planes.
     return (
         f"{_described(mine)} would overwrite the results of {_described(there)}, {target}.…: give "
         f"other names, such as --name '{pattern}', another --out, or --overwrite"

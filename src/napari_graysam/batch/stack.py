@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from napari_graysam import outputs
 from napari_graysam.batch.attempt import failed
 from napari_graysam.batch.jobs import Outcome, Report, SegmentJob
-from napari_graysam.batch.naming import check_names
+from napari_graysam.batch.naming import check_names, clash
 from napari_graysam.batch.planes import PlaneJob
 from napari_graysam.batch.run import batch_steps, check_folder
 from napari_graysam.errors import DeviceError, ModelError, SchedulerError, UsageError
 from napari_graysam.files import read_labels
+from napari_graysam.outputs.earlier import other_place
 from napari_graysam.outputs.stack import (
+    place_of,
     stack_digest,
     stack_is_complete,
     write_stack,
@@ -128,6 +130,10 @@ def _one(
 ) -> Generator[Report, None, Outcome]:
     start = perf_counter()
     stack = opened or Stack(path, job.recipe, pixel_size=job.pixel_size)
+    there = other_place(job.folder, name, place_of(stack))
+    if there is not None and not overwrite:
+        error = UsageError(clash(job.folder / name, place_of(stack), there))
+        return replace(failed(path, error), name=name)
     folder = job.folder / f"{name}.planes"
     kinds = tuple(kind for kind in outputs.KINDS if kind in {*job.kinds, *NEEDED})
     planes = [path.absolute() / stack.name(position) for position in stack.positions]

@@ -176,12 +176,24 @@ def other_image(folder: Folder, stem: str, image: GrayImage) -> dict[str, Any] |
     --------
     is_complete : Whether the results are those of a certain run.
     """
-    there: dict[str, Any] = read_provenance(folder, stem).get("image", {})
-    if not there:
-        return None
-    if _place(there) == _place(image.record) or there.get("digest") == array_digest(image.raw):
+    there = other_place(folder, stem, image.record)
+    if there is None or there.get("digest") == array_digest(image.raw):
         return None
     return there
+
+
+def other_place(folder: Folder, stem: str, record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the record of the image whose results have a name, if it lies elsewhere.
+
+    Parameters
+    ----------
+    folder, stem
+        As for `write_segmentation`.
+    record
+        Path, series, channel and plane of the image whose results shall have that name.
+    """
+    there: dict[str, Any] = read_provenance(folder, stem).get("image", {})
+    return None if not there or _place(there) == _place(record) else there
 
 
 def _place(record: Mapping[str, Any]) -> tuple[object, ...]:

@@ -23,6 +23,8 @@ ENDINGS = {
     "provenance": "provenance.json",
     "recipe": "recipe.yaml",
 }
+OF_STACKS = ("planes.csv", "tracks.csv")
+"""Endings of the tables that only the results of a whole stack have."""
 COMPARISON = ("csv", "png", "json")
 """Endings of the files that compare two arms; the JSON is the last."""
 OTHER_NAMES = {"table": "objects"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ from napari_graysam.atomic import atomic_path, write_text
 from napari_graysam.documents import dump_json
 from napari_graysam.files import write_table
 from napari_graysam.fingerprint import digest_of
-from napari_graysam.outputs.earlier import read_provenance
+from napari_graysam.outputs.earlier import read_provenance, written_kinds
+from napari_graysam.outputs.kinds import ENDINGS as ENDINGS_OF_IMAGES
 from napari_graysam.recipe import Recipe
 from napari_graysam.stack.tables import objects_table, planes_table, tracks_table
 
@@ -35,6 +37,13 @@ ENDINGS = {
     "provenance": "provenance.json",
     "recipe": "recipe.yaml",
 }
+
+
+def place_of(stack: Stack) -> dict[str, Any]:
+    """Return what the results of a stack say about their image, as those of a plane do."""
+    path = None if stack.path is None else os.path.abspath(stack.path)
+    series = stack.recipe.image.series
+    return {"path": path, "series": series, "plane": f"all along {stack.axis}"}
 
 
 def stack_digest(folder: Path, stack: Stack, recipe: Recipe) -> str:
@@ -92,6 +101,9 @@ def write_stack(
     """
     paths = stack_files(folder, name, stack.axis)
     paths["recipe"].unlink(missing_ok=True)
+    for kind in written_kinds(read_provenance(folder, name)):
+        if ENDINGS_OF_IMAGES[kind] not in ENDINGS.values():
+            (folder / f"{name}.{ENDINGS_OF_IMAGES[kind]}").unlink(missing_ok=True)
     planes = planes_table(stack.axis, stack.positions, tables, links, stack.pixel_size)
     physical = (stack.pixel_size, stack.spacing)
     numbered = (links.ids[n][plane] for n, plane in enumerate(labels))
@@ -100,7 +112,10 @@ def write_stack(
     write_table(paths["objects"], objects_table(stack.axis, planes, links, *physical))
     if "tracks" in paths:
         write_table(paths["tracks"], tracks_table(planes, links, stack.positions))
-    write_text(paths["provenance"], dump_json({"stack": dict(about)}))
+    write_text(
+        paths["provenance"],
+        dump_json({"files": ["labels", "objects"], "image": place_of(stack), "stack": dict(about)}),
+    )
     write_text(paths["recipe"], recipe.to_yaml())
     return paths
 

@@ -23,6 +23,7 @@ from napari_graysam.outputs.kinds import (
     COMPARISON,
     ENDINGS,
     KINDS,
+    OF_STACKS,
     USUAL,
     Kind,
     choose_kinds,
@@ -100,6 +101,8 @@ def _write(
     if not same_result(earlier, segmentation.fingerprint, segmentation.provenance["image"]):
         for outdated in belonging.difference(kinds):
             (Path(folder) / f"{stem}.{ENDINGS[outdated]}").unlink(missing_ok=True)
+        for ending in OF_STACKS if "stack" in earlier else ():
+            (Path(folder) / f"{stem}.{ending}").unlink(missing_ok=True)
         belonging.clear()
     belonging.update(kinds)
     provenance = {

@@ -236,6 +236,11 @@ def select(
             "another image or plane, or on other gray values, and do nothing here",
         )
     notes += summary(selection.regroupings)
+    if recipe.stack.axis != "none":
+        notes += (
+            f"stack.axis is {recipe.stack.axis}, but this is one plane: whole stacks are for "
+            "graysam segment and napari_graysam.batch.segment_stack",
+        )
     return Selected(masks, labels, notes, selection.regroupings)
 
 
