@@ -29,7 +29,8 @@ def pictures(data: Path | None) -> Iterator[tuple[str, str, Any, Any, Any]]:
     from napari_graysam import Recipe, read_image, read_labels
     from napari_graysam.samples import samples
 
-    for name, sample in samples().items():
+    flat = {name: sample for name, sample in samples().items() if sample.axis is None}
+    for name, sample in flat.items():
         yield "samples", name, sample.load(), sample.truth(), Recipe.preset(sample.preset)
     if data is not None:
         sys.path.insert(0, str(ROOT / "training"))
@@ -40,7 +41,7 @@ def pictures(data: Path | None) -> Iterator[tuple[str, str, Any, Any, Any]]:
             for path in images_of(data, folder)[:: EVERY.get(folder, 1)]:
                 truth = read_labels(data / folder / "labels" / f"{path.stem}.tif")
                 yield folder, path.stem, read_image(path, raw.image), truth, raw
-    for name, sample in samples().items():
+    for name, sample in flat.items():
         yield "samples, raw", name, sample.load(), sample.truth(), Recipe.preset("raw")
 
 

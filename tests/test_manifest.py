@@ -62,6 +62,12 @@ def test_samples_open_as_layers(manifest):
         assert layers[0].data.shape == sample.load().shape
         about = layers[0].metadata["napari-graysam"]
         assert (about["sample"], about["preset"]) == (entry.key, sample.preset)
+        if sample.axis is not None:
+            assert all(layer.axis_labels == (sample.axis, "y", "x") for layer in layers)
+            assert all(tuple(layer.scale) == sample.scale() for layer in layers)
+            first = "second" if sample.axis == "t" else "micrometer"
+            units = [first, "micrometer", "micrometer"]
+            assert all([str(unit) for unit in layer.units] == units for layer in layers)
         if sample.labels is None:
             assert len(layers) == 1
         else:
@@ -81,6 +87,6 @@ def test_the_wheel_holds_manifest_and_samples_once(tmp_path):
     assert packed == MANIFEST.read_bytes()
     assert len(names) == len(set(names))
     for sample in samples().values():
-        for file in filter(None, (sample.file, sample.labels)):
+        for file in filter(None, (sample.file, sample.labels, sample.tracks)):
             assert f"napari_graysam/sample_data/{file}" in names
     assert not any(name.endswith("make_samples.py") for name in names)

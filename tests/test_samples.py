@@ -11,9 +11,11 @@ from napari_graysam.errors import GraysamError
 from napari_graysam.preprocess import apply
 from napari_graysam.recipe import Recipe, presets
 from napari_graysam.samples import Sample, folder, samples
+from napari_graysam.source.stack import Stack
 
 ROOT = Path(__file__).parents[1]
-OURS = [name for name, sample in samples().items() if sample.file]
+OURS = [name for name, sample in samples().items() if sample.file and not sample.axis]
+STACKS = [name for name, sample in samples().items() if sample.axis]
 REAL = [name for name, sample in samples().items() if sample.skimage]
 
 
@@ -59,7 +61,7 @@ def test_every_sample_says_what_suits_it():
         assert sample.title
         assert len(sample.description) > 30
     readme = (ROOT / "sample_data" / "README.md").read_text(encoding="utf-8")
-    for name in OURS:
+    for name in OURS + STACKS:
         line = next(line for line in readme.splitlines() if f"`{name}.tif`" in line)
         assert f"`{samples()[name].preset}`" in line
 
@@ -67,8 +69,82 @@ def test_every_sample_says_what_suits_it():
 def test_the_folder_is_small_and_holds_nothing_unlisted():
     files = [path for path in (ROOT / "sample_data").iterdir() if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 3_000_000
-    listed = {samples()[n].file for n in OURS} | {samples()[n].labels for n in OURS}
+    assert max(path.stat().st_size for path in files) <= 600_000
+    listed = {name for n in OURS + STACKS for name in (samples()[n].file, samples()[n].labels)}
     assert {path.name for path in files if path.suffix == ".tif"} == listed
+
+
+def test_there_is_a_stack_through_depth_and_one_through_time():
+    assert {samples()[name].axis for name in STACKS} == {"z", "t"}
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_stacks_say_their_axis_and_sizes_like_any_file(name):
+    sample = samples()[name]
+    stack = Stack(ROOT / "sample_data" / sample.file, Recipe().with_values({"stack.axis": "auto"}))
+    assert stack.axis == sample.axis
+    assert (stack.spacing, *stack.pixel_size) == sample.scale()
+    assert sample.load().shape == sample.truth().shape == (len(stack), *stack.shape)
+    assert sample.load().dtype == np.uint16
+
+
+def planes_of(truth):
+    """Say in which planes each object is."""
+    every = [set(np.unique(plane).tolist()) - {0} for plane in truth]
+    numbers = sorted(set().union(*every))
+    return {n: [p for p, there in enumerate(every) if n in there] for n in numbers}
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_one_object_of_a_stack_misses_one_plane_where_it_is_not_to_be_seen(name):
+    image, truth = samples()[name].load(), samples()[name].truth()
+    broken = {n: p for n, p in planes_of(truth).items() if p[-1] - p[0] + 1 != len(p)}
+    assert len(broken) == 1
+    number, planes = broken.popitem()
+    (missing,) = set(range(planes[0], planes[-1])) - set(planes)
+    around = (truth[missing - 1] == number) & (truth[missing + 1] == number)
+    dark, light = image[missing][around].mean() - 100, image[missing - 1][around].mean() - 100
+    assert dark < 0.3 * light
+    assert (truth[missing][around] == 0).all()
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_two_objects_of_a_stack_touch(name):
+    truth = samples()[name].truth()
+    touching = (
+        (truth[:, :, 1:] != truth[:, :, :-1]) & (truth[:, :, 1:] > 0) & (truth[:, :, :-1] > 0)
+    )
+    assert touching.sum() > 20
+
+
+def test_nuclei_vary_in_size_and_lie_at_all_depths():
+    truth = samples()["nuclei_stack"].truth()
+    voxels = np.bincount(truth.ravel())[1:]
+    assert len(voxels) >= 20
+    assert voxels.max() > 3 * voxels.min()
+    assert (truth > 0).any((1, 2)).all()
+
+
+def test_two_cells_divide_where_the_lineage_says():
+    sample = samples()["dividing_cells"]
+    truth, tracks = sample.truth(), sample.lineage()
+    there = planes_of(truth)
+    assert {t.label: (t.first, t.last) for t in tracks} == {
+        label: (planes[0], planes[-1]) for label, planes in there.items()
+    }
+    mothers = [t.parent for t in tracks if t.parent]
+    for track in tracks:
+        if track.parent:
+            assert there[track.parent][-1] == track.first - 1
+            mother = np.argwhere(truth[track.first - 1] == track.parent).mean(0)
+            child = np.argwhere(truth[track.first] == track.label).mean(0)
+            assert np.linalg.norm(child - mother) < 15
+    assert all(np.count_nonzero(np.array(mothers) == one) == 2 for one in mothers)
+    assert len(set(mothers)) == 2
+
+
+def test_the_lineage_is_only_of_time_series():
+    assert samples()["nuclei_stack"].lineage() == samples()["faint"].lineage() == ()
 
 
 def test_bit_depths_and_tiling():
@@ -148,3 +224,13 @@ def test_the_script_draws_the_same_images(name, monkeypatch):
     stored = samples()[name].load()
     assert image.dtype == stored.dtype
     assert np.corrcoef(image.ravel(), stored.ravel())[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_the_script_draws_the_same_stacks(name, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "training"))
+    seed, draw = import_module("make_samples").STACKS[name]
+    drawn, sample = draw(np.random.default_rng(seed)), samples()[name]
+    assert (drawn.labels == sample.truth()).mean() > 0.999
+    assert np.corrcoef(drawn.image.ravel(), sample.load().ravel())[0, 1] > 0.95
+    assert drawn.tracks == sample.lineage()

@@ -10,13 +10,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import cv2
 import numpy as np
 import tifffile
 from fields import Floats, smooth_noise, texture
 from numpy.typing import NDArray
+from series import dividing_cells
 from shapes import Labels, Scene, Shape, draw, edge_distance, outlines, place, renumber, tiling
+from stacks import StackSample, nuclei_stack
 
 Sample = tuple[NDArray[np.uint8] | NDArray[np.uint16], Labels]
 
@@ -179,6 +182,30 @@ SAMPLES: dict[str, tuple[int, Callable[[np.random.Generator], Sample]]] = {
     "faint": (20266, faint),
 }
 """Seed and painter of each sample."""
+STACKS: dict[str, tuple[int, Callable[[np.random.Generator], StackSample]]] = {
+    "nuclei_stack": (20271, nuclei_stack),
+    "dividing_cells": (20272, dividing_cells),
+}
+"""Seed and painter of each sample stack."""
+
+
+def _write_stack(out: Path, name: str, sample: StackSample) -> None:
+    """Write a stack and its labels as OME-TIFF, and the tracks of a time series as text."""
+    metadata: dict[str, object] = {"axes": f"{sample.axis}YX"}
+    for side in "YX":
+        metadata[f"PhysicalSize{side}"] = sample.pixel_size
+        metadata[f"PhysicalSize{side}Unit"] = "µm"
+    space = ("PhysicalSizeZ", "µm") if sample.axis == "Z" else ("TimeIncrement", "s")
+    metadata |= {space[0]: sample.spacing, f"{space[0]}Unit": space[1]}
+    files = {f"{name}.tif": sample.image, f"{name}.labels.tif": sample.labels.astype(np.uint16)}
+    for number, (file, planes) in enumerate(files.items()):
+        options = {"compression": "zlib", "compressionargs": {"level": 9}}
+        # The same planes are the same file.
+        identity = {"UUID": str(UUID(int=STACKS[name][0] * 2 + number).urn)}
+        tifffile.imwrite(out / file, planes, ome=True, metadata=metadata | identity, **options)
+    if sample.tracks:
+        rows = "".join(f"{' '.join(map(str, row))}\n" for row in sample.tracks)
+        (out / f"{name}.man_track.txt").write_text(rows, encoding="ascii")
 
 
 def main() -> None:
@@ -193,6 +220,11 @@ def main() -> None:
         tifffile.imwrite(out / f"{name}.tif", image, **options)
         tifffile.imwrite(out / f"{name}.labels.tif", labels.astype(np.uint16), **options)
         print(f"{name}: {image.shape[0]} × {image.shape[1]} {image.dtype}, {labels.max()} objects")
+    for name, (seed, draw_stack) in STACKS.items():
+        sample = draw_stack(np.random.default_rng(seed))
+        _write_stack(out, name, sample)
+        shape = " × ".join(map(str, sample.image.shape))
+        print(f"{name}: {shape} {sample.image.dtype}, {sample.labels.max()} objects")
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def demo_steps(
         Folder for the results; it gets ``demo.png``, ``summary.csv``, ``summary.json`` and every
         sample's files as `napari_graysam.outputs.write_comparison` writes them.
     names
-        Samples to use; all if omitted.
+        Samples to use; all that are no stacks if omitted.
 
     Yields
     ------
@@ -151,7 +151,8 @@ def _choose(names: Sequence[str] | None) -> list[Sample]:
     unknown = [name for name in names or () if name not in known]
     if unknown:
         raise UsageError(f"there is no sample {', '.join(unknown)}; there are {', '.join(known)}")
-    return [known[name] for name in (known if names is None else names)]
+    flat = [name for name, sample in known.items() if sample.axis is None]
+    return [known[name] for name in (flat if names is None else names)]
 
 
 def _compare(sample: Sample, out: Path) -> Generator[Progress, None, _Strip]:

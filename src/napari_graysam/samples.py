@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,28 @@ from pydantic import model_validator
 from napari_graysam.documents import load_yaml
 from napari_graysam.errors import GraysamError
 from napari_graysam.parameters import Part
+from napari_graysam.recipe import Recipe
 
 INDEX = "samples.yaml"
+
+
+class Track(NamedTuple):
+    """One object of a time series, as in ``man_track.txt`` of the Cell Tracking Challenge.
+
+    Attributes
+    ----------
+    label
+        In the label images.
+    first, last
+        Frames, counted from 0.
+    parent
+        Label of the object it came from by division; 0 for none.
+    """
+
+    label: int
+    first: int
+    last: int
+    parent: int
 
 
 class Sample(Part):
@@ -36,6 +56,10 @@ class Sample(Part):
         Name of the recipe that suits it.
     file, labels
         Names of the image and of its exact label image in the sample folder.
+    tracks
+        Name of the text file with the lineage of a time series.
+    axis
+        ``z`` or ``t`` where the sample is a stack.
     skimage
         Name of the function of `skimage.data` instead of a file.
     """
@@ -46,6 +70,8 @@ class Sample(Part):
     preset: str
     file: str | None = None
     labels: str | None = None
+    tracks: str | None = None
+    axis: Literal["z", "t"] | None = None
     skimage: str | None = None
 
     @model_validator(mode="after")
@@ -55,7 +81,7 @@ class Sample(Part):
         return self
 
     def load(self) -> NDArray[Any]:
-        """Return the image as it is stored, (H, W), uint8 or uint16.
+        """Return the image as it is stored, (H, W) or of a stack (P, H, W), uint8 or uint16.
 
         Raises
         ------
@@ -70,8 +96,36 @@ class Sample(Part):
         return image
 
     def truth(self) -> NDArray[np.uint16] | None:
-        """Return the exact labels, (H, W), 0 is background; None where there are none."""
+        """Return the exact labels, of the image's shape, 0 is background; None without them."""
         return None if self.labels is None else _read(self.labels)
+
+    def lineage(self) -> tuple[Track, ...]:
+        """Return the true tracks of a time series, ascending; none of other samples."""
+        if self.tracks is None:
+            return ()
+        lines = _resource(self.tracks).read_text(encoding="ascii").splitlines()
+        return tuple(Track(*map(int, line.split())) for line in lines)
+
+    def recipe(self) -> Recipe:
+        """Return the recipe that suits the sample: its preset, and of stacks all planes, linked."""
+        recipe = Recipe.preset(self.preset)
+        if self.axis is None:
+            return recipe
+        values = {"stack.axis": self.axis, "stack.link": "overlap"}
+        splits = {"stack.linking.splits": True} if self.axis == "t" else {}
+        return recipe.with_values(values | splits)
+
+    def scale(self) -> tuple[float, ...] | None:
+        """Return the size of a pixel along each axis: µm, along t seconds; None where unknown."""
+        if self.axis is None or self.file is None:
+            return None
+        import tifffile
+
+        from napari_graysam.source.physical import tiff_pixel_size, tiff_spacing
+
+        with tifffile.TiffFile(BytesIO(_resource(self.file).read_bytes())) as file:
+            size = tiff_pixel_size(file, 0)[0]
+            return None if size is None else (tiff_spacing(file, 0)[self.axis], *size)
 
 
 def samples() -> Mapping[str, Sample]:

@@ -27,7 +27,16 @@ def open_sample(name: str) -> list[LayerData]:
     """
     sample = samples()[name]
     about = {"sample": name, "description": sample.description, "preset": sample.preset}
-    image = {"name": sample.title, "metadata": {KEY: about}}
+    placed: dict[str, Any] = {}
+    scale = sample.scale()
+    if sample.axis is not None and scale is not None:
+        unit = "second" if sample.axis == "t" else "micrometer"
+        placed = {
+            "axis_labels": (sample.axis, "y", "x"),
+            "scale": scale,
+            "units": (unit, "micrometer", "micrometer"),
+        }
+    image = {"name": sample.title, "metadata": {KEY: about}, **placed}
     layers: list[LayerData] = [(sample.load(), image, "image")]
     truth = sample.truth()
     if truth is not None:
@@ -35,6 +44,7 @@ def open_sample(name: str) -> list[LayerData]:
             "name": f"{sample.title}: ground truth",
             "visible": False,
             "metadata": {KEY: {**about, "ground_truth": True}},
+            **placed,
         }
         layers.append((truth, hidden, "labels"))
     return layers
