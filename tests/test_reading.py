@@ -309,13 +309,6 @@ def test_known_kinds_that_are_not_read_are_named(tmp_path, name, start, message)
         read_image(tmp_path / name)
 
 
-@pytest.mark.parametrize("marker", [".zarray", "zarr.json", ".zgroup"])
-def test_a_zarr_is_named(tmp_path, marker):
-    (tmp_path / marker).write_text("{}")
-    with pytest.raises(ImageError, match=r"Zarr folder.*open it in napari"):
-        read_image(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("name", "options"),
     [("a.gif", {}), ("a.webp", {"lossless": True}), ("a.jp2", {}), ("a.j2k", {})],
@@ -487,6 +480,7 @@ def test_images_of_a_folder(tmp_path):
         "a.png",
         "b.TIF",
         "in/e.jpg",
+        "in/f.zarr",
     ]
 
 
@@ -494,5 +488,4 @@ def test_a_folder_without_images(tmp_path):
     with pytest.raises(ImageError, match=re.escape("holds no image file") + ".*--recursive"):
         image_files(tmp_path)
     (tmp_path / "zarr.json").write_text("{}")
-    with pytest.raises(ImageError, match="Zarr"):
-        image_files(tmp_path)
+    assert image_files(tmp_path) == [tmp_path]

@@ -18,6 +18,7 @@ CHOICES = {
     6: ("TZCYXS",),
 }
 MOST_CHANNELS = 32
+EVERYTHING = slice(None)
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 """Weights of red, green and blue, ITU-R BT.709."""
 
@@ -188,13 +189,22 @@ def _ambiguous(shape: tuple[int, ...]) -> str:
     return f"An array of shape {shape} can be read in several ways; choose: " + "; ".join(choices)
 
 
-def take(array: Any, layout: Layout, options: ImageOptions, plane: int) -> NDArray[Any]:
-    """Read a plane, (H, W), as gray values."""
+def take(
+    array: Any,
+    layout: Layout,
+    options: ImageOptions,
+    plane: int,
+    rows: int | slice = EVERYTHING,
+    columns: int | slice = EVERYTHING,
+) -> NDArray[Any]:
+    """Read a plane, (H, W), or some of its rows and columns, as gray values."""
     index: list[int | slice] = [slice(None)] * len(layout.shape)
     counts = tuple(layout.shape[i] for i in layout.leading)
     positions = np.unravel_index(plane, counts) if counts else ()
     for axis, position in zip(layout.leading, positions, strict=True):
         index[axis] = int(position)
+    index[layout.axes.index("Y")] = rows
+    index[layout.axes.index("X")] = columns
     return _gray(array, layout, index, options)
 
 

@@ -19,7 +19,7 @@ RESULTS = (".labels", ".overlay")
 def image_files(path: str | os.PathLike[str], *, recursive: bool = False) -> list[Path]:
     """List the image files of a folder by their names, sorted.
 
-    Hidden files and results of this program are left out; a Zarr folder within is not entered.
+    Hidden files and results of this program are left out. A Zarr folder is an image.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def image_files(path: str | os.PathLike[str], *, recursive: bool = False) -> lis
     Raises
     ------
     ImageError
-        It is no folder or a Zarr, cannot be read, or holds no image.
+        It is no folder, cannot be read, or holds no image.
 
     Examples
     --------
@@ -41,8 +41,8 @@ def image_files(path: str | os.PathLike[str], *, recursive: bool = False) -> lis
     ['a.npy']
     """
     folder = Path(path)
-    if _is_zarr(folder):
-        raise ImageError(f"{folder}: {kinds.folder(folder)}")
+    if kinds.is_zarr(folder):
+        return [folder]
     found: list[Path] = []
     try:
         waiting = [folder]
@@ -51,7 +51,9 @@ def image_files(path: str | os.PathLike[str], *, recursive: bool = False) -> lis
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir():
-                    if recursive and not entry.is_symlink() and not _is_zarr(entry):
+                    if kinds.is_zarr(entry):
+                        found += [entry] * (not entry.stem.endswith(RESULTS))
+                    elif recursive and not entry.is_symlink():
                         waiting.append(entry)
                 elif entry.suffix.lower() in SUFFIXES and not entry.stem.endswith(RESULTS):
                     found.append(entry)
@@ -61,7 +63,3 @@ def image_files(path: str | os.PathLike[str], *, recursive: bool = False) -> lis
         more = "" if recursive else "; --recursive looks into the folders within"
         raise ImageError(f"{folder} holds no image file ({', '.join(SUFFIXES)}){more}.")
     return sorted(found)
-
-
-def _is_zarr(path: Path) -> bool:
-    return any((path / name).exists() for name in kinds.ZARR)

@@ -61,13 +61,13 @@ def foreign(path: str | os.PathLike[str], start: bytes) -> str | None:
     return None if known is None else f"This is {known[0]}, which is not read; {known[1]}."
 
 
+def is_zarr(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a folder is a group or an array of Zarr."""
+    return any(Path(path, name).exists() for name in ZARR)
+
+
 def folder(path: str | os.PathLike[str]) -> str:
     """Say what a folder is, and what to do."""
-    if any(Path(path, name).exists() for name in ZARR):
-        return (
-            "This is a Zarr folder, which is not read; open it in napari, or in Python with "
-            "zarr.open, and pass the array of one resolution."
-        )
     return (
         "This is a folder; give the images in it, or to the command a folder that holds some "
         "(--recursive looks into the folders within)."

@@ -1,4 +1,4 @@
-"""Read images: TIFF of every kind, pictures and NumPy files."""
+"""Read images: TIFF of every kind, pictures, NumPy files and Zarr stores."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from napari_graysam.source.netpbm import STARTS as NETPBM_STARTS
 from napari_graysam.source.netpbm import load_netpbm
 from napari_graysam.source.physical import checked_size, given_size
 from napari_graysam.source.pictures import load_picture
+from napari_graysam.source.places import is_address
 from napari_graysam.source.stored import Stored
 from napari_graysam.source.tiff import load_tiff
 
@@ -41,7 +42,8 @@ def read_image(
     Parameters
     ----------
     path
-        A TIFF, PNG, JPEG, BMP, GIF, WebP, JPEG 2000, PGM (PBM, PPM) or NPY file.
+        A TIFF, PNG, JPEG, BMP, GIF, WebP, JPEG 2000, PGM (PBM, PPM) or NPY file; an OME-Zarr
+        image, whose finest level is read, one of its levels, or another Zarr array.
     options, contrast_limits
         As in `napari_graysam.source.gray.to_gray`.
     pixel_size
@@ -121,8 +123,8 @@ def load(
     >>> load("a.npy").array.shape
     (3, 4)
     """
-    if os.path.isdir(path):
-        raise ImageError(f"{os.fspath(path)}: {kinds.folder(path)}")
+    if os.path.isdir(path) or is_address(path):
+        return _load_zarr(os.fspath(path), series)
     with reading(path, f"a {KINDS} file"):
         size = file_size(path)
         with open(path, "rb") as file:
@@ -138,6 +140,16 @@ def load(
         if series is not None:
             check_number(series, 1)
         return stored
+
+
+def _load_zarr(path: str, series: int | None) -> Stored:
+    """Return the finest level of a Zarr store, which is read where it is indexed."""
+    from napari_graysam.source.zarr_images import open_zarr
+
+    pyramid = open_zarr(path, series)
+    if pyramid is None:
+        raise ImageError(f"{path}: {kinds.folder(path)}")
+    return pyramid.stored()
 
 
 def _load_single(path: str | os.PathLike[str], start: bytes) -> Stored:
