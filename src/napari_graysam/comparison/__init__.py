@@ -19,6 +19,8 @@ from napari_graysam.comparison.report import (
     comparison_json,
 )
 from napari_graysam.comparison.summary import event_box, matched_pairs, score_table
+from napari_graysam.comparison.tracking import TrackScores, score_tracks
+from napari_graysam.comparison.volumes import VolumeScores, score_volume
 from napari_graysam.masks import ARMS, Arm
 
 __all__ = [
@@ -34,6 +36,8 @@ __all__ = [
     "PlotStyle",
     "Rules",
     "Scores",
+    "TrackScores",
+    "VolumeScores",
     "compare_labels",
     "compare_masks",
     "comparison_csv",
@@ -49,4 +53,6 @@ __all__ = [
     "mean_scores",
     "score",
     "score_table",
+    "score_tracks",
+    "score_volume",
 ]

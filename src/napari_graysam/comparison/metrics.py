@@ -90,6 +90,18 @@ def score(predicted: ArrayLike, truth: ArrayLike) -> Scores:
     >>> found.n_matched, found.precision, found.recall
     (1, 0.5, 1.0)
     """
+    predicted_labels, true_labels = checked_pair(predicted, truth)
+    _, _, overlaps = label_overlaps(predicted_labels, true_labels)
+    n_predicted, n_true = overlaps.areas_a.size, overlaps.areas_b.size
+    # Labels do not overlap, so above 0.5 a partner is unique: one matching serves every threshold.
+    iou = overlaps.iou[match(overlaps, IOU_THRESHOLDS[0])]
+    return scores_of(iou, n_predicted, n_true)
+
+
+def checked_pair(
+    predicted: ArrayLike, truth: ArrayLike
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Return two label images as arrays if they can be compared; errors as of `score`."""
     predicted_labels = _labels(predicted, "predicted labels")
     true_labels = _labels(truth, "ground truth")
     if predicted_labels.shape != true_labels.shape:
@@ -97,11 +109,7 @@ def score(predicted: ArrayLike, truth: ArrayLike) -> Scores:
             f"The predicted labels have shape {predicted_labels.shape}, the ground truth has "
             f"{true_labels.shape}. Give the ground truth of this image, uncropped and unscaled."
         )
-    _, _, overlaps = label_overlaps(predicted_labels, true_labels)
-    n_predicted, n_true = overlaps.areas_a.size, overlaps.areas_b.size
-    # Labels do not overlap, so above 0.5 a partner is unique: one matching serves every threshold.
-    iou = overlaps.iou[match(overlaps, IOU_THRESHOLDS[0])]
-    return scores_of(iou, n_predicted, n_true)
+    return predicted_labels, true_labels
 
 
 def _labels(image: ArrayLike, name: str) -> NDArray[np.integer]:

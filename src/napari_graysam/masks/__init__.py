@@ -11,6 +11,7 @@ from napari_graysam.masks.overlap import (
     shared_pixels,
 )
 from napari_graysam.masks.painting import Overlap, label_masks, paint, separate
+from napari_graysam.masks.plane_overlaps import OverlapSum
 from napari_graysam.masks.regions import (
     fill_holes,
     remove_islands,
@@ -25,6 +26,7 @@ __all__ = [
     "Level",
     "Mask",
     "Overlap",
+    "OverlapSum",
     "Overlaps",
     "at_level",
     "fill_holes",
