@@ -268,11 +268,12 @@ class Stream:
         self.strength = context.Value("d", 1.0)
         self.queues = [context.Queue(3) for _ in range(workers)]
         self.start = start
+        # Before the fork: a child waits forever for threads that only its parent has.
+        cv2.setNumThreads(1)
         for index, queue in enumerate(self.queues):
             context.Process(target=self._produce, args=(windows, index, queue), daemon=True).start()
 
     def _produce(self, windows: Windows, index: int, queue: Any) -> None:
-        cv2.setNumThreads(1)
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
         step = self.start + index
         while True:
