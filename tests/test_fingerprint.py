@@ -525,3 +525,18 @@ def test_a_loaded_model_is_what_was_identified() -> None:
     options = ModelOptions(device="cpu", arithmetic="fast")
     known, model = identify(options), load_model(options)
     assert identity_of(model) == {**known, "image_size": str(model.image_size)}
+
+
+def test_results_of_recipes_of_version_1_are_known_again() -> None:
+    text = """
+schema_version: 1
+name: mine
+image: {window: {kind: explicit, low: 3, high: 90}}
+preprocess: [{kind: clahe}, {kind: unsharp}]
+generator: {points_per_side: 24, pred_iou_thresh: 0.7}
+labels: {min_area: 50}
+"""
+    inputs = Inputs(image="1f", model={"weights": "c3"}, versions={"torch": "2.9"})
+    # As the last program without stacks had it.
+    known = "eedcc53011031a7be31d1f7827b39fd0"
+    assert Fingerprint.of(Recipe.from_yaml(text), inputs).digest == known

@@ -194,7 +194,7 @@ def test_text_that_looks_like_a_value_stays_text(name: str) -> None:
 
 def test_short_form_holds_what_differs_and_full_form_everything() -> None:
     recipe = Recipe(generator=GeneratorOptions(points_per_side=16))
-    assert recipe.to_dict() == {"schema_version": 1, "generator": {"points_per_side": 16}}
+    assert recipe.to_dict() == {"schema_version": 2, "generator": {"points_per_side": 16}}
     assert set(recipe.to_dict(full=True)["generator"]) == set(GeneratorOptions.model_fields)
 
 
@@ -274,7 +274,19 @@ def test_a_flood_of_problems_is_cut_short() -> None:
 
 
 def test_newer_recipe_says_that_the_program_is_older() -> None:
-    assert "older napari-graysam" in refused({"schema_version": 2, "from_the_future": 1})
+    assert "older napari-graysam" in refused({"schema_version": 3, "from_the_future": 1})
+
+
+def test_a_recipe_of_version_1_is_read_and_written_as_the_present_version(tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text("schema_version: 1\nname: mine\ngenerator: {points_per_side: 24}\n")
+    recipe = Recipe.from_file(path)
+    same = Recipe().with_values({"name": "mine", "generator.points_per_side": 24})
+    assert recipe == same
+    assert recipe.stack.axis == "none"
+    recipe.to_file(path)
+    assert "schema_version: 2" in path.read_text()
+    assert Recipe.from_file(path) == same
 
 
 def test_grid_and_points_per_side_exclude_each_other() -> None:

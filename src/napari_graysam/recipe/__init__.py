@@ -1,7 +1,7 @@
 """Recipes: every parameter of a segmentation, its range, explanation and file format."""
 
 from napari_graysam.recipe.arms import BothArms
-from napari_graysam.recipe.document import SCHEMA_VERSION, Recipe, presets
+from napari_graysam.recipe.document import Recipe, presets
 from napari_graysam.recipe.filters import ColumnFilter
 from napari_graysam.recipe.generator import GeneratorOptions, OutputMode
 from napari_graysam.recipe.given import GivenRecipe, recipe_of
@@ -32,6 +32,7 @@ from napari_graysam.recipe.reference import Parameter, parameters
 from napari_graysam.recipe.second_look import SecondLookOptions
 from napari_graysam.recipe.stack import StackOptions
 from napari_graysam.recipe.stages import MODEL_STAGES, STAGES, Stage, by_stage
+from napari_graysam.recipe.upgrade import SCHEMA_VERSION
 
 __all__ = [
     "MODEL_STAGES",

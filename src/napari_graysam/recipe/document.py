@@ -25,13 +25,12 @@ from napari_graysam.recipe.second_look import SecondLookOptions
 from napari_graysam.recipe.stack import StackOptions
 from napari_graysam.recipe.stages import Stage, changed_stage
 from napari_graysam.recipe.storage import read_document, write_document
+from napari_graysam.recipe.upgrade import SCHEMA_VERSION, upgraded
 from napari_graysam.recipe.values import set_values
 
 SCORES = ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset")
 CROPS = ("crop_n_layers", "crop_n_points_downscale_factor")
 """What a preset has for the small frame of the bundled model; others see more at once."""
-SCHEMA_VERSION = 1
-"""Version of the recipe format that this program writes; it reads this and earlier ones."""
 
 
 class Recipe(Part):
@@ -156,6 +155,11 @@ class Recipe(Part):
         source
             What the data is, for error messages.
 
+        Returns
+        -------
+        Recipe
+            In the present version of the format, whichever the data is of.
+
         Raises
         ------
         RecipeError
@@ -174,7 +178,7 @@ class Recipe(Part):
                 f"{SCHEMA_VERSION}: update napari-graysam to use it"
             )
         try:
-            return cls.model_validate_json(json.dumps(data, default=str), strict=True)
+            return cls.model_validate_json(json.dumps(upgraded(data), default=str), strict=True)
         except ValidationError as error:
             raise recipe_error(error, cls, source) from None
         except (TypeError, ValueError, RecursionError) as error:
