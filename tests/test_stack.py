@@ -159,27 +159,74 @@ def test_a_stopped_run_goes_on_with_the_same_files(
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
 
 
-def test_a_damaged_plane_is_named_and_the_others_are_kept(
-    fake: None, file: Path, tmp_path: Path
-) -> None:
+def damaged(file: Path, number: int) -> bytes:
+    """Damage a plane of a file, and return what the file was."""
+    before = file.read_bytes()
     with tifffile.TiffFile(file) as tiff:
-        page = tiff.pages[2]
+        page = tiff.pages[number]
         offset, count = page.dataoffsets[0], page.databytecounts[0]
     with open(file, "r+b") as handle:
         handle.seek(offset)
         handle.write(b"\xff" * count)
-    (outcome,) = run(stack_steps([file], SegmentJob(RECIPE, tmp_path / "out")))
-    assert outcome.status == "failed"
-    assert "page 2" in outcome.error
-    assert "stack.window=plane" in outcome.error
-    alone = RECIPE.with_values({"stack.window": "plane"})
-    (outcome,) = run(stack_steps([file], SegmentJob(alone, tmp_path / "out")))
+    return before
+
+
+@pytest.mark.parametrize("window", ["stack", "plane"])
+def test_a_damaged_plane_is_named_and_the_others_are_kept(
+    fake: None, file: Path, tmp_path: Path, window: str
+) -> None:
+    damaged(file, 2)
+    recipe = RECIPE.with_values({"stack.window": window})
+    (outcome,) = run(stack_steps([file], SegmentJob(recipe, tmp_path / "out")))
     assert outcome.status == "failed"
     assert "1 of 5 planes failed" in outcome.error
     assert "plane z=2" in outcome.error
     assert not (tmp_path / "out" / "cells.labels.tif").exists()
     kept = sorted(path.name for path in (tmp_path / "out" / "cells.planes").glob("*.labels.tif"))
     assert kept == [f"z000{number}.labels.tif" for number in (0, 1, 3, 4)]
+
+
+def test_a_window_without_a_damaged_plane_is_told_and_made_anew_after_its_repair(
+    fake: None, tmp_path: Path
+) -> None:
+    file = tmp_path / "cells.tif"
+    stack = planes()
+    stack[2] += 20
+    tifffile.imwrite(file, stack, ome=True, compression="zlib", metadata={"axes": "ZYX"})
+    whole = damaged(file, 2)
+    refused = graysam("segment", file, "--out", tmp_path / "out", "--set", "stack.axis=z", status=1)
+    assert "measured without plane z=2" in " ".join(refused.stderr.split())
+    of_planes = tmp_path / "out" / "cells.planes"
+    window = json.loads((of_planes / "z0001.provenance.json").read_bytes())["image"]
+    assert window["window"]["high"] == 220
+    assert window["stack"]["window_without"] == ["plane z=2"]
+    file.write_bytes(whole)
+    graysam("segment", file, "--out", tmp_path / "out", "--set", "stack.axis=z")
+    graysam("segment", file, "--out", tmp_path / "never damaged", "--set", "stack.axis=z")
+    assert contents(tmp_path / "out") == contents(tmp_path / "never damaged")
+    window = json.loads((of_planes / "z0001.provenance.json").read_bytes())["image"]
+    assert window["window"]["high"] == 240
+
+
+def test_stacks_share_one_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari_graysam.batch import cluster
+
+    starts, connect = [], cluster.connect
+    monkeypatch.setattr(cluster, "connect", lambda *how: starts.append(how) or connect(*how))
+    files = [tmp_path / "one.tif", tmp_path / "two.tif"]
+    for file in files:
+        tifffile.imwrite(file, planes()[:3], metadata={"axes": "ZYX"}, imagej=True)
+    settings = ["--set", "stack.axis=z", "--set", "generator.points_per_side=4"]
+    graysam("segment", *files, *settings, "--out", tmp_path / "shared", "--workers", 2)
+    assert starts == [(2, None)]
+    graysam("segment", *files, *settings, "--out", tmp_path / "alone")
+    assert len(starts) == 1
+    for name in ("one", "two"):
+        shared, alone = (
+            tifffile.imread(tmp_path / out / f"{name}.labels.tif") for out in ("shared", "alone")
+        )
+        assert shared.shape == (3, 64, 64)
+        np.testing.assert_array_equal(shared, alone)
 
 
 def test_empty_planes_are_planes(fake: None, tmp_path: Path) -> None:

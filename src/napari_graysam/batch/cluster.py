@@ -9,11 +9,12 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import resource_tracker
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from napari_graysam.errors import SchedulerError, UsageError
 
@@ -24,6 +25,55 @@ CONNECT_S = 5
 CLOSE_S, HASTE_S = 30, 1
 _ADDRESS = re.compile(r"((?P<kind>\w+)://)?(\[(?P<six>[^]]+)\]|(?P<host>[^:/]+)):(?P<port>\d+)/?")
 _PLAIN = (None, "tcp", "tls", "ws", "wss")
+
+
+class Cluster:
+    """A client for one batch after another, connected when the first one needs it.
+
+    Leaving the context ends processes of our own; at once, where an error or a cancellation
+    leaves it.
+
+    Parameters
+    ----------
+    workers
+        Processes of our own, at most; None: as many as are of use.
+    scheduler
+        Address of a scheduler to use instead.
+    """
+
+    def __init__(self, workers: int | None, scheduler: str | None) -> None:
+        self.workers, self.scheduler = workers, scheduler
+        self._started = 0
+        self._client: Client | None = None
+        self._contexts = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start nothing yet."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End what was started."""
+        self._contexts.__exit__(kind, error, trace)
+
+    def processes(self, tasks: int) -> int:
+        """Return how many processes of our own work on so many tasks."""
+        return max(1, min(self.workers or tasks, tasks))
+
+    def client(self, tasks: int) -> Client:
+        """Return a client with the processes that so many tasks need; errors as of `connect`."""
+        wanted = self.processes(tasks)
+        if self._client is None:
+            self._client = self._contexts.enter_context(connect(wanted, self.scheduler))
+            self._started = wanted
+        elif self.scheduler is None and wanted > self._started:
+            self._client.cluster.scale(wanted)
+            self._started = wanted
+        return self._client
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from napari_graysam.batch.jobs import Outcome, SegmentJob
 from napari_graysam.progress import Progress
 from napari_graysam.source.gray import GrayImage
 from napari_graysam.source.stack import Stack
-from napari_graysam.source.window import WindowStatistics
+from napari_graysam.source.stack_window import StackWindow
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class PlaneJob(SegmentJob):
     """
 
     stack: Stack | None = None
-    window: WindowStatistics | None = None
+    window: StackWindow | None = None
 
     def read(self, path: Path) -> GrayImage:
         """Read a plane."""
@@ -41,7 +41,8 @@ class PlaneJob(SegmentJob):
         stack = self.stack or _opened(
             path.parent, path.parent.stat().st_mtime_ns, self.recipe.to_yaml(), self.pixel_size
         )
-        stack.use(self.window)
+        if self.window is not None:
+            stack.use(self.window)
         return stack
 
     def _alone(self, path: Path) -> SegmentJob:

@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from napari_graysam.batch.attempt import Event, attempt, done_before
+from napari_graysam.batch.cluster import Cluster
 from napari_graysam.batch.jobs import Job, Outcome, Report
 from napari_graysam.batch.naming import check_names
 from napari_graysam.batch.shared import on_dask
@@ -21,6 +22,7 @@ def batch_steps(
     overwrite: bool = False,
     workers: int | None = None,
     scheduler: str | None = None,
+    cluster: Cluster | None = None,
 ) -> Generator[Report, None, list[Outcome]]:
     """Work on many images; closing the generator cancels and leaves nothing half-written.
 
@@ -38,6 +40,8 @@ def batch_steps(
     scheduler
         Address of a Dask scheduler to use instead. Its workers must have napari-graysam and
         see the images and the output folder under the same paths.
+    cluster
+        Used, and left open, in place of ``workers`` and ``scheduler``.
 
     Yields
     ------
@@ -85,10 +89,12 @@ def batch_steps(
     check_folder(job.folder)
     total = len(paths)
     ended: dict[Path, Outcome] = {}
-    if scheduler is None and (workers is None or workers == 1):
+    if cluster is not None:
+        events = _shared(paths, job, cluster, overwrite)
+    elif scheduler is None and (workers is None or workers == 1):
         events = _in_turn(paths, job, overwrite)
     else:
-        events = _shared(paths, job, workers, scheduler, overwrite)
+        events = _on_own_cluster(paths, job, Cluster(workers, scheduler), overwrite)
     for path, event in events:
         if isinstance(event, Progress):
             yield Report(len(ended), total, path, step=event)
@@ -115,8 +121,15 @@ def check_folder(folder: Path) -> None:
         raise OutputError(f"cannot write to {folder}: {place} is read-only; choose another folder")
 
 
+def _on_own_cluster(
+    paths: Sequence[Path], job: Job, cluster: Cluster, overwrite: bool
+) -> Generator[Event, None, None]:
+    with cluster:
+        yield from _shared(paths, job, cluster, overwrite)
+
+
 def _shared(
-    paths: Sequence[Path], job: Job, workers: int | None, scheduler: str | None, overwrite: bool
+    paths: Sequence[Path], job: Job, cluster: Cluster, overwrite: bool
 ) -> Generator[Event, None, None]:
     """Share images among processes; none is started for what is done already."""
     left: list[Path] = []
@@ -126,10 +139,10 @@ def _shared(
             left.append(path)
         else:
             yield path, outcome
-    if scheduler is None and len(left) < 2:
+    if cluster.scheduler is None and len(left) < 2:
         yield from _in_turn(left, job, overwrite)
     elif left:
-        yield from on_dask(left, job, workers, scheduler, overwrite=overwrite)
+        yield from on_dask(left, job, cluster, overwrite=overwrite)
 
 
 def _in_turn(paths: Sequence[Path], job: Job, overwrite: bool) -> Generator[Event, None, None]:

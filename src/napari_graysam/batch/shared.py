@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from napari_graysam.batch.attempt import Event, attempt, failed
-from napari_graysam.batch.cluster import connect
+from napari_graysam.batch.cluster import Cluster
 from napari_graysam.batch.jobs import Job, Outcome
 from napari_graysam.errors import GraysamError, SchedulerError
 from napari_graysam.model import fetch
@@ -29,38 +29,32 @@ START_S = 120.0
 
 
 def on_dask(
-    paths: Sequence[Path],
-    job: Job,
-    workers: int | None,
-    scheduler: str | None,
-    *,
-    overwrite: bool = False,
+    paths: Sequence[Path], job: Job, cluster: Cluster, *, overwrite: bool = False
 ) -> Generator[Event, None, None]:
     """Work on images in the workers of a cluster; yields outcomes as they come."""
-    model = job.recipe.model
-    if scheduler is None and model.checkpoint is None:
+    model, ours = job.recipe.model, cluster.scheduler is None
+    if ours and model.checkpoint is None:
         for progress in fetch(model.name):
             yield paths[0], progress
-    workers = min(workers or len(paths), len(paths))
-    threads = max(1, (os.cpu_count() or 1) // workers) if scheduler is None else None
+    threads = (os.cpu_count() or 1) // cluster.processes(len(paths)) if ours else None
     ended: SimpleQueue[Future] = SimpleQueue()
-    with connect(workers, scheduler) as client:
-        watch = _Watch(client, scheduler)
-        futures = {
-            client.submit(_work, job, path.absolute(), threads, overwrite, pure=False): path
-            for path in paths
-        }
-        for future in futures:
-            future.add_done_callback(ended.put)
-        while futures:
-            try:
-                future = ended.get(timeout=LOOK_S)
-            except Empty:
-                if note := watch.look():
-                    yield next(iter(futures.values())), note
-                continue
-            path = futures.pop(future)
-            yield path, _result(future, path, watch)
+    client = cluster.client(len(paths))
+    watch = _Watch(client, cluster.scheduler)
+    futures = {
+        client.submit(_work, job, path.absolute(), threads, overwrite, pure=False): path
+        for path in paths
+    }
+    for future in futures:
+        future.add_done_callback(ended.put)
+    while futures:
+        try:
+            future = ended.get(timeout=LOOK_S)
+        except Empty:
+            if note := watch.look():
+                yield next(iter(futures.values())), note
+            continue
+        path = futures.pop(future)
+        yield path, _result(future, path, watch)
 
 
 def _work(job: Job, path: Path, threads: int | None, overwrite: bool) -> Outcome:
@@ -68,7 +62,7 @@ def _work(job: Job, path: Path, threads: int | None, overwrite: bool) -> Outcome
     import torch
 
     if threads is not None:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(max(1, threads))
     return run(attempt(job, path, overwrite=overwrite))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_graysam import outputs
 from napari_graysam.batch.attempt import failed
+from napari_graysam.batch.cluster import Cluster
 from napari_graysam.batch.jobs import Outcome, Report, SegmentJob
 from napari_graysam.batch.naming import check_names, clash
 from napari_graysam.batch.planes import PlaneJob
@@ -87,7 +89,7 @@ def segment_stack(
     if not isinstance(image, str | os.PathLike):
         opened = Stack(image, wanted)
     job = SegmentJob(wanted, Path(folder))
-    steps = _one(path, job, name or path.stem, opened, False, None, None, (0, 1))
+    steps = _one(path, job, name or path.stem, opened, False, None, (0, 1))
     return run(steps, on_progress)
 
 
@@ -103,18 +105,20 @@ def stack_steps(
     job = job.absolute()
     check_names(paths, job.naming, job.recipe.image)
     check_folder(job.folder)
+    alone = scheduler is None and (workers is None or workers == 1)
     outcomes = []
-    for number, path in enumerate(paths):
-        name = job.naming.name(path, job.recipe.image)
-        try:
-            steps = _one(path, job, name, None, overwrite, workers, scheduler, (number, len(paths)))
-            outcome = yield from steps
-        except (ModelError, DeviceError, SchedulerError, UsageError):
-            raise
-        except Exception as error:
-            outcome = failed(path, error)
-        outcomes.append(outcome)
-        yield Report(number + 1, len(paths), path, outcome=outcome)
+    with nullcontext() if alone else Cluster(workers, scheduler) as cluster:
+        for number, path in enumerate(paths):
+            name = job.naming.name(path, job.recipe.image)
+            try:
+                steps = _one(path, job, name, None, overwrite, cluster, (number, len(paths)))
+                outcome = yield from steps
+            except (ModelError, DeviceError, SchedulerError, UsageError):
+                raise
+            except Exception as error:
+                outcome = failed(path, error)
+            outcomes.append(outcome)
+            yield Report(number + 1, len(paths), path, outcome=outcome)
     return outcomes
 
 
@@ -124,8 +128,7 @@ def _one(
     name: str,
     opened: Stack | None,
     overwrite: bool,
-    workers: int | None,
-    scheduler: str | None,
+    cluster: Cluster | None,
     count: tuple[int, int],
 ) -> Generator[Report, None, Outcome]:
     start = perf_counter()
@@ -142,9 +145,7 @@ def _one(
         job.recipe, folder, job.cache, job.cache_size, kinds=kinds, pixel_size=job.pixel_size,
         stack=opened, window=stack.statistics(),
     )  # fmt: skip
-    steps = batch_steps(
-        planes, of_planes, overwrite=overwrite, workers=workers, scheduler=scheduler
-    )
+    steps = batch_steps(planes, of_planes, overwrite=overwrite, cluster=cluster)
     try:
         while True:
             report = next(steps)
@@ -164,7 +165,8 @@ def _one(
         )
         advice = "The others are kept; the same call goes on from there."
         trace = broken[0].trace
-        return Outcome(path, "failed", f"{path}: {text} {advice}", trace, name=name)
+        notes = _notes(outcomes)
+        return Outcome(path, "failed", f"{path}: {text} {advice}", trace, notes=notes, name=name)
     return (yield from _assemble(path, job, name, stack, folder, outcomes, count, overwrite, start))
 
 
@@ -199,7 +201,8 @@ def _assemble(
         "pixel_size_um": stack.pixel_size,
         "spacing": stack.spacing,
         "window": recipe.stack.window,
-        "window_ends": None if window is None else list(window),
+        "window_ends": None if window is None or window.ends is None else list(window.ends),
+        "window_without": [] if window is None else stack.named(window.without),
         "objects": links.count,
         "bridges": [list(bridge) for bridge in links.bridges],
         "lineage": [list(pair) for pair in links.lineage],
@@ -215,9 +218,14 @@ def _assemble(
         unmasked=_unmasked(folder, names, links),
         seconds=perf_counter() - start,
         files=files,
-        notes=tuple(dict.fromkeys(note for outcome in outcomes for note in outcome.notes)),
+        notes=_notes(outcomes),
         name=name,
     )
+
+
+def _notes(outcomes: Iterable[Outcome]) -> tuple[str, ...]:
+    """Return the notes on all planes, each once."""
+    return tuple(dict.fromkeys(note for outcome in outcomes for note in outcome.notes))
 
 
 def _labels(folder: Path, names: Sequence[str]) -> Iterator[NDArray[np.integer]]:

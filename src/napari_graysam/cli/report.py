@@ -30,6 +30,8 @@ def costs_table(costs: Profile) -> Any:
 
 def tell(terminal: Terminal, outcome: Outcome) -> None:
     """Say in one line what became of an image."""
+    for note in outcome.notes:
+        terminal.note(f"{outcome.path}: note: {note}")
     if outcome.status == "failed":
         terminal.fail(outcome.error, outcome.trace)
         return
@@ -37,8 +39,6 @@ def tell(terminal: Terminal, outcome: Outcome) -> None:
         terminal.note(f"{outcome.path}: skipped, its results are complete (--overwrite repeats)")
         return
     count = "1 object" if outcome.objects == 1 else f"{outcome.objects} objects"
-    for note in outcome.notes:
-        terminal.note(f"{outcome.path}: note: {note}")
     terminal.note(
         f"{outcome.path}: {count}, {outcome.unmasked or 0:.0%} unmasked, {outcome.seconds:.1f} s"
     )

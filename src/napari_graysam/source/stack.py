@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from napari_graysam.source.photometric import AS_STORED, GDAL_NODATA
 from napari_graysam.source.physical import checked_size, given_size, tiff_pixel_size, tiff_spacing
 from napari_graysam.source.reading import TIFF_STARTS, check_stains, load
 from napari_graysam.source.stack_axes import chosen_positions, stack_axes, stack_planes
+from napari_graysam.source.stack_window import StackWindow, measure_planes
 from napari_graysam.source.stored import Stored
 from napari_graysam.source.tiff import axes_of, collected_warnings, open_tiff
-from napari_graysam.source.window import WindowStatistics
 from napari_graysam.units import in_micrometres
 
 
@@ -98,6 +99,7 @@ class Stack:
             stored = given_size(checked_size(pixel_size), stored)
         self._stored = stored
         self.pixel_size = in_micrometres(stored.pixel_size, stored.unit)
+        self._window: StackWindow | None = None
         given = self.options.spacing or (spacing or {}).get(self.axis)
         self.spacing = None if given is None else given * self.options.step
 
@@ -114,27 +116,34 @@ class Stack:
         """Return the name of a plane, such as ``z0012``."""
         return f"{self.axis}{position:04d}"
 
+    def named(self, numbers: Sequence[int]) -> list[str]:
+        """Return what planes are called in messages, by their numbers in the whole image."""
+        places = {number: place for place, number in enumerate(self._numbers)}
+        return [
+            f"plane {self.axis}={places[number]}" if number in places else f"plane {number} of all"
+            for number in numbers
+        ]
+
     def plane_recipe(self, position: int) -> Recipe:
         """Return the recipe that segments a plane by itself, as an image of its own."""
         changes = {"axes": self._source.layout.axes, "plane": self._numbers[position]}
         image = self.recipe.image.replace(**changes)
         return self.recipe.replace(image=image, stack=StackOptions())
 
-    def statistics(self) -> WindowStatistics | None:
-        """Measure the window of the whole image, once; None where there is nothing to measure."""
-        window = self.recipe.image.window
+    def statistics(self) -> StackWindow | None:
+        """Measure the window of all planes that can be read, once; None if each has its own."""
+        window, source = self.recipe.image.window, self._source
         if self.options.window != "stack" or not isinstance(window, Percentiles):
             return None
-        advice = (
-            "The window is measured over all planes; stack.window=plane, or explicit gray values, "
-            "segment those that can be read."
-        )
-        with reading(self.path or "the stack", "a readable stack", advice=advice):
-            return self._source.statistics(np.empty(0), window)
+        if self._window is None:
+            with reading(self.path or "the stack", "a readable stack"):
+                self.use(measure_planes(source.array, source.layout, source.options, window))
+        return self._window
 
-    def use(self, statistics: WindowStatistics | None) -> None:
+    def use(self, window: StackWindow | None) -> None:
         """Take a window that was measured before."""
-        self._source.measured = statistics
+        self._window = window
+        self._source.measured = None if window is None else window.ends
 
     def plane(self, position: int) -> GrayImage:
         """Read a plane.
@@ -151,7 +160,7 @@ class Stack:
         """
         name = f"plane {self.axis}={position}"
         where = name if self.path is None else f"{self.path}: {name}"
-        number = self._numbers[position]
+        number, window = self._numbers[position], self.statistics()
         with reading(where, "a readable plane"):
             if self.options.window == "plane":
                 image = self._source.alone(number)
@@ -164,6 +173,12 @@ class Stack:
         image.record["pixel_size"] = list(stored.pixel_size) if stored.pixel_size else None
         image.record["pixel_unit"] = stored.unit
         image.record["notes"] += [*stored.notes, *stored.size_notes]
+        if window is not None and window.without:
+            image.record["stack"]["window_without"] = self.named(window.without)
+            image.record["notes"].append(
+                f"The window was measured without {', '.join(self.named(window.without)[:5])}, "
+                "which cannot be read; once it can, planes whose window changes are made again."
+            )
         if self.path is not None:
             image.record["path"] = os.path.abspath(self.path)
             image.record["series"] = self.recipe.image.series
