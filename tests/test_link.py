@@ -265,22 +265,31 @@ def test_what_else_lies_there_keeps_its_pixels():
     assert filled.fills[0].pixels == np.count_nonzero(filled.labels == 1) < 317
 
 
+def test_an_object_that_others_cover_is_not_filled():
+    planes = [discs((1, 30, 20, 8), (2, 30, 40, 10)) for _ in range(3)]
+    planes[1] = discs((2, 30, 30, 20))
+    links = link_planes(planes, LinkOptions(gap=1))
+    assert [bridge[1:] for bridge in links.bridges] == [(0, 2)]
+    assert [plane.fills for plane in fill_gaps(planes, links)] == [(), (), ()]
+
+
 def test_a_candidate_of_the_plane_that_fits_comes_first():
     planes = [discs((1, 30, 20, 10)), discs(), discs((1, 30, 20, 10))]
     links = link_planes(planes, LinkOptions(gap=1))
     own = Mask(np.ones((3, 4), bool), (18, 29, 22, 32))
     asked = []
 
-    def candidate(plane, expected):
-        asked.append((plane, expected.box))
-        return own
+    def candidates(plane, expected, labels):
+        asked.append((plane, [mask.box for mask in expected], labels.max()))
+        return [own]
 
-    filled = list(fill_gaps(planes, links, candidate))[1]
-    assert asked == [(1, (10, 20, 31, 41))]
-    assert filled.fills == (Fill(1, "candidate", 12),)
+    filled = list(fill_gaps(planes, links, candidates))[1]
+    assert asked == [(1, [(10, 20, 31, 41)], 0)]
+    assert filled.fills == (Fill(1, "candidate", 12, own),)
     assert np.array_equal(filled.labels > 0, own.full((64, 64)))
-    refused = list(fill_gaps(planes, links, lambda plane, expected: None))[1]
-    assert refused.fills == (Fill(1, "interpolated", np.count_nonzero(planes[0])),)
+    refused = list(fill_gaps(planes, links, lambda plane, expected, labels: [None]))[1]
+    (fill,) = refused.fills
+    assert (fill.id, fill.source, fill.pixels) == (1, "interpolated", np.count_nonzero(planes[0]))
 
 
 @given(STACKS, OPTIONS)
@@ -292,4 +301,6 @@ def test_filling_changes_nothing_but_gaps(stack, options):
         changed = after.labels != before
         assert not np.any(before[changed])
         assert {(i, p) for i in after.labels[changed].tolist()} <= missing
-    assert {(fill.id, p) for p, plane in enumerate(filled) for fill in plane.fills} == missing
+        for fill in after.fills:
+            assert fill.pixels == np.count_nonzero(changed & (after.labels == fill.id)) > 0
+            assert (fill.id, p) in missing

@@ -82,17 +82,28 @@ def test_the_command_writes_a_volume_and_tables(fake: None, file: Path, tmp_path
         assert 'PhysicalSizeZ="2.0"' in volume.ome_metadata
         labels = volume.asarray()
     assert [np.unique(plane).tolist() for plane in labels] == [
-        [0, 1, 2], [0, 1, 2], [0, 1], [0, 1, 2], [0, 1, 2, 3],
+        [0, 1, 2], [0, 1, 2], [0, 1, 2], [0, 1, 2], [0, 1, 2, 3],
     ]  # fmt: skip
+    assert np.array_equal(labels[2] == 2, labels[1] == 2)
     rows = pd.read_csv(out / "cells.planes.csv")
-    assert len(rows) == 10
-    assert rows.query("id == 2")["z"].tolist() == [0, 1, 3, 4]
+    assert len(rows) == 11
+    assert rows.query("id == 2")["z"].tolist() == [0, 1, 2, 3, 4]
+    assert rows.query("source != 'model'")[["id", "z", "label", "source"]].to_numpy().tolist() == [
+        [2, 2, 0, "interpolated"]
+    ]
+    filled = rows.query("source == 'interpolated'").iloc[0]
+    assert filled["area"] == filled["visible_area"] == (labels[2] == 2).sum()
+    assert filled["intensity_mean"] == 20
+    assert np.isnan(filled["predicted_iou"])
+    provenance = json.loads((out / "cells.provenance.json").read_text())
+    assert provenance["stack"]["filled"] == {"interpolated": 1}
     objects = pd.read_csv(out / "cells.objects.csv").set_index("id")
     for number in (1, 2, 3):
         count = int((labels == number).sum())
         assert objects.loc[number, "voxels"] == count
         assert objects.loc[number, "volume_um3"] == pytest.approx(count * 0.5)
-    assert objects.loc[2, ["first_z", "last_z", "planes", "extent"]].tolist() == [0, 4, 4, 5]
+    columns = ["first_z", "last_z", "planes", "filled", "extent"]
+    assert objects.loc[2, columns].tolist() == [0, 4, 5, 1, 5]
     again = graysam("segment", file, "--out", out, *settings)
     assert "skipped" in again.stderr
 
@@ -107,6 +118,36 @@ def test_a_time_series_has_tracks_with_speeds(fake: None, tmp_path: Path) -> Non
     objects = pd.read_csv(outcome.files["objects"]).set_index("id")
     assert objects.loc[1, "speed"] == pytest.approx(1)
     assert objects.loc[1, "displacement"] == pytest.approx(4)
+
+
+def test_a_gap_that_is_not_filled_takes_time_all_the_same(fake: None, tmp_path: Path) -> None:
+    stack = planes()
+    stack[2][:32] = 20
+    path = tmp_path / "film.tif"
+    metadata = {"axes": "TYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "TimeIncrement": 10}
+    tifffile.imwrite(path, np.repeat(stack, 2, axis=0), ome=True, metadata=metadata)
+    recipe = RECIPE.with_values({"stack.axis": "t", "stack.linking.fill": "none", "stack.step": 2})
+    outcome = segment_stack(path, recipe, tmp_path / "out")
+    first = pd.read_csv(outcome.files["objects"]).set_index("id").loc[1]
+    assert first[["planes", "filled", "extent"]].tolist() == [4, 0, 9]
+    # Four pixels of half a micrometre in eight frames of ten seconds.
+    assert first["speed"] == pytest.approx(0.5)
+    assert first["speed_um_s"] == pytest.approx(2 / 80)
+
+
+def test_all_parents_of_a_merge_are_in_the_table(fake: None, tmp_path: Path) -> None:
+    y, x = np.ogrid[:64, :64]
+    stack = np.full((4, 64, 64), 20, np.uint8)
+    for plane, apart in zip(stack, (14, 13, 0, 0), strict=True):
+        for side in (-1, 1):
+            plane[(y - 32) ** 2 + (x - 32 - side * apart) ** 2 < 150] = 200
+    stack[2:, 26:39, 14:51] = 200
+    recipe = RECIPE.with_values({"stack.axis": "t", "stack.linking.merges": True})
+    outcome = segment_stack(stack, recipe, tmp_path)
+    objects = pd.read_csv(outcome.files["objects"], dtype={"parents": str}).set_index("id")
+    assert objects.loc[3, "parents"] == "1 2"
+    tracks = pd.read_csv(outcome.files["tracks"])
+    assert set(tracks.query("ID == 3")["parent"]) == {1}
 
 
 def test_planes_are_those_segmented_one_by_one(tmp_path: Path) -> None:
@@ -132,7 +173,8 @@ def test_planes_are_read_one_by_one(fake: None, tmp_path: Path) -> None:
     array = Counting(planes())
     outcome = segment_stack(array, RECIPE, tmp_path)
     assert outcome.objects == 3
-    assert sorted(array.reads) == sorted([*range(5), *range(5)])
+    # Once for the window, once to segment, and what was filled once more to measure it.
+    assert sorted(array.reads) == sorted([*range(5), *range(5), 2])
 
 
 def test_a_stopped_run_goes_on_with_the_same_files(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -11,17 +11,16 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_graysam import outputs
 from napari_graysam.batch.attempt import failed
 from napari_graysam.batch.cluster import Cluster
+from napari_graysam.batch.filling import PlaneLabels, complete_steps, reported
 from napari_graysam.batch.jobs import Outcome, Report, SegmentJob
 from napari_graysam.batch.naming import check_names, clash
 from napari_graysam.batch.planes import PlaneJob
 from napari_graysam.batch.run import batch_steps, check_folder
 from napari_graysam.errors import DeviceError, ModelError, SchedulerError, UsageError
-from napari_graysam.files import read_labels
 from napari_graysam.outputs.earlier import other_place
 from napari_graysam.outputs.stack import (
     place_of,
@@ -30,9 +29,8 @@ from napari_graysam.outputs.stack import (
     write_stack,
 )
 from napari_graysam.progress import Progress, run
-from napari_graysam.recipe import GivenRecipe, Recipe, recipe_of
+from napari_graysam.recipe import GivenRecipe, recipe_of
 from napari_graysam.source.stack import Stack
-from napari_graysam.stack import Links, link_planes
 
 NEEDED: tuple[outputs.Kind, ...] = ("labels", "objects")
 
@@ -188,9 +186,10 @@ def _assemble(
         return Outcome(path, "skipped", name=name)
     import pandas as pd
 
-    yield Report(*count, path, step=Progress("link", 0, 1))
     tables = [pd.read_csv(folder / f"{one}.objects.csv") for one in names]
-    links = _links(_labels(folder, names), recipe)
+    planes = PlaneLabels(folder, names)
+    complete = yield from reported(complete_steps(planes, recipe), count, path)
+    links = complete.links
     yield Report(*count, path, step=Progress("write", 0, 1))
     window = stack.statistics()
     about = {
@@ -205,17 +204,19 @@ def _assemble(
         "window_without": [] if window is None else stack.named(window.without),
         "objects": links.count,
         "bridges": [list(bridge) for bridge in links.bridges],
+        "filled": complete.sources,
         "lineage": [list(pair) for pair in links.lineage],
         "planes": folder.name,
     }
+    table = complete.planes_table(stack, planes, tables)
     files = write_stack(
-        stack, recipe, links, _labels(folder, names), tables, job.folder, name, about
+        stack, recipe, links, complete.painted(planes), table, job.folder, name, about
     )
     return Outcome(
         path,
         "done",
         objects=links.count,
-        unmasked=_unmasked(folder, names, links),
+        unmasked=float(np.mean([np.mean(plane == 0) for plane in complete.painted(planes)])),
         seconds=perf_counter() - start,
         files=files,
         notes=_notes(outcomes),
@@ -226,26 +227,3 @@ def _assemble(
 def _notes(outcomes: Iterable[Outcome]) -> tuple[str, ...]:
     """Return the notes on all planes, each once."""
     return tuple(dict.fromkeys(note for outcome in outcomes for note in outcome.notes))
-
-
-def _labels(folder: Path, names: Sequence[str]) -> Iterator[NDArray[np.integer]]:
-    return (read_labels(folder / f"{one}.labels.tif") for one in names)
-
-
-def _unmasked(folder: Path, names: Sequence[str], links: Links) -> float:
-    planes = zip(links.ids, _labels(folder, names), strict=True)
-    return float(np.mean([np.mean(ids[plane] == 0) for ids, plane in planes]))
-
-
-def _links(planes: Iterator[NDArray[np.integer]], recipe: Recipe) -> Links:
-    """Link the planes, or give every object of every plane a number of its own."""
-    if recipe.stack.link == "overlap":
-        return link_planes(planes, recipe.stack.linking)
-    ids, count = [], 0
-    for plane in planes:
-        labels = np.unique(plane[plane > 0])
-        table = np.zeros(int(plane.max(initial=0)) + 1, np.uint32)
-        table[labels] = np.arange(count + 1, count + 1 + labels.size)
-        ids.append(table)
-        count += labels.size
-    return Links(tuple(ids))

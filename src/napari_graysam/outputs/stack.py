@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from napari_graysam.fingerprint import digest_of
 from napari_graysam.outputs.earlier import read_provenance, written_kinds
 from napari_graysam.outputs.kinds import ENDINGS as ENDINGS_OF_IMAGES
 from napari_graysam.recipe import Recipe
-from napari_graysam.stack.tables import objects_table, planes_table, tracks_table
+from napari_graysam.stack.tables import objects_table, tracks_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,8 +76,8 @@ def write_stack(
     stack: Stack,
     recipe: Recipe,
     links: Links,
-    labels: Iterable[NDArray[np.integer]],
-    tables: Sequence[pd.DataFrame],
+    numbered: Iterator[NDArray[np.uint32]],
+    planes: pd.DataFrame,
     folder: Path,
     name: str,
     about: Mapping[str, Any],
@@ -90,10 +90,10 @@ def write_stack(
         What was segmented, and how.
     links
         The object of every label.
-    labels
-        Label image of every plane; read once, one at a time.
-    tables
-        Object table of every plane.
+    numbered
+        Every plane, (H, W), with the numbers of the objects; read once, one at a time.
+    planes
+        Of `napari_graysam.stack.tables.planes_table`.
     folder, name
         The files are ``NAME.labels.tif`` and so on.
     about
@@ -104,9 +104,7 @@ def write_stack(
     for kind in written_kinds(read_provenance(folder, name)):
         if ENDINGS_OF_IMAGES[kind] not in ENDINGS.values():
             (folder / f"{name}.{ENDINGS_OF_IMAGES[kind]}").unlink(missing_ok=True)
-    planes = planes_table(stack.axis, stack.positions, tables, links, stack.pixel_size)
-    physical = (stack.pixel_size, stack.spacing)
-    numbered = (links.ids[n][plane] for n, plane in enumerate(labels))
+    physical = (stack.pixel_size, stack.spacing, stack.options.step)
     _write_volume(paths["labels"], stack, numbered, recipe, str(about["digest"]))
     write_table(paths["planes"], planes)
     write_table(paths["objects"], objects_table(stack.axis, planes, links, *physical))

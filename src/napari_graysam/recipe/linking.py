@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from napari_graysam.parameters import Part
@@ -37,6 +39,13 @@ class LinkOptions(Part):
         description="Objects that reach through fewer planes, from the first to the last that "
         "has them, are removed. Raise it against specks and noise.",
         json_schema_extra={"unit": "planes"},
+    )
+    fill: Literal["none", "interpolate"] = Field(
+        "interpolate",
+        title="Fill gaps",
+        description="What a plane gets for an object that it lacks, between two that have it: "
+        "interpolate draws the shape between the two; none leaves it empty. Other objects keep "
+        "their pixels.",
     )
     splits: bool = Field(
         False,

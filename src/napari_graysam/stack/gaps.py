@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam.masks import Box, Mask
-from napari_graysam.masks.regions import reframe
+from napari_graysam.masks import Mask
+from napari_graysam.stack.interpolation import interpolate
 from napari_graysam.stack.links import Links
 
-Candidate = Callable[[int, Mask], Mask | None]
-"""Takes a plane and the mask that is expected there; returns one of its own that fits, or None."""
+Source = Literal["candidate", "interpolated", "prompt"]
+Candidates = Callable[[int, Sequence[Mask], NDArray[np.uint32]], Sequence[Mask | None]]
+"""Takes a plane's position, the masks that are expected there and its painted objects, uint32
+(H, W); returns for each of the masks one of the plane's own that fits, or None."""
+
+FREE = 0.5
+"""Least part of a missed object's mask that no other object has; else it is left out."""
 
 
-class Fill(NamedTuple):
+@dataclass(frozen=True)
+class Fill:
     """What a plane got for an object that it lacked.
 
     Parameters
@@ -25,14 +31,17 @@ class Fill(NamedTuple):
     id
         Of the object.
     source
-        Whether the mask is a candidate of that plane or was interpolated.
+        Whether the mask is a candidate of that plane, was interpolated, or answers a prompt.
     pixels
         How many pixels were painted: the mask's, without what other objects have.
+    mask
+        The whole mask.
     """
 
     id: int
-    source: Literal["candidate", "interpolated"]
+    source: Source
     pixels: int
+    mask: Mask = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +53,7 @@ class FilledPlane:
     labels
         uint32 (H, W); 0 is background.
     fills
-        Objects that this plane lacked, ascending.
+        Objects that this plane lacked, in the order in which they were painted.
     """
 
     labels: NDArray[np.uint32]
@@ -52,7 +61,7 @@ class FilledPlane:
 
 
 def fill_gaps(
-    planes: Sequence[NDArray[np.integer]], links: Links, candidate: Candidate | None = None
+    planes: Sequence[NDArray[np.integer]], links: Links, candidates: Candidates | None = None
 ) -> Iterator[FilledPlane]:
     """Paint the planes of a stack with their objects, those that were missed included.
 
@@ -63,15 +72,16 @@ def fill_gaps(
         time, so they may lie on disk.
     links
         Of these planes.
-    candidate
-        Asked first for every missed object, with the plane's position and the mask that is
-        expected there (see `interpolate`), never empty.
+    candidates
+        Asked first for the missed objects of a plane, with the masks that are expected there (see
+        `interpolate`), none of them empty.
 
     Yields
     ------
     FilledPlane
-        One for each plane, in order. Objects of the plane itself keep all of their pixels, and
-        of two missed ones the one with the lower number.
+        One for each plane, in order. Objects of the plane itself keep all of their pixels; of
+        missed ones those with a candidate come first, then those with the lower number. One whose
+        mask lies for the most part on others is left out.
 
     See Also
     --------
@@ -96,17 +106,60 @@ def fill_gaps(
     masks: dict[int, dict[int, Mask]] = {}
     for position, ids in enumerate(links.ids):
         labels = ids[planes[position]]
-        fills = []
         gaps = sorted(missed.get(position, ()))
         for plane in {plane for gap in gaps for plane in gap[1:]} - masks.keys():
             masks[plane] = _masks(links.ids[plane][planes[plane]], wanted[plane])
+        expected = {}
         for number, before, after in gaps:
             way = (position - before) / (after - before)
-            expected = interpolate(masks[before][number], masks[after][number], way)
-            fills.append(_fill(labels, number, position, expected, candidate))
+            expected[number] = interpolate(masks[before][number], masks[after][number], way)
+        fills = _filled(labels, expected, position, candidates)
         needed = {plane for gap in missed.get(position + 1, ()) for plane in gap[1:]}
         masks = {plane: found for plane, found in masks.items() if plane in needed}
-        yield FilledPlane(labels, tuple(fills))
+        yield FilledPlane(labels, fills)
+
+
+def paint_fill(labels: NDArray[np.uint32], number: int, source: Source, mask: Mask) -> Fill | None:
+    """Paint an object that a plane lacks where nothing else lies; None where that is too little.
+
+    Parameters
+    ----------
+    labels
+        uint32 (H, W), the plane's objects; changed in place.
+    number
+        Of the object.
+    source, mask
+        See `Fill`.
+    """
+    window = labels[mask.slices]
+    free = mask.bits & (window == 0)
+    pixels = int(np.count_nonzero(free))
+    if pixels == 0 or pixels < FREE * mask.area:
+        return None
+    window[free] = number
+    return Fill(number, source, pixels, mask)
+
+
+def _filled(
+    labels: NDArray[np.uint32],
+    expected: dict[int, Mask],
+    position: int,
+    candidates: Candidates | None,
+) -> tuple[Fill, ...]:
+    """Paint the objects that a plane lacks."""
+    expected = {number: mask for number, mask in expected.items() if mask.area}
+    fills = []
+    if candidates is not None and expected:
+        answers = candidates(position, list(expected.values()), labels)
+        for number, answer in zip(list(expected), answers, strict=True):
+            fill = answer and paint_fill(labels, number, "candidate", answer)
+            if fill:
+                fills.append(fill)
+                del expected[number]
+    for number, mask in expected.items():
+        if fill := paint_fill(labels, number, "interpolated", mask):
+            fills.append(fill)
+    return tuple(fills)
 
 
 def _masks(labels: NDArray[np.uint32], numbers: list[int]) -> dict[int, Mask]:
@@ -122,88 +175,3 @@ def _masks(labels: NDArray[np.uint32], numbers: list[int]) -> dict[int, Mask]:
         box = columns.start, rows.start, columns.stop, rows.stop
         found[numbers[k - 1]] = Mask(few[rows, columns] == k, box)
     return found
-
-
-def _fill(
-    labels: NDArray[np.uint32],
-    number: int,
-    position: int,
-    expected: Mask,
-    candidate: Candidate | None,
-) -> Fill:
-    """Paint an object where nothing else lies."""
-    own = candidate(position, expected) if candidate and expected.area else None
-    mask = expected if own is None else own
-    window = labels[mask.slices]
-    free = mask.bits & (window == 0)
-    window[free] = number
-    return Fill(number, "interpolated" if own is None else "candidate", int(free.sum()))
-
-
-def interpolate(one: Mask, other: Mask, way: float) -> Mask:
-    """Return the mask between two masks of one object, by their signed distances.
-
-    Both are moved to where the centre is expected, whole pixels, so that an object that moves
-    does not shrink; then the distances to their outlines, negative outside, are averaged
-    (Raya and Udupa 1990).
-
-    Parameters
-    ----------
-    one, other
-        Masks that are not empty.
-    way
-        How far between them, from 0 (``one``) to 1 (``other``).
-
-    Returns
-    -------
-    Mask
-        Inside the smallest box around both.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from napari_graysam.masks import Mask
-    >>> from napari_graysam.stack.gaps import interpolate
-    >>> bits = np.ones((4, 4), bool)
-    >>> interpolate(Mask(bits, (0, 0, 4, 4)), Mask(bits, (6, 2, 10, 6)), 0.5).box
-    (3, 1, 7, 5)
-    """
-    boxes = np.array([one.box, other.box])
-    box: Box = (*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist())
-    step = _centre(other) - _centre(one)
-    first = _moved(one, np.rint(step * way))
-    second = _moved(other, np.rint(step * way) - np.rint(step))
-    wide = np.array([box, first.box, second.box])
-    frame: Box = (*wide[:, :2].min(axis=0).tolist(), *wide[:, 2:].max(axis=0).tolist())
-    distance = (1 - way) * _distance(first, frame) + way * _distance(second, frame)
-    inside = Mask(distance > 0, frame).with_bits(distance > 0)
-    return _within(inside, box)
-
-
-def _centre(mask: Mask) -> NDArray[np.float64]:
-    """Return the centre of a mask, (x, y)."""
-    rows, columns = np.nonzero(mask.bits)
-    return np.array([columns.mean() + mask.box[0], rows.mean() + mask.box[1]])
-
-
-def _moved(mask: Mask, by: NDArray[np.float64]) -> Mask:
-    x, y = (int(step) for step in by)
-    x0, y0, x1, y1 = mask.box
-    return mask.replace(box=(x0 + x, y0 + y, x1 + x, y1 + y))
-
-
-def _distance(mask: Mask, frame: Box) -> NDArray[np.float64]:
-    """Return the distance to the outline, negative outside, in a frame around the mask."""
-    from scipy.ndimage import distance_transform_edt
-
-    bits = np.pad(reframe(mask, frame), 1)
-    signed = distance_transform_edt(bits) - distance_transform_edt(~bits)
-    return np.asarray(signed[1:-1, 1:-1], dtype=np.float64)
-
-
-def _within(mask: Mask, box: Box) -> Mask:
-    """Cut a mask to a box, which lies in the image."""
-    x0, y0, x1, y1 = mask.box
-    rows, columns = np.mgrid[y0:y1, x0:x1]
-    kept = (rows >= box[1]) & (rows < box[3]) & (columns >= box[0]) & (columns < box[2])
-    return mask.with_bits(mask.bits & kept)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
+    from napari_graysam.stack.gaps import Fill
     from napari_graysam.stack.links import Links
 
 TAKEN = (
@@ -17,6 +19,39 @@ TAKEN = (
     *("predicted_iou", "stability_score", "intensity_mean"),
 )
 """Columns of the object table of a plane that go into that of the stack."""
+MEASURED_ONLY = ("predicted_iou", "stability_score")
+"""Columns that say nothing of an interpolated mask."""
+
+
+def fills_table(
+    fills: Sequence[Fill], labels: NDArray[np.uint32], raw: NDArray[Any]
+) -> pd.DataFrame:
+    """Measure the objects that a plane lacked, as its object table measures those it has.
+
+    Parameters
+    ----------
+    fills
+        Of the plane.
+    labels
+        uint32 (H, W), the plane with the numbers of all objects.
+    raw
+        (H, W), gray values.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `TAKEN`, ``id`` and ``source``.
+    """
+    from napari_graysam.select import object_table
+
+    ids = np.array([fill.id for fill in fills], np.int64)
+    table = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
+    table[ids] = np.arange(1, ids.size + 1)
+    found = object_table([fill.mask for fill in fills], table[labels], raw)[list(TAKEN)].copy()
+    found.insert(0, "id", ids)
+    found["source"] = [fill.source for fill in fills]
+    found.loc[found["source"] == "interpolated", list(MEASURED_ONLY)] = np.nan
+    return found
 
 
 def planes_table(
@@ -25,8 +60,12 @@ def planes_table(
     tables: Sequence[pd.DataFrame],
     links: Links,
     pixel_size: tuple[float, float] | None,
+    filled: Mapping[int, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """Return one row for each object and plane.
+
+    Its column ``source`` says where the mask comes from: ``model`` found it with the plane's
+    others, which have a ``label``; else as `Fill.source` has it.
 
     Parameters
     ----------
@@ -40,6 +79,8 @@ def planes_table(
         The object of every label.
     pixel_size
         (height, width) in µm; None leaves areas in µm² out.
+    filled
+        Of `fills_table`, by number of the plane.
     """
     import pandas as pd
 
@@ -52,10 +93,13 @@ def planes_table(
         part.insert(0, "label", labels)
         part.insert(0, axis, np.full(labels.size, position, np.int64))
         part.insert(0, "id", of)
+        part["source"] = "model"
         parts.append(part[of > 0])
-    columns = ["id", axis, "label", *TAKEN]
-    filled = [part for part in parts if len(part)]
-    found = pd.concat(filled) if filled else pd.DataFrame(columns=columns, dtype=np.float64)
+        if filled and number in filled:
+            parts.append(filled[number].assign(**{axis: position, "label": 0}))
+    columns = ["id", axis, "label", *TAKEN, "source"]
+    some = [part for part in parts if len(part)]
+    found = pd.concat(some)[columns] if some else pd.DataFrame(columns=columns, dtype=np.float64)
     if pixel_size is not None:
         found["area_um2"] = found["area"] * (pixel_size[0] * pixel_size[1])
     return found.sort_values(["id", axis]).reset_index(drop=True)
@@ -67,19 +111,23 @@ def objects_table(
     links: Links,
     pixel_size: tuple[float, float] | None,
     spacing: float | None,
+    step: int = 1,
 ) -> pd.DataFrame:
     """Return one row for each object of a stack.
 
-    ``voxels`` counts what the label volume shows. Along t there are ``displacement`` (from the
-    first to the last centroid), ``path_length`` and ``speed`` (path per plane), in px, and in µm
-    and µm/s where sizes are known.
+    ``voxels`` counts what the label volume shows, ``filled`` the planes whose mask is not one of
+    the plane's own objects. Along t there are ``parents``, all of them, ``displacement`` (from the
+    first to the last centroid), ``path_length`` and ``speed`` (path per plane, those without the
+    object included), in px, and in µm and µm/s where sizes are known.
 
     Parameters
     ----------
     axis, planes, links
         As `planes_table` takes and returns them.
     pixel_size, spacing
-        In µm; along t the spacing is in seconds. None where unknown.
+        Of the planes, in µm; along t in seconds. None where unknown.
+    step
+        How many positions lie from one plane to the next.
     """
     import pandas as pd
 
@@ -97,6 +145,7 @@ def objects_table(
             f"first_{axis}": first,
             f"last_{axis}": last,
             "planes": len(part),
+            "filled": int((part["source"] != "model").sum()),
             "extent": last - first + 1,
             "intensity_mean": float(np.average(part["intensity_mean"], weights=weight)),
             "predicted_iou": float(part["predicted_iou"].mean()),
@@ -111,8 +160,7 @@ def objects_table(
             if pixel_size:
                 row |= _motion(part, pixel_size, None, "_um")
             if pixel_size and spacing:
-                step = part["t"].diff().dropna().to_numpy()
-                seconds = spacing * (len(part) - 1) if step.size else 0.0
+                seconds = spacing * (last - first) / step
                 row["speed_um_s"] = row["path_length_um"] / seconds if seconds else 0.0
             row["parents"] = " ".join(parents.get(row["id"], []))
         rows.append(row)
@@ -137,8 +185,8 @@ def _motion(
 def tracks_table(planes: pd.DataFrame, links: Links, positions: Sequence[int]) -> pd.DataFrame:
     """Return points of tracks in btrack's columns: ID, t, x, y, z, parent, root, generation.
 
-    An object without a parent names itself as parent and root; of several parents, after a merge,
-    the first is named.
+    An object without a parent names itself as parent and root. There is room for one parent: of
+    several, after a merge, the first is named here, and all of them in `objects_table`.
 
     Parameters
     ----------

@@ -1,0 +1,133 @@
+"""What a stack's planes lack once they are linked, and what they get for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam.batch.jobs import Report
+from napari_graysam.files import read_labels
+from napari_graysam.progress import Progress
+from napari_graysam.recipe import Recipe
+from napari_graysam.source.stack import Stack
+from napari_graysam.stack import Fill, Links, fill_gaps, link_planes
+from napari_graysam.stack.gaps import paint_fill
+from napari_graysam.stack.tables import fills_table, planes_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+Result = TypeVar("Result")
+
+
+class PlaneLabels(Sequence[NDArray[np.integer]]):
+    """The label images of a stack's planes, read when they are asked for."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self._paths = [folder / f"{name}.labels.tif" for name in names]
+
+    def __len__(self) -> int:
+        """Return the number of planes."""
+        return len(self._paths)
+
+    @overload
+    def __getitem__(self, number: int) -> NDArray[np.integer]: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[NDArray[np.integer]]: ...
+    def __getitem__(self, number: int | slice) -> NDArray[np.integer] | list[NDArray[np.integer]]:
+        """Read a plane, or some."""
+        if isinstance(number, slice):
+            return [read_labels(path) for path in self._paths[number]]
+        return read_labels(self._paths[number])
+
+
+@dataclass(frozen=True, eq=False)
+class Completed:
+    """Linked planes with what they lacked.
+
+    Attributes
+    ----------
+    links
+        The object of every label.
+    fills
+        Of every plane.
+    """
+
+    links: Links
+    fills: tuple[tuple[Fill, ...], ...]
+
+    @property
+    def sources(self) -> dict[str, int]:
+        """How many masks of each source there are besides those of the planes."""
+        return dict(Counter(fill.source for fills in self.fills for fill in fills))
+
+    def painted(self, planes: Iterable[NDArray[np.integer]]) -> Iterator[NDArray[np.uint32]]:
+        """Yield the planes, uint32 (H, W), with the numbers of the objects."""
+        for ids, plane, fills in zip(self.links.ids, planes, self.fills, strict=True):
+            labels = ids[plane]
+            for fill in fills:
+                paint_fill(labels, fill.id, fill.source, fill.mask)
+            yield labels
+
+    def planes_table(
+        self, stack: Stack, planes: Sequence[NDArray[np.integer]], tables: Sequence[pd.DataFrame]
+    ) -> pd.DataFrame:
+        """Return the table of objects and planes; planes that lacked something are read again."""
+        filled = {}
+        for number, (fills, labels) in enumerate(
+            zip(self.fills, self.painted(planes), strict=True)
+        ):
+            if fills:
+                raw = stack.plane(stack.positions[number]).raw
+                filled[number] = fills_table(fills, labels, raw)
+        return planes_table(
+            stack.axis, stack.positions, tables, self.links, stack.pixel_size, filled
+        )
+
+
+def complete_steps(
+    planes: Sequence[NDArray[np.integer]], recipe: Recipe
+) -> Generator[Progress, None, Completed]:
+    """Link the planes and fill the gaps as the recipe says, yielding `Progress`."""
+    yield Progress("link", 0, 1)
+    links = _links(planes, recipe)
+    fills: list[tuple[Fill, ...]] = [()] * len(planes)
+    if recipe.stack.linking.fill != "none" and links.bridges:
+        for number, plane in enumerate(fill_gaps(planes, links)):
+            yield Progress("fill", number, len(planes))
+            fills[number] = plane.fills
+    return Completed(links, tuple(fills))
+
+
+def _links(planes: Iterable[NDArray[np.integer]], recipe: Recipe) -> Links:
+    """Link the planes, or give every object of every plane a number of its own."""
+    if recipe.stack.link == "overlap":
+        return link_planes(planes, recipe.stack.linking)
+    ids, count = [], 0
+    for plane in planes:
+        labels = np.unique(plane[plane > 0])
+        table = np.zeros(int(plane.max(initial=0)) + 1, np.uint32)
+        table[labels] = np.arange(count + 1, count + 1 + labels.size)
+        ids.append(table)
+        count += labels.size
+    return Links(tuple(ids))
+
+
+def reported(
+    steps: Generator[Progress, None, Result], count: tuple[int, int], path: Path
+) -> Generator[Report, None, Result]:
+    """Yield the steps of a stack as reports of the batch."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+        yield Report(*count, path, step=step)
