@@ -53,8 +53,9 @@ def write_image(
     written = []
     for level in range(levels):
         chunks = (1,) * (array.ndim - 2) + (chunk, chunk)
+        named = {"dimension_names": list(axes)} if zarr_format == 3 else {}
         stored = group.create_array(
-            str(level), shape=array.shape, dtype=array.dtype, chunks=chunks, fill_value=0
+            str(level), shape=array.shape, dtype=array.dtype, chunks=chunks, fill_value=0, **named
         )
         stored[...] = array
         written.append(array)

@@ -64,21 +64,37 @@ def atomic_path(
     target = Path(path)
     temporary = target.with_name(f".{target.stem[:40]}-{uuid4().hex[:12]}{target.suffix}")
     try:
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if make_folder:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, target)
+        with writing(target):
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if make_folder:
+                target.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            os.replace(temporary, target)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+@contextmanager
+def writing(target: str | os.PathLike[str]) -> Generator[None, None, None]:
+    """Turn what the system says against writing somewhere into an error with advice.
+
+    Examples
+    --------
+    >>> with writing("no folder/areas.csv"):
+    ...     open("no folder/areas.csv", "w")
+    Traceback (most recent call last):
+    napari_graysam.errors.OutputError: Cannot write no folder/areas.csv: No such file ...
+    """
+    try:
+        yield
     except GraysamError:
         raise
     except OSError as error:
         reason = error.strerror or str(error)
         advice = ADVICE.get(error.errno or 0, "Choose another file name or folder.")
         raise OutputError(f"Cannot write {target}: {reason}. {advice}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, make_folder: bool = True) -> None:

@@ -20,8 +20,8 @@ DAMAGED = "The metadata are damaged, or the copy is unfinished."
 class Multiscales(NamedTuple):
     """Paths of the levels within the group, and what is said of them.
 
-    ``axes`` are letters of a recipe, None where they mean something else; ``scales`` are empty
-    where unknown; ``notes`` tell what is wrong with the scale.
+    ``axes`` are letters of a recipe, None where they mean something else; ``scales`` and
+    ``translations`` are empty where unknown; ``notes`` tell what is wrong with the scale.
     """
 
     paths: tuple[str, ...]
@@ -31,6 +31,7 @@ class Multiscales(NamedTuple):
     name: str
     version: str
     notes: tuple[str, ...]
+    translations: tuple[tuple[float, ...], ...] = ()
 
 
 def ome_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,10 +87,11 @@ def parse_multiscales(attributes: Mapping[str, Any], series: int | None = None) 
     axes = _axes(named)
     units = tuple(_unit(axis) for axis in named) if isinstance(named, Sequence) else ()
     about = str(image.get("version", attributes.get("version", "")))
-    scales, notes = _scales(image, datasets, len(units))
+    scales, translations, notes = _transformations(image, datasets, len(units))
     if axes is None:
         notes = (*notes, f"The axes of the image are {_shown(named)}; name them with image.axes.")
-    return Multiscales(paths, axes, units, scales, str(image.get("name") or ""), about, notes)
+    name = str(image.get("name") or "")
+    return Multiscales(paths, axes, units, scales, name, about, notes, translations)
 
 
 def _objects(given: Any, name: str) -> list[dict[str, Any]]:
@@ -119,37 +121,42 @@ def _unit(axis: Any) -> str:
     return TIMES.get(str(unit), str(unit)) if unit else ""
 
 
-def _scales(
+def _transformations(
     image: Mapping[str, Any], datasets: Sequence[Mapping[str, Any]], count: int
-) -> tuple[tuple[tuple[float, ...], ...], tuple[str, ...]]:
-    """Return the scale of every level, or none and a note where one is missing or wrong."""
-    whole = _scale(image.get("coordinateTransformations"), count)
-    scales = []
+) -> tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...], tuple[str, ...]]:
+    """Return scale and translation of every level, or none and a note where one is wrong."""
+    all_of_it = image.get("coordinateTransformations")
+    outer = _numbers(all_of_it, "scale", count) or (1.0,) * count
+    offset = _numbers(all_of_it, "translation", count) or (0.0,) * count
+    scales, translations = [], []
     for number, dataset in enumerate(datasets):
-        own = _scale(dataset.get("coordinateTransformations"), count)
-        if own is None:
-            given = dataset.get("coordinateTransformations")
+        given = dataset.get("coordinateTransformations")
+        scale = _numbers(given, "scale", count)
+        if scale is None:
             what = "has no scale" if not given else f"has the scale {_shown(given)}"
             note = (
                 f"Level {number} of the image {what}; expected {count} positive numbers. The "
                 "size of a pixel is taken as unknown."
             )
-            return (), (note,)
-        scales.append(tuple(a * b for a, b in zip(own, whole or (1.0,) * count, strict=True)))
-    return tuple(scales), ()
+            return (), (), (note,)
+        moved = _numbers(given, "translation", count) or (0.0,) * count
+        scales.append(tuple(a * b for a, b in zip(scale, outer, strict=True)))
+        translations.append(tuple(t * s + o for t, s, o in zip(moved, outer, offset, strict=True)))
+    return tuple(scales), tuple(translations), ()
 
 
-def _scale(transformations: Any, count: int) -> tuple[float, ...] | None:
-    """Return the scale among transformations, if it is one of positive numbers."""
+def _numbers(transformations: Any, kind: str, count: int) -> tuple[float, ...] | None:
+    """Return the numbers of a kind of transformation, if these are right."""
     for one in transformations if isinstance(transformations, list) else ():
-        scale = one.get("scale") if isinstance(one, dict) and one.get("type") == "scale" else None
-        if isinstance(scale, list) and len(scale) == count:
+        given = one.get(kind) if isinstance(one, dict) and one.get("type") == kind else None
+        if isinstance(given, list) and len(given) == count:
             numbers = [
                 float(side)
-                for side in scale
+                for side in given
                 if isinstance(side, int | float) and not isinstance(side, bool)
             ]
-            if len(numbers) == count and all(0 < side < math.inf for side in numbers):
+            least = 0.0 if kind == "scale" else -math.inf
+            if len(numbers) == count and all(least < side < math.inf for side in numbers):
                 return tuple(numbers)
     return None
 

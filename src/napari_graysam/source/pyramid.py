@@ -39,6 +39,8 @@ class Pyramid:
         For each level the size of a pixel along every axis, in `units`; empty where unknown.
     units
         For each axis, such as ``µm`` and ``s``; an empty text where unknown.
+    translations
+        For each level where its first pixel lies, in `units`; empty where unknown.
     path
         Where it was opened; None for arrays.
     kind
@@ -66,6 +68,7 @@ class Pyramid:
     axes: str | None = None
     scales: tuple[tuple[float, ...], ...] = ()
     units: tuple[str, ...] = ()
+    translations: tuple[tuple[float, ...], ...] = ()
     path: str | None = None
     kind: str = "arrays"
     group: str | None = None

@@ -131,6 +131,7 @@ def _multiscales(root: str, node: Node, series: int | None) -> Pyramid:
         kept.append(number)
     check_levels(arrays, about.axes)
     scales = tuple(about.scales[number] for number in kept) if about.scales else ()
+    translations = tuple(about.translations[number] for number in kept) if scales else ()
     fits = scale_notes(scales, [array.shape for array in arrays]) if scales else ()
     gaps = _gaps(joined(root, about.paths[0]), arrays[0])
     return Pyramid(
@@ -138,6 +139,7 @@ def _multiscales(root: str, node: Node, series: int | None) -> Pyramid:
         about.axes,
         scales,
         about.units,
+        translations,
         path=root,
         kind="ome-zarr",
         group=root,

@@ -1,0 +1,158 @@
+"""The store that labels are written into: its groups, and the list of the names."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_graysam.atomic import writing
+from napari_graysam.errors import ImageError, OutputError
+from napari_graysam.source.multiscales import ome_attributes
+from napari_graysam.source.places import is_address
+from napari_graysam.source.zarr_arrays import Node, read_node
+
+NAME = re.compile(r"(?!__)[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
+
+
+def check_name(name: str) -> None:
+    """Refuse a name of labels that is no name of a folder in a store.
+
+    Examples
+    --------
+    >>> check_name("../cells")
+    Traceback (most recent call last):
+    napari_graysam.errors.OutputError: Labels cannot be called '../cells': expected ...
+    """
+    if not NAME.fullmatch(name):
+        raise OutputError(
+            f"Labels cannot be called {name[:80]!r}: expected a name without / and \\ that does "
+            "not begin with a dot or two underscores."
+        )
+
+
+def open_store(store: str | os.PathLike[str], *, into_image: bool) -> tuple[Path, int]:
+    """Return the folder of a store, which is made if missing, and its format, 2 or 3.
+
+    Raises
+    ------
+    OutputError
+        It is an address, is something else, or is an image although none was meant.
+    """
+    if is_address(store):
+        raise OutputError(
+            f"Labels cannot be written to {os.fspath(store)}: an address cannot be locked. Write "
+            "them to a folder of this machine, and copy them."
+        )
+    root = Path(store)
+    node = _node(root)
+    if node is None and into_image:
+        raise OutputError(f"{root} is no OME-Zarr image that could get labels.")
+    if node is None:
+        with writing(root):
+            if root.exists() and (not root.is_dir() or any(root.iterdir())):
+                raise OutputError(f"{root} is there already and is no Zarr store; choose another.")
+        make_group(root, 3)
+        set_attributes(root, {"ome": {"version": "0.5"}}, 3)
+        return root, 3
+    attributes = ome_attributes(node.attributes)
+    if node.is_array or (into_image and "multiscales" not in attributes):
+        raise OutputError(f"{root} is no OME-Zarr image that could get labels.")
+    if "multiscales" in attributes and not into_image:
+        raise OutputError(
+            f"{root} is an image, which is not changed unasked: choose another folder, or "
+            "--write into-image, which adds the labels to it."
+        )
+    if node.zarr_format == 2 and not into_image:
+        raise OutputError(f"{root} is a store of an older format; choose another folder.")
+    return root, node.zarr_format
+
+
+def label_names(store: str | os.PathLike[str]) -> list[str]:
+    """Return the names of the labels in a store, as its list of names has them.
+
+    Examples
+    --------
+    >>> label_names("nothing.zarr")
+    []
+    """
+    node = _node(Path(store, "labels"))
+    names = [] if node is None else ome_attributes(node.attributes).get("labels", [])
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def add_name(root: Path, name: str, zarr_format: int) -> None:
+    """Add a name to the list of labels, which keeps the others."""
+    group = root / "labels"
+    node = _node(group)
+    if node is None:
+        make_group(group, zarr_format)
+    known = label_names(root)
+    names = known if name in known else [*known, name]
+    if zarr_format == 2:
+        attributes = {**(node.attributes if node else {}), "labels": names}
+    else:
+        ome = {"version": "0.5"} | dict((node.attributes if node else {}).get("ome", {}))
+        attributes = {**(node.attributes if node else {}), "ome": {**ome, "labels": names}}
+    set_attributes(group, attributes, zarr_format)
+    _consolidate(root)
+
+
+def _consolidate(root: Path) -> None:
+    """Renew a store's copy of all its metadata, if it has one: readers look only there."""
+    import zarr
+
+    node = _node(root)
+    inline = node is not None and node.document.get("consolidated_metadata")
+    if not inline and not (root / ".zmetadata").is_file():
+        return
+    with writing(root), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(str(root))
+
+
+def make_group(path: Path, zarr_format: int) -> None:
+    """Make a group, unless it is there."""
+    import zarr
+
+    with writing(path):
+        zarr.open_group(str(path), mode="a", zarr_format=3 if zarr_format == 3 else 2)
+
+
+def set_attributes(path: Path, attributes: Mapping[str, Any], zarr_format: int) -> None:
+    """Replace the attributes of a group, in one step."""
+    import zarr
+
+    with writing(path):
+        group = zarr.open_group(
+            str(path), mode="r+", zarr_format=3 if zarr_format == 3 else 2, use_consolidated=False
+        )
+        group.attrs.put(dict(attributes))
+
+
+def read_attributes(path: Path) -> dict[str, Any]:
+    """Return the attributes of a group; none of what is damaged."""
+    try:
+        node = read_node(str(path))
+    except (ImageError, OSError):
+        return {}
+    return {} if node is None else node.attributes
+
+
+def remove_group(path: Path) -> None:
+    """Remove a group of this program; a link is refused, whatever it leads to."""
+    with writing(path):
+        if path.is_symlink():
+            raise OutputError(f"{path} is a link; remove it yourself.")
+        shutil.rmtree(path)
+
+
+def _node(path: Path) -> Node | None:
+    try:
+        return read_node(str(path))
+    except ImageError as error:
+        raise OutputError(f"Labels cannot be written into {path}: {error}") from error
