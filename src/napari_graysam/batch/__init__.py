@@ -4,6 +4,7 @@ from napari_graysam.batch.jobs import CompareJob, Job, Outcome, Report, SegmentJ
 from napari_graysam.batch.naming import Naming
 from napari_graysam.batch.run import batch_steps, check_folder
 from napari_graysam.batch.stack import segment_stack, stack_steps
+from napari_graysam.batch.stack_compare import compare_stack, compare_stack_steps
 
 __all__ = [
     "CompareJob",
@@ -14,6 +15,8 @@ __all__ = [
     "SegmentJob",
     "batch_steps",
     "check_folder",
+    "compare_stack",
+    "compare_stack_steps",
     "segment_stack",
     "stack_steps",
 ]

@@ -80,6 +80,7 @@ def _is_result(path: Path) -> bool:
         ".labels.tif": ".recipe.yaml",
         ".overlay.png": ".recipe.yaml",
         ".comparison.png": ".comparison.json",
+        ".comparison.tif": ".comparison.json",
     }
     for suffix, witness in beside.items():
         if path.name.endswith(suffix):

@@ -144,20 +144,16 @@ def compare(
         check_sharing(workers, scheduler)
         paths = images_of(terminal, images, recursive)
         wanted = make_recipe(recipe, model, settings, region)
-        if wanted.stack.axis != "none":
-            raise UsageError(
-                f"compare works on single planes, and stack.axis={wanted.stack.axis} asks for "
-                "all: set stack.axis=none and image.plane=N"
-            )
         truths = match_truth(paths, truth or [])
         if not wanted.preprocesses:
             terminal.note("The recipe preprocesses nothing: both arms will be the same.")
-        from napari_graysam.batch import CompareJob, batch_steps
+        from napari_graysam.batch import CompareJob, batch_steps, compare_stack_steps
 
         naming = naming_of(name, images, recursive)
         kinds, size = chosen_kinds(write), pixel_size_of(pixel_size)
         job = CompareJob(wanted, out, truths, naming, kinds, size, cache, int(cache_size * GB))
-        steps = batch_steps(paths, job, overwrite=overwrite, workers=workers, scheduler=scheduler)
+        work = batch_steps if wanted.stack.axis == "none" else compare_stack_steps
+        steps = work(paths, job, overwrite=overwrite, workers=workers, scheduler=scheduler)
         outcomes = follow(terminal, steps)
         compared = any(outcome.changes is not None for outcome in outcomes)
         shown = [changes_table(outcomes)] if compared and not terminal.quiet else []

@@ -7,7 +7,6 @@ from napari_graysam.comparison.changes import (
     COLORS,
     Change,
     Event,
-    Rules,
     find_changes,
 )
 from napari_graysam.comparison.events import event_table
@@ -18,6 +17,8 @@ from napari_graysam.comparison.report import (
     comparison_figure,
     comparison_json,
 )
+from napari_graysam.comparison.rules import Rules
+from napari_graysam.comparison.stacks import StackComparison, compare_volumes
 from napari_graysam.comparison.summary import event_box, matched_pairs, score_table
 from napari_graysam.comparison.tracking import TrackScores, score_tracks
 from napari_graysam.comparison.volumes import VolumeScores, score_volume
@@ -36,10 +37,12 @@ __all__ = [
     "PlotStyle",
     "Rules",
     "Scores",
+    "StackComparison",
     "TrackScores",
     "VolumeScores",
     "compare_labels",
     "compare_masks",
+    "compare_volumes",
     "comparison_csv",
     "comparison_figure",
     "comparison_json",

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from napari_graysam.comparison.changes import (
     CHANGES,
     CODES,
-    DEFAULT_RULES,
     Change,
     Event,
-    Rules,
     find_changes,
 )
 from napari_graysam.comparison.objects import compared_objects
+from napari_graysam.comparison.rules import DEFAULT_RULES, Rules
 from napari_graysam.errors import ImageError
 from napari_graysam.masks import ARMS, Arm, Mask, label_masks, paint
 

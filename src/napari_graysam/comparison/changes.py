@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
+from napari_graysam.comparison.groups import Group, label_groups, mask_groups
+from napari_graysam.comparison.rules import Rules
 from napari_graysam.masks import Mask, Overlaps, mask_overlaps, match
-from napari_graysam.masks.regions import reframe
-from napari_graysam.parameters import Part
 
 Change = Literal["kept", "changed", "gained", "lost", "split", "merged"]
 CHANGES: tuple[Change, ...] = ("kept", "changed", "gained", "lost", "split", "merged")
@@ -26,60 +25,6 @@ COLORS: dict[Change, str] = {
     "split": "#CC79A7",
     "merged": "#0072B2",
 }
-
-
-class Rules(Part):
-    """When objects of the raw and the preprocessed arm are the same."""
-
-    kept_iou: float = Field(
-        default=0.8,
-        ge=0.5,
-        le=1,
-        title="Kept from IoU",
-        description="Objects of both arms that overlap by at least this IoU count as kept. "
-        "Raising it calls more objects changed.",
-    )
-    match_iou: float = Field(
-        default=0.5,
-        gt=0,
-        le=1,
-        title="Changed from IoU",
-        description="Objects that overlap by at least this IoU, but by less than for kept, count "
-        "as changed. Raising it calls more objects lost and gained.",
-    )
-    part_inside: float = Field(
-        default=0.75,
-        gt=0.5,
-        le=1,
-        title="Part lies inside",
-        description="Fraction of a piece that must lie inside an object for the piece to be a "
-        "part of it. Raising it finds fewer splits and merges.",
-    )
-    part_share: float = Field(
-        default=0.1,
-        ge=0,
-        lt=0.5,
-        title="Smallest part",
-        description="Smallest fraction of an object that a part of it covers. Raising it ignores "
-        "small fragments beside a large piece.",
-    )
-    covered: float = Field(
-        default=0.75,
-        gt=0,
-        le=1,
-        title="Covered by parts",
-        description="Fraction of an object that its parts must cover together to count as a "
-        "split or a merge. Raising it finds fewer of both.",
-    )
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Rules:
-        if self.match_iou > self.kept_iou:
-            raise ValueError(f"match_iou {self.match_iou} must not exceed kept_iou {self.kept_iou}")
-        return self
-
-
-DEFAULT_RULES = Rules()
 
 
 @dataclass(frozen=True)
@@ -102,16 +47,6 @@ class Event:
     raw: tuple[int, ...]
     preprocessed: tuple[int, ...]
     iou: float = float("nan")
-
-
-@dataclass(frozen=True)
-class _Group:
-    """An object of one arm, its parts in the other, and the pixels they share and fill."""
-
-    whole: int
-    parts: tuple[int, ...]
-    covered: int
-    union: int
 
 
 def find_changes(
@@ -156,10 +91,59 @@ def find_changes(
     >>> [event.change for event in find_changes([whole], [left, right], Rules())]
     ['split']
     """
-    overlaps = mask_overlaps(raw, preprocessed)
-    free = (np.ones(len(raw), dtype=bool), np.ones(len(preprocessed), dtype=bool))
+
+    def groups(overlaps: Overlaps, exchanged: bool) -> Iterator[Group]:
+        wholes, parts = (preprocessed, raw) if exchanged else (raw, preprocessed)
+        return mask_groups(wholes, parts, overlaps, rules)
+
+    return _sorted(mask_overlaps(raw, preprocessed), rules, groups)
+
+
+def find_label_changes(overlaps: Overlaps, rules: Rules) -> tuple[Event, ...]:
+    """Sort the objects of two label images or volumes as `find_changes` does those of masks.
+
+    Objects of one arm lie beside each other, so what they share with the other arm says all.
+    Where groups compete for an object and cover as many pixels, the smaller one wins.
+
+    Parameters
+    ----------
+    overlaps
+        Of all raw objects (A) with all preprocessed ones (B).
+    rules
+        The thresholds.
+
+    Returns
+    -------
+    tuple of Event
+        As of `find_changes`.
+
+    See Also
+    --------
+    compare_volumes : Describes the changes of two label volumes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.comparison import Rules
+    >>> from napari_graysam.comparison.changes import find_label_changes
+    >>> from napari_graysam.masks import label_overlaps
+    >>> _, _, overlaps = label_overlaps(np.array([[1, 1, 1, 1]]), np.array([[1, 1, 2, 2]]))
+    >>> [event.change for event in find_label_changes(overlaps, Rules())]
+    ['split']
+    """
+
+    def groups(overlaps: Overlaps, exchanged: bool) -> Iterator[Group]:
+        return label_groups(overlaps, rules)
+
+    return _sorted(overlaps, rules, groups)
+
+
+def _sorted(
+    overlaps: Overlaps, rules: Rules, groups: Callable[[Overlaps, bool], Iterator[Group]]
+) -> tuple[Event, ...]:
+    free = (np.ones(overlaps.areas_a.size, bool), np.ones(overlaps.areas_b.size, bool))
     events = _pair("kept", overlaps, rules.kept_iou, free)
-    events += _regroup(raw, preprocessed, overlaps, rules, free)
+    events += _regroup(overlaps.among(*free), free, groups)
     events += _pair("changed", overlaps, rules.match_iou, free)
     events += [Event("lost", (int(i),), ()) for i in np.flatnonzero(free[0])]
     events += [Event("gained", (), (int(i),)) for i in np.flatnonzero(free[1])]
@@ -185,19 +169,15 @@ def _pair(
 
 
 def _regroup(
-    raw: Sequence[Mask],
-    preprocessed: Sequence[Mask],
     overlaps: Overlaps,
-    rules: Rules,
     free: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    groups: Callable[[Overlaps, bool], Iterator[Group]],
 ) -> list[Event]:
     """Find splits and merges among free objects and mark their members as used."""
-    rest = overlaps.among(*free)
-    arms = (raw, preprocessed)
-    candidates = [(0, group) for group in _groups(raw, preprocessed, rest, rules)]
-    candidates += [(1, group) for group in _groups(preprocessed, raw, rest.exchanged, rules)]
+    candidates = [(0, group) for group in groups(overlaps, False)]
+    candidates += [(1, group) for group in groups(overlaps.exchanged, True)]
     # The tie-break looks at the object and never at its arm, which keeps the arms exchangeable.
-    candidates.sort(key=lambda one: (-one[1].covered, _geometry(arms[one[0]][one[1].whole])))
+    candidates.sort(key=lambda one: (-one[1].covered, one[1].key))
     events = []
     for arm, group in candidates:
         parts = list(group.parts)
@@ -211,48 +191,3 @@ def _regroup(
         else:
             events.append(Event("merged", group.parts, (group.whole,), iou))
     return events
-
-
-def _geometry(mask: Mask) -> tuple[tuple[int, int, int, int], bytes]:
-    """Order masks by geometry alone."""
-    return mask.box, mask.bits.tobytes()
-
-
-def _groups(
-    wholes: Sequence[Mask], parts: Sequence[Mask], overlaps: Overlaps, rules: Rules
-) -> Iterator[_Group]:
-    """Yield every object of one arm that parts of the other cover well enough."""
-    inside = overlaps.pixels >= rules.part_inside * overlaps.areas_b[overlaps.b]
-    large = overlaps.pixels >= rules.part_share * overlaps.areas_a[overlaps.a]
-    members = np.flatnonzero(inside & large)
-    several, counts = np.unique(overlaps.a[members], return_counts=True)
-    for whole in several[counts > 1].tolist():
-        pairs = members[overlaps.a[members] == whole]
-        pairs = pairs[np.argsort(-overlaps.pixels[pairs], kind="stable")]
-        group = _disjoint_parts(whole, wholes[whole], overlaps.b[pairs].tolist(), parts)
-        if len(group.parts) > 1 and group.covered >= rules.covered * overlaps.areas_a[whole]:
-            yield group
-
-
-def _disjoint_parts(
-    whole: int, mask: Mask, candidates: Sequence[int], parts: Sequence[Mask]
-) -> _Group:
-    """Choose parts that lie beside each other, the larger ones first."""
-    boxes = np.array([mask.box, *(parts[index].box for index in candidates)])
-    x0, y0 = boxes[:, :2].min(axis=0).tolist()
-    x1, y1 = boxes[:, 2:].max(axis=0).tolist()
-    inside = reframe(mask, (x0, y0, x1, y1))
-    taken = np.zeros_like(inside)
-    chosen = []
-    for index in candidates:
-        bits = reframe(parts[index], (x0, y0, x1, y1))
-        here = bits & inside
-        if 2 * np.count_nonzero(here & ~taken) > np.count_nonzero(here):
-            taken |= bits
-            chosen.append(index)
-    return _Group(
-        whole=whole,
-        parts=tuple(sorted(chosen)),
-        covered=int(np.count_nonzero(taken & inside)),
-        union=int(np.count_nonzero(taken | inside)),
-    )

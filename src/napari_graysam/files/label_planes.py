@@ -45,6 +45,11 @@ class LabelPlanes:
         self.path = path
         self._count, self._read = count, read
 
+    @classmethod
+    def of_file(cls, path: Path) -> LabelPlanes:
+        """Open a file that holds a label volume or, as one plane of it, a label image."""
+        return open_label_planes(path) or cls(path, 1, lambda _: load(path, colours=False))
+
     def __len__(self) -> int:
         """Return the number of planes."""
         return self._count

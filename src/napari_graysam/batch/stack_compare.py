@@ -1,0 +1,277 @@
+"""Both arms of whole stacks: each is segmented and linked, then they are compared."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_graysam.batch.attempt import failed
+from napari_graysam.batch.jobs import CompareJob, Outcome, Report, SegmentJob
+from napari_graysam.batch.naming import check_names
+from napari_graysam.batch.run import check_folder
+from napari_graysam.batch.stack import stack_steps
+from napari_graysam.comparison import (
+    StackComparison,
+    VolumeScores,
+    compare_volumes,
+    score_volume,
+)
+from napari_graysam.errors import DeviceError, ModelError, SchedulerError, TruthError, UsageError
+from napari_graysam.files import LabelPlanes, open_label_planes
+from napari_graysam.fingerprint import digest_of
+from napari_graysam.masks import ARMS, Arm
+from napari_graysam.outputs.earlier import read_provenance
+from napari_graysam.outputs.stack_comparison import (
+    read_stack_comparison,
+    write_stack_comparison,
+)
+from napari_graysam.pipeline import make_view
+from napari_graysam.progress import Progress, run
+from napari_graysam.recipe import GivenRecipe, Recipe, recipe_of
+from napari_graysam.source.stack import Stack
+
+Steps = Generator[Report, None, Outcome]
+
+
+def compare_stack(
+    image: str | os.PathLike[str],
+    recipe: GivenRecipe,
+    folder: str | os.PathLike[str],
+    *,
+    truth: str | os.PathLike[str] | None = None,
+    on_progress: Callable[[Report], None] | None = None,
+) -> Outcome:
+    """Segment every plane of a stack raw and preprocessed, link both, and compare them.
+
+    Parameters
+    ----------
+    image
+        The path of a file.
+    recipe
+        As of `segment_stack`; the raw arm leaves its preprocessing out.
+    folder
+        For the results of both arms, ``NAME.raw.labels.tif`` and so on, and of the comparison:
+        ``NAME.comparison.csv`` (objects), ``.planes.csv``, ``.tif`` (what became of the objects),
+        ``.png`` and ``.json``. A call that was stopped goes on plane by plane.
+    truth
+        A label volume, against which both arms are scored: of all planes of the image, or of
+        those that are segmented.
+    on_progress
+        Called with every `Report`.
+
+    Returns
+    -------
+    Outcome
+        ``changes`` counts whole objects, matched by the voxels that they share.
+
+    Raises
+    ------
+    GraysamError
+        As of `segment_stack`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.batch import compare_stack
+    >>> np.save("eyes.npy", np.stack([np.eye(64)] * 2))
+    >>> values = {"stack.axis": "z", "stack.link": "overlap", "generator.points_per_side": 4}
+    >>> recipe = Recipe.preset("low-contrast").with_values(values)
+    >>> outcome = compare_stack("eyes.npy", recipe, "results")
+    >>> sorted(outcome.changes), outcome.files["png"].name
+    (['changed', 'gained', 'kept', 'lost', 'merged', 'split'], 'eyes.comparison.png')
+
+    See Also
+    --------
+    compare_stack_steps : Many stacks, with workers, to be cancelled.
+    napari_graysam.comparison.compare_volumes : Of two label volumes.
+    """
+    path = Path(image)
+    truths = {} if truth is None else {path.absolute(): Path(truth).absolute()}
+    job = CompareJob(recipe_of(recipe), Path(folder), truths).absolute()
+    check_folder(job.folder)
+    return run(_one(path, job, False, None, None), on_progress)
+
+
+def compare_stack_steps(
+    paths: Sequence[Path],
+    job: CompareJob,
+    *,
+    overwrite: bool = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> Generator[Report, None, list[Outcome]]:
+    """Compare both arms of many stacks; parameters, reports and errors as of `batch_steps`."""
+    job = job.absolute()
+    check_names(paths, job.naming, job.recipe.image)
+    check_folder(job.folder)
+    outcomes = []
+    for number, path in enumerate(paths):
+        steps = _one(path, job, overwrite, workers, scheduler)
+        try:
+            outcome = yield from _counted(steps, number, len(paths))
+        except (ModelError, DeviceError, SchedulerError, UsageError):
+            raise
+        except Exception as error:
+            outcome = failed(path, error)
+        outcomes.append(outcome)
+        yield Report(number + 1, len(paths), path, outcome=outcome)
+    return outcomes
+
+
+def _counted(steps: Steps, done: int, total: int) -> Steps:
+    """Pass on reports of one stack as those of the whole batch."""
+    try:
+        while True:
+            yield replace(next(steps), done=done, total=total)
+    except StopIteration as stop:
+        outcome: Outcome = stop.value
+        return outcome
+    finally:
+        steps.close()
+
+
+def _one(
+    path: Path, job: CompareJob, overwrite: bool, workers: int | None, scheduler: str | None
+) -> Steps:
+    start = perf_counter()
+    name = job.naming.name(path, job.recipe.image)
+    arms: dict[Arm, Outcome] = {}
+    for arm in ARMS:
+        of_arm = _arm_job(job, arm)
+        steps = stack_steps(
+            [path], of_arm, overwrite=overwrite, workers=workers, scheduler=scheduler
+        )
+        (arms[arm],) = yield from _of_arm(steps, arm)
+        if arms[arm].status == "failed":
+            return replace(arms[arm], name=name)
+    truth = job.truth.get(path.absolute())
+    digest = _digest(job, name, truth)
+    before = None if overwrite else read_stack_comparison(job.folder, name, digest)
+    if before is not None and all(outcome.status == "skipped" for outcome in arms.values()):
+        scores = before.get("scores")
+        return Outcome(path, "skipped", changes=before["counts"], scores=scores, name=name)
+    yield Report(0, 1, path, step=Progress("compare", 0, 1))
+    both = _Both.of(path, job, name)
+    comparison, scores = both.compare(truth)
+    yield Report(0, 1, path, step=Progress("write", 0, 1))
+    about = {
+        "digest": digest,
+        "recipe": job.recipe.to_dict(),
+        "provenance": {arm: read_provenance(job.folder, f"{name}.{arm}") for arm in ARMS},
+        "truth": None if truth is None else str(truth),
+    }
+    files = write_stack_comparison(
+        comparison, both.stack, job.folder, name, both.labels, both.views, about, scores
+    )
+    found = arms["preprocessed"]
+    return Outcome(
+        path,
+        "done",
+        objects=sum(comparison.count_objects("preprocessed").values()),
+        unmasked=found.unmasked,
+        seconds=perf_counter() - start,
+        files=_files(arms) | files,
+        changes={str(change): count for change, count in comparison.counts.items()},
+        scores=None if scores is None else {str(arm): s.to_dict() for arm, s in scores.items()},
+        notes=found.notes,
+        name=name,
+    )
+
+
+def _arm_job(job: CompareJob, arm: Arm) -> SegmentJob:
+    recipe = job.recipe.raw_arm() if arm == "raw" else job.recipe.preprocessed_arm()
+    naming = replace(job.naming, pattern=f"{job.naming.pattern}.{arm}")
+    return SegmentJob(
+        recipe, job.folder, job.cache, job.cache_size, naming, job.kinds, job.pixel_size
+    )
+
+
+def _of_arm(
+    steps: Generator[Report, None, list[Outcome]], arm: Arm
+) -> Generator[Report, None, list[Outcome]]:
+    """Pass on the reports of an arm without its outcome."""
+    try:
+        while True:
+            report = next(steps)
+            step = report.step and report.step._replace(stage=f"{arm}: {report.step.stage}")
+            if report.outcome is None:
+                yield replace(report, step=step)
+    except StopIteration as stop:
+        outcomes: list[Outcome] = stop.value
+        return outcomes
+    finally:
+        steps.close()
+
+
+def _digest(job: CompareJob, name: str, truth: Path | None) -> str:
+    """Return what decides a comparison: the results of both arms, and the truth."""
+    arms = [read_provenance(job.folder, f"{name}.{arm}")["stack"]["digest"] for arm in ARMS]
+    content = None
+    if truth is not None:
+        with open(truth, "rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+    return digest_of(arms, content)
+
+
+def _files(arms: Mapping[Arm, Outcome]) -> dict[str, Path]:
+    return {
+        f"{arm}.{kind}": path
+        for arm, outcome in arms.items()
+        for kind, path in outcome.files.items()
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Both:
+    """A stack, and the label volumes of both arms."""
+
+    stack: Stack
+    recipes: Mapping[Arm, Recipe]
+    labels: Mapping[Arm, LabelPlanes]
+
+    @classmethod
+    def of(cls, path: Path, job: CompareJob, name: str) -> _Both:
+        stack = Stack(path, job.recipe, pixel_size=job.pixel_size)
+        labels = {arm: LabelPlanes.of_file(job.folder / f"{name}.{arm}.labels.tif") for arm in ARMS}
+        recipes = {arm: _arm_job(job, arm).recipe for arm in ARMS}
+        return cls(stack, recipes, labels)
+
+    def compare(self, truth: Path | None) -> tuple[StackComparison, dict[Arm, VolumeScores] | None]:
+        """Compare the arms, and score them where there is a truth."""
+        axis: Any = self.stack.axis
+        comparison = compare_volumes(
+            self.labels["raw"],
+            self.labels["preprocessed"],
+            axis=axis,
+            positions=list(self.stack.positions),
+        )
+        if truth is None:
+            return comparison, None
+        return comparison, {
+            arm: score_volume(self.labels[arm], self._true_planes(truth)) for arm in ARMS
+        }
+
+    def _true_planes(self, truth: Path) -> Generator[NDArray[np.integer], None, None]:
+        """Read the planes of the truth that are segmented."""
+        planes, wanted = open_label_planes(truth), list(self.stack.positions)
+        count = 1 if planes is None else len(planes)
+        if planes is None or (count != len(wanted) and count <= max(wanted)):
+            raise TruthError(
+                f"{truth}: expected a label volume of the stack's planes, "
+                f"{len(wanted)} that are segmented or all; got {count}"
+            )
+        yield from (planes[at] for at in (range(count) if count == len(wanted) else wanted))
+
+    def views(self, position: int) -> dict[Arm, NDArray[np.uint8]]:
+        """Return what each arm's model saw of a plane."""
+        self.stack.use(self.stack.statistics())
+        gray = self.stack.plane(position)
+        return {arm: make_view(gray, recipe) for arm, recipe in self.recipes.items()}
