@@ -8,10 +8,28 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from napari_graysam.errors import ImageError, RecipeError
 from napari_graysam.pipeline import fit_view, make_view, read_gray, view_halo
-from napari_graysam.preprocess import STEPS, BaseStep, Channels, apply, fit, halo, padded, to_rgb
+from napari_graysam.preprocess import (
+    STEPS,
+    BaseStep,
+    Channels,
+    Replicate,
+    apply,
+    fit,
+    fit_blocks,
+    halo,
+    padded,
+    squares,
+    to_rgb,
+)
+from napari_graysam.progress import run
 from napari_graysam.recipe import Recipe
+from napari_graysam.source.pyramid import open_pyramid
+from napari_graysam.tiles import TileGrid, fit_large, open_large
 
 SHAPE = (331, 290)
 TILES = [
@@ -118,3 +136,131 @@ def test_the_view_of_a_tile_is_cut_from_that_of_the_whole_image() -> None:
         part = replace(gray, pixels=gray.pixels[cut])
         colours = make_view(part, recipe, fitted.at(area.origin))[inside].astype(int)
         assert np.abs(colours - whole[tile]).max() <= 1
+
+
+@pytest.mark.parametrize("step", VARIANTS, ids=repr)
+@pytest.mark.parametrize("side", [64, 150])
+def test_statistics_taken_block_by_block_are_those_of_the_whole_image(
+    step: BaseStep, side: int
+) -> None:
+    blocks = list(squares(SHAPE, side))
+    (fitted,) = fit_blocks(lambda cut: IMAGE[cut], SHAPE, [step], blocks=blocks)
+    whole = step.fit(IMAGE)
+    assert fitted.shape == whole.shape
+    np.testing.assert_allclose(fitted.values, whole.values, rtol=2e-4, atol=1e-6)
+    np.testing.assert_allclose(step.apply(IMAGE, fitted), step.apply(IMAGE), atol=5e-4)
+
+
+def test_a_flat_or_two_valued_image_is_measured_exactly() -> None:
+    """Percentiles that coincide must coincide: their difference is divided by."""
+    step = STEPS["rescale"](low=5, high=90)
+    for image in (np.full(SHAPE, 0.3, np.float32), (IMAGE > 0.9).astype(np.float32)):
+        (fitted,) = fit_blocks(lambda cut, image=image: image[cut], SHAPE, [step])
+        np.testing.assert_array_equal(fitted.values, step.fit(image).values)
+
+
+CHAINS = st.lists(
+    st.sampled_from([step for step in VARIANTS if step.halo < 60]), min_size=1, max_size=3
+)
+
+
+@settings(max_examples=25)
+@given(
+    chain=CHAINS,
+    channels=st.booleans(),
+    top=st.integers(0, SHAPE[0] - 40),
+    left=st.integers(0, SHAPE[1] - 40),
+)
+def test_the_view_of_a_tile_of_a_file_is_that_of_the_image_in_memory(
+    chain: list[BaseStep], channels: bool, top: int, left: int
+) -> None:
+    """Window, statistics and halo: nothing tells a tile from a cut of the whole picture."""
+    rgb = Channels(red=[STEPS["sobel"]()], blue=[STEPS["rescale"]()]) if channels else Replicate()
+    recipe = Recipe(preprocess=chain, rgb=rgb)
+    stored = np.round(IMAGE * 60_000 - 500).astype(np.int32)
+    whole = make_view(read_gray(stored, recipe), recipe).astype(int)
+    large = run(open_large(open_pyramid(stored), recipe))
+    view = pickle.loads(pickle.dumps(run(fit_large(large, recipe, 64))))
+    window = slice(top, top + 40), slice(left, left + 33)
+    off = np.abs(view.of(recipe, window).astype(int) - whole[window])
+    assert off.max() <= 2
+    assert np.mean(off > 0) < 0.02
+
+
+def test_a_large_image_is_windowed_and_recorded_as_one_in_memory() -> None:
+    stored = np.where(IMAGE > 0.6, np.nan, IMAGE * 7)
+    recipe = Recipe()
+    gray, large = read_gray(stored, recipe), run(open_large(open_pyramid(stored), recipe))
+    assert large.record["window"] == gray.record["window"]
+    assert large.record["non_finite"] == gray.record["non_finite"] > 0
+    np.testing.assert_array_equal(large.read(TILES[1]).pixels, gray.pixels[TILES[1]])
+    other = run(open_large(open_pyramid(stored + 1), recipe))
+    assert other.digest != large.digest
+
+
+def test_a_level_of_the_pyramid_is_worked_on() -> None:
+    levels = open_pyramid([IMAGE, IMAGE[::2, ::2]])
+    large = run(open_large(levels, Recipe().with_values({"tiles.level": 1})))
+    assert large.shape == (166, 145)
+    with pytest.raises(ImageError, match="Level 2 does not exist"):
+        run(open_large(levels, Recipe().with_values({"tiles.level": 2})))
+
+
+def test_steps_that_reach_too_far_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe(preprocess=[STEPS["gaussian"](), STEPS["flatten_illumination"](sigma=90)])
+    large = run(open_large(open_pyramid(IMAGE), recipe))
+    monkeypatch.setattr("napari_graysam.tiles.view.available_memory", lambda: 10**6)
+    with pytest.raises(ImageError, match=r"Flatten illumination looks \d+ pixels .* tiles.level"):
+        run(fit_large(large, recipe, 64))
+
+
+def test_an_image_with_too_many_pixels_is_fitted_to_squares_of_it_which_is_said() -> None:
+    image = np.tile(IMAGE, (10, 12))
+    recipe = Recipe(preprocess=[STEPS["rescale"]()])
+    large = run(open_large(open_pyramid(image), recipe))
+    whole, part = (
+        run(fit_large(large, recipe, 64, most)) for most in (image.size, image.size // 3)
+    )
+    assert not whole.notes
+    assert "evenly spaced squares" in part.notes[0]
+    one, other = (view.fitted[0][1].preprocess[0].values for view in (whole, part))
+    np.testing.assert_allclose(one, other, atol=0.01)
+
+
+@given(
+    height=st.integers(1, 700),
+    width=st.integers(1, 700),
+    size=st.integers(64, 200),
+    halo=st.integers(0, 24),
+)
+def test_cores_are_a_partition_and_windows_hold_them_with_their_halo(
+    height: int, width: int, size: int, halo: int
+) -> None:
+    grid = TileGrid((height, width), size, halo)
+    owner = np.zeros((height, width), int)
+    for tile in grid:
+        owner[tile.core] += 1
+        for axis, length in enumerate((height, width)):
+            window, core = tile.window[axis], tile.core[axis]
+            assert window.stop - window.start == min(size, length)
+            assert window.start == 0 or core.start - window.start >= halo
+            assert window.stop == length or window.stop - core.stop >= halo
+    assert (owner == 1).all()
+    assert len(grid) == len(list(grid))
+
+
+def test_a_tile_knows_those_around_it() -> None:
+    grid = TileGrid((300, 300), 100, 10)
+    names = {tile.name for tile in grid.around(grid.tile(1, 1))}
+    assert names == {f"r{r:03}c{c:03}" for r in range(3) for c in range(3)} - {"r001c001"}
+
+
+def test_a_tile_smaller_than_its_halos_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"tiles\.size is 64 and the halo 40 .*raise tiles\.size"):
+        TileGrid((300, 300), 64, 40)
+
+
+def test_tiles_are_no_part_of_what_decides_an_image_in_one_piece() -> None:
+    recipe = Recipe()
+    assert recipe.changed_stage(recipe.with_values({"tiles.size": 512, "tiles.halo": 9})) is None
+    assert recipe.to_dict() == {"schema_version": recipe.schema_version}

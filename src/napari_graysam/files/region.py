@@ -65,6 +65,53 @@ def region_mask(region: Region, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return mask
 
 
+def region_window(
+    region: Region, shape: tuple[int, int], window: tuple[slice, slice]
+) -> NDArray[np.bool_]:
+    """Return the pixels of some rows and columns that a region holds; it may hold none of them.
+
+    Parameters
+    ----------
+    region
+        As for `region_mask`. An image file is read only there where its format allows it.
+    shape
+        (H, W) of the whole image.
+    window
+        Rows and columns.
+
+    Examples
+    --------
+    >>> square = ((1, 0), (3, 0), (3, 2), (1, 2))
+    >>> region_window((square,), (2, 4), (slice(1, 2), slice(2, 4))).tolist()
+    [[True, False]]
+    """
+    rows, columns = window
+    size = (rows.stop - rows.start, columns.stop - columns.start)
+    if isinstance(region, str) and Path(region).suffix.lower() not in GEOJSON:
+        from napari_graysam.source.pyramid import open_pyramid
+
+        plane = open_pyramid(Path(region).expanduser()).plane()
+        if plane.shape != shape:
+            raise _other_size(region, plane.shape, shape)
+        return np.asarray(plane[rows, columns] != 0)
+    if isinstance(region, str):
+        masks = read_geojson(Path(region).expanduser(), shape).masks
+    else:
+        corner = np.array([columns.start, rows.start])
+        filled = fill([[np.array(polygon) - corner] for polygon in region], size)
+        return _painted([] if filled is None else [filled], size)
+    inside = np.zeros(size, bool)
+    for mask in masks:
+        x0, y0, x1, y1 = mask.box
+        top, bottom = max(y0, rows.start), min(y1, rows.stop)
+        left, right = max(x0, columns.start), min(x1, columns.stop)
+        if top < bottom and left < right:
+            part = mask.bits[top - y0 : bottom - y0, left - x0 : right - x0]
+            inside[top - rows.start : bottom - rows.start,
+                   left - columns.start : right - columns.start] |= part  # fmt: skip
+    return inside
+
+
 def region_of(mask: NDArray[np.bool_]) -> Polygons:
     """Return polygons that hold exactly the pixels of a mask: `region_mask`, backwards.
 
@@ -105,11 +152,15 @@ def _of_file(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
         return _painted(read_geojson(path, shape).masks, shape)
     mask: NDArray[np.bool_] = read_image(path).raw != 0
     if mask.shape != shape:
-        raise ImageError(
-            f"The region {os.fspath(path)} has {mask.shape[0]} × {mask.shape[1]} pixels, the image "
-            f"{shape[0]} × {shape[1]}: give a mask of the same height and width."
-        )
+        raise _other_size(os.fspath(path), (mask.shape[0], mask.shape[1]), shape)
     return mask
+
+
+def _other_size(path: str, found: tuple[int, int], shape: tuple[int, int]) -> ImageError:
+    return ImageError(
+        f"The region {path} has {found[0]} × {found[1]} pixels, the image "
+        f"{shape[0]} × {shape[1]}: give a mask of the same height and width."
+    )
 
 
 def _painted(masks: list[Mask] | tuple[Mask, ...], shape: tuple[int, int]) -> NDArray[np.bool_]:

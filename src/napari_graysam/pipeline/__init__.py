@@ -3,11 +3,19 @@
 from napari_graysam.pipeline.arm import fingerprint_of, live_steps, retune, segment, segment_steps
 from napari_graysam.pipeline.arms import compare, compare_steps
 from napari_graysam.pipeline.both import combine
+from napari_graysam.pipeline.cut import Cut
 from napari_graysam.pipeline.prompt import predictor_steps, segment_one
 from napari_graysam.pipeline.stages import ScoreFloors, Selected, propose, read_gray, select
-from napari_graysam.pipeline.view import FittedView, fit_view, make_view, view_halo
+from napari_graysam.pipeline.view import (
+    FittedView,
+    fit_view,
+    fit_view_blocks,
+    make_view,
+    view_halo,
+)
 
 __all__ = [
+    "Cut",
     "FittedView",
     "ScoreFloors",
     "Selected",
@@ -16,6 +24,7 @@ __all__ = [
     "compare_steps",
     "fingerprint_of",
     "fit_view",
+    "fit_view_blocks",
     "live_steps",
     "make_view",
     "predictor_steps",

@@ -15,6 +15,7 @@ from napari_graysam.fingerprint import Fingerprint, Inputs, array_digest
 from napari_graysam.masks import ARMS
 from napari_graysam.masks.painting import fraction_unmasked
 from napari_graysam.pipeline.both import combine, floors_for_both
+from napari_graysam.pipeline.cut import Cut
 from napari_graysam.pipeline.resolution import too_small_notes
 from napari_graysam.pipeline.stages import (
     ScoreFloors,
@@ -108,6 +109,7 @@ def segment_steps(
     contrast_limits: tuple[float, float] | None = None,
     source: Arm | None = None,
     cache: Cache | None = None,
+    cut: Cut | None = None,
 ) -> Generator[Progress, None, Segmentation]:
     """Do as `segment`, yielding `Progress`; closing the generator cancels.
 
@@ -120,6 +122,8 @@ def segment_steps(
         preprocesses nothing. Those of both arms together name their own.
     cache
         Features and proposals of earlier runs, so that this one starts from what has changed.
+    cut
+        What differs where the image is a tile of a larger one.
 
     Examples
     --------
@@ -135,7 +139,7 @@ def segment_steps(
     napari_graysam.run : Exhausts such a generator.
     live_steps : Keeps the candidates too.
     """
-    live = yield from _stages(image, recipe, region, contrast_limits, source, None, cache)
+    live = yield from _stages(image, recipe, region, contrast_limits, source, None, cache, cut)
     return live.result
 
 
@@ -275,19 +279,20 @@ def _stages(
     source: Arm | None,
     score_floors: ScoreFloors | None,
     cache: Cache | None,
+    cut: Cut | None = None,
 ) -> Generator[Progress, None, LiveSegmentation]:
     """Run the arm that the recipe asks for, or both and join them."""
     recipe = recipe_of(recipe)
     if recipe.both_arms is None or not recipe.preprocesses:
         source = source or arm_of(recipe)
-        steps = _one_arm(image, recipe, region, contrast_limits, source, score_floors, cache)
+        steps = _one_arm(image, recipe, region, contrast_limits, source, score_floors, cache, cut)
         return (yield from steps)
     gray = read_gray(image, recipe, contrast_limits=contrast_limits)
     floors = floors_for_both(recipe, score_floors)
-    steps = _one_arm(gray, recipe.raw_arm(), region, None, "raw", floors, cache)
+    steps = _one_arm(gray, recipe.raw_arm(), region, None, "raw", floors, cache, cut)
     raw = yield from renamed(steps, "raw")
     of_arm = recipe.preprocessed_arm()
-    steps = _one_arm(gray, of_arm, region, None, "preprocessed", floors, cache)
+    steps = _one_arm(gray, of_arm, region, None, "preprocessed", floors, cache, cut)
     preprocessed = yield from renamed(steps, "preprocessed")
     return combine(raw, preprocessed, recipe)
 
@@ -300,6 +305,7 @@ def _one_arm(
     source: Arm,
     score_floors: ScoreFloors | None,
     cache: Cache | None,
+    cut: Cut | None,
 ) -> Generator[Progress, None, LiveSegmentation]:
     """Call the four stages one after the other."""
     clock = _Clock()
@@ -312,7 +318,7 @@ def _one_arm(
     clock.lap("image")
     yield Progress("image", 1, 1)
     yield Progress("preprocess", 0, 1)
-    view = make_view(gray, shown)
+    view = make_view(gray, shown) if cut is None else cut.view(shown)
     clock.lap("preprocess")
     yield Progress("preprocess", 1, 1)
 
@@ -327,7 +333,12 @@ def _one_arm(
     if cache is None and recipe.refine:
         cache = Cache()  # The features are needed twice.
     proposals = yield from propose(
-        view, recipe, region=region, score_floors=score_floors, cache=cache
+        view,
+        recipe,
+        region=region,
+        score_floors=score_floors,
+        cache=cache,
+        points=None if cut is None else cut.points,
     )
     clock.lap("propose")
     yield Progress("select", 0, 1)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_graysam.model import LoadedModel
     from napari_graysam.propose import Proposals
     from napari_graysam.propose.cache import Cache
+    from napari_graysam.propose.points import PointSource
     from napari_graysam.select.regrouping.objects import Regrouping
     from napari_graysam.select.selector import Selector
 
@@ -104,6 +105,7 @@ def propose(
     region: NDArray[np.bool_] | None = None,
     score_floors: ScoreFloors | None = None,
     cache: Cache | None = None,
+    points: PointSource | None = None,
 ) -> Generator[Progress, None, Proposals]:
     """Ask the model for candidate masks, yielding `Progress`; closing the generator cancels.
 
@@ -122,6 +124,8 @@ def propose(
         Keep candidates above these scores even where the recipe's thresholds are higher.
     cache
         Features and proposals of earlier runs, so that this one starts from what has changed.
+    points
+        Where to ask; the recipe's grid if omitted.
 
     Raises
     ------
@@ -155,6 +159,7 @@ def propose(
             iou_floor=floors.predicted_iou,
             stability_floor=floors.stability,
             cache=cache,
+            points=points,
         )
     )
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam.preprocess import BaseStep, Channels, Fitted, apply, fit, halo, to_rgb
+from napari_graysam.preprocess import (
+    BaseStep,
+    Channels,
+    Fitted,
+    apply,
+    fit,
+    fit_blocks,
+    halo,
+    to_rgb,
+)
+from napari_graysam.preprocess.chain import Box
 from napari_graysam.recipe import Recipe
 from napari_graysam.source.gray import GrayImage
 
@@ -56,6 +67,34 @@ def fit_view(gray: GrayImage, recipe: Recipe) -> FittedView:
     pixels = apply(gray.pixels, recipe.preprocess) if any(chains) else gray.pixels
     fits = tuple(fit(pixels, chain) for chain in chains)
     return FittedView(fit(gray.pixels, recipe.preprocess), fits)
+
+
+def fit_view_blocks(
+    read: Callable[[Box], NDArray[np.float32]],
+    shape: tuple[int, int],
+    recipe: Recipe,
+    blocks: Sequence[Box] | None = None,
+) -> FittedView:
+    """Do as `fit_view` for an image that does not fit into memory.
+
+    Parameters
+    ----------
+    read
+        Gives the gray values of rows and columns: float32, in [0, 1].
+    shape
+        (H, W) of the image.
+    recipe
+        Uses ``preprocess`` and ``rgb``.
+    blocks
+        What is looked at, as for `napari_graysam.preprocess.fit_blocks`.
+    """
+    fits = fit_blocks(read, shape, recipe.preprocess, blocks=blocks)
+    enabled = (step for step in recipe.preprocess if step.enabled)
+    before = tuple(zip(enabled, fits, strict=True))
+    red, green, blue = (
+        fit_blocks(read, shape, chain, before=before, blocks=blocks) for chain in _channels(recipe)
+    )
+    return FittedView(fits, (red, green, blue))
 
 
 def view_halo(recipe: Recipe) -> int:

@@ -6,8 +6,10 @@ from napari_graysam.preprocess.chain import (
     apply,
     apply_steps,
     fit,
+    fit_blocks,
     halo,
     padded,
+    squares,
 )
 from napari_graysam.preprocess.registry import STEPS, Step
 from napari_graysam.preprocess.rgb import Channels, Colormap, Replicate, Rgb, to_rgb, to_rgb_steps
@@ -26,8 +28,10 @@ __all__ = [
     "apply",
     "apply_steps",
     "fit",
+    "fit_blocks",
     "halo",
     "padded",
+    "squares",
     "to_rgb",
     "to_rgb_steps",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,6 +9,7 @@ from pydantic import Field
 
 from napari_graysam.preprocess.base import PIXELS, BaseStep, Fitted, Image
 from napari_graysam.preprocess.blur import blur, blur_halo
+from napari_graysam.preprocess.measuring import Measured, Survey, Whole
 
 BackgroundMethod = Literal["rolling_ball", "white_tophat", "black_tophat", "gaussian"]
 
@@ -93,8 +93,10 @@ class FlattenIllumination(BaseStep):
     def _reach(self) -> int:
         return blur_halo(self.sigma)
 
-    def _statistics(self, image: Image) -> Sequence[float]:
-        lit, mean = self._evened(image, None)
+    def _survey(self) -> Survey:
+        (shading,) = yield [lambda image, fitted: blur(image, self.sigma, fitted)]
+        mean = shading.mean()
+        (lit,) = yield [lambda image, fitted: self._evened(image, fitted, mean)]
         return mean, _white(lit)
 
     def _apply(self, image: Image, fitted: Fitted | None) -> Image:
@@ -105,25 +107,25 @@ class FlattenIllumination(BaseStep):
         shading; assumes that objects are spread evenly and are small beside `sigma`. Cost: one
         wide Gaussian blur, O(HW), and a partial sort if the result exceeds white.
         """
-        lit, _ = self._evened(image, fitted)
-        white = _white(lit) if fitted is None else float(fitted.values[1])
+        lit = self._evened(image, fitted, None if fitted is None else float(fitted.values[0]))
+        white = _white(Whole(lit)) if fitted is None else float(fitted.values[1])
         if white > 1:
             lit /= np.float32(white)
         return lit
 
-    def _evened(self, image: Image, fitted: Fitted | None) -> tuple[Image, float]:
-        """Return the image divided by its illumination, whose mean is restored, and that mean."""
+    def _evened(self, image: Image, fitted: Fitted | None, mean: float | None) -> Image:
+        """Return the image divided by its illumination, whose mean is restored."""
         gain = blur(image, self.sigma, fitted)
-        mean = float(gain.mean(dtype=np.float64)) if fitted is None else float(fitted.values[0])
+        mean = Whole(gain).mean() if mean is None else mean
         np.maximum(gain, np.float32(max(mean / self.max_gain, 1e-6)), out=gain)
         np.divide(np.float32(mean), gain, out=gain)
         gain *= image
-        return gain, mean
+        return gain
 
 
-def _white(lit: Image) -> float:
+def _white(lit: Measured) -> float:
     """Return the level above which at most 0.1 % of the pixels lie, at least 1."""
-    return max(1.0, float(np.percentile(lit, 99.9))) if lit.max() > 1 else 1.0
+    return max(1.0, lit.percentile(99.9)) if lit.max() > 1 else 1.0
 
 
 def _shrinking(radius: float) -> int:

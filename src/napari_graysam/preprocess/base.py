@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, TypeAlias
 
@@ -12,6 +12,15 @@ import numpy.typing as npt
 from pydantic import Field
 
 from napari_graysam.parameters import Part
+from napari_graysam.preprocess.measuring import (
+    Block,
+    Measured,
+    Survey,
+    Whole,
+    answer,
+    of_blocks,
+    of_image,
+)
 
 Image: TypeAlias = npt.NDArray[np.float32]
 """A grayscale image: float32, (H, W), values in [0, 1]."""
@@ -71,8 +80,21 @@ class BaseStep(Part):
         image
             float32, (H, W), values in [0, 1].
         """
-        statistics = self._statistics(np.ascontiguousarray(image))
+        statistics = answer(self._survey(), of_image(np.ascontiguousarray(image)))
         return Fitted((image.shape[0], image.shape[1]), np.array(statistics, float))
+
+    def fit_blocks(self, shape: tuple[int, int], blocks: Callable[[], Iterable[Block]]) -> Fitted:
+        """Do as `fit` for an image that comes block by block, to the rounding of percentiles.
+
+        Parameters
+        ----------
+        shape
+            (H, W) of the whole image.
+        blocks
+            Yields all its blocks, each with the step's `halo`; called once for every round of
+            measuring, and not at all where the step needs no statistics.
+        """
+        return Fitted(shape, np.array(answer(self._survey(), of_blocks(blocks)), float))
 
     def apply(self, image: Image, fitted: Fitted | None = None) -> Image:
         """Return the processed image; the input is left as it was.
@@ -98,8 +120,9 @@ class BaseStep(Part):
         """Return the `halo`."""
         return 0
 
-    def _statistics(self, image: Image) -> Sequence[float]:
-        """Return the numbers that `apply` takes from a whole image."""
+    def _survey(self) -> Survey:
+        """Ask for what `apply` takes from a whole image, and return those numbers."""
+        yield from ()
         return ()
 
     @abstractmethod
@@ -133,13 +156,13 @@ def magnitude(across: Image, down: Image) -> Image:
     return length
 
 
-def robust_maximum(strength: Image) -> float:
-    """Return the 99.5th percentile of a non-negative (H, W) array, within two floors.
+def robust_maximum(strength: Measured) -> float:
+    """Return the 99.5th percentile of non-negative values, within two floors.
 
     A tenth of the maximum, so that a few lines on an empty image are not blown up to
     white; and 0.001, so that rounding noise of a constant image is not.
     """
-    return max(float(np.percentile(strength, 99.5)), float(strength.max()) / 10, 1e-3)
+    return max(strength.percentile(99.5), strength.max() / 10, 1e-3)
 
 
 def drawn(
@@ -160,7 +183,9 @@ def drawn(
     full
         What is a line at full strength; the `robust_maximum` of ``strength`` if None.
     """
-    lines = bounded(strength / np.float32(robust_maximum(strength) if full is None else full))
+    lines = bounded(
+        strength / np.float32(robust_maximum(Whole(strength)) if full is None else full)
+    )
     if polarity == "dark":
         lines = np.float32(1) - lines
     return blend(image, lines, amount)

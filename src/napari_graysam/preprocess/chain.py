@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,10 +11,13 @@ import numpy.typing as npt
 
 from napari_graysam.errors import ImageError
 from napari_graysam.preprocess.base import BaseStep, Fitted, Image
+from napari_graysam.preprocess.measuring import Block
 from napari_graysam.progress import run
 
 Box = tuple[slice, slice]
 """Rows and columns."""
+BLOCK = 1024
+"""Side of the squares in which an image is measured that does not fit into memory."""
 
 
 class Padded(NamedTuple):
@@ -166,6 +170,68 @@ def fit(image: Image, steps: Iterable[BaseStep]) -> tuple[Fitted, ...]:
         if number < len(enabled):
             image = step.apply(image, fits[-1])
     return tuple(fits)
+
+
+def fit_blocks(
+    read: Callable[[Box], Image],
+    shape: tuple[int, int],
+    steps: Iterable[BaseStep],
+    *,
+    before: Sequence[tuple[BaseStep, Fitted]] = (),
+    blocks: Sequence[Box] | None = None,
+) -> tuple[Fitted, ...]:
+    """Do as `fit` for an image that does not fit into memory, block by block.
+
+    Parameters
+    ----------
+    read
+        Gives the pixels of rows and columns: float32, finite, in [0, 1].
+    shape
+        (H, W) of the image.
+    steps
+        Of the chain.
+    before
+        Steps that come before them, all enabled, with what they were fitted to.
+    blocks
+        What is looked at, without overlaps; by default all of the image. It is read once or
+        twice for each step that needs statistics, and not at all for others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.preprocess import STEPS, fit, fit_blocks
+    >>> image = np.random.default_rng(0).random((200, 300), np.float32)
+    >>> chain = [STEPS["gaussian"](sigma=2), STEPS["rescale"]()]
+    >>> read, one = (lambda cut: image[cut]), fit(image, chain)[1]
+    >>> other = fit_blocks(read, image.shape, chain)[1]
+    >>> np.allclose(one.values, other.values, rtol=1e-4)
+    True
+    """
+    whole = list(squares(shape, BLOCK)) if blocks is None else list(blocks)
+    known = list(before)
+    fits: list[Fitted] = []
+
+    def of(step: BaseStep) -> Iterator[Block]:
+        reach = step.halo + halo(one for one, _ in known)
+        for block in whole:
+            area = padded(block, reach, shape)
+            fitted = [one.at(area.origin) for _, one in known]
+            pixels = run(apply_steps(read(area.cut), [one for one, _ in known], fitted))
+            yield Block(pixels, Fitted(shape, origin=area.origin), area.tile)
+
+    for step in steps:
+        if step.enabled:
+            fits.append(step.fit_blocks(shape, partial(of, step)))
+            known.append((step, fits[-1]))
+    return tuple(fits)
+
+
+def squares(shape: tuple[int, int], side: int) -> Iterator[Box]:
+    """Yield squares, smaller at the end of rows and columns, that together are an image."""
+    rows, columns = shape
+    for top in range(0, rows, side):
+        for left in range(0, columns, side):
+            yield slice(top, min(top + side, rows)), slice(left, min(left + side, columns))
 
 
 def halo(steps: Iterable[BaseStep]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,6 +9,7 @@ from pydantic import Field
 
 from napari_graysam.preprocess.base import PIXELS, BaseStep, Fitted, Image
 from napari_graysam.preprocess.blur import blur, blur_halo
+from napari_graysam.preprocess.measuring import Survey
 
 
 class Gaussian(BaseStep):
@@ -99,8 +99,9 @@ class Bilateral(BaseStep):
     def _reach(self) -> int:
         return max(1, round(2 * self.sigma))
 
-    def _statistics(self, image: Image) -> Sequence[float]:
-        return float(image.min()), float(image.max())
+    def _survey(self) -> Survey:
+        (gray,) = yield [lambda image, fitted: image]
+        return gray.min(), gray.max()
 
     def _apply(self, image: Image, fitted: Fitted | None) -> Image:
         """Smooth with weights that fall off with distance and with difference in grey value.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, Self
 
 import numpy as np
@@ -19,6 +18,7 @@ from napari_graysam.preprocess.base import (
     robust_maximum,
 )
 from napari_graysam.preprocess.blur import blur, blur_halo
+from napari_graysam.preprocess.measuring import Survey, Whole
 
 
 class DifferenceOfGaussians(BaseStep):
@@ -57,8 +57,9 @@ class DifferenceOfGaussians(BaseStep):
     def _reach(self) -> int:
         return max(blur_halo(self.sigma_low), blur_halo(self.sigma_high))
 
-    def _statistics(self, image: Image) -> Sequence[float]:
-        return (robust_maximum(np.abs(self._band(image, None))),)
+    def _survey(self) -> Survey:
+        (strength,) = yield [lambda image, fitted: np.abs(self._band(image, fitted))]
+        return (robust_maximum(strength),)
 
     def _apply(self, image: Image, fitted: Fitted | None) -> Image:
         """Keep the band between two Gaussian blurs, around mid-grey.
@@ -68,7 +69,7 @@ class DifferenceOfGaussians(BaseStep):
         Gaussian blurs and a partial sort, O(HW).
         """
         band = self._band(image, fitted)
-        full = robust_maximum(np.abs(band)) if fitted is None else float(fitted.values[0])
+        full = robust_maximum(Whole(np.abs(band))) if fitted is None else float(fitted.values[0])
         band *= np.float32(0.5 / full)
         band += np.float32(0.5)
         return blend(image, bounded(band), self.amount)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -19,6 +18,7 @@ from napari_graysam.preprocess.base import (
     robust_maximum,
 )
 from napari_graysam.preprocess.blur import blur, blur_halo, gaussian_blur, gaussian_halo
+from napari_graysam.preprocess.measuring import Survey
 
 
 class Unsharp(BaseStep):
@@ -83,8 +83,9 @@ class _Gradient(BaseStep):
     def _reach(self) -> int:
         return 1 + (blur_halo(self.sigma) if self.sigma > 0 else 0)
 
-    def _statistics(self, image: Image) -> Sequence[float]:
-        return (robust_maximum(self._edges(image, None)),)
+    def _survey(self) -> Survey:
+        (edges,) = yield [self._edges]
+        return (robust_maximum(edges),)
 
     def _apply(self, image: Image, fitted: Fitted | None) -> Image:
         """Mix the gradient magnitude after a blur into the image.

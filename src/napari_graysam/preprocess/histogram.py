@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from napari_graysam.preprocess.base import AMOUNT, PIXELS, BaseStep, Fitted, Image, blend
+from napari_graysam.preprocess.measuring import Survey, Whole
 
 GREYS = 65535
 """White at 16 bits."""
@@ -31,8 +31,10 @@ class Equalize(BaseStep):
     kind: Literal["equalize"] = "equalize"
     amount: float = Field(1.0, ge=0, le=1, title="Amount", description=AMOUNT)
 
-    def _statistics(self, image: Image) -> Sequence[float]:
-        return [float(level) for level in _equalizing(_levels(image))]
+    def _survey(self) -> Survey:
+        (levels,) = yield [lambda image, fitted: _levels(image)]
+        table: list[float] = _equalizing(levels.counts()).tolist()
+        return table
 
     def _apply(self, image: Image, fitted: Fitted | None) -> Image:
         """Equalise the histogram at 65,536 grey levels; a constant image stays as it is.
@@ -41,7 +43,11 @@ class Equalize(BaseStep):
         background takes most of the contrast. Cost: one histogram and one look-up, O(HW).
         """
         grey = _levels(image)
-        table = _equalizing(grey) if fitted is None else fitted.values.astype(np.float32)
+        table = (
+            _equalizing(Whole(grey).counts())
+            if fitted is None
+            else fitted.values.astype(np.float32)
+        )
         return blend(image, table[grey], self.amount) if table.size else image
 
 
@@ -111,13 +117,13 @@ def _levels(image: Image) -> npt.NDArray[np.uint16]:
     return levels
 
 
-def _equalizing(grey: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
+def _equalizing(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     """Return the curve that makes all levels equally frequent; empty if there is only one."""
-    below = np.cumsum(np.bincount(grey.ravel(), minlength=GREYS + 1))
-    darkest = below[int(grey.min())]
-    if darkest == grey.size:
+    below = np.cumsum(counts)
+    darkest, pixels = below[np.flatnonzero(counts)[0]], below[-1]
+    if darkest == pixels:
         return np.empty(0, np.float32)
-    table: npt.NDArray[np.float32] = ((below - darkest) / (grey.size - darkest)).astype(np.float32)
+    table: npt.NDArray[np.float32] = ((below - darkest) / (pixels - darkest)).astype(np.float32)
     return table
 
 

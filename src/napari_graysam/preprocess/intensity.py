@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, Self
 
 import numpy as np
@@ -10,6 +9,7 @@ from pydantic import Field, model_validator
 
 from napari_graysam.preprocess.base import PIXELS, BaseStep, Fitted, Image
 from napari_graysam.preprocess.blur import blur, blur_halo
+from napari_graysam.preprocess.measuring import Survey
 
 
 class Rescale(BaseStep):
@@ -41,9 +41,9 @@ class Rescale(BaseStep):
             raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
         return self
 
-    def _statistics(self, image: Image) -> Sequence[float]:
-        bottom, top = np.percentile(image, [self.low, self.high])
-        return float(bottom), float(top)
+    def _survey(self) -> Survey:
+        (gray,) = yield [lambda image, fitted: image]
+        return gray.percentile(self.low), gray.percentile(self.high)
 
     def _apply(self, image: Image, fitted: Fitted | None) -> Image:
         """Map both percentiles to 0 and 1; nothing where they coincide.
@@ -51,7 +51,7 @@ class Rescale(BaseStep):
         Assumes that the percentiles are not objects: in a nearly empty image the `high`
         percentile may be background. Cost: one partial sort, O(HW).
         """
-        bottom, top = self._statistics(image) if fitted is None else fitted.values
+        bottom, top = (self.fit(image) if fitted is None else fitted).values
         if top <= bottom:
             return image
         stretched = image - np.float32(bottom)

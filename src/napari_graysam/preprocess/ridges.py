@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, Self, TypeAlias
 
 import numpy as np
@@ -20,6 +21,7 @@ from napari_graysam.preprocess.base import (
     robust_maximum,
 )
 from napari_graysam.preprocess.blur import gaussian_blur, gaussian_halo
+from napari_graysam.preprocess.measuring import Measured, Survey, Whole
 
 RidgeMethod: TypeAlias = Literal["frangi", "sato"]
 
@@ -81,8 +83,11 @@ class Ridges(BaseStep):
     def _reach(self) -> int:
         return gaussian_halo(self.sigma_max) + 1
 
-    def _statistics(self, image: Image) -> Sequence[float]:
-        strength, norms = self._strength(image, None)
+    def _survey(self) -> Survey:
+        norms: list[float] = []
+        if self.method == "frangi":
+            norms = [_half(norm) for norm in (yield [partial(self._norm, s) for s in self._sigmas])]
+        (strength,) = yield [lambda image, fitted: self._strength(image, norms)]
         return (robust_maximum(strength), *norms)
 
     def _apply(self, image: Image, fitted: Fitted | None) -> Image:
@@ -97,25 +102,31 @@ class Ridges(BaseStep):
         small filters and a square root.
         """
         full, norms = (None, None) if fitted is None else (fitted.values[0], fitted.values[1:])
-        strength, _ = self._strength(image, None if norms is None else norms.tolist())
+        strength = self._strength(image, None if norms is None else norms.tolist())
         return drawn(image, strength, self.amount, self.polarity, full)
 
-    def _strength(
-        self, image: Image, norms: Sequence[float] | None
-    ) -> tuple[Image, Sequence[float]]:
-        """Return the strongest answer over the scales, and half the largest norm of each."""
+    @property
+    def _sigmas(self) -> list[float]:
+        sigmas: list[float] = np.geomspace(self.sigma_min, self.sigma_max, self.scales).tolist()
+        return sigmas
+
+    def _norm(self, sigma: float, image: Image, fitted: Fitted | None) -> Image:
+        """Return the Hessian's norm at a scale."""
+        across, along = _curvatures(image, sigma, self.polarity)
+        norm: Image = np.sqrt(across**2 + along**2)
+        return norm
+
+    def _strength(self, image: Image, norms: Sequence[float] | None) -> Image:
+        """Return the strongest answer over the scales; of all, half the largest norm is known."""
         strength = np.zeros_like(image)
-        half_norms: list[float] = []
-        sigmas = np.geomspace(self.sigma_min, self.sigma_max, self.scales).tolist()
-        for number, sigma in enumerate(sigmas):
+        for number, sigma in enumerate(self._sigmas):
             across, along = _curvatures(image, sigma, self.polarity)
             if self.method == "sato":
                 np.maximum(strength, across, out=strength)
                 continue
-            answer, half_norm = _frangi(across, along, None if norms is None else norms[number])
-            half_norms.append(half_norm)
+            answer = _frangi(across, along, None if norms is None else norms[number])
             np.maximum(strength, answer, out=strength)
-        return strength, half_norms
+        return strength
 
 
 def _curvatures(image: Image, sigma: float, polarity: Polarity) -> tuple[Image, Image]:
@@ -135,7 +146,12 @@ def _curvatures(image: Image, sigma: float, polarity: Polarity) -> tuple[Image, 
     return middle + spread, middle - spread
 
 
-def _frangi(across: Image, along: Image, half_norm: float | None) -> tuple[Image, float]:
+def _half(norm: Measured) -> float:
+    """Return half the largest norm, above the rounding noise of a constant image."""
+    return max(norm.max() / 2, 1e-3)
+
+
+def _frangi(across: Image, along: Image, half_norm: float | None) -> Image:
     import cv2
 
     norm_squared = across**2 + along**2
@@ -143,8 +159,8 @@ def _frangi(across: Image, along: Image, half_norm: float | None) -> tuple[Image
     line = across + along > 0
     ratio_squared = np.divide(along**2, across**2, out=np.ones_like(across), where=line)
     if half_norm is None:
-        half_norm = max(float(np.sqrt(norm_squared.max())) / 2, 1e-3)
+        half_norm = _half(Whole(np.sqrt(norm_squared)))
     strength: Image = cv2.exp(ratio_squared / np.float32(-2 * BLOB_TOLERANCE**2))
     strength *= 1 - cv2.exp(norm_squared / np.float32(-2 * half_norm**2))
     strength[~line] = 0
-    return strength, half_norm
+    return strength

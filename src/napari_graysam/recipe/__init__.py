@@ -32,6 +32,7 @@ from napari_graysam.recipe.reference import Parameter, parameters
 from napari_graysam.recipe.second_look import SecondLookOptions
 from napari_graysam.recipe.stack import StackOptions
 from napari_graysam.recipe.stages import MODEL_STAGES, STAGES, Stage, by_stage
+from napari_graysam.recipe.tiles import TileOptions
 from napari_graysam.recipe.upgrade import SCHEMA_VERSION
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "StackOptions",
     "Stage",
     "Suppression",
+    "TileOptions",
     "WholeObject",
     "Window",
     "by_stage",

@@ -25,6 +25,7 @@ from napari_graysam.recipe.second_look import SecondLookOptions
 from napari_graysam.recipe.stack import StackOptions
 from napari_graysam.recipe.stages import Stage, changed_stage
 from napari_graysam.recipe.storage import read_document, write_document
+from napari_graysam.recipe.tiles import TileOptions
 from napari_graysam.recipe.upgrade import SCHEMA_VERSION, upgraded
 from napari_graysam.recipe.values import set_values
 
@@ -141,6 +142,11 @@ class Recipe(Part):
         title="Stack",
         description="Whether every plane of a z-stack or a time series is segmented, and how its "
         "objects are linked.",
+    )
+    tiles: TileOptions = Field(
+        TileOptions(),
+        title="Tiles",
+        description="How images are segmented that are too large for one piece.",
     )
 
     @classmethod

@@ -10,7 +10,7 @@ SCHEMA_VERSION = 2
 
 
 def _with_stacks(data: dict[str, Any]) -> dict[str, Any]:
-    """Version 2 has the part ``stack``; without it one plane is segmented, as in version 1."""
+    """Version 2 has the parts ``stack`` and ``tiles``; without them all is as in version 1."""
     return data
 
 
