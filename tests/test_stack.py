@@ -328,7 +328,8 @@ def test_results_of_a_plane_and_of_the_stack_never_overwrite_each_other_unasked(
     assert "{stem}_stack" in refused.stderr
     assert contents(out) == before
     graysam("segment", file, "--out", out, *whole, "--overwrite")
-    assert not (out / "cells.coco.json").exists()
+    assert len(json.loads((out / "cells.coco.json").read_text())["images"]) == 5
+    assert not (out / "cells.overlay.png").exists()
     before = contents(out)
     assert "all along z" in graysam("segment", file, "--out", out, *plane, status=1).stderr
     assert contents(out) == before

@@ -181,7 +181,7 @@ def _assemble(
 ) -> Generator[Report, None, Outcome]:
     recipe, names = job.recipe, [stack.name(position) for position in stack.positions]
     digest = stack_digest(folder, stack, recipe)
-    whole = stack_is_complete(job.folder, name, stack.axis, digest)
+    whole = stack_is_complete(job.folder, name, stack.axis, digest, job.kinds)
     if whole and not overwrite and all(outcome.status == "skipped" for outcome in outcomes):
         return Outcome(path, "skipped", name=name)
     import pandas as pd
@@ -210,7 +210,7 @@ def _assemble(
     }
     table = complete.planes_table(stack, planes, tables)
     files = write_stack(
-        stack, recipe, links, complete.painted(planes), table, job.folder, name, about
+        stack, recipe, links, complete.painted(planes), table, job.folder, name, about, job.kinds
     )
     return Outcome(
         path,

@@ -2,6 +2,7 @@
 
 from napari_graysam.files.coco import write_coco
 from napari_graysam.files.coco_reader import read_coco
+from napari_graysam.files.coco_stack import write_coco_stack
 from napari_graysam.files.geojson import read_geojson, write_geojson
 from napari_graysam.files.label_planes import LabelPlanes, open_label_planes
 from napari_graysam.files.labels import (
@@ -28,6 +29,7 @@ __all__ = [
     "read_recipe_text",
     "read_rois",
     "write_coco",
+    "write_coco_stack",
     "write_geojson",
     "write_labels",
     "write_overlay",

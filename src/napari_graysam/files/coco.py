@@ -91,18 +91,19 @@ def _annotation(mask: Mask, number: int, parent: int, shape: tuple[int, int]) ->
         "category_id": CATEGORY["id"],
         "segmentation": encode(mask, shape, compressed=True),
         "area": mask.area,
-        "bbox": _xywh(mask.box),
+        "bbox": xywh(mask.box),
         "iscrowd": 0,
         "predicted_iou": float(mask.predicted_iou),
         "stability_score": float(mask.stability),
         "point_coords": [[float(value) for value in mask.point]],
-        "crop_box": _xywh(mask.crop_box),
+        "crop_box": xywh(mask.crop_box),
         "parent": parent,
         "depth": int(mask.depth),
         "source": mask.source,
     }
 
 
-def _xywh(box: Box) -> list[int]:
+def xywh(box: Box) -> list[int]:
+    """Return a box as COCO has it: x, y, width, height."""
     x0, y0, x1, y1 = (int(value) for value in box)
     return [x0, y0, x1 - x0, y1 - y0]

@@ -51,7 +51,8 @@ def collect_foreign(
         image = {"height": sizes[0][0], "width": sizes[0][1]}
     found, crowds, bare, empty = [], 0, 0, 0
     for number, annotation in enumerate(annotations, start=1):
-        title = annotation.get("id", number)
+        # An object that goes through several images has one number in all of them.
+        title = annotation.get("track_id", annotation.get("id", number))
         if annotation.get("iscrowd"):
             crowds += 1
         elif not annotation.get("segmentation"):

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam.atomic import atomic_path, write_text
+from napari_graysam.atomic import write_text
 from napari_graysam.documents import dump_json
-from napari_graysam.files import write_table
+from napari_graysam.files import LabelPlanes, write_coco_stack, write_table
 from napari_graysam.fingerprint import digest_of
 from napari_graysam.outputs.earlier import read_provenance, written_kinds
 from napari_graysam.outputs.kinds import ENDINGS as ENDINGS_OF_IMAGES
+from napari_graysam.outputs.volume import write_volume
 from napari_graysam.recipe import Recipe
 from napari_graysam.stack.tables import objects_table, tracks_table
 
@@ -27,13 +27,12 @@ if TYPE_CHECKING:
     from napari_graysam.source.stack import Stack
     from napari_graysam.stack import Links
 
-BIG = 2**32 - 2**25
-"""Bytes from which a TIFF file needs 64-bit offsets."""
 ENDINGS = {
     "labels": "labels.tif",
     "planes": "planes.csv",
     "objects": "objects.csv",
     "tracks": "tracks.csv",
+    "coco": "coco.json",
     "provenance": "provenance.json",
     "recipe": "recipe.yaml",
 }
@@ -56,20 +55,32 @@ def stack_digest(folder: Path, stack: Stack, recipe: Recipe) -> str:
     return digest_of(planes, options, stack.pixel_size, stack.spacing)
 
 
-def stack_files(folder: Path, name: str, axis: str) -> dict[str, Path]:
+def stack_files(folder: Path, name: str, axis: str, kinds: Collection[str] = ()) -> dict[str, Path]:
     """Return the paths of a stack's results by kind; the recipe is the last to be written."""
-    kinds = [kind for kind in ENDINGS if kind != "tracks" or axis == "t"]
-    return {kind: folder / f"{name}.{ENDINGS[kind]}" for kind in kinds}
+    left_out = {"tracks"} if axis != "t" else set()
+    left_out |= {"coco"} - set(kinds)
+    return {
+        kind: folder / f"{name}.{ending}"
+        for kind, ending in ENDINGS.items()
+        if kind not in left_out
+    }
 
 
-def stack_is_complete(folder: Path, name: str, axis: str, digest: str) -> bool:
-    """Tell whether the results of a stack are all there, with a digest of `stack_digest`."""
+def stack_is_complete(
+    folder: Path, name: str, axis: str, digest: str, kinds: Collection[str] = ()
+) -> bool:
+    """Tell whether the results of a stack are all there, with a digest of `stack_digest`.
+
+    Of ``kinds``, those that are files of the whole stack (``coco``) must be there, too.
+    """
     try:
         found = json.loads((folder / f"{name}.{ENDINGS['provenance']}").read_bytes())
         same = found["stack"]["digest"] == digest
+        same &= "coco" not in kinds or "coco" in found["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return same and all(path.is_file() for path in stack_files(folder, name, axis).values())
+    paths = stack_files(folder, name, axis, kinds)
+    return same and all(path.is_file() for path in paths.values())
 
 
 def write_stack(
@@ -81,6 +92,7 @@ def write_stack(
     folder: Path,
     name: str,
     about: Mapping[str, Any],
+    kinds: Collection[str] = (),
 ) -> dict[str, Path]:
     """Write the results of a stack, plane by plane, each file whole or not at all.
 
@@ -98,58 +110,43 @@ def write_stack(
         The files are ``NAME.labels.tif`` and so on.
     about
         Goes into the provenance; its ``digest`` also names the volume.
+    kinds
+        With ``coco`` among them, masks are written as COCO JSON, too.
     """
-    paths = stack_files(folder, name, stack.axis)
+    paths = stack_files(folder, name, stack.axis, kinds)
     paths["recipe"].unlink(missing_ok=True)
     for kind in written_kinds(read_provenance(folder, name)):
-        if ENDINGS_OF_IMAGES[kind] not in ENDINGS.values():
+        if kind not in paths:
             (folder / f"{name}.{ENDINGS_OF_IMAGES[kind]}").unlink(missing_ok=True)
     physical = (stack.pixel_size, stack.spacing, stack.options.step)
-    _write_volume(paths["labels"], stack, numbered, recipe, str(about["digest"]))
+    digest = str(about["digest"])
+    write_volume(paths["labels"], numbered, np.uint32, stack, digest, recipe.to_yaml())
     write_table(paths["planes"], planes)
     write_table(paths["objects"], objects_table(stack.axis, planes, links, *physical))
     if "tracks" in paths:
         write_table(paths["tracks"], tracks_table(planes, links, stack.positions))
+    if "coco" in paths:
+        _write_coco(paths["coco"], paths["labels"], stack, recipe, planes)
+    written = [kind for kind in ("labels", "objects", "coco") if kind in paths]
     write_text(
         paths["provenance"],
-        dump_json({"files": ["labels", "objects"], "image": place_of(stack), "stack": dict(about)}),
+        dump_json({"files": written, "image": place_of(stack), "stack": dict(about)}),
     )
     write_text(paths["recipe"], recipe.to_yaml())
     return paths
 
 
-def _write_volume(
-    path: Path, stack: Stack, planes: Iterator[NDArray[np.uint32]], recipe: Recipe, digest: str
+def _write_coco(
+    path: Path, labels: Path, stack: Stack, recipe: Recipe, planes: pd.DataFrame
 ) -> None:
-    import tifffile
-
-    shape = (len(stack), *stack.shape)
-    metadata: dict[str, Any] = {
-        "axes": f"{stack.axis.upper()}YX",
-        "Description": recipe.to_yaml(),
-        # The same result is the same file.
-        "UUID": f"urn:uuid:{UUID(hex=digest)}",
-    }
-    resolution = None
-    if stack.pixel_size:
-        height, width = stack.pixel_size
-        metadata |= {"PhysicalSizeY": height, "PhysicalSizeYUnit": "µm"}
-        metadata |= {"PhysicalSizeX": width, "PhysicalSizeXUnit": "µm"}
-        resolution = (1e4 / width, 1e4 / height)
-    if stack.spacing and stack.axis == "z":
-        metadata |= {"PhysicalSizeZ": stack.spacing, "PhysicalSizeZUnit": "µm"}
-    elif stack.spacing:
-        metadata |= {"TimeIncrement": stack.spacing, "TimeIncrementUnit": "s"}
-    with atomic_path(path) as temporary:
-        tifffile.imwrite(
-            temporary,
-            planes,
-            shape=shape,
-            dtype=np.uint32,
-            ome=True,
-            bigtiff=4 * int(np.prod(shape)) > BIG,
-            compression="zlib",
-            resolution=resolution,
-            resolutionunit="CENTIMETER" if resolution else None,
-            metadata=metadata,
-        )
+    image = Path(stack.path or path.name.removesuffix(f".{ENDINGS['coco']}")).name
+    write_coco_stack(
+        path,
+        LabelPlanes.of_file(labels),
+        [f"{image}/{stack.name(position)}" for position in stack.positions],
+        stack.shape,
+        recipe.to_dict(),
+        axis=stack.axis,
+        positions=stack.positions,
+        table=planes,
+    )
