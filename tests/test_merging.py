@@ -15,6 +15,7 @@ from napari_graysam.masks import Mask
 from napari_graysam.prompt import taking_back
 from napari_graysam.recipe import GeneratorOptions, LabelOptions, MergingOptions, Recipe
 from napari_graysam.select import Selector
+from napari_graysam.select.pins import pins_holding
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -288,6 +289,15 @@ def test_a_merge_or_a_split_is_taken_back_singly(kind: str) -> None:
     back = selector.selection(GENERATOR, labels.replace(pinned=(pin,)))
     assert back.regroupings == ()
     assert [mask.candidates for mask in back.masks] == [mask.candidates for mask in off]
+    held = "apart" if kind == "merged" else "whole"
+    marked = [mask for mask in back.masks if mask.regrouped]
+    assert {mask.regrouped for mask in marked} == {held}
+    assert len(marked) == len(done.before)
+    table = event_table(compare_masks(off, back.masks, (SIDE, SIDE)))
+    assert table["regrouped"].tolist().count(f"pinned {held}") == len(marked)
+    of_image = labels.replace(pinned=(pin,))
+    assert pins_holding(marked[0], of_image, (SIDE, SIDE), "1f") == (pin,)
+    assert pins_holding(marked[0], of_image, (SIDE, SIDE), "2f") == ()
     foreign = pin.replace(image="2f")
     assert selector.selection(GENERATOR, labels.replace(pinned=(foreign,))).regroupings
     recipe = Recipe().replace(labels=labels.replace(pinned=(pin,)))

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
 from napari_graysam.masks import Box, Mask, mask_iou, shared_pixels
+from napari_graysam.masks.regions import innermost
 from napari_graysam.progress import Progress, renamed
 from napari_graysam.recipe import LabelOptions, Prompt
 
@@ -109,7 +109,7 @@ class _Neighbours:
     def __init__(self, masks: Sequence[Mask]) -> None:
         self.masks = masks
         self._boxes = np.array([mask.box for mask in masks], np.int64).reshape(-1, 4)
-        self._inside = np.array([_inside(mask) for mask in masks]).reshape(-1, 2)
+        self._inside = np.array([innermost(mask) for mask in masks]).reshape(-1, 2)
 
     def near(self, box: Box, margin: int = 0) -> list[int]:
         """Return the masks whose boxes are no farther than a margin from a box."""
@@ -145,10 +145,3 @@ def _accepted(answer: Mask, index: int, around: _Neighbours, labels: LabelOption
         <= TAKEN * min(answer.area, other.area)
         for other in others
     )
-
-
-def _inside(mask: Mask) -> tuple[float, float]:
-    """Return the place of a mask that is farthest from its border."""
-    depth = ndimage.distance_transform_edt(np.pad(mask.bits, 1))[1:-1, 1:-1]
-    row, column = np.unravel_index(int(depth.argmax()), depth.shape) if depth.size else (0, 0)
-    return float(column + mask.box[0]), float(row + mask.box[1])

@@ -41,8 +41,9 @@ class Comparison:
         half-open box in pixels; its scores, NaN where label images carry none. The deltas
         are preprocessed minus raw of the whole event: of the summed area and of the mean
         scores. They are NaN without a partner, and where there are no scores. With a pixel
-        size, ``area_um2`` and ``delta_area_um2`` follow; where anything was merged or split,
-        ``regrouped`` ("merged", "split" or empty) and ``evidence``.
+        size, ``area_um2`` and ``delta_area_um2`` follow; where anything was merged, split or held,
+        ``regrouped`` (``merged``, ``split``, where a pin keeps it from that ``apart`` or
+        ``whole``, else empty) and ``evidence``.
     difference
         uint8 (H, W): 0 background, 1 kept, 2 changed, 3 gained, 4 lost, 5 split, 6 merged.
         Objects of both arms are painted, smaller ones on top.

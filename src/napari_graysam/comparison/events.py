@@ -16,6 +16,8 @@ from napari_graysam.masks.regions import reframe
 if TYPE_CHECKING:
     import pandas as pd
 
+HELD = ("apart", "whole")
+"""What a pin of these kinds says of an object: it is not merged, or not split."""
 _DELTAS = ["delta_area", "delta_predicted_iou", "delta_stability", "delta_area_um2"]
 _AREAS = {"area": "area_{}", "area_um2": "area_{}_um2"}
 
@@ -37,7 +39,8 @@ def event_table(comparison: Comparison) -> pd.DataFrame:
         no objects), ``area_raw`` and ``area_preprocessed`` (sums in px², 0 for none); with a
         pixel size, ``delta_area_um2``, ``area_raw_um2`` and ``area_preprocessed_um2`` in µm²;
         ``regrouped``, such as ``"merged 0.83"`` where fragments were merged to one of the objects
-        or it is a part of a mask that was split, with the evidence for it, else empty.
+        or it is a part of a mask that was split, with the evidence for it; ``"pinned apart"`` or
+        ``"pinned whole"`` where a pin keeps one of them from either; else empty.
 
     See Also
     --------
@@ -86,7 +89,7 @@ def _regrouped(objects: pd.DataFrame) -> dict[int, str]:
     rows = objects[objects["regrouped"] != ""]
     said: dict[int, list[str]] = {}
     for event, kind, evidence in rows[["event", "regrouped", "evidence"]].itertuples(index=False):
-        text = f"{kind} {evidence:.2f}"
+        text = f"pinned {kind}" if kind in HELD else f"{kind} {evidence:.2f}"
         if text not in said.setdefault(event, []):
             said[event].append(text)
     return {event: ", ".join(texts) for event, texts in said.items()}

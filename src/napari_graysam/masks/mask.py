@@ -50,7 +50,8 @@ class Mask:
         where it comes from a label image or a file.
     regrouped
         ``"merged"`` if fragments were merged to it, ``"split"`` if it is a part of a mask that
-        was split, else empty.
+        was split; ``"apart"`` or ``"whole"`` if a pin of that kind keeps it from either; else
+        empty.
     evidence
         For that merge or split, in [0, 1]; NaN without one.
 

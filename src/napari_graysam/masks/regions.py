@@ -130,6 +130,38 @@ def touches_border(mask: Mask, shape: tuple[int, int]) -> bool:
     )
 
 
+def innermost(mask: Mask) -> tuple[float, float]:
+    """Return the pixel ``(x, y)`` of a mask that is farthest from its border.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask
+    >>> innermost(Mask(np.ones((3, 5), bool), (10, 20, 15, 23)))
+    (11.0, 21.0)
+    """
+    from scipy import ndimage
+
+    depth = ndimage.distance_transform_edt(np.pad(mask.bits, 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape) if depth.size else (0, 0)
+    return float(column + mask.box[0]), float(row + mask.box[1])
+
+
+def covers(mask: Mask, x: int, y: int) -> bool:
+    """Tell whether a mask covers the pixel in a column and a row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask
+    >>> mask = Mask(np.ones((1, 2), bool), (10, 20, 12, 21))
+    >>> covers(mask, 11, 20), covers(mask, 12, 20)
+    (True, False)
+    """
+    x0, y0, x1, y1 = mask.box
+    return x0 <= x < x1 and y0 <= y < y1 and bool(mask.bits[y - y0, x - x0])
+
+
 def reframe(mask: Mask, box: Box) -> NDArray[np.bool_]:
     """Return the mask's bits inside a box that encloses its own."""
     x0, y0, x1, y1 = mask.box

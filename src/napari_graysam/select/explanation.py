@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_graysam.masks import Mask
 from napari_graysam.masks.painting import stacking_order
+from napari_graysam.masks.regions import covers
 from napari_graysam.select.exclusion import Exclusions, Filter
 from napari_graysam.select.selection import Selection
 from napari_graysam.select.shapes import Shapes
@@ -101,7 +102,7 @@ def explain_at(selection: Selection, x: int, y: int, draw: Draw) -> list[Explana
         predicted IoU.
     """
     exclusions = Exclusions(selection)
-    here = [label for label, mask in enumerate(selection.masks, start=1) if _inside(mask, x, y)]
+    here = [label for label, mask in enumerate(selection.masks, start=1) if covers(mask, x, y)]
     masks = [selection.masks[label - 1] for label in here]
     seen = here[stacking_order(masks, selection.labels.overlap)[0]] if here else None
     found = []
@@ -132,12 +133,6 @@ def _covering(selection: Selection, x: int, y: int, exclusions: Exclusions) -> l
         possible = boxed(selection.cleaned).intersection(selection.survivors.tolist())
         covering |= {index for index in possible if selection.cleaned.covers(index, x, y)}
     return sorted(covering)
-
-
-def _inside(mask: Mask, x: int, y: int) -> bool:
-    """Tell whether a mask covers a pixel."""
-    x0, y0, x1, y1 = mask.box
-    return x0 <= x < x1 and y0 <= y < y1 and bool(mask.bits[y - y0, x - x0])
 
 
 def _object(label: int, here: bool, seen: int | None, selection: Selection) -> dict[str, Any]:

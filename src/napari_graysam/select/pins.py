@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari_graysam.masks import Mask, mask_iou, shared_pixels
 from napari_graysam.masks.hierarchy import CONTAINED
 from napari_graysam.masks.overlap import shared_box_pixels
+from napari_graysam.masks.regions import covers
 from napari_graysam.masks.run_lengths import decode_whole
 from napari_graysam.recipe import (
     AddedObject,
@@ -115,6 +116,22 @@ def held_of(edits: Sequence[Edit]) -> Held:
         apart=tuple(edit.apart for edit in edits if edit.apart),
         whole=tuple(edit.unsplit for edit in edits if edit.unsplit is not None),
     )
+
+
+def pins_holding(
+    mask: Mask, labels: LabelOptions, image_size: tuple[int, int], image: str | None
+) -> tuple[Pin, ...]:
+    """Return the pins that keep an object from being merged or split.
+
+    Parameters
+    ----------
+    mask
+        The object.
+    labels, image_size, image
+        As for `edits_of`.
+    """
+    edits = edits_of(labels, image_size, image)
+    return tuple(labels.pinned[one.number] for one in edits if held_of([one]).kinds(mask))
 
 
 def displaced_by(
@@ -228,13 +245,7 @@ def _replaces(edit: Edit, mask: Mask) -> bool:
     if any(mask_iou(mask, other) >= SAME for other in (*edit.gone, *edit.added)):
         return True
     within = any(shared_pixels(mask, one) >= CONTAINED * mask.area for one in edit.added)
-    return within and (edit.whole or any(_covers(mask, *place) for place in edit.places))
-
-
-def _covers(mask: Mask, x: float, y: float) -> bool:
-    column, row = round(x) - mask.box[0], round(y) - mask.box[1]
-    height, width = mask.bits.shape
-    return 0 <= column < width and 0 <= row < height and bool(mask.bits[row, column])
+    return within and (edit.whole or any(covers(mask, round(x), round(y)) for x, y in edit.places))
 
 
 @lru_cache(_REMEMBERED)

@@ -99,7 +99,7 @@ COLUMNS = (
         "Merged, split",
         "regrouped",
         "Objects that fragments were merged to, or parts of a mask that was split, and the "
-        "evidence from 0 to 1 (One object, one mask)",
+        "evidence from 0 to 1 (One object, one mask); or that a pin keeps apart or whole",
         right=False,
     ),
     *(column._replace(physical="") for column in _AREAS),

@@ -13,6 +13,7 @@ from napari_graysam.comparison import ARMS, Arm, Comparison, Rules, Scores
 from napari_graysam.comparison.objects import BOX
 from napari_graysam.errors import GraysamError
 from napari_graysam.masks import Mask
+from napari_graysam.masks.regions import covers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,6 +111,19 @@ class Outcome:
         (place,) = np.flatnonzero((objects["arm"] == arm) & (objects["index"] == label))
         x0, y0, x1, y1 = map(int, objects.iloc[place][list(BOX)])
         return Mask(self.labels[arm][y0:y1, x0:x1] == label, (x0, y0, x1, y1))
+
+    def regrouped_at(self, arm: Arm, x: int, y: int) -> int:
+        """Return the label of the merged, split or pinned object at a pixel, also a hidden one.
+
+        Where there is none, that of the object seen there; 0 for none.
+        """
+        masks = () if self.masks is None else self.masks[arm]
+        found = (
+            label
+            for label, mask in enumerate(masks, start=1)
+            if mask.regrouped and covers(mask, x, y)
+        )
+        return next(found, int(self.labels[arm][y, x]))
 
     def hides(self, arm: Arm, label: int) -> bool:
         """Whether an object is covered by others, so that its layer shows none of it."""

@@ -26,6 +26,7 @@ from napari_graysam._napari.compare.difference import DifferenceLayer
 from napari_graysam._napari.compare.pairing import placement_of, plane_of, source_of
 from napari_graysam._napari.compare.selected_object import SelectedObject
 from napari_graysam._napari.compare.table import EventRow
+from napari_graysam._napari.compare.undo import UndoButton
 from napari_graysam._napari.compare.view import DockView
 from napari_graysam._napari.panel.docking import join_soon
 from napari_graysam._napari.results.written import result_of
@@ -72,6 +73,7 @@ class CompareDock(QWidget):
         self.difference = DifferenceLayer(napari_viewer)
         self.side_by_side = SideBySide(napari_viewer)
         self.selected = SelectedObject(napari_viewer, self._on_picked, self.isVisible)
+        self.undo = UndoButton(napari_viewer, view.undo, view.say_status)
         self._connect()
         self.chosen.follow()
         self.destroyed.connect(partial(_let_go, self._listeners, self._watched, self.selected))
@@ -169,6 +171,10 @@ class CompareDock(QWidget):
             return
         self._outcome = result
         self.view.show_outcome(result, names)
+        followed = self.undo.follow(result)
+        if followed is not None:
+            self.view.table.select(*followed)
+        self.undo.show(self.view.table.selected, layers)
         if self.difference.layer is None:
             self.difference.find(layers)
         if self.difference.layer is not None:
@@ -179,6 +185,7 @@ class CompareDock(QWidget):
         self._outcome = None
         self.side_by_side.restore()
         self.selected.detach()
+        self.undo.show(None, {})
         self.view.clear(self.chosen.names)
         self.view.say_problem(problem)
 
@@ -238,6 +245,7 @@ class CompareDock(QWidget):
 
     def _on_row(self, row: EventRow) -> None:
         self.selected.show(row)
+        self.undo.show(row, self.chosen.layers)
         if self._outcome is not None:
             self.view.show_row(row, self._outcome, self.chosen.names)
 
@@ -247,6 +255,7 @@ class CompareDock(QWidget):
             row = self.view.table.selected
             assert row is not None
             self.selected.show(row, picked=(arm, label))
+            self.undo.show(row, self.chosen.layers)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Compare what has changed out of sight."""

@@ -25,11 +25,15 @@ _LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
 
 @dataclass(frozen=True)
 class EventRow:
-    """One change: its class, its number in the comparison, and the labels of its objects."""
+    """One change: its class, its number in the comparison, and the labels of its objects.
+
+    ``regrouped`` says what was merged or split in it, or pinned apart or whole; empty for nothing.
+    """
 
     change: Change
     event: int
     labels: Mapping[Arm, tuple[int, ...]]
+    regrouped: str = ""
 
 
 class EventModel(QAbstractTableModel):
@@ -150,6 +154,7 @@ class EventModel(QAbstractTableModel):
             change=self._cells["change"][at],
             event=self._cells["event"][at],
             labels={arm: self._cells[arm][at] for arm in ARMS},
+            regrouped=self._cells["regrouped"][at],
         )
 
     def find(self, arm: Arm, label: int) -> int | None:

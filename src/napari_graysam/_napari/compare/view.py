@@ -72,6 +72,7 @@ class DockView:
         self.scores = ScoreTable()
         self.tabs = QTabWidget()
         self.alone = QCheckBox("Show only the selected object")
+        self.undo = QPushButton("Undo")
         self.add_difference = QPushButton(
             "Difference layer", toolTip="Add or update a layer coloured by class"
         )
@@ -119,7 +120,10 @@ class DockView:
         column.setSpacing(2)
         column.addWidget(self.table, 1)
         self.alone.setToolTip("Hide all other objects of both layers")
-        column.addWidget(self.alone)
+        row = QHBoxLayout()
+        row.addWidget(self.alone, 1)
+        row.addWidget(self.undo)
+        column.addLayout(row)
         self.tabs.addTab(objects, "Objects")
         self.tabs.addTab(self.plots, "Plots")
         self.tabs.addTab(self.scores, "Scores")

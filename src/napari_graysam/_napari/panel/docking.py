@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_graysam._napari.panel.state import PanelState
 
 _OURS = "graysam"
 """Part of the names of this plugin's docks."""
@@ -34,3 +41,13 @@ def join_tabs(widget: QWidget) -> None:
             window.tabifyDockWidget(other, dock)
             dock.raise_()
             return
+
+
+def panel_state(viewer: Viewer) -> PanelState | None:
+    """Return the state of a viewer's panel; None while there is none."""
+    from napari_graysam._napari.panel.widget import SegmentPanel
+
+    window: Any = viewer.window
+    panels = (one for one in window.dock_widgets.values() if isinstance(one, SegmentPanel))
+    panel = next(panels, None)
+    return None if panel is None else panel.state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_graysam._napari.canvas.placement import Placement
@@ -11,6 +11,7 @@ from napari_graysam._napari.results.run import Memory
 from napari_graysam.recipe import Prompt, Recipe
 
 if TYPE_CHECKING:
+    from napari_graysam.masks import Mask
     from napari_graysam.prompt import Answer, Predictor
     from napari_graysam.recipe import Pin
     from napari_graysam.results import Arm, Segmentation
@@ -133,21 +134,65 @@ def remove_at(result: Segmentation, x: int, y: int) -> Generator[Removed, None, 
 
 
 class Regrouped(NamedTuple):
-    """What takes back the merge or the split that an object comes from; None without one."""
+    """What takes back the merges and splits that objects come from, or such a return.
 
-    pin: Pin | None
+    Attributes
+    ----------
+    pins
+        To be added to the recipe: they take back what was merged or split.
+    held
+        Pins that keep the objects from being merged or split, to be taken back.
+    kind
+        What is taken back: ``"merged"`` or ``"split"``.
+    place
+        ``(x, y)`` in image pixels on one of the objects, now and afterwards.
+    """
+
+    pins: tuple[Pin, ...] = ()
+    held: tuple[Pin, ...] = ()
     kind: str = ""
+    place: tuple[float, float] | None = None
 
 
 def take_back_at(result: Segmentation, x: int, y: int) -> Generator[Regrouped, None, None]:
     """Yield what takes back the merge or the split of the object that is seen at a pixel."""
-    from napari_graysam.fingerprint import array_digest
-    from napari_graysam.prompt import taking_back
-
     label = int(result.labels[y, x])
-    for one in result.regroupings:
-        if label in one.labels(result.masks):
-            size = (result.labels.shape[0], result.labels.shape[1])
-            yield Regrouped(taking_back(one, array_digest(result.raw), size), one.kind)
-            return
-    yield Regrouped(None)
+    yield from take_back([(result, (label,) if label else ())])
+
+
+def take_back(
+    objects: Sequence[tuple[Segmentation, Sequence[int]]],
+) -> Generator[Regrouped, None, None]:
+    """Yield what takes back the merges and splits of objects, or else what holds them.
+
+    Parameters
+    ----------
+    objects
+        Results, and labels of objects in each.
+    """
+    from napari_graysam.fingerprint import array_digest
+    from napari_graysam.masks.regions import innermost
+    from napari_graysam.prompt import taking_back
+    from napari_graysam.select.pins import pins_holding
+
+    pins: dict[Pin, str] = {}
+    held: dict[Pin, str] = {}
+    masks: list[Mask] = []
+    for result, labels in objects:
+        size = (result.labels.shape[0], result.labels.shape[1])
+        digest = array_digest(result.raw)
+        for one in result.regroupings:
+            if set(labels) & set(one.labels(result.masks)):
+                pins[taking_back(one, digest, size)] = one.kind
+                masks += one.before
+        for label in labels:
+            mask = result.masks[label - 1]
+            for pin in pins_holding(mask, result.recipe.labels, size, digest):
+                held[pin] = "merged" if pin.kind == "apart" else "split"
+                masks.append(mask)
+    if pins:
+        yield Regrouped(tuple(pins), (), next(iter(pins.values())), innermost(masks[0]))
+    elif held:
+        yield Regrouped((), tuple(held), next(iter(held.values())), innermost(masks[0]))
+    else:
+        yield Regrouped()

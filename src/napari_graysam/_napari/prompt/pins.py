@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_graysam._napari.prompt.compute import Regrouped, Removed, remove_at, take_back_at
+from psygnal import Signal
+
+from napari_graysam._napari.prompt.compute import (
+    Regrouped,
+    Removed,
+    remove_at,
+    take_back,
+    take_back_at,
+)
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS
 
@@ -14,7 +22,7 @@ if TYPE_CHECKING:
     from napari_graysam._napari.canvas.placement import Placement
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam.recipe import Pin
-    from napari_graysam.results import Arm
+    from napari_graysam.results import Arm, Segmentation
 
 _KINDS = {
     "add": "addition",
@@ -37,7 +45,15 @@ class PinEditor:
         Called with what has become of a request.
     on_error
         Called with the error that ended one.
+
+    Attributes
+    ----------
+    returned
+        Emitted with a place ``(x, y)`` on an object whose merge or split was taken back, or the
+        pin that did so.
     """
+
+    returned = Signal(object)
 
     def __init__(
         self,
@@ -93,6 +109,16 @@ class PinEditor:
         """
         self._at_mouse(take_back_at, first)
 
+    def take_back_of(self, objects: Sequence[tuple[Segmentation, Sequence[int]]]) -> None:
+        """Take back the merges or splits that objects come from, or such a return.
+
+        Parameters
+        ----------
+        objects
+            Results of the panel, and labels of objects in each.
+        """
+        self._worker.submit(partial(take_back, objects))
+
     def _at_mouse(
         self, ask: Callable[..., Generator[Removed | Regrouped, None, None]], first: str
     ) -> None:
@@ -110,11 +136,7 @@ class PinEditor:
 
     def _apply_removal(self, removed: Removed | Regrouped) -> None:
         if isinstance(removed, Regrouped):
-            if removed.pin is None:
-                self._say("No merge and no split made the object under the mouse.")
-            else:
-                self.add(removed.pin)
-                self._say(f"What was {removed.kind} is as before. Undo repeats it.")
+            self._apply_return(removed)
         elif removed.pin is None:
             self._say("There is no object under the mouse.")
         elif removed.pin in self.pins:
@@ -123,6 +145,19 @@ class PinEditor:
         else:
             self.add(removed.pin)
             self._say("Removed. Undo brings it back.")
+
+    def _apply_return(self, found: Regrouped) -> None:
+        """Pin what was merged or split as it was before, or take such pins back."""
+        if found.pins:
+            self._set((*self.pins, *found.pins))
+            self._say(f"What was {found.kind} is as before, and pinned. Undo takes the pin back.")
+        elif found.held:
+            self._set(tuple(pin for pin in self.pins if pin not in found.held))
+            self._say(f"No pin keeps it from being {found.kind} any more.")
+        else:
+            self._say("No merge and no split made the object.")
+        if found.place is not None:
+            self.returned.emit(found.place)
 
     def _set(self, pins: tuple[Pin, ...]) -> None:
         recipe = self._state.recipe

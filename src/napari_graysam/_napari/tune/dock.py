@@ -15,7 +15,7 @@ from napari_graysam._napari.canvas.region import read_region
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.compare.pairing import labels_layers, truth_among
 from napari_graysam._napari.forms.wording import sentence
-from napari_graysam._napari.panel.docking import join_soon
+from napari_graysam._napari.panel.docking import join_soon, panel_state
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam._napari.tune.compute import Found, Request, Step, search
@@ -104,12 +104,7 @@ class TuneDock(QWidget):
 
     def _panel_state(self) -> PanelState | None:
         """Return the state of the viewer's panel, and follow it; None while there is none."""
-        from napari_graysam._napari.panel.widget import SegmentPanel
-
-        window: Any = self._viewer.window
-        panels = (one for one in window.dock_widgets.values() if isinstance(one, SegmentPanel))
-        panel = next(panels, None)
-        state = None if panel is None else panel.state
+        state = panel_state(self._viewer)
         if state is not self._state:
             self._of_panel.clear()
             self._state = state

@@ -79,6 +79,11 @@ class Held:
     apart: tuple[tuple[Mask, ...], ...] = ()
     whole: tuple[Mask, ...] = ()
 
+    def kinds(self, mask: Mask) -> list[str]:
+        """Name the kinds of the decisions about a mask: ``apart``, ``whole``."""
+        apart = any(_same([mask], group) for group in self.apart)
+        return ["apart"] * apart + ["whole"] * self.forbids_splitting(mask)
+
     def forbids_merging(self, one: Sequence[Mask], other: Sequence[Mask]) -> bool:
         """Tell whether masks of one object and those of another must not be merged."""
         return any(

@@ -12,7 +12,7 @@ from napari_graysam.masks import Mask
 from napari_graysam.select.filters import check_floor, near_crop_edge
 from napari_graysam.select.pins import held_of
 from napari_graysam.select.regrouping.merge import Merger
-from napari_graysam.select.regrouping.objects import Item, Regrouping
+from napari_graysam.select.regrouping.objects import Held, Item, Regrouping
 from napari_graysam.select.regrouping.outline import Levels
 from napari_graysam.select.regrouping.split import split
 from napari_graysam.select.shapes import Indices, Shapes
@@ -88,18 +88,21 @@ def regrouped(
             if item.reasons is not None
         ]
         done += sorted(merges, key=lambda one: -one.reasons.evidence)
-    return _marked([item.mask for item in items], done), tuple(done)
+    return _marked([item.mask for item in items], done, held), tuple(done)
 
 
-def _marked(masks: Sequence[Mask], done: Sequence[Regrouping]) -> list[Mask]:
-    """Write to each mask whether it was merged, or is a part of one that was split."""
+def _marked(masks: Sequence[Mask], done: Sequence[Regrouping], held: Held) -> list[Mask]:
+    """Write to each mask whether it was merged or split, or kept from it by a pin."""
     of = {id(mask.bits): one for one in done for mask in one.after}
-    return [
-        mask
-        if (one := of.get(id(mask.bits))) is None
-        else mask.marked(regrouped=one.kind, evidence=one.reasons.evidence)
-        for mask in masks
-    ]
+
+    def marked(mask: Mask) -> Mask:
+        one = of.get(id(mask.bits))
+        if one is not None:
+            return mask.marked(regrouped=one.kind, evidence=one.reasons.evidence)
+        kinds = held.kinds(mask)
+        return mask.marked(regrouped=kinds[0]) if kinds else mask
+
+    return [marked(mask) for mask in masks]
 
 
 def _pool(found: Survivors) -> Indices:
