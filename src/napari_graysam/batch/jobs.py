@@ -141,6 +141,7 @@ class SegmentJob:
     Results count as complete when their fingerprint is that of a new run: the same pixels,
     recipe, region, model and versions of the programs. With ``cache``, a folder of at most
     ``cache_size`` bytes, proposals of earlier runs are used again, without loading the model.
+    ``overwrite`` tells whether labels in an image are replaced.
     """
 
     recipe: Recipe
@@ -150,6 +151,7 @@ class SegmentJob:
     naming: Naming = field(default_factory=Naming)
     kinds: tuple[outputs.Kind, ...] = outputs.USUAL
     pixel_size: tuple[float, float] | None = None
+    overwrite: bool = False
 
     def absolute(self) -> SegmentJob:
         """Return the same job with paths that mean the same in every process."""
@@ -181,7 +183,10 @@ class SegmentJob:
 
     def occupied(self, path: Path, image: GrayImage) -> dict[str, Any] | None:
         """Return the record of another image whose results have the same name."""
-        return outputs.other_image(self.folder, self.naming.name(path, self.recipe.image), image)
+        name = self.naming.name(path, self.recipe.image)
+        if outputs.INTO_IMAGE in self.kinds:
+            outputs.check_free(name, image.record)
+        return outputs.other_image(self.folder, name, image)
 
     def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
         """Segment one image and write the results."""
@@ -189,7 +194,9 @@ class SegmentJob:
         result = yield from pipeline.segment_steps(image, self.recipe, cache=cache)
         yield Progress("write", 0, 1)
         name = self.naming.name(path, self.recipe.image)
-        files = outputs.write_segmentation(result, self.folder, name, self.kinds)
+        files = outputs.write_segmentation(
+            result, self.folder, name, self.kinds, overwrite=self.overwrite
+        )
         return Outcome(
             path,
             "done",
@@ -206,7 +213,7 @@ class CompareJob:
 
     ``truth`` holds the labels or objects of every image that has some. Results count as
     complete when both arms do, as for `SegmentJob`, and were scored against the same truth;
-    ``cache`` serves both arms.
+    ``cache`` serves both arms, ``overwrite`` is that of `SegmentJob`.
     """
 
     recipe: Recipe
@@ -217,6 +224,7 @@ class CompareJob:
     pixel_size: tuple[float, float] | None = None
     cache: Path | None = None
     cache_size: int = 10 * 2**30
+    overwrite: bool = False
 
     def absolute(self) -> CompareJob:
         """Return the same job with paths that mean the same in every process."""
@@ -262,6 +270,9 @@ class CompareJob:
     def occupied(self, path: Path, image: GrayImage) -> dict[str, Any] | None:
         """Return the record of another image whose results have the same name."""
         name = self.naming.name(path, self.recipe.image)
+        if outputs.INTO_IMAGE in self.kinds:
+            outputs.check_free(f"{name}.raw", image.record)
+            outputs.check_free(f"{name}.preprocessed", image.record)
         return outputs.other_image(self.folder, f"{name}.raw", image)
 
     def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
@@ -271,7 +282,9 @@ class CompareJob:
         arms = yield from pipeline.compare_steps(image, self.recipe, truth=truth, cache=cache)
         yield Progress("write", 0, 1)
         name = self.naming.name(path, self.recipe.image)
-        files = outputs.write_comparison(arms, self.folder, name, self.kinds)
+        files = outputs.write_comparison(
+            arms, self.folder, name, self.kinds, overwrite=self.overwrite
+        )
         scores = None
         if arms.scores is not None:
             scores = {str(arm): score.to_dict() for arm, score in arms.scores.items()}

@@ -27,6 +27,8 @@ class Naming:
         ``parent`` (the folder that it lies in), ``folder`` (the way there from one of `roots`,
         empty without one), and ``plane``, ``channel`` and ``series`` of the recipe, to which
         formats such as ``{plane:03}`` apply. A ``/`` begins a subfolder.
+        What lies in a Zarr store is named after the store and its place in it: ``cells_0`` of
+        ``cells.zarr/0``.
     roots
         Folders that were searched; what lies below them keeps its subfolders.
 
@@ -55,7 +57,7 @@ class Naming:
             If the pattern names an unknown field or a channel that is not set, leads out of the
             folder, or gives no name.
         """
-        whole = Path(os.path.abspath(path))
+        whole = _outside(Path(os.path.abspath(path)))
         values: dict[str, str | int] = {
             "stem": whole.stem,
             "suffix": whole.suffix[1:],
@@ -106,6 +108,16 @@ class Naming:
         nearest = max(around, key=lambda root: len(root.parts))
         folder = path.parent.relative_to(nearest).as_posix()
         return "" if folder == "." else folder
+
+
+def _outside(path: Path) -> Path:
+    """Return a path beside the Zarr store that holds an image, with a name that tells both."""
+    stores = [one for one in path.parents if one.suffix.lower() == ".zarr"]
+    if not stores or not path.exists():
+        return path
+    store = stores[-1]
+    inside = "_".join(path.relative_to(store).parts)
+    return store.with_name(f"{store.stem}_{inside}{store.suffix}")
 
 
 def check_names(paths: Sequence[Path], naming: Naming, image: ImageOptions) -> None:

@@ -28,6 +28,11 @@ from napari_graysam.outputs.stack import (
     stack_is_complete,
     write_stack,
 )
+from napari_graysam.outputs.stack_zarr import (
+    check_stack_labels,
+    stack_labels_are_there,
+    write_stack_labels,
+)
 from napari_graysam.progress import Progress, run
 from napari_graysam.recipe import GivenRecipe, recipe_of
 from napari_graysam.source.stack import Stack
@@ -136,7 +141,10 @@ def _one(
         error = UsageError(clash(job.folder / name, place_of(stack), there))
         return replace(failed(path, error), name=name)
     folder = job.folder / f"{name}.planes"
-    kinds = tuple(kind for kind in outputs.KINDS if kind in {*job.kinds, *NEEDED})
+    if not overwrite:
+        check_stack_labels(job.kinds, stack, name, place_of(stack))
+    of_planes_only = {*job.kinds, *NEEDED}.difference(outputs.FOLDERS)
+    kinds = tuple(kind for kind in outputs.KINDS if kind in of_planes_only)
     planes = [path.absolute() / stack.name(position) for position in stack.positions]
     yield Report(*count, path, step=Progress("window", 0, 1))
     of_planes = PlaneJob(
@@ -181,7 +189,10 @@ def _assemble(
 ) -> Generator[Report, None, Outcome]:
     recipe, names = job.recipe, [stack.name(position) for position in stack.positions]
     digest = stack_digest(folder, stack, recipe)
-    whole = stack_is_complete(job.folder, name, stack.axis, digest, job.kinds)
+    place = place_of(stack)
+    whole = stack_is_complete(
+        job.folder, name, stack.axis, digest, job.kinds
+    ) and stack_labels_are_there(job.kinds, job.folder, name, place, digest)
     if whole and not overwrite and all(outcome.status == "skipped" for outcome in outcomes):
         return Outcome(path, "skipped", name=name)
     import pandas as pd
@@ -212,6 +223,10 @@ def _assemble(
     files = write_stack(
         stack, recipe, links, complete.painted(planes), table, job.folder, name, about, job.kinds
     )
+    files |= write_stack_labels(
+        job.kinds, stack, lambda: complete.painted(planes), files["objects"], job.folder, name,
+        place, digest, overwrite=overwrite,
+    )  # fmt: skip
     return Outcome(
         path,
         "done",

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from napari_graysam.errors import GraysamError, ImageError, UsageError
+from napari_graysam.source.kinds import is_zarr
 
 LABEL_ENDING = re.compile(r"[._ -](cp_)?(masks?|labels?|gt|truth|seg|segmentation)$", re.I)
 """How the names of label images go on after the name of their image."""
@@ -51,8 +52,15 @@ def expand_images(patterns: list[str], *, recursive: bool = False) -> list[Path]
     A folder without any stays in the list, so that it is reported and the others are done.
     """
     from napari_graysam.source.folder import image_files
+    from napari_graysam.source.places import is_address
 
     found: list[str] = []
+    for pattern in patterns:
+        if is_address(pattern):
+            raise UsageError(
+                f"{pattern} is an address; commands work on files of this machine. Copy the image, "
+                "or read it in Python: open_pyramid of napari_graysam.source.pyramid"
+            )
     for path in expand(patterns):
         try:
             inside = image_files(path, recursive=recursive) if path.is_dir() else [path]
@@ -65,7 +73,11 @@ def expand_images(patterns: list[str], *, recursive: bool = False) -> list[Path]
 def _expand_one(pattern: str) -> list[Path]:
     if os.path.lexists(pattern) or not glob.has_magic(pattern):
         return [Path(pattern)]
-    matches = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
+    matches = sorted(
+        path
+        for path in glob.glob(pattern, recursive=True)
+        if os.path.isfile(path) or (os.path.isdir(path) and is_zarr(path))
+    )
     return [Path(match) for match in matches] or [Path(pattern)]
 
 
@@ -79,6 +91,7 @@ def _is_result(path: Path) -> bool:
     beside = {
         ".labels.tif": ".recipe.yaml",
         ".overlay.png": ".recipe.yaml",
+        ".labels.zarr": ".recipe.yaml",
         ".comparison.png": ".comparison.json",
         ".comparison.tif": ".comparison.json",
     }
@@ -113,11 +126,15 @@ def by_stem(paths: list[Path]) -> dict[str, Path]:
 def label_files(folder: Path) -> list[Path]:
     """Return a folder's label images: ``*.labels.tif``, else ``*_mask.*``, else all images.
 
+    A Zarr folder is one itself.
+
     Raises
     ------
     GraysamError
         If there are none.
     """
+    if is_zarr(folder):
+        return [folder]
     suffixes = (".tif", ".tiff", ".png", ".bmp", ".npy")
     images = sorted(
         path

@@ -34,7 +34,8 @@ Images = Annotated[
     list[str],
     typer.Argument(
         metavar="IMAGE...",
-        help="TIFF, PNG, JPEG, BMP, GIF, WebP, JPEG 2000, PGM or NPY files, or folders of them; "
+        help="TIFF, PNG, JPEG, BMP, GIF, WebP, JPEG 2000, PGM or NPY files, OME-Zarr images, or "
+        "folders of them; "
         "patterns such as 'data/*.tif' are understood.",
         show_default=False,
     ),
@@ -72,7 +73,8 @@ Outputs = Annotated[
         "-w",
         metavar="KINDS",
         help="Which files to write, with commas between: labels, table, coco, geojson (QuPath), "
-        "rois (ImageJ), overlay; recipe and provenance always. Default: "
+        "rois (ImageJ), overlay, zarr (labels in OME-Zarr), into-image (labels in the OME-Zarr "
+        "image itself); recipe and provenance always. Default: "
         "labels,table,coco,overlay.",
         show_default=False,
     ),

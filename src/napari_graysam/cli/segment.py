@@ -92,7 +92,7 @@ def segment(
         kinds, size = chosen_kinds(write), pixel_size_of(pixel_size)
         steps = (batch_steps if wanted.stack.axis == "none" else stack_steps)(
             paths,
-            SegmentJob(wanted, out, cache, int(cache_size * GB), naming, kinds, pixel_size=size),
+            SegmentJob(wanted, out, cache, int(cache_size * GB), naming, kinds, size, overwrite),
             overwrite=overwrite,
             workers=workers,
             scheduler=scheduler,
@@ -151,7 +151,8 @@ def compare(
 
         naming = naming_of(name, images, recursive)
         kinds, size = chosen_kinds(write), pixel_size_of(pixel_size)
-        job = CompareJob(wanted, out, truths, naming, kinds, size, cache, int(cache_size * GB))
+        budget = int(cache_size * GB)
+        job = CompareJob(wanted, out, truths, naming, kinds, size, cache, budget, overwrite)
         work = batch_steps if wanted.stack.axis == "none" else compare_stack_steps
         steps = work(paths, job, overwrite=overwrite, workers=workers, scheduler=scheduler)
         outcomes = follow(terminal, steps)

@@ -1,13 +1,17 @@
 """What a run leaves in a folder."""
 
 from napari_graysam.outputs.earlier import is_compared, is_complete, other_image, read_comparison
-from napari_graysam.outputs.kinds import KINDS, USUAL, Kind, choose_kinds
+from napari_graysam.outputs.kinds import FOLDERS, INTO_IMAGE, KINDS, USUAL, Kind, choose_kinds
 from napari_graysam.outputs.writing import write_comparison, write_segmentation
+from napari_graysam.outputs.zarr import check_free
 
 __all__ = [
+    "FOLDERS",
+    "INTO_IMAGE",
     "KINDS",
     "USUAL",
     "Kind",
+    "check_free",
     "choose_kinds",
     "is_compared",
     "is_complete",

@@ -10,7 +10,16 @@ from typing import Any
 
 from napari_graysam.fingerprint import Fingerprint, array_digest
 from napari_graysam.masks import Arm
-from napari_graysam.outputs.kinds import ALWAYS, COMPARISON, ENDINGS, KINDS, USUAL, Kind
+from napari_graysam.outputs.kinds import (
+    ALWAYS,
+    COMPARISON,
+    ENDINGS,
+    FOLDERS,
+    KINDS,
+    USUAL,
+    Kind,
+)
+from napari_graysam.outputs.zarr import labels_are_there
 from napari_graysam.source.gray import GrayImage
 
 Folder = str | os.PathLike[str]
@@ -60,7 +69,10 @@ def is_complete(
         return False
     if not set(kinds).issubset(written_kinds(provenance)):
         return False
-    return all((Path(folder) / f"{stem}.{ENDINGS[kind]}").is_file() for kind in (*kinds, *ALWAYS))
+    files = [kind for kind in kinds if kind not in FOLDERS]
+    if not all((Path(folder) / f"{stem}.{ENDINGS[kind]}").is_file() for kind in (*files, *ALWAYS)):
+        return False
+    return labels_are_there(kinds, folder, stem, provenance["image"], fingerprint.digest)
 
 
 def is_compared(

@@ -7,7 +7,9 @@ from typing import Literal, TypeAlias, get_args
 
 from napari_graysam.errors import UsageError
 
-Kind: TypeAlias = Literal["labels", "objects", "coco", "geojson", "rois", "overlay"]
+Kind: TypeAlias = Literal[
+    "labels", "objects", "coco", "geojson", "rois", "overlay", "zarr", "into-image"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """Those that can be chosen, in the order in which they are written."""
 USUAL: tuple[Kind, ...] = ("labels", "objects", "coco", "overlay")
@@ -20,11 +22,16 @@ ENDINGS = {
     "geojson": "geojson",
     "rois": "rois.zip",
     "overlay": "overlay.png",
+    "zarr": "labels.zarr",
     "provenance": "provenance.json",
     "recipe": "recipe.yaml",
 }
 OF_STACKS = ("planes.csv", "tracks.csv")
 """Endings of the tables that only the results of a whole stack have."""
+INTO_IMAGE: Kind = "into-image"
+"""Labels in the OME-Zarr image itself: no file of their own."""
+FOLDERS: tuple[Kind, ...] = ("zarr", INTO_IMAGE)
+"""Those that are no files."""
 COMPARISON = ("csv", "png", "json")
 """Endings of the files that compare two arms; the JSON is the last."""
 OTHER_NAMES = {"table": "objects"}
@@ -50,7 +57,7 @@ def choose_kinds(names: Iterable[str]) -> tuple[Kind, ...]:
     ('objects', 'overlay')
     """
     wanted = [OTHER_NAMES.get(name, name) for name in names]
-    unknown = [name for name in wanted if name not in ENDINGS]
+    unknown = [name for name in wanted if name not in (*KINDS, *ALWAYS)]
     if unknown:
         raise UsageError(
             f"there is no output {unknown[0]!r}; there are {', '.join(KINDS)} (table is another "

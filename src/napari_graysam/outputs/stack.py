@@ -17,6 +17,7 @@ from napari_graysam.files import LabelPlanes, write_coco_stack, write_table
 from napari_graysam.fingerprint import digest_of
 from napari_graysam.outputs.earlier import read_provenance, written_kinds
 from napari_graysam.outputs.kinds import ENDINGS as ENDINGS_OF_IMAGES
+from napari_graysam.outputs.kinds import FOLDERS
 from napari_graysam.outputs.volume import write_volume
 from napari_graysam.recipe import Recipe
 from napari_graysam.stack.tables import objects_table, tracks_table
@@ -116,7 +117,7 @@ def write_stack(
     paths = stack_files(folder, name, stack.axis, kinds)
     paths["recipe"].unlink(missing_ok=True)
     for kind in written_kinds(read_provenance(folder, name)):
-        if kind not in paths:
+        if kind not in paths and kind not in FOLDERS:
             (folder / f"{name}.{ENDINGS_OF_IMAGES[kind]}").unlink(missing_ok=True)
     physical = (stack.pixel_size, stack.spacing, stack.options.step)
     digest = str(about["digest"])

@@ -22,12 +22,15 @@ from napari_graysam.outputs.kinds import (
     ALWAYS,
     COMPARISON,
     ENDINGS,
+    FOLDERS,
+    INTO_IMAGE,
     KINDS,
     OF_STACKS,
     USUAL,
     Kind,
     choose_kinds,
 )
+from napari_graysam.outputs.zarr import check_free, remove_store, write_labels_zarr
 from napari_graysam.results import Arms, Segmentation
 
 Folder = str | os.PathLike[str]
@@ -35,7 +38,12 @@ Write = Callable[[Path], None]
 
 
 def write_segmentation(
-    segmentation: Segmentation, folder: Folder, stem: str, kinds: Iterable[str] = USUAL
+    segmentation: Segmentation,
+    folder: Folder,
+    stem: str,
+    kinds: Iterable[str] = USUAL,
+    *,
+    overwrite: bool = False,
 ) -> dict[str, Path]:
     """Write what is wanted of one result, and always its provenance and recipe.
 
@@ -53,7 +61,11 @@ def write_segmentation(
         of its own file; the stem for an image that came as an array.
     kinds
         ``labels`` (label image), ``objects`` or ``table`` (CSV), ``coco`` (masks with their
-        overlaps), ``geojson`` (outlines for QuPath), ``rois`` (for ImageJ), ``overlay`` (picture).
+        overlaps), ``geojson`` (outlines for QuPath), ``rois`` (for ImageJ), ``overlay`` (picture),
+        ``zarr`` (OME-Zarr labels, ``STEM.labels.zarr/labels/STEM``), ``into-image`` (the same in
+        the OME-Zarr image itself).
+    overwrite
+        Whether ``into-image`` replaces labels of that name, which the image has already.
 
     Returns
     -------
@@ -83,7 +95,7 @@ def write_segmentation(
     --------
     is_complete : Whether everything of a result is there.
     """
-    return _write(segmentation, folder, stem, stem, choose_kinds(kinds))
+    return _write(segmentation, folder, stem, stem, choose_kinds(kinds), overwrite)
 
 
 def _write(
@@ -92,14 +104,20 @@ def _write(
     stem: str,
     image_name: str,
     kinds: tuple[Kind, ...],
+    overwrite: bool,
 ) -> dict[str, Path]:
     """Do as `write_segmentation`; ``image_name`` is that of an image without a file."""
     earlier = read_provenance(folder, stem)
     belonging = set(written_kinds(earlier))
-    paths = {kind: Path(folder) / f"{stem}.{ENDINGS[kind]}" for kind in (*kinds, *ALWAYS)}
+    if INTO_IMAGE in kinds and not overwrite:
+        check_free(stem, segmentation.provenance["image"])
+    files = [kind for kind in kinds if kind not in FOLDERS]
+    paths = {kind: Path(folder) / f"{stem}.{ENDINGS[kind]}" for kind in (*files, *ALWAYS)}
     paths["recipe"].unlink(missing_ok=True)
     if not same_result(earlier, segmentation.fingerprint, segmentation.provenance["image"]):
-        for outdated in belonging.difference(kinds):
+        if "zarr" in belonging.difference(kinds):
+            remove_store(folder, stem)
+        for outdated in belonging.difference(kinds, FOLDERS):
             (Path(folder) / f"{stem}.{ENDINGS[outdated]}").unlink(missing_ok=True)
         for ending in OF_STACKS if "stack" in earlier else ():
             (Path(folder) / f"{stem}.{ending}").unlink(missing_ok=True)
@@ -112,9 +130,14 @@ def _write(
     writers = _writers(segmentation, image_name) | {
         "provenance": lambda path: write_text(path, dump_json(provenance))
     }
+    recipe = paths.pop("recipe")
     for kind, path in paths.items():
         writers[kind](path)
-    return paths
+    for folder_kind in (kind for kind in FOLDERS if kind in kinds):
+        place = write_labels_zarr(segmentation, folder_kind, folder, stem, overwrite=overwrite)
+        paths[folder_kind] = place
+    writers["recipe"](recipe)
+    return paths | {"recipe": recipe}
 
 
 def _writers(segmentation: Segmentation, image_name: str) -> dict[str, Write]:
@@ -156,7 +179,12 @@ def _writers(segmentation: Segmentation, image_name: str) -> dict[str, Write]:
 
 
 def write_comparison(
-    arms: Arms, folder: Folder, stem: str, kinds: Iterable[str] = USUAL
+    arms: Arms,
+    folder: Folder,
+    stem: str,
+    kinds: Iterable[str] = USUAL,
+    *,
+    overwrite: bool = False,
 ) -> dict[str, Path]:
     """Write both arms and their comparison as JSON, CSV and picture.
 
@@ -164,7 +192,7 @@ def write_comparison(
     ----------
     arms
         The result of both arms.
-    folder, stem, kinds
+    folder, stem, kinds, overwrite
         As for `write_segmentation`; the arms' files are named ``STEM.raw.…`` and
         ``STEM.preprocessed.…``. Each arm has a COCO file of its own, with the same image.
 
@@ -196,10 +224,13 @@ def write_comparison(
     """
     paths: dict[str, Path] = {}
     chosen = choose_kinds(kinds)
+    if INTO_IMAGE in chosen and not overwrite:
+        for arm, result in (("raw", arms.raw), ("preprocessed", arms.preprocessed)):
+            check_free(f"{stem}.{arm}", result.provenance["image"])
     comparison = {kind: Path(folder) / f"{stem}.comparison.{kind}" for kind in COMPARISON}
     comparison["json"].unlink(missing_ok=True)
     for arm, result in (("raw", arms.raw), ("preprocessed", arms.preprocessed)):
-        written = _write(result, folder, f"{stem}.{arm}", stem, chosen)
+        written = _write(result, folder, f"{stem}.{arm}", stem, chosen, overwrite)
         paths |= {f"{arm}.{kind}": path for kind, path in written.items()}
     extra = {
         "recipe": arms.preprocessed.recipe.to_dict(),

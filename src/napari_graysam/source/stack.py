@@ -17,6 +17,8 @@ from napari_graysam.source.images import choose
 from napari_graysam.source.pages import planewise, tiff_pages
 from napari_graysam.source.photometric import AS_STORED, GDAL_NODATA
 from napari_graysam.source.physical import checked_size, given_size, tiff_pixel_size, tiff_spacing
+from napari_graysam.source.places import is_address
+from napari_graysam.source.pyramid import open_pyramid
 from napari_graysam.source.reading import TIFF_STARTS, check_stains, load
 from napari_graysam.source.stack_axes import chosen_positions, stack_axes, stack_planes
 from napari_graysam.source.stack_window import StackWindow, measure_planes
@@ -111,6 +113,11 @@ class Stack:
     def shape(self) -> tuple[int, int]:
         """Rows and columns of a plane."""
         return self._source.layout.plane_shape
+
+    @property
+    def axes(self) -> str:
+        """One letter for each axis of the image."""
+        return self._source.layout.axes
 
     def name(self, position: int) -> str:
         """Return the name of a plane, such as ``z0012``."""
@@ -217,6 +224,9 @@ def _of_planes(planes: Any) -> Any:
 
 def _load(path: str, series: int | None) -> tuple[Stored, dict[str, float]]:
     """Return a file's array with ``?`` for an axis that it does not name, and its spacing."""
+    if os.path.isdir(path) or is_address(path):
+        pyramid = open_pyramid(path, series)
+        return pyramid.stored(), pyramid.spacing()
     with reading(path, "a TIFF file"):
         with open(path, "rb") as start:
             tiff = start.read(4) in TIFF_STARTS

@@ -1,0 +1,190 @@
+"""The commands on OME-Zarr images, and labels in OME-Zarr among their results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import fake_pipeline
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+import zarr
+from typer.testing import CliRunner
+from zarr_stores import half, write_image
+
+from napari_graysam.cli import app
+from napari_graysam.files import read_labels
+from napari_graysam.files.zarr_labels import label_names
+from napari_graysam.source.pyramid import open_pyramid
+
+PIXELS, TRUTH = fake_pipeline.spots(bright=3, dim=2)
+STACK = ("--set", "stack.axis=z", "--set", "stack.link=overlap")
+
+
+@pytest.fixture(autouse=True)
+def _pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_pipeline.install(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "400")
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    write_image(tmp_path / "data/cells.zarr", PIXELS, levels=2)
+    return tmp_path / "data/cells.zarr"
+
+
+def graysam(*arguments: object, status: int = 0):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == status, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [("cells.zarr", "cells"), ("cells.zarr/0", "cells_0"), ("", "cells"), ("*.zarr", "cells")],
+)
+def test_an_ome_zarr_image_is_segmented_as_its_tiff(image, tmp_path, given, name):
+    graysam("segment", image.parent / given, "-o", tmp_path / "out")
+    tifffile.imwrite(tmp_path / "same.tif", PIXELS)
+    graysam("segment", tmp_path / "same.tif", "-o", tmp_path / "out")
+    found = read_labels(tmp_path / "out" / f"{name}.labels.tif")
+    np.testing.assert_array_equal(found, read_labels(tmp_path / "out/same.labels.tif"))
+    assert found.max() == 5
+    provenance = json.loads((tmp_path / "out" / f"{name}.provenance.json").read_text())
+    assert provenance["image"]["pixel_size"] == [0.5, 0.5]
+
+
+def test_labels_in_a_store_of_their_own(image, tmp_path):
+    before = files_of(image)
+    command = ("segment", image, "-o", tmp_path / "out", "--write", "labels,zarr", "--json")
+    (one,) = json.loads(graysam(*command).stdout)["images"]
+    place = tmp_path / "out/cells.labels.zarr/labels/cells"
+    assert one["files"]["zarr"] == str(place)
+    labels = read_labels(tmp_path / "out/cells.labels.tif")
+    np.testing.assert_array_equal(read_labels(place), labels)
+    pyramid = open_pyramid(place)
+    assert [level.shape for level in pyramid.levels] == [labels.shape, half(labels).shape]
+    assert pyramid.pixel_size(1)[:2] == ((1.0, 1.0), "µm")
+    about = zarr.open_group(place, mode="r").attrs["ome"]["image-label"]
+    assert (place / about["source"]["image"]).resolve() == image.resolve()
+    assert [row["label-value"] for row in about["properties"]] == [0, 1, 2, 3, 4, 5]
+    assert about["properties"][2]["area"] == int((labels == 2).sum())
+    assert files_of(image) == before
+    assert json.loads(graysam(*command).stdout)["skipped"] == 1
+    assert json.loads(graysam(*command, "--set", "image.window.high=99").stdout)["done"] == 1
+    (place / "zarr.json").unlink()
+    assert json.loads(graysam(*command, status=0).stdout)["done"] == 1
+
+
+def test_a_store_of_labels_is_no_image_and_goes_with_its_result(image, tmp_path):
+    out = tmp_path / "out"
+    graysam("segment", image, "-o", out, "--write", "zarr")
+    result = graysam("segment", out, "-o", tmp_path / "more", status=1)
+    assert "This is a folder" in result.stderr
+    result = graysam("segment", out / "cells.labels.zarr", "-o", tmp_path / "more", status=2)
+    assert "is a result of graysam" in result.stderr
+    graysam("segment", image, "-o", out, "--write", "labels", "--set", "image.gray=max",
+            "--set", "image.window.high=98")  # fmt: skip
+    assert not (out / "cells.labels.zarr").exists()
+
+
+def test_labels_of_a_tiff_have_a_store_as_well(tmp_path):
+    tifffile.imwrite(tmp_path / "cells.tif", PIXELS)
+    graysam("segment", tmp_path / "cells.tif", "-o", tmp_path, "--write", "zarr")
+    assert read_labels(tmp_path / "cells.labels.zarr/labels/cells").max() == 5
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_labels_go_into_the_image_when_asked(tmp_path, version):
+    image = tmp_path / "cells.zarr"
+    write_image(image, PIXELS, levels=2, version=version)
+    before = files_of(image)
+    out = ("-o", tmp_path / "out", "--json")
+    command = ("segment", image, *out, "--write", "into-image")
+    (one,) = json.loads(graysam(*command).stdout)["images"]
+    assert one["files"]["into-image"] == str(image / "labels/cells")
+    assert label_names(image) == ["cells"]
+    after = files_of(image)
+    assert {path: after[path] for path in before} == before
+    assert read_labels(image / "labels/cells").max() == 5
+    assert json.loads(graysam(*command).stdout)["skipped"] == 1
+    other = (*command, "--set", "image.window.high=99")
+    result = graysam(*other, status=1)
+    assert "is there already" in result.stdout
+    assert "--overwrite" in result.stdout
+    assert files_of(image) == after
+    assert json.loads(graysam(*other, "--overwrite").stdout)["done"] == 1
+    assert label_names(image) == ["cells"]
+    graysam(*command, "--name", "nuclei")
+    assert label_names(image) == ["cells", "nuclei"]
+
+
+def test_both_arms_go_into_the_image(image, tmp_path):
+    command = ("compare", image, "-r", "low-contrast", "-o", tmp_path / "out")
+    graysam(*command, "--write", "into-image")
+    assert label_names(image) == ["cells.raw", "cells.preprocessed"]
+    result = graysam(*command, "--write", "into-image", "--set", "image.window.high=99", status=1)
+    assert "is there already" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["cells.tif", "cells.zarr/0"])
+def test_what_is_no_ome_zarr_image_gets_no_labels(image, tmp_path, name):
+    tifffile.imwrite(image.parent / "cells.tif", PIXELS)
+    before = files_of(image)
+    result = graysam(
+        "segment", image.parent / name, "-o", tmp_path / "out", "-w", "into-image", status=1
+    )
+    assert "is none. Use --write zarr" in result.stderr
+    assert files_of(image) == before
+
+
+def test_an_address_is_refused_by_the_commands(tmp_path):
+    result = graysam("segment", "s3://bucket/cells.zarr", "-o", tmp_path / "out", status=2)
+    assert "s3://bucket/cells.zarr is an address" in result.stderr
+
+
+# Stacks
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Path:
+    write_image(tmp_path / "deep.zarr", np.stack([PIXELS] * 3), "zyx", levels=2)
+    return tmp_path / "deep.zarr"
+
+
+def test_a_stack_in_ome_zarr_gives_a_volume(stack, tmp_path):
+    out = tmp_path / "out"
+    command = ("segment", stack, "-o", out, *STACK, "-w", "zarr,into-image", "--json")
+    (one,) = json.loads(graysam(*command).stdout)["images"]
+    volume = tifffile.imread(out / "deep.labels.tif")
+    assert volume.shape == (3, *PIXELS.shape)
+    for place in (out / "deep.labels.zarr/labels/deep", stack / "labels/deep"):
+        pyramid = open_pyramid(place)
+        np.testing.assert_array_equal(pyramid.levels[0][:], volume)
+        assert (pyramid.axes, len(pyramid.levels)) == ("ZYX", 2)
+        assert (pyramid.spacing(), pyramid.pixel_size().size) == ({"z": 2.0}, (0.5, 0.5))
+    assert set(one["files"]) >= {"labels", "zarr", "into-image"}
+    rows = zarr.open_group(stack / "labels/deep", mode="r").attrs["ome"]["image-label"]
+    table = pd.read_csv(out / "deep.objects.csv").set_index("id")
+    assert rows["properties"][3]["voxels"] == table.loc[3, "voxels"]
+    assert not list(out.rglob("*planes/*.zarr"))
+    assert json.loads(graysam(*command).stdout)["skipped"] == 1
+    result = graysam(*command, "--set", "image.window.high=99", status=1)
+    assert "is there already" in result.stdout
+    graysam(*command, "--set", "image.window.high=99", "--overwrite")
+
+
+def test_labels_of_some_planes_do_not_go_into_the_image(stack, tmp_path):
+    command = ("segment", stack, "-o", tmp_path / "out", *STACK, "--set", "stack.first=1")
+    result = graysam(*command, "--write", "into-image", status=1)
+    assert "2 are segmented" in result.stderr
+    graysam(*command, "--write", "zarr")
+    place = tmp_path / "out/deep.labels.zarr/labels/deep"
+    assert open_pyramid(place).shape == (2, *PIXELS.shape)
