@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_graysam.propose import Proposals
 from napari_graysam.propose.grid import layer_boxes
-from napari_graysam.propose.proposals import remeasure
+from napari_graysam.propose.rescoring import remeasure
 from napari_graysam.recipe import GeneratorOptions
 
 

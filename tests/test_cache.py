@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,15 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 from stub_decoder import StubModel, loaded
+from synthetic import blobs
 
 from napari_graysam.batch import Outcome, SegmentJob, batch_steps
-from napari_graysam.errors import ModelError, OutputError
+from napari_graysam.errors import ModelError, OutputError, ProposalsError
 from napari_graysam.files import read_labels
 from napari_graysam.model import LoadedModel
 from napari_graysam.pipeline import segment_steps
 from napari_graysam.progress import Progress, run
-from napari_graysam.propose import Proposals, propose
+from napari_graysam.propose import Proposals, propose, rescore
 from napari_graysam.propose.cache import Cache
+from napari_graysam.propose.rescoring import remeasure
 from napari_graysam.recipe import GeneratorOptions, ModelOptions, Recipe
 
 OPTIONS = GeneratorOptions(points_per_side=6, pred_iou_thresh=0.5, stability_score_thresh=0.2)
@@ -139,6 +141,18 @@ def test_nothing_is_kept_without_a_budget(network: CountingModel, model: LoadedM
     assert network.encoded == 2
 
 
+def assert_same(proposals: Proposals, others: Proposals, candidates: Sequence[int]) -> None:
+    """Compare candidates with some of others: scores and masks."""
+    assert len(proposals) == len(candidates)
+    for name in ("predicted_iou", "stability", "area", "box", "point", "crop_box"):
+        assert np.array_equal(getattr(proposals, name), getattr(others, name)[candidates])
+    for index, other in enumerate(candidates):
+        for threshold in (0.0, 1.5):
+            box = proposals.half_open(index)
+            mine, theirs = proposals.bits(index, threshold, box), others.bits(other, threshold, box)
+            assert np.array_equal(mine, theirs)
+
+
 def test_a_folder_outlives_the_cache(
     tmp_path: Path, network: CountingModel, model: LoadedModel
 ) -> None:
@@ -147,7 +161,7 @@ def test_a_folder_outlives_the_cache(
     before = network.encoded
     again = ask(model, Cache(folder=folder))
     assert network.encoded == before
-    assert np.array_equal(first.logits, again.logits)
+    assert_same(first, again, range(len(first)))
     for file in folder.iterdir():
         file.write_bytes(file.read_bytes()[:-200])
     ask(model, Cache(folder=folder))
@@ -172,7 +186,7 @@ def test_a_folder_serves_thresholds_down_to_half(
         again.stability >= options.stability_score_thresh
     )
     assert len(fresh) > len(ask(model, Cache()))
-    assert np.array_equal(again.logits[kept], fresh.logits)
+    assert_same(fresh, again, np.flatnonzero(kept).tolist())
     ask(model, Cache(folder=tmp_path), options={"pred_iou_thresh": 0.2})
     assert network.encoded > before
 
@@ -250,6 +264,40 @@ def test_a_model_that_cannot_be_loaded_ends_a_batch_with_a_cache_too(
     np.save(tmp_path / "a.npy", view()[..., 0])
     with pytest.raises(ModelError, match="not to be had"):
         batch(tmp_path / "a.npy", tmp_path / "out", Recipe(), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("size", [(96, 130), (40, 24)])
+@pytest.mark.parametrize("crops", [False, True])
+def test_compact_candidates_are_the_same_where_it_counts(
+    tmp_path: Path, size: tuple[int, int], crops: bool
+) -> None:
+    rng = np.random.default_rng(3)
+    whole = blobs(60, size, side=48, crops=crops, background=9)
+    noisy = (whole.logits[:] + rng.normal(0, 3, whole.logits.shape)).astype(np.float32)
+    noisy[5], noisy[6, :, ::7], noisy[7] = -9, np.nan, 20
+    whole = remeasure(replace(whole, logits=noisy), 0.0, 1.0)
+    small = whole.compact()
+    assert small.nbytes < whole.nbytes
+    small.save(tmp_path / "some.npz")
+    for one in (small, Proposals.load(tmp_path / "some.npz"), Proposals.concat([small])):
+        assert_same(whole, one, range(60))
+        for cut, offset in ((0.0, 0.5), (-2.0, 1.0), (1.0, 4.0), (3.0, 1.0)):
+            options = GeneratorOptions(mask_threshold=cut, stability_score_offset=offset)
+            scored, again = rescore(whole, options), rescore(one, options)
+            assert_same(scored, again, range(60))
+        with pytest.raises(ProposalsError, match="low enough"):
+            rescore(one, GeneratorOptions(mask_threshold=-2.5))
+
+
+def test_compact_candidates_that_contradict_themselves_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "some.npz"
+    blobs(9, (64, 64), side=32).compact().save(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    for name in ("values", "masks", "window"):
+        np.savez(path, **{**arrays, name: arrays[name][:-1]})
+        with pytest.raises(ProposalsError, match=r"some\.npz"):
+            Proposals.load(path)
 
 
 def test_a_full_disk_costs_the_cache_and_not_the_image(

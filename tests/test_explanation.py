@@ -10,7 +10,7 @@ from synthetic import blobs, drawn
 
 from napari_graysam.masks import paint
 from napari_graysam.propose import Proposals
-from napari_graysam.propose.proposals import remeasure
+from napari_graysam.propose.rescoring import remeasure
 from napari_graysam.recipe import GeneratorOptions, LabelOptions, Recipe
 from napari_graysam.select.explanation import Explanation
 from napari_graysam.select.selector import Selector

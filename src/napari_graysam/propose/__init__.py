@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_graysam.propose.generator import propose
-    from napari_graysam.propose.proposals import Proposals, rescore
+    from napari_graysam.propose.proposals import Proposals
+    from napari_graysam.propose.rescoring import rescore
 
 __all__ = ["Proposals", "propose", "rescore"]
 
-_HOMES = {"Proposals": "proposals", "propose": "generator", "rescore": "proposals"}
+_HOMES = {"Proposals": "proposals", "propose": "generator", "rescore": "rescoring"}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_graysam.masks import ARMS
-from napari_graysam.propose.proposals import Proposals, rescore
+from napari_graysam.propose.proposals import Proposals
+from napari_graysam.propose.rescoring import rescore
 from napari_graysam.recipe import GeneratorOptions
 
 

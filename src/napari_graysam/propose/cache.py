@@ -141,6 +141,7 @@ class Cache:
         if self.folder is None:
             return ()
         lost = "the cache does not keep this image's candidates:"
+        proposals = proposals.compact()
         size, most = proposals.nbytes, self.folder_budget
         if size > most:
             return (f"{lost} {size / 1e6:.0f} MB are more than its {most / 1e6:.0f} MB",)
@@ -213,7 +214,7 @@ def _covers(found: Proposals, options: GeneratorOptions, score_floors: tuple[flo
     return bool(
         record["iou_floor"] <= score_floors[0]
         and record["stability_floor"] <= score_floors[1]
-        and (same or record["stability_floor"] == 0)
+        and (same or (record["stability_floor"] == 0 and found.holds(options)))
     )
 
 

@@ -53,7 +53,7 @@ def gather(
         "crop_box": np.repeat(crop_boxes, counts, axis=0),
         "crop": crop,
     }
-    sorted_scores = {name: values[order] for name, values in scores.items()}
+    sorted_scores: dict[str, Any] = {name: values[order] for name, values in scores.items()}
     logits = _stack(found, np.argsort(order))
     return Proposals(**sorted_scores, logits=logits, image_size=image_size, record=record)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
@@ -14,9 +14,16 @@ import torch
 
 from napari_graysam.errors import ProposalsError
 from napari_graysam.limits import reading
+from napari_graysam.propose.compact import (
+    LogitWindows,
+    join_logits,
+    packed_arrays,
+    unpacked_logits,
+    unpacked_masks,
+)
 from napari_graysam.propose.enlarge import enlarge, enlargement_of
+from napari_graysam.propose.packed import PackedMasks, half_open, join_masks
 from napari_graysam.propose.pixels import Bits, Box, Pixels
-from napari_graysam.propose.statistics import measure
 from napari_graysam.propose.storage import read_arrays, write_arrays
 from napari_graysam.recipe import GeneratorOptions
 
@@ -48,11 +55,13 @@ class Proposals:
     crop
         int32 (N,), number of the crop.
     logits
-        float32 (N, h, w), covering the crop.
+        float32 (N, h, w), covering the crop; of `compact` candidates, indexed in the same way.
     image_size
         ``(H, W)`` of the view.
     record
         How they were made, JSON-able: model, device, precision, generator options, floors.
+    masks
+        The masks at one threshold, where they are at hand.
     """
 
     predicted_iou: npt.NDArray[np.float32]
@@ -62,9 +71,10 @@ class Proposals:
     point: npt.NDArray[np.float32]
     crop_box: npt.NDArray[np.int32]
     crop: npt.NDArray[np.int32]
-    logits: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32] | LogitWindows
     image_size: tuple[int, int]
     record: dict[str, Any] = field(default_factory=dict)
+    masks: PackedMasks | None = None
 
     def __post_init__(self) -> None:
         """Check that all arrays describe the same candidates, and freeze them."""
@@ -78,6 +88,8 @@ class Proposals:
                     f"proposals.{name} must be {np.dtype(dtype)} {expected}, "
                     f"got {array.dtype} {array.shape}"
                 )
+            if isinstance(array, LogitWindows):
+                continue
             view = array.view()
             view.flags.writeable = False
             object.__setattr__(self, name, view)
@@ -89,7 +101,15 @@ class Proposals:
     @property
     def nbytes(self) -> int:
         """Bytes in memory."""
-        return sum(getattr(self, name).nbytes for name, _, _ in _ARRAYS)
+        masks = 0 if self.masks is None else self.masks.nbytes
+        return masks + sum(int(getattr(self, name).nbytes) for name, _, _ in _ARRAYS)
+
+    def holds(self, generator: GeneratorOptions) -> bool:
+        """Tell whether masks and stabilities can be measured at the cuts of some options."""
+        if not isinstance(self.logits, LogitWindows):
+            return True
+        lowest = generator.mask_threshold - generator.stability_score_offset
+        return lowest >= self.logits.level + _SLACK / 2
 
     @cached_property
     def device(self) -> torch.device:
@@ -141,10 +161,43 @@ class Proposals:
         }
         # The logits of no candidates have no size.
         held = [one for one in parts if len(one)] or parts[:1]
-        arrays = {
-            name: np.concatenate([getattr(one, name) for one in held]) for name, _, _ in _ARRAYS
+        arrays: dict[str, Any] = {
+            name: np.concatenate([getattr(one, name) for one in held]) for name in _SMALL
         }
-        return cls(**arrays, image_size=parts[0].image_size, record=record)
+        logits = [one.logits for one in held]
+        return cls(
+            **arrays,
+            logits=join_logits(logits),
+            image_size=parts[0].image_size,
+            record=record,
+            masks=join_masks([one.masks for one in held]),
+        )
+
+    def compact(self) -> Self:
+        """Return the same candidates in little room; what they hold is the same where it counts.
+
+        Masks, stabilities, areas and boxes are the same as long as ``mask_threshold`` falls by
+        no more than `SPARE` and ``stability_score_offset`` does not rise, or the other way round.
+
+        Examples
+        --------
+        >>> from napari_graysam import Recipe, run
+        >>> from napari_graysam.pipeline import propose
+        >>> recipe = Recipe().with_values({"generator.points_per_side": 4})
+        >>> found = run(propose(np.zeros((64, 64, 3), np.uint8), recipe))
+        >>> found.compact().nbytes < found.nbytes or len(found) == 0
+        True
+        """
+        if isinstance(self.logits, LogitWindows):
+            return self
+        made = self.record["generator"]
+        threshold = made["mask_threshold"]
+        box = half_open(self.box, self.area)
+        places = [(x0, y0, x1, y1) for x0, y0, x1, y1 in box.tolist()]
+        bits = (self.bits(index, threshold, place) for index, place in enumerate(places))
+        masks = PackedMasks.of(threshold, box, bits)
+        level = threshold - made["stability_score_offset"] - SPARE - _SLACK
+        return replace(self, logits=LogitWindows.of(self.logits, level), masks=masks)
 
     def half_open(self, index: int) -> Box:
         """Return a candidate's box with the ends after its last pixels; equal where it is empty."""
@@ -167,6 +220,9 @@ class Proposals:
         -------
         bool (y1 - y0, x1 - x0)
         """
+        known = self.masks
+        if known is not None and known.mask_threshold == mask_threshold and known.is_of(index, box):
+            return known.bits(index)
         left, top, right, bottom = self.crop_box[index].tolist()
         x0, y0, x1, y1 = box[0] - left, box[1] - top, box[2] - left, box[3] - top
         size, group = (bottom - top, right - left), self.record["masks_together"]
@@ -186,8 +242,10 @@ class Proposals:
         OutputError
             If the file cannot be written.
         """
+        arrays = {name: getattr(self, name) for name in _SMALL}
         about = {"image_size": self.image_size, "record": self.record}
-        write_arrays(path, {name: getattr(self, name) for name, _, _ in _ARRAYS}, about)
+        more, more_about = packed_arrays(self.logits, self.masks)
+        write_arrays(path, arrays | more, about | more_about)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -203,9 +261,13 @@ class Proposals:
         save : Writes such a file.
         """
         with reading(path, "proposals of napari-graysam", ProposalsError, _ADVICE):
-            arrays, about = read_arrays(path, [name for name, _, _ in _ARRAYS])
+            arrays, about = read_arrays(path)
             height, width = (int(side) for side in about["image_size"])
-            found = cls(**arrays, image_size=(height, width), record=about["record"])
+            small: dict[str, Any] = {name: arrays[name] for name in _SMALL}
+            logits = unpacked_logits(arrays, about)
+            found = cls(**small, logits=logits, image_size=(height, width), record=about["record"])
+            box = half_open(found.box, found.area)
+            found = replace(found, masks=unpacked_masks(arrays, about, box))
             _check_places(found)
             return found
 
@@ -246,79 +308,11 @@ _ARRAYS: tuple[tuple[str, type[np.generic], tuple[int, ...]], ...] = (
 )
 
 
-def rescore(proposals: Proposals, generator: GeneratorOptions) -> Proposals:
-    """Measure stability, area and box again, for another threshold or offset.
-
-    Parameters
-    ----------
-    proposals
-        Made with a stability floor of 0, unless nothing changes.
-    generator
-        Uses ``mask_threshold`` and ``stability_score_offset``.
-
-    Returns
-    -------
-    Proposals
-        The same object if both are what it was made with.
-
-    Raises
-    ------
-    ProposalsError
-        If candidates were already dropped by their stability under the old values.
-    """
-    changed = {
-        "mask_threshold": generator.mask_threshold,
-        "stability_score_offset": generator.stability_score_offset,
-    }
-    made_with = proposals.record["generator"]
-    if all(made_with[name] == value for name, value in changed.items()):
-        return proposals
-    if proposals.record["stability_floor"] > 0:
-        raise ProposalsError(
-            "these proposals hold only masks with a stability of at least "
-            f"{proposals.record['stability_floor']} at mask_threshold "
-            f"{made_with['mask_threshold']} and stability_score_offset "
-            f"{made_with['stability_score_offset']}; to change those, propose with "
-            "stability_floor=0"
-        )
-    return remeasure(proposals, **changed)
-
-
-def remeasure(
-    proposals: Proposals, mask_threshold: float, stability_score_offset: float
-) -> Proposals:
-    """Measure stability, area and box of all candidates, whatever was known of them."""
-    scores = np.empty_like(proposals.stability)
-    area = np.empty_like(proposals.area)
-    box = np.empty_like(proposals.box)
-    for some in _few(proposals.crop):
-        x0, y0, x1, y1 = proposals.crop_box[some][0].tolist()
-        found = measure(
-            torch.tensor(proposals.logits[some], device=proposals.device),
-            (y1 - y0, x1 - x0),
-            group=proposals.record["masks_together"],
-            mask_threshold=mask_threshold,
-            offset=stability_score_offset,
-        )
-        scores[some], area[some] = found.stability, found.area
-        box[some] = found.box + np.array([x0, y0, x0, y0], np.int32)
-    generator = {
-        **proposals.record["generator"],
-        "mask_threshold": mask_threshold,
-        "stability_score_offset": stability_score_offset,
-    }
-    record = {**proposals.record, "generator": generator}
-    return replace(proposals, stability=scores, area=area, box=box, record=record)
-
-
-def _few(crop: npt.NDArray[np.int32], at_once: int = 96) -> Iterator[slice]:
-    """Split candidates into runs of one crop that fit a device's memory."""
-    ends = [*np.flatnonzero(np.diff(crop) != 0) + 1, len(crop)]
-    start = 0
-    for end in ends:
-        for first in range(start, end, at_once):
-            yield slice(first, min(first + at_once, end))
-        start = end
+_SMALL = tuple(name for name, _, _ in _ARRAYS if name != "logits")
+SPARE = 2.0
+"""How far the cut of masks can fall below what candidates were measured at, once compact."""
+_SLACK = 0.01
+"""Room for the rounding of pixels between logits that are no higher than the level."""
 
 
 def masks_together(options: GeneratorOptions) -> int:

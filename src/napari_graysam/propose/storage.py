@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ def write_arrays(
     --------
     >>> import numpy as np
     >>> write_arrays("a.npz", {"area": np.arange(3)}, {"image_size": [8, 8]})
-    >>> arrays, about = read_arrays("a.npz", ["area"])
+    >>> arrays, about = read_arrays("a.npz")
     >>> arrays["area"].tolist(), about["image_size"]
     ([0, 1, 2], [8, 8])
     """
@@ -44,7 +44,7 @@ def write_arrays(
 
 
 def read_arrays(
-    path: str | os.PathLike[str], names: Iterable[str]
+    path: str | os.PathLike[str],
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """Read what `write_arrays` wrote; arrays of objects are never unpickled.
 
@@ -72,7 +72,8 @@ def read_arrays(
         about = parse_json(str(_array(archive, "about")).encode())
         if about["format"] != FORMAT:
             raise ProposalsError(f"its format is {about['format']!r}; expected {FORMAT!r}.")
-        return {name: _array(archive, name) for name in names}, about
+        names = [entry.filename.removesuffix(".npy") for entry in archive.infolist()]
+        return {name: _array(archive, name) for name in names if name != "about"}, about
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:

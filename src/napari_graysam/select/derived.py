@@ -65,7 +65,10 @@ class Derived:
                 box = scored.half_open(index)
                 return box, scored.bits(index, threshold, box)
 
-            shapes = Shapes(scored, self.cache, key, make)
+            packed = scored.masks
+            if packed is not None and packed.mask_threshold != threshold:
+                packed = None
+            shapes = Shapes(scored, self.cache, key, make, packed)
             shapes.know_all(scored.area, scored.box)
             remember(self.cache, key, shapes)
         return shapes

@@ -158,14 +158,13 @@ def box_iou(
         (N, 4), ``(x0, y0, x1, y1)``; sides are ``x1 - x0`` and ``y1 - y0``, as in torchvision.
         Computed in float32, as there; NaN for two boxes without area.
     """
-    corners = boxes.astype(np.float32)
-    areas = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
+    x0, y0, x1, y1 = np.ascontiguousarray(boxes.T, np.float32)
+    areas = (x1 - x0) * (y1 - y0)
 
     def overlap(one: int, others: Indices | slice) -> Overlap:
-        low = np.maximum(corners[others, :2], corners[one, :2])
-        high = np.minimum(corners[others, 2:], corners[one, 2:])
-        sides = np.maximum(high - low, np.float32(0))
-        common = sides[:, 0] * sides[:, 1]
+        wide = np.minimum(x1[others], x1[one]) - np.maximum(x0[others], x0[one])
+        tall = np.minimum(y1[others], y1[one]) - np.maximum(y0[others], y0[one])
+        common = np.maximum(wide, np.float32(0)) * np.maximum(tall, np.float32(0))
         with np.errstate(invalid="ignore"):
             ratio = common / (areas[one] + areas[others] - common)
         # torchvision compares the float32 ratio with a double threshold.

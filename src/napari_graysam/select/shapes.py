@@ -12,6 +12,7 @@ from cachetools import LRUCache
 
 from napari_graysam.masks import Box, Mask
 from napari_graysam.propose import Proposals
+from napari_graysam.propose.packed import PackedMasks, pack, unpack
 
 Bits = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
@@ -57,6 +58,8 @@ class Shapes:
         Tells these shapes from others in the cache.
     make
         Returns a candidate's half-open box and bits; empty shapes have a box without pixels.
+    packed
+        Masks that are all at hand, and need not be made.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Shapes:
         cache: Cache,
         key: str,
         make: Callable[[int], tuple[Box, Bits]],
+        packed: PackedMasks | None = None,
     ) -> None:
         count = len(proposals)
         self.proposals = proposals
@@ -73,7 +77,7 @@ class Shapes:
         self.area = np.zeros(count, np.int64)
         self.box = np.zeros((count, 4), np.int64)
         self._cache = cache
-        self._make = make
+        self._make, self._packed = make, packed
 
     @property
     def nbytes(self) -> int:
@@ -107,14 +111,12 @@ class Shapes:
             return bits
         packed = self.packed(index)
         x0, y0, x1, y1 = self.box[index].tolist()
-        if packed.size == 0:
-            return np.zeros((y1 - y0, x1 - x0), bool)
-        start = x0 % 8
-        loose = np.unpackbits(packed, axis=1, count=start + x1 - x0, bitorder="little")
-        return np.ascontiguousarray(loose[:, start:]).view(np.bool_)
+        return unpack(packed, x0, x1) if packed.size else np.zeros((y1 - y0, x1 - x0), bool)
 
     def packed(self, index: int) -> npt.NDArray[np.uint8]:
         """Return the bits of the box's rows, from the last column that is a multiple of 8."""
+        if self._packed is not None:
+            return self._packed.rows(index)
         packed: npt.NDArray[np.uint8] | None = recall(self._cache, ("bits", self.key, index))
         if packed is None or not self.known[index]:
             box, bits = self._make(index)
@@ -122,10 +124,7 @@ class Shapes:
                 self.known[index] = True
                 self.box[index] = box
                 self.area[index] = np.count_nonzero(bits)
-            start = box[0] % 8
-            loose = np.zeros((bits.shape[0], start + bits.shape[1]), bool)
-            loose[:, start:] = bits
-            packed = np.packbits(loose, axis=1, bitorder="little")
+            packed = pack(bits, box[0])
             remember(self._cache, ("bits", self.key, index), packed)
         return packed
 
