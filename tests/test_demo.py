@@ -6,6 +6,7 @@ from pathlib import Path
 
 import fake_pipeline
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -33,7 +34,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[ModelOptions]:
         return fake_pipeline.compare_steps(to_gray(image, recipe.image), recipe, truth=truth)
 
     monkeypatch.setattr("napari_graysam.pipeline.compare_steps", compare_steps)
-    monkeypatch.setattr("napari_graysam.demo.load_steps", fake_pipeline.load_steps)
+    monkeypatch.setattr("napari_graysam.demo.steps.load_steps", fake_pipeline.load_steps)
     return asked
 
 
@@ -70,13 +71,29 @@ def test_the_picture_has_a_row_for_each_sample(fake: list[ModelOptions], tmp_pat
         assert len(np.unique(np.asarray(large.convert("RGB")).reshape(-1, 3), axis=0)) > 500
 
 
+def test_a_stack_is_compared_in_all_its_planes(
+    fake: list[ModelOptions], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_pipeline.install(monkeypatch)
+    reports: list[Progress] = []
+    result = run(demo.demo_steps(tmp_path, ["dividing_cells"]), reports.append)
+    assert result.errors == ()
+    (row,) = result.rows
+    assert row.objects_true == 18
+    assert row.ap50_raw is not None
+    assert row.title.startswith("Dividing cells (time series), t ")
+    assert len(pd.read_csv(tmp_path / "dividing_cells.comparison.planes.csv")) == 20
+    assert {r.stage.partition(":")[0] for r in reports} >= {"dividing_cells"}
+    assert result.files["picture"].is_file()
+
+
 def test_a_sample_that_fails_is_named_and_the_others_are_done(
     fake: list[ModelOptions], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*arguments):
         raise ImageError("no good")
 
-    monkeypatch.setattr("napari_graysam.demo.write_comparison", broken)
+    monkeypatch.setattr("napari_graysam.demo.steps.write_comparison", broken)
     result = run(demo.demo_steps(tmp_path, NAMES[:1]))
     assert result.rows == ()
     assert result.errors == ("sample nuclei_uneven: no good",)
@@ -93,7 +110,7 @@ def test_an_unknown_sample_and_a_bad_folder_are_refused(tmp_path: Path) -> None:
 
 def test_changes_are_coloured_only_where_they_are() -> None:
     image, _ = fake_pipeline.spots(bright=1, dim=1)
-    arms = run(fake_pipeline.compare_steps(to_gray(image), demo.Recipe()))
+    arms = run(fake_pipeline.compare_steps(to_gray(image), Recipe()))
     edges = np.zeros(image.shape, bool)
     edges[:, 8] = True
     picture = changes_rgb(arms.raw.view, arms.changes.difference, edges).astype(int)
@@ -110,7 +127,7 @@ def test_the_demo_runs_with_the_bundled_model(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
     rows = {row["sample"]: row for row in document["samples"]}
-    assert list(rows) == [name for name, sample in samples().items() if not sample.axis]
+    assert list(rows) == list(samples())
     assert document["errors"] == []
     scored = [row for row in rows.values() if row["ap50_raw"] is not None]
     assert len(scored) >= 6

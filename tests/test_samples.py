@@ -88,6 +88,15 @@ def test_stacks_say_their_axis_and_sizes_like_any_file(name):
     assert sample.load().dtype == np.uint16
 
 
+def test_files_of_samples_have_a_place():
+    sample = samples()["nuclei_stack"]
+    with sample.path() as image, sample.path("labels") as labels:
+        assert (image.name, labels.name) == (sample.file, sample.labels)
+        assert image.is_file()
+    with pytest.raises(GraysamError, match="coins has no file of its own"):
+        samples()["coins"].path()
+
+
 def planes_of(truth):
     """Say in which planes each object is."""
     every = [set(np.unique(plane).tolist()) - {0} for plane in truth]

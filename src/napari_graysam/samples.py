@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.resources import files
+from contextlib import AbstractContextManager
+from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
 from io import BytesIO
 from pathlib import Path
@@ -99,6 +100,19 @@ class Sample(Part):
         """Return the exact labels, of the image's shape, 0 is background; None without them."""
         return None if self.labels is None else _read(self.labels)
 
+    def path(self, kind: Literal["file", "labels"] = "file") -> AbstractContextManager[Path]:
+        """Return the place of the image or of its labels, for as long as it is used.
+
+        Raises
+        ------
+        GraysamError
+            If the sample has no such file, or the installation lacks it.
+        """
+        name = self.file if kind == "file" else self.labels
+        if name is None:
+            raise GraysamError(f"The sample {self.name} has no {kind} of its own.")
+        return as_file(_resource(name))
+
     def lineage(self) -> tuple[Track, ...]:
         """Return the true tracks of a time series, ascending; none of other samples."""
         if self.tracks is None:
@@ -107,13 +121,22 @@ class Sample(Part):
         return tuple(Track(*map(int, line.split())) for line in lines)
 
     def recipe(self) -> Recipe:
-        """Return the recipe that suits the sample: its preset, and of stacks all planes, linked."""
+        """Return the recipe that suits the sample.
+
+        It is the preset. Of stacks all planes are segmented and linked, across gaps of up to three
+        planes, and along t with splits.
+        """
         recipe = Recipe.preset(self.preset)
         if self.axis is None:
             return recipe
-        values = {"stack.axis": self.axis, "stack.link": "overlap"}
-        splits = {"stack.linking.splits": True} if self.axis == "t" else {}
-        return recipe.with_values(values | splits)
+        return recipe.with_values(
+            {
+                "stack.axis": self.axis,
+                "stack.link": "overlap",
+                "stack.linking.gap": 3,
+                "stack.linking.splits": self.axis == "t",
+            }
+        )
 
     def scale(self) -> tuple[float, ...] | None:
         """Return the size of a pixel along each axis: µm, along t seconds; None where unknown."""

@@ -159,7 +159,7 @@ def _one(
         scores = before.get("scores")
         return Outcome(path, "skipped", changes=before["counts"], scores=scores, name=name)
     yield Report(0, 1, path, step=Progress("compare", 0, 1))
-    both = _Both.of(path, job, name)
+    both = open_both(path, job, name)
     comparison, scores = both.compare(truth)
     yield Report(0, 1, path, step=Progress("write", 0, 1))
     about = {
@@ -230,19 +230,12 @@ def _files(arms: Mapping[Arm, Outcome]) -> dict[str, Path]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Both:
+class BothArms:
     """A stack, and the label volumes of both arms."""
 
     stack: Stack
     recipes: Mapping[Arm, Recipe]
     labels: Mapping[Arm, LabelPlanes]
-
-    @classmethod
-    def of(cls, path: Path, job: CompareJob, name: str) -> _Both:
-        stack = Stack(path, job.recipe, pixel_size=job.pixel_size)
-        labels = {arm: LabelPlanes.of_file(job.folder / f"{name}.{arm}.labels.tif") for arm in ARMS}
-        recipes = {arm: _arm_job(job, arm).recipe for arm in ARMS}
-        return cls(stack, recipes, labels)
 
     def compare(self, truth: Path | None) -> tuple[StackComparison, dict[Arm, VolumeScores] | None]:
         """Compare the arms, and score them where there is a truth."""
@@ -275,3 +268,11 @@ class _Both:
         self.stack.use(self.stack.statistics())
         gray = self.stack.plane(position)
         return {arm: make_view(gray, recipe) for arm, recipe in self.recipes.items()}
+
+
+def open_both(path: Path, job: CompareJob, name: str) -> BothArms:
+    """Open a stack, and the label volumes of both arms that a run left under a name."""
+    stack = Stack(path, job.recipe, pixel_size=job.pixel_size)
+    labels = {arm: LabelPlanes.of_file(job.folder / f"{name}.{arm}.labels.tif") for arm in ARMS}
+    recipes = {arm: _arm_job(job, arm).recipe for arm in ARMS}
+    return BothArms(stack, recipes, labels)
