@@ -1,8 +1,11 @@
 """Time and memory of linking the planes of a stack, and of filling its gaps.
 
-Discs on a lattice that drift from plane to plane, one mask in ten removed; planes are made when
-they are asked for. Memory is the peak of what Python and NumPy hold, less one plane, in a second
-pass, because measuring it takes time.
+Time and memory: discs on a lattice that drift from plane to plane, one mask in ten removed; planes
+are made when they are asked for. Memory is the peak of what Python and NumPy hold, less one plane,
+in a second pass, because measuring it takes time.
+
+Identity: the true masks of the sample stacks, and of spheres that touch, in planes 1.5 to 4 pixels
+apart; one mask in ten removed at random, anew for each seed.
 
     python benchmarks/linking.py
     python benchmarks/linking.py --planes 10 --objects 10000 --size 2048
@@ -20,6 +23,7 @@ from typing import Any
 import numpy as np
 from preprocess import processor
 
+from napari_graysam.samples import samples
 from napari_graysam.stack import LinkOptions, Links, fill_gaps, link_planes
 
 RESULTS = Path(__file__).parent / "results" / "linking.json"
@@ -112,6 +116,48 @@ def measure(planes: int, objects: int, size: int, gap: int) -> dict[str, Any]:
     }
 
 
+def spheres(seed: int, step: float, side: int = 160, depth: int = 90) -> Any:
+    """Touching spheres of a radius of 9 to 15 pixels, as planes ``step`` pixels apart."""
+    random = np.random.default_rng(seed)
+    centres, radii = np.empty((0, 3)), np.empty(0)
+    for _ in range(6000):
+        radius, centre = random.uniform(9, 15), random.uniform(0, (depth, side, side))
+        if (np.linalg.norm(centres - centre, axis=1) >= 0.97 * (radii + radius)).all():
+            centres, radii = np.vstack([centres, centre]), np.append(radii, radius)
+    rows, columns = np.ogrid[:side, :side]
+    planes = np.zeros((int(depth / step), side, side), np.int64)
+    for plane, z in zip(planes, np.arange(len(planes)) * step, strict=True):
+        for label in np.flatnonzero(abs(z - centres[:, 0]) < radii):
+            _, y, x = centres[label]
+            across = (rows - y) ** 2 + (columns - x) ** 2 + (z - centres[label, 0]) ** 2
+            plane[across <= radii[label] ** 2] = label + 1
+        plane[(np.bincount(plane.ravel()) < 20)[plane]] = 0
+    return planes
+
+
+def identity(name: str, truth: Any, axis: Any, seeds: int) -> dict[str, Any]:
+    ones, shared, numbers = [], 0, 0
+    for seed in range(seeds):
+        random = np.random.default_rng(seed)
+        planes = truth.copy()
+        for plane in planes:
+            labels = np.unique(plane[plane > 0])
+            plane[np.isin(plane, labels[random.random(labels.size) < 0.1])] = 0
+        links = link_planes(planes, LinkOptions(splits=axis == "t"), axis)
+        one, several = kept(links)
+        ones.append(one)
+        shared += several
+        numbers += links.count
+    return {
+        "stack": name,
+        "objects": int(np.unique(truth).size - 1),
+        "seeds": seeds,
+        "objects with one number": round(float(np.mean(ones)), 4),
+        "least": round(min(ones), 4),
+        "numbers of several objects": f"{shared} of {numbers}",
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--planes", type=int)
@@ -120,15 +166,23 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     if arguments.planes:
-        cases = [(arguments.planes, arguments.objects, arguments.size, gap) for gap in (1, 2)]
+        cases = [(arguments.planes, arguments.objects, arguments.size, gap) for gap in (1, 3)]
     else:
-        cases = [(100, 500, 1024, 0), (100, 500, 1024, 1), (100, 500, 1024, 2)]
-        cases.append((10, 10_000, 2048, 1))
+        cases = [(100, 500, 1024, 0), (100, 500, 1024, 3)]
+        cases.append((10, 10_000, 2048, 3))
     measured = []
     for case in cases:
         measured.append(measure(*case))
         print(measured[-1], flush=True)
-    document = {"processor": processor(), "measured": measured}
+    stacks = [
+        (name, one.truth().astype(int), one.axis, 40) for name, one in samples().items() if one.axis
+    ]
+    stacks += [(f"spheres, step {step}", spheres(0, step), "z", 4) for step in (1.5, 2.5, 4.0)]
+    identities = []
+    for stack in stacks:
+        identities.append(identity(*stack))
+        print(identities[-1], flush=True)
+    document = {"processor": processor(), "measured": measured, "identity": identities}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 

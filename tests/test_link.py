@@ -8,13 +8,15 @@ from hypothesis.extra import numpy as hnp
 
 from napari_graysam.errors import LabelsError
 from napari_graysam.masks import Mask
+from napari_graysam.samples import samples
 from napari_graysam.stack import Bridge, Fill, LinkOptions, fill_gaps, link_planes
 
 STACKS = hnp.arrays(np.int32, (4, 6, 7), elements=st.integers(0, 4))
 OPTIONS = st.builds(
     LinkOptions,
     gap=st.integers(0, 2),
-    min_overlap=st.sampled_from([0.05, 0.25, 0.5, 1.0]),
+    min_overlap=st.sampled_from([None, 0.05, 0.25, 0.5, 1.0]),
+    neck=st.sampled_from([None, 0.0, 0.9]),
     min_extent=st.integers(1, 3),
     splits=st.booleans(),
     merges=st.booleans(),
@@ -196,20 +198,104 @@ def spheres(seed):
     return stack
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_objects_keep_their_number_when_one_mask_in_ten_is_missing(seed):
-    truth = spheres(seed)
+def flickering(truth, seed):
+    """The same labels with one mask in ten removed at random."""
     random = np.random.default_rng(seed)
     planes = truth.copy()
     for plane in planes:
         labels = np.unique(plane[plane > 0])
         plane[np.isin(plane, labels[random.random(labels.size) < 0.1])] = 0
-    links = link_planes(planes, LinkOptions(gap=2))
+    return planes
+
+
+def identities(planes, links):
+    """Number of ids of each true object, and number of true objects of each id."""
     seen = planes > 0
     pairs = np.unique([planes[seen], np.array(painted(planes, links))[seen]], axis=1)
-    numbers = np.unique(pairs[0], return_counts=True)[1]
+    return [np.unique(side, return_counts=True)[1] for side in pairs]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_objects_keep_their_number_when_one_mask_in_ten_is_missing(seed):
+    planes = flickering(spheres(seed), seed)
+    numbers, objects = identities(planes, link_planes(planes, LinkOptions()))
     assert np.mean(numbers == 1) >= 0.98
-    assert np.unique(pairs[1], return_counts=True)[1].max() == 1
+    assert objects.max() == 1
+
+
+@pytest.mark.parametrize("name", ["nuclei_stack", "dividing_cells"])
+def test_objects_of_the_samples_keep_their_number_and_share_none(name):
+    sample = samples()[name]
+    truth = sample.truth().astype(int)
+    options = sample.recipe().stack.linking
+    for seed in range(5):
+        planes = flickering(truth, seed)
+        numbers, objects = identities(planes, link_planes(planes, options, sample.axis))
+        assert np.mean(numbers == 1) >= 0.98
+        assert objects.max() == 1
+
+
+def stacked(*radii):
+    return [discs((1, 32, 32, radius)) if radius else discs() for radius in radii]
+
+
+@pytest.mark.parametrize(
+    "radii",
+    [
+        (14, 15, 14, 12, 8, 8, 12, 14, 15),
+        (14, 15, 14, 12, 8, 0, 8, 12, 14, 15),
+        (14, 15, 14, 12, 0, 0, 12, 14, 15, 14),
+        (14, 15, 14, 0, 8, 0, 8, 12, 14, 15),
+    ],
+)
+def test_objects_above_each_other_are_two(radii):
+    planes = stacked(*radii)
+    links = link_planes(planes, LinkOptions())
+    numbers = [plane.max() for plane in painted(planes, links)]
+    half = len(radii) // 2
+    assert set(numbers[:half]) - {0} == {1}
+    assert set(numbers[half + 1 :]) - {0} == {2}
+    assert link_planes(planes, LinkOptions(neck=0)).count == 1
+    assert link_planes(planes, LinkOptions(), "t").count == 1
+
+
+@pytest.mark.parametrize(
+    "radii",
+    [
+        (5, 10, 13, 15, 14, 11, 6),
+        (5, 0, 13, 0, 0, 11, 6),
+        (12, 12, 11, 11, 11, 12, 12),
+        (15, 8, 15, 15, 14),
+        (15, 14, 0, 0, 0, 6, 5, 4),
+    ],
+)
+def test_poles_waists_and_single_thin_planes_are_no_necks(radii):
+    planes = stacked(*radii)
+    assert link_planes(planes, LinkOptions()).count == 1
+
+
+def test_what_follows_a_neck_finds_its_own_object():
+    # The lower one is missing where the upper one begins, and goes on beside it.
+    planes = [discs((1, 32, 24, radius)) for radius in (14, 12, 8)]
+    planes += [discs((1, 32, 38, 8)), discs((1, 32, 38, 12), (2, 32, 22, 3))]
+    planes.append(discs((1, 32, 38, 14)))
+    links = link_planes(planes, LinkOptions())
+    assert [int(ids[1]) for ids in links.ids] == [1, 1, 1, 2, 2, 2]
+    assert links.ids[4][2] == 1
+
+
+def test_objects_that_move_are_linked_along_time_only():
+    planes = [discs((1, 30, 12 + 9 * t, 8)) for t in range(4)]
+    assert link_planes(planes, LinkOptions(), "t").count == 1
+    assert link_planes(planes, LinkOptions(), "z").count == 4
+    assert link_planes(planes, LinkOptions(min_overlap=0.5), "t").count == 4
+
+
+def test_a_division_is_found_when_a_child_appears_late():
+    planes = division()
+    planes[2][planes[2] == 6] = 0
+    links = link_planes(planes, LinkOptions(splits=True), "t")
+    assert links.lineage == ((1, 2), (1, 3))
 
 
 @pytest.mark.parametrize(

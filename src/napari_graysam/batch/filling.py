@@ -16,6 +16,7 @@ from napari_graysam.files import read_labels
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
 from napari_graysam.source.stack import Stack
+from napari_graysam.source.stack_axes import Axis
 from napari_graysam.stack import Fill, Links, fill_gaps, link_planes
 from napari_graysam.stack.gaps import paint_fill
 from napari_graysam.stack.tables import fills_table, planes_table
@@ -93,11 +94,11 @@ class Completed:
 
 
 def complete_steps(
-    planes: Sequence[NDArray[np.integer]], recipe: Recipe
+    stack: Stack, planes: Sequence[NDArray[np.integer]], recipe: Recipe
 ) -> Generator[Progress, None, Completed]:
     """Link the planes and fill the gaps as the recipe says, yielding `Progress`."""
     yield Progress("link", 0, 1)
-    links = _links(planes, recipe)
+    links = _links(planes, recipe, stack.axis)
     fills: list[tuple[Fill, ...]] = [()] * len(planes)
     if recipe.stack.linking.fill != "none" and links.bridges:
         for number, plane in enumerate(fill_gaps(planes, links)):
@@ -106,10 +107,10 @@ def complete_steps(
     return Completed(links, tuple(fills))
 
 
-def _links(planes: Iterable[NDArray[np.integer]], recipe: Recipe) -> Links:
+def _links(planes: Iterable[NDArray[np.integer]], recipe: Recipe, axis: Axis) -> Links:
     """Link the planes, or give every object of every plane a number of its own."""
     if recipe.stack.link == "overlap":
-        return link_planes(planes, recipe.stack.linking)
+        return link_planes(planes, recipe.stack.linking, axis)
     ids, count = [], 0
     for plane in planes:
         labels = np.unique(plane[plane > 0])

@@ -199,7 +199,7 @@ def _assemble(
 
     tables = [pd.read_csv(folder / f"{one}.objects.csv") for one in names]
     planes = PlaneLabels(folder, names)
-    complete = yield from reported(complete_steps(planes, recipe), count, path)
+    complete = yield from reported(complete_steps(stack, planes, recipe), count, path)
     links = complete.links
     yield Report(*count, path, step=Progress("write", 0, 1))
     window = stack.statistics()

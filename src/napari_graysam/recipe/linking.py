@@ -2,35 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
 from napari_graysam.parameters import Part
+
+USUAL: dict[str, dict[str, float]] = {
+    "z": {"min_overlap": 0.5, "neck": 0.5},
+    "t": {"min_overlap": 0.25, "neck": 0.0},
+}
+"""By axis, what a null stands for."""
+
+
+class LinkRules(NamedTuple):
+    """`LinkOptions` with what they leave to the axis."""
+
+    gap: int
+    min_overlap: float
+    neck: float
+    min_extent: int
+    splits: bool
+    merges: bool
 
 
 class LinkOptions(Part):
     """Objects of different planes that overlap get one number through z or t."""
 
     gap: int = Field(
-        1,
+        3,
         ge=0,
         le=10,
         title="Largest gap",
         description="So many planes in a row may lack an object and it still keeps its number. "
-        "Raise it when objects flicker; but objects right above each other with no more empty "
-        "planes between them become one. 0 ends an object with the first plane that lacks it.",
+        "Raise it when objects flicker, lower it when different objects become one. 0 ends an "
+        "object with the first plane that lacks it.",
         json_schema_extra={"unit": "planes"},
     )
-    min_overlap: float = Field(
-        0.5,
+    min_overlap: float | None = Field(
+        None,
         ge=0.05,
         le=1,
         title="Smallest overlap",
         description="Masks of two planes can be one object if they share at least this part of "
         "the smaller one. Lower it when objects move far from plane to plane, raise it when "
-        "neighbours are taken for one object.",
-        json_schema_extra={"unit": "of the smaller mask"},
+        "neighbours are taken for one object. Null is 0.5 along z, and 0.25 along t, where "
+        "objects move.",
+        json_schema_extra={"unit": "of the smaller mask", "none": "0.5 along z, 0.25 along t"},
+    )
+    neck: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        title="Necks",
+        description="Where an object becomes narrower and then wider again, it is cut into two if "
+        "the areas of both sides, extrapolated to the other one, are less than this part of "
+        "what is there. Lower it when objects with a waist are cut, raise it when objects that "
+        "lie above each other become one. 0 cuts nothing. Null is 0.5 along z, and 0 along t.",
+        json_schema_extra={"none": "0.5 along z, 0 along t"},
     )
     min_extent: int = Field(
         1,
@@ -59,3 +88,14 @@ class LinkOptions(Part):
         description="On, for time: where several objects become one, they end, and it begins "
         "with a number of its own and all of them as its parents.",
     )
+
+    def along(self, axis: Literal["z", "t"]) -> LinkRules:
+        """Return what the options say along an axis.
+
+        Examples
+        --------
+        >>> LinkOptions(neck=0.1).along("t")[:3]
+        (3, 0.25, 0.1)
+        """
+        values = self.model_dump(include=set(LinkRules._fields))
+        return LinkRules(**values | {n: v for n, v in USUAL[axis].items() if values[n] is None})

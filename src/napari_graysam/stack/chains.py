@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam.recipe import LinkOptions
+from napari_graysam.masks import Overlaps
+from napari_graysam.recipe.linking import LinkRules
+from napari_graysam.stack.bridges import Chains, bridge
 from napari_graysam.stack.lineage import cut
 from napari_graysam.stack.links import Bridge, Links
 
@@ -26,17 +28,20 @@ class PlaneObjects:
     ----------
     labels
         The label of each, int64 (N,).
+    areas
+        Pixels of each, int64 (N,).
     largest
         The largest label of the plane.
     start
         Position of the first.
     before, after
-        The same object in an earlier and in a later plane.
+        The same object in the plane before and after.
     parent, child
-        The nearest object of an earlier (later) plane that it can be a part of.
+        The object of the plane before (after) that it can be a part of.
     """
 
     labels: NDArray[np.int64]
+    areas: NDArray[np.int64]
     largest: int
     start: int
     before: Positions = field(init=False)
@@ -55,19 +60,31 @@ class PlaneObjects:
         return int(self.labels.size)
 
 
-def join(stack: Sequence[PlaneObjects], options: LinkOptions) -> Links:
-    """Make the links of a stack whose planes are all paired."""
+def join(stack: Sequence[PlaneObjects], apart: Sequence[Overlaps], rules: LinkRules) -> Links:
+    """Make the links of a stack whose neighbouring planes are paired.
+
+    Parameters
+    ----------
+    stack
+        The objects of every plane.
+    apart
+        Overlaps of the objects without a partner with those of planes two apart, three apart and
+        so on, by their positions in the list of those of all planes.
+    rules
+        What the recipe says.
+    """
     if not stack:
         return Links(())
-    before, after, parent, child = (
-        np.concatenate([getattr(objects, name) for objects in stack])
-        for name in ("before", "after", "parent", "child")
-    )
     counts = np.array([objects.count for objects in stack], dtype=np.int64)
     plane = np.repeat(np.arange(counts.size), counts)
+    names = ("areas", "before", "after", "parent", "child")
+    columns = (np.concatenate([getattr(objects, name) for objects in stack]) for name in names)
+    chains = Chains(plane, *columns)
+    bridge(chains, apart, rules)
+    before, after, parent, child = chains.before, chains.after, chains.parent, chains.child
     # An object that splits is as long as its longest descent by links, so that no choice of the
     # smallest extent brings back what a smaller one removed.
-    kept = _extents(_roots(before), plane) >= options.min_extent
+    kept = _extents(_roots(before), plane) >= rules.min_extent
     splits = cut(after, before, np.where(kept & kept[parent], parent, -1))
     once = np.isin(np.arange(before.size), splits[:, 0])
     merges = cut(before, after, np.where(kept & kept[child] & ~once, child, -1))

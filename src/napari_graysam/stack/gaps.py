@@ -108,7 +108,7 @@ def fill_gaps(
         labels = ids[planes[position]]
         gaps = sorted(missed.get(position, ()))
         for plane in {plane for gap in gaps for plane in gap[1:]} - masks.keys():
-            masks[plane] = _masks(links.ids[plane][planes[plane]], wanted[plane])
+            masks[plane] = masks_of(links.ids[plane][planes[plane]], wanted[plane])
         expected = {}
         for number, before, after in gaps:
             way = (position - before) / (after - before)
@@ -162,7 +162,7 @@ def _filled(
     return tuple(fills)
 
 
-def _masks(labels: NDArray[np.uint32], numbers: list[int]) -> dict[int, Mask]:
+def masks_of(labels: NDArray[np.uint32], numbers: list[int]) -> dict[int, Mask]:
     """Return the masks of some objects of a plane."""
     from scipy.ndimage import find_objects
 

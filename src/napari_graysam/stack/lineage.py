@@ -14,10 +14,19 @@ from napari_graysam.masks import Overlaps
 # and makes up at least a fifth of it, so that a speck beside an object is no division.
 INSIDE = 0.5
 SHARE = 0.2
+# Across a gap parts have moved, so less is asked for; but they are clearly smaller.
+INSIDE_LATER = 0.25
+SHARE_LATER = 0.1
+SMALLER = 0.75
 
 
 def note_parts(
-    overlaps: Overlaps, start: int, before: NDArray[np.int64], parent: NDArray[np.int64]
+    overlaps: Overlaps,
+    start: int,
+    before: NDArray[np.int64],
+    parent: NDArray[np.int64],
+    *,
+    gap: bool = False,
 ) -> None:
     """Note what the objects of B that have no parent yet can be a part of.
 
@@ -32,13 +41,19 @@ def note_parts(
         is a part of that one or of none.
     parent
         Positions of the objects that they are a part of, int64 (n_b,); changed in place.
+    gap
+        There are planes between the two.
     """
     a, b = overlaps.a, overlaps.b
-    inside = overlaps.pixels > INSIDE * overlaps.areas_b[b]
-    large = overlaps.pixels >= SHARE * overlaps.areas_a[a]
-    free = (parent[b] < 0) & ((before[b] < 0) | (before[b] == start + a))
-    part = inside & large & free
-    parent[b[part]] = start + a[part]
+    whole, piece = overlaps.areas_a[a], overlaps.areas_b[b]
+    part = (overlaps.pixels > INSIDE * piece) & (overlaps.pixels >= SHARE * whole)
+    if gap:
+        moved = (overlaps.pixels > INSIDE_LATER * piece) & (overlaps.pixels >= SHARE_LATER * whole)
+        part |= moved & (piece <= SMALLER * whole)
+    part &= (parent[b] < 0) & ((before[b] < 0) | (before[b] == start + a))
+    # Of several wholes, the one with most of the piece is noted last.
+    order = np.argsort(overlaps.pixels[part], kind="stable")
+    parent[b[part][order]] = start + a[part][order]
 
 
 def cut(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.errors import LabelsError
-from napari_graysam.masks import label_overlaps, match
+from napari_graysam.masks import Overlaps, label_overlaps, match
 from napari_graysam.recipe import LinkOptions
+from napari_graysam.recipe.linking import LinkRules
 from napari_graysam.stack.chains import PlaneObjects, join
 from napari_graysam.stack.lineage import note_parts
 from napari_graysam.stack.links import Links
@@ -19,9 +21,13 @@ from napari_graysam.stack.links import Links
 LARGEST_LABEL = 65535
 
 Numbered = tuple[NDArray[np.uint32], PlaneObjects]
+Pairs = NDArray[np.int64]
+"""Position of the earlier object, of the later one, and the pixels they share: (k, 3)."""
 
 
-def link_planes(planes: Iterable[NDArray[np.integer]], options: LinkOptions) -> Links:
+def link_planes(
+    planes: Iterable[NDArray[np.integer]], options: LinkOptions, axis: Literal["z", "t"] = "z"
+) -> Links:
     """Link the objects of the planes of a volume or time series by their overlap.
 
     Neighbouring planes come first: their objects are paired one to one so that the sum of IoU is
@@ -31,9 +37,8 @@ def link_planes(planes: Iterable[NDArray[np.integer]], options: LinkOptions) -> 
     the labels of a plane are numbered.
 
     The share of the smaller one decides, because an object's sections shrink fast towards its
-    poles: of touching spheres in planes of 1.5 to 5 pixels, 10 % of the masks removed, 0.99 kept
-    one number with a gap of 2 and half of the smaller one, 0.6 with an IoU of 0.25; with either, 3
-    to 5 of 100 numbers stood for two objects that lie above each other.
+    poles. Two objects right above each other overlap as one does; what tells them apart is the
+    neck between them, see `LinkOptions.neck`.
 
     Parameters
     ----------
@@ -42,6 +47,8 @@ def link_planes(planes: Iterable[NDArray[np.integer]], options: LinkOptions) -> 
         once, in order, and at most ``gap + 2`` are in memory.
     options
         See `LinkOptions`.
+    axis
+        ``z`` or ``t``: of what is left to the axis in ``options``.
 
     Returns
     -------
@@ -68,19 +75,31 @@ def link_planes(planes: Iterable[NDArray[np.integer]], options: LinkOptions) -> 
     >>> links.bridges
     (Bridge(id=2, before=0, after=2),)
     """
-    recent: deque[Numbered] = deque(maxlen=options.gap + 1)
+    rules = options.along(axis)
+    recent: deque[Numbered] = deque(maxlen=rules.gap + 1)
     stack: list[PlaneObjects] = []
+    apart: list[list[Pairs]] = [[] for _ in range(rules.gap)]
     n = 0
     for position, labels in enumerate(planes):
         shape = recent[-1][0].shape if recent else None
         image, objects = _numbered(labels, position, n, shape)
         del labels
         n += objects.count
-        for earlier in reversed(recent):
-            _pair(earlier, (image, objects), options)
+        for distance, earlier in enumerate(reversed(recent), start=1):
+            if distance == 1:
+                _pair(earlier, (image, objects), rules)
+            else:
+                apart[distance - 2].append(_apart(earlier, (image, objects)))
         stack.append(objects)
         recent.append((image, objects))
-    return join(stack, options)
+    return join(stack, [_together(pairs, stack) for pairs in apart], rules)
+
+
+def _together(pairs: Sequence[Pairs], stack: Sequence[PlaneObjects]) -> Overlaps:
+    """Return overlaps by the positions of the objects among those of all planes."""
+    areas = np.concatenate([np.empty(0, np.int64), *(objects.areas for objects in stack)])
+    a, b, pixels = np.concatenate([np.empty((0, 3), np.int64), *pairs]).T
+    return Overlaps(areas, areas, a.astype(np.intp), b.astype(np.intp), pixels)
 
 
 def _numbered(
@@ -99,7 +118,9 @@ def _numbered(
     values = values[values != 0]
     table = np.zeros(largest + 1, dtype=np.uint32)
     table[values] = np.arange(1, values.size + 1)
-    return table[labels], PlaneObjects(values, largest, start)
+    image = table[labels]
+    areas = np.bincount(image.ravel(), minlength=values.size + 1)[1:].astype(np.int64)
+    return image, PlaneObjects(values, areas, largest, start)
 
 
 def _check(labels: NDArray[np.integer], position: int, shape: tuple[int, ...] | None) -> int:
@@ -129,20 +150,29 @@ def _size(shape: tuple[int, ...] | None) -> str:
     return " × ".join(map(str, shape or ()))
 
 
-def _pair(earlier: Numbered, later: Numbered, options: LinkOptions) -> None:
-    """Pair the objects of two planes that have no partner yet."""
+def _pair(earlier: Numbered, later: Numbered, rules: LinkRules) -> None:
+    """Pair the objects of two neighbouring planes."""
     (image, ending), (other, beginning) = earlier, later
-    ends, begins = ending.after < 0, beginning.before < 0
-    if not (ends.any() or begins.any()):
+    if not (ending.count and beginning.count):
         return
     _, _, overlaps = label_overlaps(image, other)
-    among = overlaps.among(ends, begins)
-    eligible = among.only(among.share >= options.min_overlap)
+    eligible = overlaps.only(overlaps.share >= rules.min_overlap)
     chosen = match(eligible, 0.0)
     a, b = eligible.a[chosen], eligible.b[chosen]
     ending.after[a] = beginning.start + b
     beginning.before[b] = ending.start + a
-    if options.splits:
+    if rules.splits:
         note_parts(overlaps, ending.start, beginning.before, beginning.parent)
-    if options.merges:
+    if rules.merges:
         note_parts(overlaps.exchanged, beginning.start, ending.after, ending.child)
+
+
+def _apart(earlier: Numbered, later: Numbered) -> Pairs:
+    """Return the overlaps of two planes that an object without a partner has a part in."""
+    (image, ending), (other, beginning) = earlier, later
+    ends, begins = ending.after < 0, beginning.before < 0
+    if not ((ends.any() and beginning.count) or (begins.any() and ending.count)):
+        return np.empty((0, 3), np.int64)
+    _, _, overlaps = label_overlaps(image, other)
+    some = overlaps.only(ends[overlaps.a] | begins[overlaps.b])
+    return np.stack([ending.start + some.a, beginning.start + some.b, some.pixels], axis=1)
