@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import weakref
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 
 import napari_graysam.masks.plane_overlaps
 from napari_graysam.cli import app
-from napari_graysam.comparison import score, score_tracks, score_volume
+from napari_graysam.comparison import compare_volumes, score, score_tracks, score_volume
 from napari_graysam.errors import LabelsError, TruthError, UsageError
 from napari_graysam.files import open_label_planes, read_lineage, write_labels
 from napari_graysam.masks import OverlapSum, label_overlaps
@@ -64,6 +65,22 @@ def test_sums_of_planes_are_the_overlaps_of_the_whole(a, b):
         assert one.tolist() == other.tolist()
     for name in ("areas_a", "areas_b", "a", "b", "pixels"):
         assert getattr(found[2], name).tolist() == getattr(wanted[2], name).tolist()
+
+
+@pytest.mark.parametrize("work", [score_volume, compare_volumes])
+def test_few_planes_are_in_memory(work):
+    alive: list[weakref.ref] = []
+
+    def planes():
+        for number in range(12):
+            plane = np.full((8, 9), number)
+            alive.append(weakref.ref(plane))
+            yield plane
+            del plane
+            assert sum(one() is not None for one in alive) <= 4
+
+    work(planes(), planes())
+    assert len(alive) == 24
 
 
 def test_one_object_with_two_numbers_is_half_right():
@@ -215,6 +232,19 @@ def test_volumes_are_read_plane_by_plane(tmp_path):
     four = open_label_planes(tmp_path / "t.npy")
     assert four is not None
     assert all((a == b).all() for a, b in zip(four, truth, strict=True))
+
+
+def test_zarr_arrays_are_volumes(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    truth = samples()["nuclei_stack"].truth()
+    store = zarr.create_array(tmp_path / "t.zarr", shape=truth.shape, dtype="uint16")
+    store[:] = truth
+    planes = open_label_planes(tmp_path / "t.zarr")
+    assert planes is not None
+    assert all((a == b).all() for a, b in zip(planes, truth, strict=True))
+    code, found, _ = run(tmp_path / "t.zarr", SAMPLES / "nuclei_stack.labels.tif")
+    assert code == 0
+    assert found["images"]["t"]["average_precision"]["0.95"] == 1
 
 
 def test_one_plane_and_colours_are_no_volumes(tmp_path):

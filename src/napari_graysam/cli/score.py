@@ -93,9 +93,11 @@ def find_pairs(
     from napari_graysam.files.any_objects import kind_of
     from napari_graysam.files.coco_reader import image_names
     from napari_graysam.files.label_planes import open_label_planes
+    from napari_graysam.source.kinds import is_zarr
 
-    volume = not predicted.is_dir() and open_label_planes(predicted) is not None
-    if volume or tracks or not (predicted.is_dir() or truth.is_dir()):
+    folders = [path.is_dir() and not is_zarr(path) for path in (predicted, truth)]
+    volume = not folders[0] and open_label_planes(predicted) is not None
+    if volume or tracks or not any(folders):
         return {stem_of(predicted): (predicted, truth)}
     together = kind_of(truth) == "coco"
     if not predicted.is_dir() or not (truth.is_dir() or together):

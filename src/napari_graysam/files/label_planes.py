@@ -14,6 +14,7 @@ from napari_graysam.errors import GraysamError, LabelsError
 from napari_graysam.files.label_values import checked
 from napari_graysam.limits import reading
 from napari_graysam.source.images import choose
+from napari_graysam.source.kinds import is_zarr
 from napari_graysam.source.pages import tiff_pages
 from napari_graysam.source.reading import TIFF_STARTS, load
 from napari_graysam.source.stored import Stored
@@ -73,8 +74,8 @@ def open_label_planes(path: str | os.PathLike[str]) -> LabelPlanes | None:
     Parameters
     ----------
     path
-        A TIFF or NPY file of several planes, (Z, Y, X), (T, Y, X) or (T, Z, Y, X), whose planes
-        follow each other; or a folder of label images, in the order of their names.
+        A TIFF or NPY file or a Zarr array of several planes, (Z, Y, X), (T, Y, X) or
+        (T, Z, Y, X); or a folder of label images, in the order of their names.
 
     Returns
     -------
@@ -99,17 +100,17 @@ def open_label_planes(path: str | os.PathLike[str]) -> LabelPlanes | None:
     (2, (3, 5))
     """
     where = Path(path)
-    if where.is_dir():
+    zarr = is_zarr(where)
+    if where.is_dir() and not zarr:
         return _folder(where)
     if where.suffix.lower() in (".json", ".geojson", ".zip"):
         return None
     with reading(where, "labels", LabelsError):
-        with open(where, "rb") as start:
-            tiff = start.read(4) in TIFF_STARTS
+        tiff = not zarr and _is_tiff(where)
         array, colours = _pages(where) if tiff else (load(where, colours=False).array, False)
         shape = tuple(array.shape)
         leading = shape[:-2]
-        few = not tiff and shape[-1] <= MOST_CHANNELS
+        few = not (tiff or zarr) and shape[-1] <= MOST_CHANNELS
         if colours or few or int(np.prod(leading)) <= 1:
             return None
 
@@ -117,6 +118,11 @@ def open_label_planes(path: str | os.PathLike[str]) -> LabelPlanes | None:
         return Stored(np.asarray(array[np.unravel_index(number, leading) + (slice(None),) * 2]))
 
     return LabelPlanes(where, int(np.prod(leading)), read)
+
+
+def _is_tiff(path: Path) -> bool:
+    with open(path, "rb") as start:
+        return start.read(4) in TIFF_STARTS
 
 
 def _folder(path: Path) -> LabelPlanes:
