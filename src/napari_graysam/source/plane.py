@@ -44,8 +44,9 @@ class Plane:
     def __init__(self, array: Any, layout: Layout, options: ImageOptions, number: int) -> None:
         self._array, self._layout, self._options, self._number = array, layout, options, number
         self.shape = layout.plane_shape
-        nothing = np.broadcast_to(np.zeros((), array.dtype), layout.shape)
-        self.dtype = native(take(nothing, layout, options, number, slice(0, 0))).dtype
+        small = tuple(layout.size(one) if one in "CS" else 1 for one in layout.axes)
+        one = Layout(layout.axes, small)
+        self.dtype = native(take(np.zeros(small, array.dtype), one, options, 0)).dtype
 
     @property
     def chunks(self) -> tuple[int, int] | None:

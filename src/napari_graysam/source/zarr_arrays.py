@@ -18,6 +18,7 @@ import numpy as np
 from napari_graysam.errors import ImageError
 from napari_graysam.limits import check_memory
 from napari_graysam.source.places import is_address, read_document
+from napari_graysam.source.zarr_level import ZarrLevel
 
 CODECS = frozenset(
     (
@@ -77,7 +78,7 @@ def _mapping(found: Any) -> dict[str, Any]:
     return found or {}
 
 
-def open_array(root: str, node: Node) -> Any:
+def open_array(root: str, node: Node) -> ZarrLevel:
     """Open an array whose metadata have been read.
 
     Raises
@@ -92,7 +93,9 @@ def open_array(root: str, node: Node) -> Any:
     with warnings.catch_warnings():
         # Codecs that are not in the specification of format 3 are named above.
         warnings.simplefilter("ignore")
-        return zarr.open_array(root, mode="r", zarr_format=3 if node.zarr_format == 3 else 2)
+        array = zarr.open_array(root, mode="r", zarr_format=3 if node.zarr_format == 3 else 2)
+    last = list(_names(_codecs(node.document, node.zarr_format)))[-1:]
+    return ZarrLevel(root, array, blosc=bool(last) and last[0][0] == "blosc")
 
 
 def check_array(document: Mapping[str, Any], zarr_format: int) -> None:
@@ -112,17 +115,15 @@ def check_array(document: Mapping[str, Any], zarr_format: int) -> None:
     shape = _sides(document.get("shape"), "shape", 0)
     if zarr_format == 3:
         dtype = _type_of(document.get("data_type"), TYPES)
-        codecs = document.get("codecs")
         chunks = _chunks(document, len(shape))
         if document.get("storage_transformers"):
             raise ImageError("The array uses storage transformers, which are not read.")
     else:
         dtype = _type_of(document.get("dtype"))
-        codecs = [*(document.get("filters") or ()), document.get("compressor")]
         chunks = _sides(document.get("chunks"), "chunks", 1)
     if len(chunks) != len(shape):
         raise ImageError(f"An array of shape {shape} has chunks of {chunks}: other axes.")
-    for name, one in _names(codecs):
+    for name, one in _names(_codecs(document, zarr_format)):
         if name not in CODECS:
             raise ImageError(
                 f"The array is stored with {name[:60]!r}, which is not read; expected a usual "
@@ -169,6 +170,14 @@ def _chunks(document: Mapping[str, Any], count: int) -> tuple[int, ...]:
     return _sides(_mapping(grid.get("configuration")).get("chunk_shape"), "chunk_shape", 1)
 
 
+def _codecs(document: Mapping[str, Any], zarr_format: int) -> Any:
+    """Return what is done to the values of a chunk, one after the other."""
+    if zarr_format == 3:
+        return document.get("codecs")
+    filters = document.get("filters") or []
+    return [*filters, document.get("compressor")] if isinstance(filters, list) else filters
+
+
 def _names(codecs: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name and the configuration of every codec, those within shards as well."""
     if not isinstance(codecs, Sequence) or isinstance(codecs, str):
@@ -188,13 +197,13 @@ def _names(codecs: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _names(about.get("index_codecs", []))
 
 
-def missing_chunks(root: str, array: Any) -> tuple[int, int] | None:
+def missing_chunks(root: str, array: ZarrLevel) -> tuple[int, int] | None:
     """Return how many stored blocks of an array are missing, and how many it has.
 
     Missing blocks are not an error of Zarr: they hold the fill value. None where it would take
     long to count them: at an address, or of more than `MOST_COUNTED`.
     """
-    block = getattr(array, "shards", None) or array.chunks
+    block = array.shards or array.chunks
     sides = zip(array.shape, block, strict=True)
     count = math.prod(-(-side // length) for side, length in sides)
     if is_address(root) or count > MOST_COUNTED:

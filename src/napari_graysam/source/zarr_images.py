@@ -19,6 +19,7 @@ from napari_graysam.source.zarr_arrays import (
     open_array,
     read_node,
 )
+from napari_graysam.source.zarr_level import ZarrLevel
 
 MOST_SERIES = 10_000
 MOST_SHOWN = 8
@@ -151,7 +152,7 @@ def _multiscales(root: str, node: Node, series: int | None) -> Pyramid:
     )
 
 
-def _gaps(root: str, array: Any) -> tuple[str, ...]:
+def _gaps(root: str, array: ZarrLevel) -> tuple[str, ...]:
     counted = missing_chunks(root, array)
     if counted is None or not counted[0]:
         return ()

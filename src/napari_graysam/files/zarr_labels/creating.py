@@ -74,6 +74,8 @@ def create_labels(
     root, zarr_format = open_store(store, into_image=into_image)
     target = root / "labels" / name
     lock = Lock(root / "labels" / f".{name}.lock", f"The labels {target}")
+    if target.is_symlink():
+        raise OutputError(f"{target} is a link; remove it yourself, or choose another name.")
     if target.exists() and not overwrite:
         raise OutputError(
             f"{target} is there already. Choose another name, or --overwrite, which replaces it."

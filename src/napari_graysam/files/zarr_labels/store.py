@@ -67,9 +67,25 @@ def open_store(store: str | os.PathLike[str], *, into_image: bool) -> tuple[Path
             f"{root} is an image, which is not changed unasked: choose another folder, or "
             "--write into-image, which adds the labels to it."
         )
+    _check_labels(root)
     if node.zarr_format == 2 and not into_image:
         raise OutputError(f"{root} is a store of an older format; choose another folder.")
     return root, node.zarr_format
+
+
+def _check_labels(root: Path) -> None:
+    """Refuse a store whose list of labels could not be kept."""
+    group = root / "labels"
+    node = _node(group)
+    names = None if node is None else ome_attributes(node.attributes).get("labels")
+    damaged = names is not None and not (
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+    )
+    if damaged or (group.exists() and not group.is_dir()):
+        raise OutputError(
+            f"Labels cannot be written into {group}: it holds no list of names of labels, but "
+            f"{str(names)[:40] if damaged else 'is a file'}. The store is damaged."
+        )
 
 
 def label_names(store: str | os.PathLike[str]) -> list[str]:
