@@ -4,8 +4,8 @@ Time and memory: discs on a lattice that drift from plane to plane, one mask in 
 are made when they are asked for. Memory is the peak of what Python and NumPy hold, less one plane,
 in a second pass, because measuring it takes time.
 
-Identity: the true masks of the sample stacks, and of spheres that touch, in planes 1.5 to 4 pixels
-apart; one mask in ten removed at random, anew for each seed.
+Identity: the true masks of spheres that touch and lie above each other, in planes 1.5 to 4 pixels
+apart; one mask in ten removed at random, anew for each seed. `stacks.py` has the sample stacks.
 
     python benchmarks/linking.py
     python benchmarks/linking.py --planes 10 --objects 10000 --size 2048
@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from preprocess import processor
 
-from napari_graysam.samples import samples
 from napari_graysam.stack import LinkOptions, Links, fill_gaps, link_planes
 
 RESULTS = Path(__file__).parent / "results" / "linking.json"
@@ -174,10 +173,7 @@ def main() -> None:
     for case in cases:
         measured.append(measure(*case))
         print(measured[-1], flush=True)
-    stacks = [
-        (name, one.truth().astype(int), one.axis, 40) for name, one in samples().items() if one.axis
-    ]
-    stacks += [(f"spheres, step {step}", spheres(0, step), "z", 4) for step in (1.5, 2.5, 4.0)]
+    stacks = [(f"spheres, step {step}", spheres(0, step), "z", 4) for step in (1.5, 2.5, 4.0)]
     identities = []
     for stack in stacks:
         identities.append(identity(*stack))

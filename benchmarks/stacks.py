@@ -45,7 +45,7 @@ def from_truth(sample: Sample, gap: int, seeds: int) -> dict[str, Any]:
         for plane, labels in zip(truth, sections, strict=True):
             gone = labels[random.random(labels.size) < REMOVED]
             planes.append(np.where(np.isin(plane, gone), 0, plane))
-        found.append(kept(link_planes(planes, options)))
+        found.append(kept(link_planes(planes, options, sample.axis or "z")))
     shares = [one for one, _ in found]
     return {
         "gap": gap,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam.batch.asking import Asking
 from napari_graysam.batch.jobs import Report
 from napari_graysam.files import read_labels
 from napari_graysam.progress import Progress
@@ -19,6 +20,7 @@ from napari_graysam.source.stack import Stack
 from napari_graysam.source.stack_axes import Axis
 from napari_graysam.stack import Fill, Links, fill_gaps, link_planes
 from napari_graysam.stack.gaps import paint_fill
+from napari_graysam.stack.propagation import Extended, propagate_steps
 from napari_graysam.stack.tables import fills_table, planes_table
 
 if TYPE_CHECKING:
@@ -99,17 +101,24 @@ def complete_steps(
     """Link the planes and fill the gaps as the recipe says, yielding `Progress`."""
     yield Progress("link", 0, 1)
     links = _links(planes, recipe, stack.axis)
-    fills: list[tuple[Fill, ...]] = [()] * len(planes)
+    extended = Extended(planes, [()] * len(planes))
+    if recipe.stack.link == "prompt":
+        rules = recipe.stack.linking.along(stack.axis)
+        found = yield from propagate_steps(planes, links, rules, recipe, Asking(stack))
+        extended = Extended(planes, found)
+        yield Progress("link", 0, 1)
+        links = _links(extended, recipe, stack.axis)
+    fills = [extended.fills(n, links) for n in range(len(planes))]
     if recipe.stack.linking.fill != "none" and links.bridges:
-        for number, plane in enumerate(fill_gaps(planes, links)):
+        for number, plane in enumerate(fill_gaps(extended, links)):
             yield Progress("fill", number, len(planes))
-            fills[number] = plane.fills
+            fills[number] += plane.fills
     return Completed(links, tuple(fills))
 
 
 def _links(planes: Iterable[NDArray[np.integer]], recipe: Recipe, axis: Axis) -> Links:
     """Link the planes, or give every object of every plane a number of its own."""
-    if recipe.stack.link == "overlap":
+    if recipe.stack.link in ("overlap", "prompt"):
         return link_planes(planes, recipe.stack.linking, axis)
     ids, count = [], 0
     for plane in planes:

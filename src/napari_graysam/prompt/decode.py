@@ -8,7 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
+from napari_graysam.masks import Mask
+from napari_graysam.masks.regions import reframe
 from napari_graysam.model import LoadedModel
 from napari_graysam.propose.encode import Features, autocast
 from napari_graysam.recipe import Prompt
@@ -16,12 +19,18 @@ from napari_graysam.recipe import Prompt
 NOTHING, OFF, ON, FIRST_CORNER, LAST_CORNER = -1, 0, 1, 2, 3
 """Labels of places, as SAM 2's prompt encoder takes them."""
 _MASKS = 3
+_SURE = 8.0
+"""Logit of a pixel that is inside for sure."""
 
 Box = tuple[int, int, int, int]
 
 
 def predict(
-    features: Features, prompts: Sequence[Prompt], box: Box, model: LoadedModel
+    features: Features,
+    prompts: Sequence[Prompt],
+    box: Box,
+    model: LoadedModel,
+    masks: Sequence[Mask] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Let the model's own decoder answer prompts in one crop.
 
@@ -35,6 +44,8 @@ def predict(
         ``(x0, y0, x1, y1)`` of the crop, half-open.
     model
         A SAM 2 model on its device.
+    masks
+        What each of the objects may look like, such as its mask in a neighbouring plane.
 
     Returns
     -------
@@ -52,7 +63,8 @@ def predict(
     network, count = model.model, len(prompts)
     embedding = features.embedding if count == 1 else features.contiguous.expand(count, -1, -1, -1)
     with torch.no_grad(), autocast(model):
-        sparse, dense = network.sam_prompt_encoder(points=(frame, kinds), boxes=None, masks=None)
+        drawn = None if masks is None else _mask_prompts(masks, box, model)
+        sparse, dense = network.sam_prompt_encoder(points=(frame, kinds), boxes=None, masks=drawn)
         logits, predicted_iou, _, _ = network.sam_mask_decoder(
             image_embeddings=embedding,
             image_pe=features.position,
@@ -83,3 +95,15 @@ def _places(
     filled = [row + [((0.0, 0.0), NOTHING)] * (longest - len(row)) for row in rows]
     places = np.array([[place for place, _ in row] for row in filled], np.float64)
     return places, np.array([[label for _, label in row] for row in filled], np.int32)
+
+
+def _mask_prompts(masks: Sequence[Mask], box: Box, model: LoadedModel) -> Tensor:
+    """Return masks as SAM 2 takes them: logits (B, 1, h, w) at a quarter of the frame."""
+    side = model.image_size // 4
+    drawn = []
+    for mask in masks:
+        inside = reframe(mask, box).astype(np.float32)
+        part = torch.as_tensor(inside, device=model.device)[None, None]
+        small = interpolate(part, size=(side, side), mode="bilinear", antialias=True)
+        drawn.append((2 * small - 1) * _SURE)
+    return torch.cat(drawn)

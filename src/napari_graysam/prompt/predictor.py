@@ -108,7 +108,7 @@ class Predictor:
         return Answer(prompt, tuple(found), self.image, size)
 
     def ask_each(
-        self, prompts: Sequence[Prompt], box: Box
+        self, prompts: Sequence[Prompt], box: Box, masks: Sequence[Mask] | None = None
     ) -> Generator[Progress, None, list[Mask | None]]:
         """Ask for the one mask of each of many prompts, in one crop.
 
@@ -118,6 +118,8 @@ class Predictor:
             All of each within the crop; of more than one place, or of a box.
         box
             ``(x0, y0, x1, y1)`` of the crop, half-open.
+        masks
+            What each of the objects may look like, within the crop.
 
         Yields
         ------
@@ -137,15 +139,22 @@ class Predictor:
         found: list[Mask | None] = []
         size = min(_TOGETHER, batch_size(model))
         for start in range(0, len(prompts), size):
-            found += self._masks(features, prompts[start : start + size], box, model)
+            some = slice(start, start + size)
+            drawn = None if masks is None else masks[some]
+            found += self._masks(features, prompts[some], box, model, drawn)
             yield Progress("decode", len(found), len(prompts))
         return found
 
     def _masks(
-        self, features: Features, prompts: Sequence[Prompt], box: Box, model: LoadedModel
+        self,
+        features: Features,
+        prompts: Sequence[Prompt],
+        box: Box,
+        model: LoadedModel,
+        masks: Sequence[Mask] | None = None,
     ) -> list[Mask | None]:
         """Return a crop's answers, cleaned as the recipe says; None for what is cut or empty."""
-        logits, predicted_iou = predict(features, prompts, box, model)
+        logits, predicted_iou = predict(features, prompts, box, model, masks)
         answers = logits.shape[1]
         of_each = [prompt for prompt in prompts for _ in range(answers)]
         proposals = self._proposals(
