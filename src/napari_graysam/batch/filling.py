@@ -20,6 +20,7 @@ from napari_graysam.source.stack import Stack
 from napari_graysam.source.stack_axes import Axis
 from napari_graysam.stack import Fill, Links, fill_gaps, link_planes
 from napari_graysam.stack.gaps import paint_fill
+from napari_graysam.stack.laptracking import check_laptrack, track_planes
 from napari_graysam.stack.propagation import Extended, propagate_steps
 from napari_graysam.stack.tables import fills_table, planes_table
 
@@ -95,6 +96,12 @@ class Completed:
         )
 
 
+def check_link(stack: Stack) -> None:
+    """Refuse a way of linking that is not possible, before any plane is segmented."""
+    if stack.options.link == "laptrack":
+        check_laptrack(stack.axis)
+
+
 def complete_steps(
     stack: Stack, planes: Sequence[NDArray[np.integer]], recipe: Recipe
 ) -> Generator[Progress, None, Completed]:
@@ -120,6 +127,8 @@ def _links(planes: Iterable[NDArray[np.integer]], recipe: Recipe, axis: Axis) ->
     """Link the planes, or give every object of every plane a number of its own."""
     if recipe.stack.link in ("overlap", "prompt"):
         return link_planes(planes, recipe.stack.linking, axis)
+    if recipe.stack.link == "laptrack":
+        return track_planes(planes, recipe.stack.linking)
     ids, count = [], 0
     for plane in planes:
         labels = np.unique(plane[plane > 0])

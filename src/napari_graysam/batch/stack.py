@@ -15,7 +15,7 @@ import numpy as np
 from napari_graysam import outputs
 from napari_graysam.batch.attempt import failed
 from napari_graysam.batch.cluster import Cluster
-from napari_graysam.batch.filling import PlaneLabels, complete_steps, reported
+from napari_graysam.batch.filling import PlaneLabels, check_link, complete_steps, reported
 from napari_graysam.batch.jobs import Outcome, Report, SegmentJob
 from napari_graysam.batch.naming import check_names, clash
 from napari_graysam.batch.planes import PlaneJob
@@ -136,6 +136,7 @@ def _one(
 ) -> Generator[Report, None, Outcome]:
     start = perf_counter()
     stack = opened or Stack(path, job.recipe, pixel_size=job.pixel_size)
+    check_link(stack)
     there = other_place(job.folder, name, place_of(stack))
     if there is not None and not overwrite:
         error = UsageError(clash(job.folder / name, place_of(stack), there))

@@ -61,6 +61,16 @@ class LinkOptions(Part):
         "lie above each other become one. 0 cuts nothing. Null is 0.5 along z, and 0 along t.",
         json_schema_extra={"none": "0.5 along z, 0 along t"},
     )
+    max_distance: float | None = Field(
+        None,
+        gt=0,
+        title="Largest distance",
+        description="With stack.link=laptrack: how far the centre of an object moves from one "
+        "frame to the next one that has it, at most. Raise it when fast objects lose their "
+        "number, lower it when they take that of others. Null is the diameter of a disc of "
+        "the median area.",
+        json_schema_extra={"unit": "px", "none": "the usual diameter"},
+    )
     min_extent: int = Field(
         1,
         ge=1,

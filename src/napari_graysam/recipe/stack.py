@@ -69,13 +69,15 @@ class StackOptions(Part):
         "that equal gray values look alike in each; or over every plane by itself, which follows "
         "bleaching and the loss of light with depth, but also raises the noise of empty planes.",
     )
-    link: Literal["none", "overlap", "prompt"] = Field(
+    link: Literal["none", "overlap", "prompt", "laptrack"] = Field(
         "none",
         title="Link objects",
         description="overlap gives an object one number through all planes, where its outlines "
         "in neighbouring planes overlap. prompt does so too, and asks the model again for objects "
         "that a plane lacks, with the mask of the plane beside it, up to linking.gap planes "
-        "far. none numbers the objects of each plane on their own, no number twice.",
+        "far. laptrack follows the centres of objects along t, also where outlines do not "
+        "overlap, with the package of that name. none numbers the objects of each plane on their "
+        "own, no number twice.",
     )
     linking: LinkOptions = Field(
         LinkOptions(),

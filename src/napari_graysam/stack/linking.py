@@ -82,7 +82,7 @@ def link_planes(
     n = 0
     for position, labels in enumerate(planes):
         shape = recent[-1][0].shape if recent else None
-        image, objects = _numbered(labels, position, n, shape)
+        image, objects = numbered(labels, position, n, shape)
         del labels
         n += objects.count
         for distance, earlier in enumerate(reversed(recent), start=1):
@@ -102,7 +102,7 @@ def _together(pairs: Sequence[Pairs], stack: Sequence[PlaneObjects]) -> Overlaps
     return Overlaps(areas, areas, a.astype(np.intp), b.astype(np.intp), pixels)
 
 
-def _numbered(
+def numbered(
     labels: NDArray[np.integer], position: int, start: int, shape: tuple[int, ...] | None
 ) -> Numbered:
     """Check a plane and number its objects from 1 in the order of their first pixels.
