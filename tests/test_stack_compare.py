@@ -16,10 +16,11 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from typer.testing import CliRunner
 
-from napari_graysam.batch import compare_stack
+from napari_graysam.batch import CompareJob, Outcome, compare_stack, compare_stack_steps
 from napari_graysam.cli import app
 from napari_graysam.comparison import CHANGES, CODES, compare_labels, compare_volumes
 from napari_graysam.errors import ImageError, TruthError
+from napari_graysam.progress import run
 from napari_graysam.recipe import Recipe
 
 VALUES = {
@@ -219,3 +220,21 @@ def test_one_plane_of_a_stack_is_compared(fake: None, file: Path, tmp_path: Path
     outcome = compare_stack(file, recipe, tmp_path / "out")
     assert outcome.changes["gained"] == 2
     assert pd.read_csv(outcome.files["planes"])["z"].tolist() == [2]
+
+
+def test_both_arms_of_all_stacks_share_one_cluster(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    clusters = []
+
+    def steps(paths, job, *, overwrite, cluster):
+        clusters.append(cluster)
+        yield from ()
+        return [Outcome(path, "failed", "stopped here") for path in paths]
+
+    monkeypatch.setattr("napari_graysam.batch.stack_compare.stack_steps", steps)
+    paths = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    work = compare_stack_steps(paths, CompareJob(RECIPE, tmp_path / "out"), workers=2)
+    assert [outcome.error for outcome in run(work)] == ["stopped here"] * 2
+    assert len(clusters) == 2
+    assert clusters[0] is clusters[1] is not None

@@ -123,8 +123,7 @@ class Sample(Part):
     def recipe(self) -> Recipe:
         """Return the recipe that suits the sample.
 
-        It is the preset. Of stacks all planes are segmented and linked, across gaps of up to three
-        planes, and along t with splits.
+        It is the preset. Of stacks all planes are segmented and linked, along t with splits.
         """
         recipe = Recipe.preset(self.preset)
         if self.axis is None:
@@ -133,7 +132,6 @@ class Sample(Part):
             {
                 "stack.axis": self.axis,
                 "stack.link": "overlap",
-                "stack.linking.gap": 3,
                 "stack.linking.splits": self.axis == "t",
             }
         )

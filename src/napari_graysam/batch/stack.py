@@ -103,18 +103,19 @@ def stack_steps(
     overwrite: bool = False,
     workers: int | None = None,
     scheduler: str | None = None,
+    cluster: Cluster | None = None,
 ) -> Generator[Report, None, list[Outcome]]:
     """Segment all planes of many stacks; parameters, reports and errors as of `batch_steps`."""
     job = job.absolute()
     check_names(paths, job.naming, job.recipe.image)
     check_folder(job.folder)
-    alone = scheduler is None and (workers is None or workers == 1)
+    given = cluster is not None or (scheduler is None and (workers is None or workers == 1))
     outcomes = []
-    with nullcontext() if alone else Cluster(workers, scheduler) as cluster:
+    with nullcontext(cluster) if given else Cluster(workers, scheduler) as shared:
         for number, path in enumerate(paths):
             name = job.naming.name(path, job.recipe.image)
             try:
-                steps = _one(path, job, name, None, overwrite, cluster, (number, len(paths)))
+                steps = _one(path, job, name, None, overwrite, shared, (number, len(paths)))
                 outcome = yield from steps
             except (ModelError, DeviceError, SchedulerError, UsageError):
                 raise

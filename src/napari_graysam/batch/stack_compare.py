@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.batch.attempt import failed
+from napari_graysam.batch.cluster import Cluster
 from napari_graysam.batch.jobs import CompareJob, Outcome, Report, SegmentJob
 from napari_graysam.batch.naming import check_names
 from napari_graysam.batch.run import check_folder
@@ -97,7 +99,7 @@ def compare_stack(
     truths = {} if truth is None else {path.absolute(): Path(truth).absolute()}
     job = CompareJob(recipe_of(recipe), Path(folder), truths).absolute()
     check_folder(job.folder)
-    return run(_one(path, job, False, None, None), on_progress)
+    return run(_one(path, job, False, None), on_progress)
 
 
 def compare_stack_steps(
@@ -112,17 +114,19 @@ def compare_stack_steps(
     job = job.absolute()
     check_names(paths, job.naming, job.recipe.image)
     check_folder(job.folder)
+    alone = scheduler is None and (workers is None or workers == 1)
     outcomes = []
-    for number, path in enumerate(paths):
-        steps = _one(path, job, overwrite, workers, scheduler)
-        try:
-            outcome = yield from _counted(steps, number, len(paths))
-        except (ModelError, DeviceError, SchedulerError, UsageError):
-            raise
-        except Exception as error:
-            outcome = failed(path, error)
-        outcomes.append(outcome)
-        yield Report(number + 1, len(paths), path, outcome=outcome)
+    with nullcontext() if alone else Cluster(workers, scheduler) as cluster:
+        for number, path in enumerate(paths):
+            try:
+                steps = _one(path, job, overwrite, cluster)
+                outcome = yield from _counted(steps, number, len(paths))
+            except (ModelError, DeviceError, SchedulerError, UsageError):
+                raise
+            except Exception as error:
+                outcome = failed(path, error)
+            outcomes.append(outcome)
+            yield Report(number + 1, len(paths), path, outcome=outcome)
     return outcomes
 
 
@@ -138,17 +142,13 @@ def _counted(steps: Steps, done: int, total: int) -> Steps:
         steps.close()
 
 
-def _one(
-    path: Path, job: CompareJob, overwrite: bool, workers: int | None, scheduler: str | None
-) -> Steps:
+def _one(path: Path, job: CompareJob, overwrite: bool, cluster: Cluster | None) -> Steps:
     start = perf_counter()
     name = job.naming.name(path, job.recipe.image)
     arms: dict[Arm, Outcome] = {}
     for arm in ARMS:
         of_arm = _arm_job(job, arm)
-        steps = stack_steps(
-            [path], of_arm, overwrite=overwrite, workers=workers, scheduler=scheduler
-        )
+        steps = stack_steps([path], of_arm, overwrite=overwrite, cluster=cluster)
         (arms[arm],) = yield from _of_arm(steps, arm)
         if arms[arm].status == "failed":
             return replace(arms[arm], name=name)
