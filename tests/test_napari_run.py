@@ -239,7 +239,13 @@ def test_the_buttons_name_what_would_be_segmented(section, viewer):
     assert what.text() == "Segment <i>cells</i>:"
     section.state.layer = viewer.add_image(np.zeros((5, 64, 64)), name="a <deep> one")
     viewer.dims.set_point(0, 3)
-    assert what.text() == "Segment <i>a &lt;deep&gt; one</i>, z 3:"
+    assert what.text() == "Segment <i>a &lt;deep&gt; one</i>:"
+    scope = section.native.scope
+    assert [scope.itemText(index) for index in range(scope.count())] == [
+        "this plane (z 3)",
+        "all 5 planes, as z-stack",
+        "all 5 planes, as time series",
+    ]
     section.state.layer = None
     assert what.isHidden()
 

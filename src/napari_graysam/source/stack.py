@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,7 @@ class Stack:
         try:
             self._source = _source(stored, recipe.image, self.options, contrast_limits)
             self.axis, self._numbers = stack_planes(self._source.layout, self.options)
-            self.positions = chosen_positions(len(self._numbers), self.options)
+            self.positions: Sequence[int] = chosen_positions(len(self._numbers), self.options)
         except ImageError as error:
             raise ImageError(f"{self.path}: {error}" if self.path else str(error)) from error
         if pixel_size is not None:
@@ -104,6 +105,20 @@ class Stack:
         self._window: StackWindow | None = None
         given = self.options.spacing or (spacing or {}).get(self.axis)
         self.spacing = None if given is None else given * self.options.step
+
+    def among(self, positions: Sequence[int], recipe: Recipe) -> Stack:
+        """Return the same image with other planes that are segmented, by another recipe.
+
+        Parameters
+        ----------
+        positions
+            Along the axis, counted from 0, ascending.
+        recipe
+            Of the planes; how the image is read, and its window, stay.
+        """
+        other = copy(self)
+        other.positions, other.recipe = tuple(positions), recipe
+        return other
 
     def __len__(self) -> int:
         """Return the number of planes that are segmented."""
@@ -131,11 +146,20 @@ class Stack:
             for number in numbers
         ]
 
-    def plane_recipe(self, position: int) -> Recipe:
-        """Return the recipe that segments a plane by itself, as an image of its own."""
+    def plane_recipe(self, position: int, recipe: Recipe | None = None) -> Recipe:
+        """Return the recipe that segments a plane by itself, as an image of its own.
+
+        Parameters
+        ----------
+        position
+            Along the axis, counted from 0.
+        recipe
+            In place of the stack's own; of its image the axes and the plane do not count.
+        """
+        recipe = self.recipe if recipe is None else recipe
         changes = {"axes": self._source.layout.axes, "plane": self._numbers[position]}
-        image = self.recipe.image.replace(**changes)
-        return self.recipe.replace(image=image, stack=StackOptions())
+        image = recipe.image.replace(**changes)
+        return recipe.replace(image=image, stack=StackOptions())
 
     def statistics(self) -> StackWindow | None:
         """Measure the window of all planes that can be read, once; None if each has its own."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
+    from napari_graysam.source.gray import GrayImage
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -42,6 +44,11 @@ class Source:
         Unique id of the layer.
     region_id, region_name
         Of the layer that limits the points; None and empty for the whole plane.
+    letters, index
+        What each axis of the layer is, blank where that is not known, and where the plane lies
+        along it: 0 along rows and columns.
+    alone
+        Whether percentiles are taken of this plane alone, as recipes for stacks may ask.
     """
 
     layer_name: str
@@ -53,6 +60,23 @@ class Source:
     layer_id: Hashable = None
     region_id: Hashable | None = None
     region_name: str = ""
+    letters: str = ""
+    index: tuple[int, ...] = ()
+    alone: bool = False
+
+    def gray(self) -> GrayImage:
+        """Read the plane; this belongs in a worker thread.
+
+        Raises
+        ------
+        ImageError
+            As of `napari_graysam.source.gray.to_gray`.
+        """
+        from napari_graysam.source.gray import ImageSource
+
+        source = ImageSource(self.array, self.options, contrast_limits=self.contrast_limits)
+        plane = self.options.plane
+        return source.alone(plane or 0) if self.alone else source.plane(plane)
 
     @property
     def title(self) -> str:
@@ -136,6 +160,8 @@ def read_source(viewer: Viewer, layer: Layer | None, options: ImageOptions) -> S
         contrast_limits=limits_of(image),
         placement=_placement(image, (rows, columns), index),
         layer_id=image.unique_id,
+        letters=axes,
+        index=index,
     )
 
 

@@ -17,6 +17,7 @@ from napari_graysam._napari.panel.sections.model import ModelSection
 from napari_graysam._napari.panel.sections.preprocess import PreprocessSection
 from napari_graysam._napari.panel.sections.recipe import RecipeSection
 from napari_graysam._napari.panel.sections.second_look import SecondLookSection
+from napari_graysam._napari.stack.section import StackSection
 
 if TYPE_CHECKING:
     from napari_graysam._napari.panel.state import PanelState
@@ -40,6 +41,7 @@ SECTIONS: tuple[type[Section], ...] = (
     LabelsSection,
     FiltersSection,
     SecondLookSection,
+    StackSection,
     RecipeSection,
 )
 UNFOLDED = ("Image", "Preprocessing")

@@ -55,9 +55,12 @@ def of_arm(arm: Shown, recipe: Recipe) -> Recipe:
 
 
 def as_read(recipe: Recipe, result: Segmentation) -> Recipe:
-    """Return a recipe with the image's options of a result, which name its axes and plane."""
-    diameter = recipe.image.object_diameter
-    return recipe.replace(image=result.recipe.image.replace(object_diameter=diameter))
+    """Return a recipe with the image's options of a result, which name its axes and plane.
+
+    What is said of stacks is the result's, too: it is of one plane.
+    """
+    image = result.recipe.image.replace(object_diameter=recipe.image.object_diameter)
+    return recipe.replace(image=image, stack=result.recipe.stack)
 
 
 def combined(parts: tuple[Run, Run], recipe: Recipe) -> CombinedRun:

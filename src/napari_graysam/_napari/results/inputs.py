@@ -137,9 +137,9 @@ class InputsWatcher:
                 name = f"Contrast limits of “{source.layer_name}”"
                 reasons[arm] = f"Changed since: {name}. Run again, from the image encoder on."
             else:
-                limits, options = run.source.contrast_limits, run.source.options
-                now = replace(source, options=options, contrast_limits=limits)
-                wanted[run.source] = now, run.asked.replace(image=options)
+                same = ("options", "contrast_limits", "alone")
+                now = replace(source, **{name: getattr(run.source, name) for name in same})
+                wanted[run.source] = now, run.asked.replace(image=now.options)
         self._worker.submit(partial(_identify, wanted, region, reasons))
 
     def _receive(self, found: Mapping[Source, Identity], reasons: dict[Shown, str]) -> None:
@@ -172,13 +172,12 @@ def _identify(
     """Yield the digests of image and region as they are now, by the source of the run."""
     from napari_graysam.fingerprint import array_digest, image_digest
     from napari_graysam.pipeline.stages import find_region
-    from napari_graysam.source.gray import to_gray
 
     found: dict[Source, Identity] = {}
     for before, (now, recipe) in wanted.items():
         yield None
         with suppress(ImageError):
-            gray = to_gray(now.array, now.options, contrast_limits=now.contrast_limits)
+            gray = now.gray()
             image = image_digest(gray)
             found[before] = image, "none"  # Unless the region holds a pixel.
             mask = None if region is None else region.mask()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -50,6 +49,16 @@ class ResultLayers:
         entry = self._entry(arm, subject)
         return entry.layer if entry is not None and entry.layer in self._viewer.layers else None
 
+    def attach(self, arm: Shown, entry: Entry) -> None:
+        """Show a result in a layer that is there already, of a whole stack."""
+        self._entries[entry.source.subject, arm] = entry
+
+    def detach(self, arm: Shown, subject: Subject) -> None:
+        """Take `attach` back."""
+        entry = self._entries.get((subject, arm))
+        if entry is not None and not entry.own:
+            del self._entries[subject, arm]
+
     def _entry(self, arm: Shown, subject: Subject | None) -> Entry | None:
         subject = self._latest if subject is None else subject
         return None if subject is None else self._entries.get((subject, arm))
@@ -92,7 +101,7 @@ class ResultLayers:
     def _own(self, arm: Shown, source: Source) -> Entry | None:
         """Return the layer of an arm of an image, or one that an earlier panel left behind."""
         known = self._entries.get((source.subject, arm))
-        if known is not None and known.layer in self._viewer.layers:
+        if known is not None and known.own and known.layer in self._viewer.layers:
             return known
         found = [
             ENTRIES[layer.unique_id]
@@ -128,13 +137,15 @@ class ResultLayers:
     def recolor(self, arm: Shown, colors: Positions, subject: Subject | None = None) -> None:
         """Give the objects of an arm other colours."""
         entry, layer = self._entry(arm, subject), self.layer(arm, subject)
-        if entry is not None and layer is not None and not entry.edited:
+        if entry is not None and entry.own and layer is not None and not entry.edited:
             layer.colormap = colormap(colors)
 
     def set_table(self, arm: Shown, result: Segmentation, subject: Subject | None = None) -> None:
         """Give the arm's layer the measured table of its result, where it still shows that."""
         entry, layer = self._entry(arm, subject), self.layer(arm, subject)
-        if entry is not None and layer is not None and entry.written is result.labels:
+        if entry is None or not entry.own or layer is None:
+            return
+        if entry.written is result.labels:
             show_table(layer, result.table, KEY)
 
     def toggle(self, subject: Subject | None = None) -> Shown | None:
@@ -196,9 +207,9 @@ class ResultLayers:
 
     def _write(self, entry: Entry, arm: Shown, result: Segmentation, colors: Positions) -> None:
         entry.written, entry.result = result.labels, ref(result)
-        data = entry.source.placement.arrange(result.labels).copy()
-        with _drawn_once(entry.layer):
-            entry.layer.data = data
+        entry.put(result.labels)
+        if not entry.own:
+            return
         entry.layer.colormap = colormap(colors)
         entry.layer.metadata = {
             **entry.layer.metadata,
@@ -253,13 +264,6 @@ def _put_off(layer: Labels) -> Iterator[Callable[[], None]]:
         if overlay.visible:
             overlay.visible = False
             yield partial(setattr, overlay, "visible", True)
-
-
-def _drawn_once(layer: Labels) -> AbstractContextManager[None]:
-    """Keep napari from drawing a layer that changes once more at once."""
-    block = getattr(layer, "_block_refresh", nullcontext)
-    drawn: AbstractContextManager[None] = block()
-    return drawn
 
 
 def _left_alone(layer: Labels) -> str:

@@ -126,12 +126,11 @@ def _run_arms(
     memory: Memory | None,
 ) -> Generator[RunEvent, None, None]:
     from napari_graysam import pipeline
-    from napari_graysam.recipe import for_image
-    from napari_graysam.source.gray import to_gray
+    from napari_graysam.recipe import StackOptions, for_image
 
-    recipe = recipe.replace(image=source.options)
+    recipe = recipe.replace(image=source.options, stack=StackOptions())
     yield RunProgress(arms[0], "image", 0, 1, None)
-    gray = to_gray(source.array, source.options, contrast_limits=source.contrast_limits)
+    gray = source.gray()
     size, gray.record["pixel_unit"] = source.placement.pixel_size
     gray.record["pixel_size"] = None if size is None else list(size)
     mask = None if region is None else region.mask()

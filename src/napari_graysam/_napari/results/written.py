@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakValueDictionary, ref
 
 import numpy as np
@@ -30,12 +31,21 @@ class Entry:
     written: NDArray[np.uint32]
     result: ref[Segmentation]
     painted: bool = False
+    own: ClassVar[bool] = True
+    """Whether the layer holds this result and no other."""
 
     @property
     def edited(self) -> bool:
         """Whether the layer shows something else than what was written to it."""
         data = self.layer.data
         return self.painted or not np.array_equal(data, self.source.placement.arrange(self.written))
+
+    def put(self, labels: NDArray[np.uint32]) -> None:
+        """Write other labels, which are drawn once only."""
+        data = self.source.placement.arrange(labels).copy()
+        block = getattr(self.layer, "_block_refresh", nullcontext)
+        with block():
+            self.layer.data = data
 
 
 ENTRIES: WeakValueDictionary[Hashable, Entry] = WeakValueDictionary()

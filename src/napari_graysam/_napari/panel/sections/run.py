@@ -12,13 +12,17 @@ from napari_graysam._napari.canvas.region import LayerRegion, read_region
 from napari_graysam._napari.canvas.source import read_source, short_plane
 from napari_graysam._napari.panel.sections.run_job import Job
 from napari_graysam._napari.panel.sections.run_messages import RunMessages
-from napari_graysam._napari.panel.sections.run_view import ResultLine, RunView
+from napari_graysam._napari.panel.sections.run_view import ResultLine, RunView, duration
 from napari_graysam._napari.results.combined import SHOWN
 from napari_graysam._napari.results.identity import comparable
 from napari_graysam._napari.results.inputs import Run
 from napari_graysam._napari.results.layers import ResultLayers
 from napari_graysam._napari.results.live_update import LiveUpdate
 from napari_graysam._napari.results.run import ArmDone, RunEvent, RunProgress, run_arms
+from napari_graysam._napari.stack.controller import StackController
+from napari_graysam._napari.stack.run import StackProgress
+from napari_graysam._napari.stack.scope import asked_scope
+from napari_graysam._napari.stack.words import progress_in_words, what_is_there
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS
 from napari_graysam.errors import GraysamError
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam._napari.results.combined import Shown
     from napari_graysam.results import Arm, Segmentation
+
+
+CANCELLED = "Cancelled. Results that were finished stay."
 
 
 class RunSection:
@@ -58,6 +65,7 @@ class RunSection:
         self._worker = LatestRequest(self._receive, self._finish, self._fail)
         self._job: Job | None = None
         self._messages = RunMessages(state)
+        self.stacks = StackController(state, self.layers, self.live_update, self._messages)
         self._closed = self._cancelled = False
         self.native = RunView()
         self._connect()
@@ -69,6 +77,7 @@ class RunSection:
         view.raw.clicked.connect(lambda: self.run(("raw",)))
         view.preprocessed.clicked.connect(lambda: self.run(("preprocessed",)))
         view.cancel.clicked.connect(lambda: self.cancel())
+        view.scope.activated.connect(self._on_scope)
         view.destroyed.connect(self._close)
         for signal, slot in self._listening():
             signal.connect(slot)
@@ -84,6 +93,8 @@ class RunSection:
             (state.run_asked, self._run_shown),
             (live_update.changed, self._show_results),
             (live_update.message, self._messages.inform),
+            (self.stacks.changed, self._show_state),
+            (self.stacks.progressed, self._show_planes),
         )
 
     def run(self, arms: Sequence[Arm] = ARMS) -> None:
@@ -96,6 +107,9 @@ class RunSection:
         """
         if self.state.running:
             return
+        if self.stacks.scope is not None:
+            self._run_stack(arms)
+            return
         recipe, layer = self.state.recipe, self.state.layer
         try:
             source = read_source(self.state.viewer, layer, recipe.image)
@@ -107,6 +121,25 @@ class RunSection:
         assert layer is not None
         self._job = Job(recipe, source, layer, pixels_of(layer))
         self._start(arms, region)
+
+    def _run_stack(self, arms: Sequence[Arm]) -> None:
+        """Segment every plane of the stack that is shown."""
+        self._cancelled = False
+        try:
+            self.stacks.start(arms, new=self.native.new_layers.isChecked())
+        except GraysamError as error:
+            self._messages.warn(str(error))
+            return
+        self._messages.begin()
+        self.native.show_status("Starting…")
+
+    def _on_scope(self, index: int) -> None:
+        self.state.change({"stack.axis": self.native.scope.itemData(index)})
+
+    def _show_planes(self, progress: StackProgress) -> None:
+        left = "" if progress.left is None else duration(progress.left)
+        text = progress_in_words(progress, left)
+        self.native.show_planes(progress.done, progress.total, text)
 
     @property
     def _asked(self) -> tuple[Arm, ...]:
@@ -132,7 +165,7 @@ class RunSection:
 
     def cancel(self) -> None:
         """Stop the run within one batch of points; results that are there stay."""
-        if self._worker.busy:
+        if self._worker.busy or self.stacks.cancel():
             self._worker.cancel()
             self._cancelled = True
             self.native.show_status("Cancelling after this batch…")
@@ -206,12 +239,13 @@ class RunSection:
         if not self._closed:
             self.state.running = False
             if self._cancelled:
-                self.state.said.emit("Cancelled. Results that were finished stay.", False)
+                self.state.said.emit(CANCELLED, False)
 
     def _close(self, *_: object) -> None:
         """Stop everything when the panel or the viewer goes."""
         self._closed = True
         self.live_update.close()
+        self.stacks.close()
         self.state.close()
         with suppress(RuntimeError):  # Qt may have deleted the window at the program's end.
             self.layers.queue.finish()  # Or layers would stay hidden.
@@ -221,13 +255,28 @@ class RunSection:
 
     def _show_state(self, *_: object) -> None:
         subject, region = self.state.subject, self.state.region
+        self._show_scopes()
         self.native.show_subject(
             "" if self.state.layer is None or subject is None else self.state.layer.name,
-            "" if subject is None else short_plane(subject.plane),
+            "" if subject is None or self.stacks.scopes else short_plane(subject.plane),
             "" if region is None else region.name,
         )
         self.native.show_running(self.state.running, possible=self.state.layer is not None)
         self._show_hint()
+
+    def _show_scopes(self) -> None:
+        """Offer the shown plane and the stacks that it belongs to."""
+        subject, found = self.state.subject, self.stacks.scopes
+        chosen = asked_scope(found, self.state.recipe.stack.axis)
+        plane = "" if subject is None else f" ({short_plane(subject.plane)})"
+        choices = [(f"this plane{plane}", "none")]
+        for scope in found:
+            left = self.stacks.estimate(scope, len(self._asked))
+            about = "" if left is None else f", about {duration(left)}"
+            choices.append((scope.words + about, scope.axis))
+        self.native.show_scopes(choices, "none" if chosen is None else chosen.axis)
+        job = self.stacks.job
+        self.native.show_stack("" if job is None else what_is_there(job))
 
     def _show_results(self, *_: object) -> None:
         for arm in SHOWN:
@@ -237,12 +286,14 @@ class RunSection:
 
     def _show_hint(self) -> None:
         recipe, hint = self.state.recipe, self._outdated_together
-        self.native.show_asked(recipe.arms)
+        self.native.show_asked(recipe.arms, self.stacks.unfinished(self._asked))
         if self.state.running:
             hint = ""
         elif self.state.layer is None:
             hint = "Choose an image to segment."
-        elif self.state.subject is not None and not self.state.results:
+        elif self.stacks.scope is not None and self.stacks.scope.chosen == 0:
+            hint = "stack.first and stack.last choose no plane of this stack."
+        elif self.state.subject is not None and not self.state.results and not self.stacks.job:
             hint = f"“{self.state.subject.title}” is not segmented yet."
         elif not hint and not recipe.preprocesses:
             hint = "No preprocessing is on: raw and preprocessed will be the same."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
+    QComboBox,
     QHBoxLayout,
     QLabel,
     QProgressBar,
@@ -66,6 +68,8 @@ class RunView(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.what = _text()
+        self.scope = QComboBox()
+        self.scope.setToolTip("What a run segments; the recipe's stack.axis remembers it")
         self.both = _button(*ASKED["preprocessed"])
         self.raw = _button("Raw", "Segment the image without preprocessing")
         self.preprocessed = _button("Preprocessed", "Segment the preprocessed image")
@@ -78,6 +82,7 @@ class RunView(QWidget):
         self.bar.setFixedHeight(8)
         self.status = _text()
         self.results: dict[Shown, QLabel] = {arm: _text() for arm in SHOWN}
+        self.stack = _text()
         self.hint = _text()
         self.new_layers = QCheckBox("Add new layers for each run")
         self.new_layers.setToolTip(
@@ -95,15 +100,57 @@ class RunView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self.what)
+        layout.addWidget(self.scope)
         layout.addLayout(buttons)
-        for widget in (self.bar, self.status, *self.results.values(), self.hint, self.new_layers):
+        shown = (self.bar, self.status, *self.results.values(), self.stack, self.hint)
+        for widget in (*shown, self.new_layers):
             layout.addWidget(widget)
 
-    def show_asked(self, arms: str) -> None:
-        """Say on the main button what a recipe with these ``arms`` asks for."""
+    def show_asked(self, arms: str, unfinished: int = 0) -> None:
+        """Say on the main button what a run does.
+
+        Parameters
+        ----------
+        arms
+            The recipe's.
+        unfinished
+            Planes that a run goes on with; 0 where it starts from the beginning.
+        """
         text, tip = ASKED[arms]
+        if unfinished:
+            planes = "one plane" if unfinished == 1 else f"{unfinished} planes"
+            text, tip = "Continue", f"{tip}: the {planes} that are missing"
         self.both.setText(text)
         self.both.setToolTip(tip)
+
+    def show_scopes(self, choices: Sequence[tuple[str, str]], chosen: str) -> None:
+        """Offer what can be segmented.
+
+        Parameters
+        ----------
+        choices
+            Words, and the value of the recipe's ``stack.axis``; hidden if there is one only.
+        chosen
+            The value that is chosen.
+        """
+        now = [(self.scope.itemText(i), self.scope.itemData(i)) for i in range(self.scope.count())]
+        if now != list(choices):
+            self.scope.clear()
+            for text, value in choices:
+                self.scope.addItem(text, value)
+        self.scope.setCurrentIndex(max(0, self.scope.findData(chosen)))
+        self.scope.setVisible(len(choices) > 1)
+
+    def show_planes(self, done: int, total: int, text: str) -> None:
+        """Show how many planes are done."""
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        self.show_status(text)
+
+    def show_stack(self, text: str) -> None:
+        """Say what is there of a whole stack; nothing if empty."""
+        self.stack.setText(text)
+        self.stack.setVisible(bool(text))
 
     def show_subject(self, layer: str, plane: str, region: str) -> None:
         """Say what would be segmented; nothing where the layer's name is empty."""
@@ -117,6 +164,7 @@ class RunView(QWidget):
         """Enable what can be pressed, and show progress only during a run."""
         for button in (self.both, self.raw, self.preprocessed):
             button.setEnabled(possible and not running)
+        self.scope.setEnabled(not running)
         self.cancel.setEnabled(running)
         self.bar.setVisible(running)
         if running:

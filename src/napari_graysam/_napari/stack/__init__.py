@@ -1,0 +1,1 @@
+"""Whole stacks: every plane segmented, in one layer an arm, and linked."""

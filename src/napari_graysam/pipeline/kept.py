@@ -1,0 +1,229 @@
+"""Results of many planes with their candidates: in memory up to a limit, the others on disk."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_graysam.errors import OutputError, ProposalsError
+from napari_graysam.fingerprint import array_digest
+from napari_graysam.pipeline.arm import retune
+from napari_graysam.pipeline.view import make_view
+from napari_graysam.results import Arm, LiveSegmentation, Segmentation
+from napari_graysam.source.gray import GrayImage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_graysam.recipe import Recipe
+
+BUDGET = 2 * 2**30
+"""Bytes in memory unless told otherwise."""
+FOLDER_BUDGET = 20 * 2**30
+"""Bytes on disk unless told otherwise."""
+
+Key = tuple[int, Arm]
+"""A plane's position and an arm."""
+
+
+@dataclass(eq=False)
+class _Away:
+    """A result without what is large, and where its candidates are: None where they are lost."""
+
+    live: LiveSegmentation
+    table: pd.DataFrame
+    path: Path | None
+
+
+class KeptPlanes:
+    """Keeps the results of planes, so that thresholds re-tune all of them without the model.
+
+    What was used longest ago goes to disk: only its candidates are written, the rest is made
+    again from the image. Threads may share it.
+
+    Parameters
+    ----------
+    read
+        Reads a plane by its position.
+    folder
+        For the candidates that memory does not hold; None lets go of them.
+    budget, folder_budget
+        Bytes in memory and on disk, at most.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe, run
+    >>> from napari_graysam.pipeline import live_steps
+    >>> from napari_graysam.pipeline.kept import KeptPlanes
+    >>> from napari_graysam.source.gray import to_gray
+    >>> recipe = Recipe().with_values({"generator.points_per_side": 4})
+    >>> kept = KeptPlanes(lambda position: to_gray(np.eye(64)))
+    >>> kept.put((0, "raw"), run(live_steps(np.eye(64), recipe)))
+    >>> strict = recipe.with_values({"generator.pred_iou_thresh": 1})
+    >>> len(kept.retune((0, "raw"), strict).masks)
+    0
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int], GrayImage],
+        folder: Path | None = None,
+        *,
+        budget: int = BUDGET,
+        folder_budget: int = FOLDER_BUDGET,
+    ) -> None:
+        self._read, self._folder = read, folder
+        self._budget, self._folder_budget = budget, folder_budget
+        self._here: OrderedDict[Key, LiveSegmentation] = OrderedDict()
+        self._away: dict[Key, _Away] = {}
+        self._lock = RLock()
+
+    def __contains__(self, key: object) -> bool:
+        """Whether there is a result, with or without candidates."""
+        return key in self._here or key in self._away
+
+    @property
+    def in_memory(self) -> tuple[Key, ...]:
+        """What is in memory as a whole, that used longest ago first."""
+        with self._lock:
+            return tuple(self._here)
+
+    def put(self, key: Key, live: LiveSegmentation) -> None:
+        """Keep a result; what memory has no room for is put away, but never this one."""
+        with self._lock:
+            self._forget_file(key)
+            self._here[key] = live
+            self._here.move_to_end(key)
+            while len(self._here) > 1 and self._used > self._budget:
+                self._put_away(next(iter(self._here)))
+
+    def discard(self, key: Key) -> None:
+        """Forget a result and its candidates."""
+        with self._lock:
+            self._here.pop(key, None)
+            self._forget_file(key)
+
+    def get(self, key: Key) -> LiveSegmentation:
+        """Return a result with its candidates; what is on disk comes back to memory.
+
+        Raises
+        ------
+        KeyError
+            There is none.
+        ProposalsError
+            Its candidates were let go of, or cannot be read: the plane must be run again.
+        """
+        with self._lock:
+            if key in self._here:
+                self._here.move_to_end(key)
+                return self._here[key]
+            away = self._away[key]
+            live = self._restored(key[0], away)
+            self.put(key, live)
+            return live
+
+    def retune(self, key: Key, recipe: Recipe) -> Segmentation:
+        """Select again, and keep that; errors as of `get` and `napari_graysam.pipeline.retune`.
+
+        Parameters
+        ----------
+        key
+            Of the result.
+        recipe
+            Of its arm; what it says of the image's axes and planes does not count.
+        """
+        live = self.get(key)
+        before = live.result.recipe
+        image = before.image.replace(object_diameter=recipe.image.object_diameter)
+        asked = recipe.replace(image=image, stack=before.stack)
+        result = retune(live, asked)
+        self.put(key, replace(live, result=result))
+        return result
+
+    def table(self, key: Key) -> pd.DataFrame:
+        """Return the object table of a result, measured when first asked for."""
+        with self._lock:
+            live = self._here.get(key)
+            return self._away[key].table if live is None else live.result.table
+
+    def result(self, key: Key) -> Segmentation:
+        """Return a result; one that is on disk has no labels, masks, view and gray values."""
+        with self._lock:
+            live = self._here.get(key)
+            return self._away[key].live.result if live is None else live.result
+
+    @property
+    def _used(self) -> int:
+        return sum(map(size_of, self._here.values()))
+
+    def _put_away(self, key: Key) -> None:
+        live = self._here.pop(key)
+        table, path = live.result.table, self._path(key)
+        size = live.selector.proposals.nbytes
+        if path is not None and self._on_disk + size <= self._folder_budget:
+            try:
+                live.selector.proposals.save(path)
+            except OutputError:
+                path = None  # A full disk costs no more than the candidates.
+        else:
+            path = None
+        self._away[key] = _Away(_bare(live), table, path)
+
+    def _path(self, key: Key) -> Path | None:
+        return None if self._folder is None else self._folder / f"{key[0]}-{key[1]}.npz"
+
+    @property
+    def _on_disk(self) -> int:
+        paths = [away.path for away in self._away.values() if away.path is not None]
+        return sum(path.stat().st_size for path in paths if path.exists())
+
+    def _forget_file(self, key: Key) -> None:
+        away = self._away.pop(key, None)
+        if away is not None and away.path is not None:
+            away.path.unlink(missing_ok=True)
+
+    def _restored(self, position: int, away: _Away) -> LiveSegmentation:
+        from napari_graysam.propose import Proposals
+        from napari_graysam.select.selector import Selector
+
+        if away.path is None:
+            raise ProposalsError(
+                "The candidates of this plane were let go of for want of room: segment it again."
+            )
+        proposals = Proposals.load(away.path)
+        before = away.live.result
+        gray = self._read(position)
+        view = make_view(gray, before.recipe)
+        selector = Selector(proposals, image=array_digest(gray.raw), raw=gray.raw, views=[view])
+        bare = replace(before, view=view, raw=gray.raw)
+        live = replace(away.live, result=bare, selector=selector)
+        return replace(live, result=retune(live, before.recipe))
+
+
+def size_of(live: LiveSegmentation) -> int:
+    """Return the bytes that a result holds in memory, with its candidates."""
+    result = live.result
+    arrays = (result.labels, result.view, result.raw)
+    held = sum(array.nbytes for array in arrays) + sum(mask.bits.nbytes for mask in result.masks)
+    return int(held + live.selector.proposals.nbytes + live.selector.nbytes)
+
+
+def _bare(live: LiveSegmentation) -> LiveSegmentation:
+    """Return a result without what is large; of its labels the shape stays."""
+    result = live.result
+    nothing = np.broadcast_to(np.uint32(0), result.labels.shape)
+    light = replace(
+        result,
+        labels=nothing,
+        masks=(),
+        view=np.empty((0, 0, 3), np.uint8),
+        raw=np.empty((0, 0), result.raw.dtype),
+    )
+    return replace(live, result=light, selector=None)  # type: ignore[arg-type]

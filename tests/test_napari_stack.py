@@ -1,0 +1,245 @@
+"""Whole stacks in the panel: one layer an arm, filled as planes come, re-tuned and linked."""
+
+import numpy as np
+import pytest
+import stub_run
+from napari.utils.notifications import notification_manager
+
+from napari_graysam import pipeline
+from napari_graysam._napari.canvas.layers import about
+from napari_graysam._napari.panel.sections.run import RunSection
+from napari_graysam._napari.panel.state import PanelState
+
+RECIPE = stub_run.START.with_values({"preprocess": "[{kind: gamma, gamma: 0.3}]"})
+BRIGHT = (1, 0.9, 0.6, 0.3)
+
+
+def stack(count=5):
+    """Planes with one square more each, from one to four; the last as the one before."""
+    return np.stack([stub_run.squares(*BRIGHT[: n + 1]) for n in range(count)])
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    return stub_run.install(monkeypatch)
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def make(viewer, stub, qtbot):
+    """Make a Run section for an image; `axis` is the choice beside the buttons."""
+    made = []
+
+    def one(image, axis="z", values=None, **options):
+        values = {"stack.axis": axis, "stack.link": "overlap", "arms": "raw", **(values or {})}
+        section = RunSection(PanelState(viewer, RECIPE.with_values(values)))
+        viewer.window.add_dock_widget(section.native, name="Run")
+        options = {"axis_labels": (axis, "y", "x"), **options}
+        section.state.layer = viewer.add_image(image, name="cells", **options)
+        made.append(section)
+        notification_manager.records.clear()
+        return section
+
+    yield one
+    for section in made:
+        stub.gate.set()
+        section.cancel()
+        settle(qtbot, section)
+
+
+def settle(qtbot, section):
+    update = section.live_update
+    workers = (update._selecting, update._measuring, update._inputs)
+
+    def still():
+        busy = section.state.running or section.stacks.busy or update._settled.isActive()
+        return not (busy or any(one.busy for one in workers))
+
+    qtbot.waitUntil(still, timeout=60_000)
+    qtbot.wait(50)
+    qtbot.waitUntil(still, timeout=60_000)
+
+
+def layer_of(viewer, name="cells [raw]"):
+    return viewer.layers[name]
+
+
+def counts(layer):
+    return [len(np.unique(plane)) - 1 for plane in np.asarray(layer.data)]
+
+
+def test_one_layer_holds_every_plane_with_linked_numbers(make, viewer, qtbot):
+    section = make(stack(), scale=(3, 0.5, 0.5), units=("um", "um", "um"), translate=(1, 2, 3))
+    section.native.both.click()
+    settle(qtbot, section)
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells [raw]"]
+    layer, image = layer_of(viewer), viewer.layers["cells"]
+    assert layer.data.shape == image.data.shape
+    assert layer.data.dtype == np.uint32
+    for name in ("scale", "translate", "units", "axis_labels"):
+        assert tuple(getattr(layer, name)) == tuple(getattr(image, name))
+    assert counts(layer) == [1, 2, 3, 3, 3]
+    squares = [np.unique(layer.data[:, 4 + 4, 4 + 12 * n + 4]) for n in range(3)]
+    assert [set(some) - {0} for some in squares] == [{1}, {2}, {3}]
+    table = layer.features
+    assert table["index"].tolist() == [1, 2, 3]
+    assert table["planes"].tolist() == [5, 4, 3]
+    assert table["volume_um3"].tolist() == pytest.approx([5 * 48, 4 * 48, 3 * 48])
+    assert about(layer)["stack"]["planes"] == [0, 1, 2, 3, 4]
+    assert "all 5 planes: 3 linked objects" in section.native.stack.text()
+
+
+def test_the_plane_in_view_comes_first_and_fills_the_layer(make, viewer, stub, qtbot):
+    section = make(stack())
+    viewer.dims.set_current_step(0, 3)
+    stub.gate.clear()
+    section.run()
+    qtbot.waitUntil(lambda: stub.batches == 2, timeout=60_000)
+    assert counts(layer_of(viewer)) == [0] * 5
+    qtbot.waitUntil(lambda: "Plane 1 of 5" in section.native.status.text(), timeout=60_000)
+    stub.gate.set()
+    qtbot.waitUntil(lambda: any(counts(layer_of(viewer))), timeout=60_000)
+    order = [n for n, count in enumerate(counts(layer_of(viewer))) if count]
+    assert 3 in order
+    settle(qtbot, section)
+    assert counts(layer_of(viewer)) == [1, 2, 3, 3, 3]
+
+
+def test_cancel_keeps_planes_and_continue_segments_only_the_others(make, viewer, stub, qtbot):
+    section = make(stack())
+    stub.gate.clear()
+    section.run()
+    stub.gate.set()
+    qtbot.waitUntil(lambda: len(section.stacks.job.there("raw")) == 2, timeout=60_000)
+    stub.gate.clear()
+    section.native.cancel.click()
+    stub.gate.set()
+    settle(qtbot, section)
+    there = section.stacks.job.there("raw")
+    assert 2 <= len(there) < 5
+    kept = np.asarray(layer_of(viewer).data)[sorted(there)].copy()
+    assert kept.any()
+    assert section.native.both.text() == "Continue"
+    assert f"{len(there)} of 5 planes" in section.native.stack.text()
+    assert "linked" in section.native.stack.text()
+    calls = len(stub.calls)
+    section.native.both.click()
+    settle(qtbot, section)
+    assert len(stub.calls) == calls + 5 - len(there)
+    assert counts(layer_of(viewer)) == [1, 2, 3, 3, 3]
+    assert section.native.both.text() != "Continue"
+    assert len(layer_of(viewer).features) == 3
+
+
+def test_thresholds_update_the_shown_plane_and_then_all_others(make, viewer, stub, qtbot):
+    section = make(stack())
+    section.run()
+    settle(qtbot, section)
+    calls = len(stub.calls)
+    viewer.dims.set_current_step(0, 4)
+    settle(qtbot, section)
+    section.state.change({"generator.pred_iou_thresh": 0.95})
+    assert layer_of(viewer, "cells [raw] (updating…)")
+    qtbot.waitUntil(lambda: len(section.state.results.get("raw", stub).masks) == 1, timeout=60_000)
+    settle(qtbot, section)
+    assert counts(layer_of(viewer)) == [1, 1, 1, 1, 1]
+    assert len(np.unique(layer_of(viewer).data)) == 2
+    section.state.change({"generator.pred_iou_thresh": 0.28})
+    settle(qtbot, section)
+    assert counts(layer_of(viewer)) == [1, 2, 3, 4, 4]
+    assert layer_of(viewer).features["index"].tolist() == [1, 2, 3, 4]
+    assert len(stub.calls) == calls
+
+
+def test_linking_changes_without_selecting_again(make, viewer, qtbot, monkeypatch):
+    section = make(stack())
+    section.run()
+    settle(qtbot, section)
+
+    def never(*some):
+        raise AssertionError("selected again")
+
+    monkeypatch.setattr(pipeline, "retune", never)
+    section.state.change({"stack.link": "none"})
+    settle(qtbot, section)
+    assert len(np.unique(layer_of(viewer).data)) - 1 == 1 + 2 + 3 + 3 + 3
+    section.state.change({"stack.link": "overlap", "stack.linking.min_extent": 4})
+    settle(qtbot, section)
+    assert len(np.unique(layer_of(viewer).data)) - 1 == 2
+    section.state.change({"stack.linking.min_extent": 1})
+    settle(qtbot, section)
+    assert counts(layer_of(viewer)) == [1, 2, 3, 3, 3]
+
+
+def test_results_are_those_of_the_plane_that_is_shown(make, viewer, qtbot):
+    section = make(stack())
+    section.native.both.click()
+    settle(qtbot, section)
+    for position, objects in ((0, 1), (2, 3), (1, 2), (0, 1)):
+        viewer.dims.set_current_step(0, position)
+        settle(qtbot, section)
+        assert len(section.state.results["raw"].masks) == objects
+        assert section.state.selectors["raw"].proposals.image_size == (64, 64)
+        assert f"{objects} object" in section.native.results["raw"].text()
+        assert section.layers.layer("raw", section.state.subject) == layer_of(viewer)
+        assert section.live_update.outdated == {}
+    assert counts(layer_of(viewer)) == [1, 2, 3, 3, 3]
+    assert len(viewer.layers) == 2
+
+
+def test_a_plane_from_disk_is_asked_as_any(make, viewer, qtbot, monkeypatch):
+    monkeypatch.setattr("napari_graysam.pipeline.kept.BUDGET", 1)
+    monkeypatch.setattr(
+        "napari_graysam.pipeline.kept.KeptPlanes.__init__.__kwdefaults__",
+        {"budget": 1, "folder_budget": 2**30},
+    )
+    section = make(stack(3))
+    section.run()
+    settle(qtbot, section)
+    assert len(section.stacks.job.kept.in_memory) == 1
+    for position in (1, 0, 2):
+        viewer.dims.set_current_step(0, position)
+        settle(qtbot, section)
+        assert len(section.state.results["raw"].masks) == position + 1
+        assert section.live_update.outdated == {}
+    section.state.change({"generator.pred_iou_thresh": 0.95})
+    settle(qtbot, section)
+    assert counts(layer_of(viewer)) == [1, 1, 1]
+
+
+def test_both_arms_have_a_layer_each_and_compare_in_the_plane(make, viewer, qtbot):
+    section = make(stack(3), values={"arms": "preprocessed", "generator.pred_iou_thresh": 0.65})
+    section.run()
+    settle(qtbot, section)
+    assert counts(layer_of(viewer)) == [1, 2, 2]
+    assert counts(layer_of(viewer, "cells [preprocessed]")) == [1, 2, 3]
+    assert layer_of(viewer, "cells [preprocessed]").visible
+    assert not layer_of(viewer).visible
+    viewer.dims.set_current_step(0, 2)
+    settle(qtbot, section)
+    assert {arm: len(r.masks) for arm, r in section.state.results.items()} == {
+        "raw": 2,
+        "preprocessed": 3,
+    }
+    section.toggle_arms()
+    assert layer_of(viewer).visible
+    assert not layer_of(viewer, "cells [preprocessed]").visible
+
+
+def test_a_union_is_one_more_layer(make, viewer, qtbot):
+    section = make(stack(3), values={"arms": "union", "generator.pred_iou_thresh": 0.65})
+    section.run()
+    settle(qtbot, section)
+    names = ["cells", "cells [raw]", "cells [preprocessed]", "cells [combined]"]
+    assert [layer.name for layer in viewer.layers] == names
+    assert counts(layer_of(viewer, "cells [combined]")) == [1, 2, 3]
+    section.state.change({"generator.pred_iou_thresh": 0.95})
+    settle(qtbot, section)
+    assert [layer.name for layer in viewer.layers] == names
+    assert counts(layer_of(viewer)) == [1, 1, 1]
+    assert counts(layer_of(viewer, "cells [preprocessed]")) == [1, 2, 2]
+    assert counts(layer_of(viewer, "cells [combined]")) == [1, 2, 2]
