@@ -67,8 +67,8 @@ def link_volume_steps(
     Yields
     ------
     Progress
-        "link", "prompt", "fill" and "number"; closing the generator may leave some planes with numbers
-        of their own.
+        "link", "prompt", "fill" and "number"; closing the generator may leave some planes with
+        numbers of their own.
     """
     import pandas as pd
 
