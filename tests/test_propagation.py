@@ -11,11 +11,14 @@ import pytest
 import tifffile
 from test_link import discs
 
-from napari_graysam import run
+from napari_graysam import run, segment
 from napari_graysam.batch import segment_stack
-from napari_graysam.masks import Mask
+from napari_graysam.batch.candidates import DroppedCandidates
+from napari_graysam.masks import Mask, mask_iou
 from napari_graysam.pipeline import predictor_steps
+from napari_graysam.propose.cache import Cache
 from napari_graysam.recipe import LinkOptions, Prompt, Recipe
+from napari_graysam.source.stack import Stack
 from napari_graysam.stack import link_planes
 from napari_graysam.stack.propagation import propagate_steps
 
@@ -152,3 +155,61 @@ def test_a_faint_object_is_found_by_its_neighbours(
     assert rows.loc[2, "predicted_iou"] > 0.5
     assert rows.loc[2, "intensity_mean"] == pytest.approx(75, abs=6)
     assert outcome.objects == 2
+
+
+def filled_by_candidates(tmp_path: Path, **values: object):
+    settings = {
+        "stack.axis": "z",
+        "stack.link": "overlap",
+        "stack.linking.fill": "candidates",
+        "generator.points_per_side": 8,
+    }
+    recipe = Recipe().with_values(settings | values)
+    return segment_stack(faint_in_one_plane(), recipe, tmp_path)
+
+
+def test_a_dropped_candidate_fills_a_gap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake_pipeline.install(monkeypatch)
+    outcome = filled_by_candidates(tmp_path)
+    rows = pd.read_csv(outcome.files["planes"]).query("id == 2").set_index("z")
+    assert rows["source"].tolist() == ["model", "model", "candidate", "model", "model"]
+    labels = tifffile.imread(outcome.files["labels"])
+    assert np.mean((labels[2] == 2)[40:] == (faint_in_one_plane()[2][40:] > 50)) > 0.99
+    assert rows.loc[2, "predicted_iou"] > 0
+
+
+def test_where_no_candidate_fits_the_shape_is_interpolated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake_pipeline.install(monkeypatch)
+    outcome = filled_by_candidates(tmp_path, **{"labels.max_area": 300})
+    rows = pd.read_csv(outcome.files["planes"]).query("id == 2").set_index("z")
+    assert rows.loc[2, "source"] == "interpolated"
+
+
+def test_candidates_of_a_cache_need_no_model(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    recipe = Recipe().with_values({"stack.axis": "z", "generator.points_per_side": 8})
+    stack = Stack(faint_in_one_plane(), recipe)
+    cache = Cache(budget=0, folder=tmp_path)
+    segment(stack.plane(2), stack.plane_recipe(2), cache=cache)
+
+    def refuse(*args: object, **more: object) -> None:
+        raise AssertionError("the model was asked")
+
+    monkeypatch.setattr("napari_graysam.propose.generator.models.load_steps", refuse)
+    dropped = DroppedCandidates(stack, cache)
+    run(dropped.prepare(2))
+    y, x = np.ogrid[:96, :96]
+    disc = (y - 66) ** 2 + (x - 64) ** 2 < 200
+    expected = Mask(disc, (0, 0, 96, 96)).with_bits(disc)
+    empty = np.zeros((96, 96), np.uint32)
+    (found,) = dropped(2, [expected], empty)
+    assert mask_iou(found, expected) > 0.8
+    # One candidate is not taken twice, and not where another object lies.
+    twice = dropped(2, [expected, expected], empty)
+    assert twice[0] is not twice[1]
+    assert dropped(2, [expected], disc.astype(np.uint32)) == [None]
+    with pytest.raises(AssertionError, match="the model was asked"):
+        run(DroppedCandidates(stack, None).prepare(2))

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.batch.asking import Asking
+from napari_graysam.batch.candidates import DroppedCandidates
 from napari_graysam.batch.jobs import Report
 from napari_graysam.files import read_labels
 from napari_graysam.progress import Progress
-from napari_graysam.recipe import Recipe
+from napari_graysam.recipe import Recipe, for_image
 from napari_graysam.source.stack import Stack
 from napari_graysam.source.stack_axes import Axis
 from napari_graysam.stack import Fill, Links, fill_gaps, link_planes
@@ -26,6 +27,8 @@ from napari_graysam.stack.tables import fills_table, planes_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from napari_graysam.propose.cache import Cache
 
 
 Result = TypeVar("Result")
@@ -103,23 +106,36 @@ def check_link(stack: Stack) -> None:
 
 
 def complete_steps(
-    stack: Stack, planes: Sequence[NDArray[np.integer]], recipe: Recipe
+    stack: Stack,
+    planes: Sequence[NDArray[np.integer]],
+    recipe: Recipe,
+    cache: Cache | None = None,
 ) -> Generator[Progress, None, Completed]:
-    """Link the planes and fill the gaps as the recipe says, yielding `Progress`."""
+    """Link the planes and fill the gaps as the recipe says, yielding `Progress`.
+
+    ``cache`` may hold the candidates of the planes.
+    """
     yield Progress("link", 0, 1)
     links = _links(planes, recipe, stack.axis)
     extended = Extended(planes, [()] * len(planes))
     if recipe.stack.link == "prompt":
         rules = recipe.stack.linking.along(stack.axis)
-        found = yield from propagate_steps(planes, links, rules, recipe, Asking(stack))
+        sized = for_image(recipe, stack.shape)
+        found = yield from propagate_steps(planes, links, rules, sized, Asking(stack))
         extended = Extended(planes, found)
         yield Progress("link", 0, 1)
         links = _links(extended, recipe, stack.axis)
     fills = [extended.fills(n, links) for n in range(len(planes))]
     if recipe.stack.linking.fill != "none" and links.bridges:
-        for number, plane in enumerate(fill_gaps(extended, links)):
+        own = recipe.stack.linking.fill == "candidates"
+        dropped = DroppedCandidates(stack, cache) if own else None
+        missed = {n for one in links.bridges for n in range(one.before + 1, one.after)}
+        filled = fill_gaps(extended, links, dropped)
+        for number in range(len(planes)):
             yield Progress("fill", number, len(planes))
-            fills[number] += plane.fills
+            if dropped is not None and number in missed:
+                yield from dropped.prepare(number)
+            fills[number] += next(filled).fills
     return Completed(links, tuple(fills))
 
 

@@ -190,7 +190,7 @@ class SegmentJob:
 
     def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
         """Segment one image and write the results."""
-        cache = _open(self.cache, self.cache_size)
+        cache = open_cache(self.cache, self.cache_size)
         result = yield from pipeline.segment_steps(image, self.recipe, cache=cache)
         yield Progress("write", 0, 1)
         name = self.naming.name(path, self.recipe.image)
@@ -278,7 +278,7 @@ class CompareJob:
     def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
         """Compare both arms of one image and write the results."""
         truth, notes = self._truth(path, image)
-        cache = _open(self.cache, self.cache_size)
+        cache = open_cache(self.cache, self.cache_size)
         arms = yield from pipeline.compare_steps(image, self.recipe, truth=truth, cache=cache)
         yield Progress("write", 0, 1)
         name = self.naming.name(path, self.recipe.image)
@@ -310,7 +310,7 @@ class CompareJob:
         return labels_and_notes(truth, shape=shape, image=path.name)
 
 
-def _open(folder: Path | None, size: int) -> Cache | None:
+def open_cache(folder: Path | None, size: int) -> Cache | None:
     """Return the cache of a folder, which holds nothing in memory."""
     if folder is None:
         return None

@@ -16,7 +16,7 @@ from napari_graysam import outputs
 from napari_graysam.batch.attempt import failed
 from napari_graysam.batch.cluster import Cluster
 from napari_graysam.batch.filling import PlaneLabels, check_link, complete_steps, reported
-from napari_graysam.batch.jobs import Outcome, Report, SegmentJob
+from napari_graysam.batch.jobs import Outcome, Report, SegmentJob, open_cache
 from napari_graysam.batch.naming import check_names, clash
 from napari_graysam.batch.planes import PlaneJob
 from napari_graysam.batch.run import batch_steps, check_folder
@@ -201,7 +201,8 @@ def _assemble(
 
     tables = [pd.read_csv(folder / f"{one}.objects.csv") for one in names]
     planes = PlaneLabels(folder, names)
-    complete = yield from reported(complete_steps(stack, planes, recipe), count, path)
+    steps = complete_steps(stack, planes, recipe, open_cache(job.cache, job.cache_size))
+    complete = yield from reported(steps, count, path)
     links = complete.links
     yield Report(*count, path, step=Progress("write", 0, 1))
     window = stack.statistics()

@@ -79,12 +79,13 @@ class LinkOptions(Part):
         "has them, are removed. Raise it against specks and noise.",
         json_schema_extra={"unit": "planes"},
     )
-    fill: Literal["none", "interpolate"] = Field(
+    fill: Literal["none", "interpolate", "candidates"] = Field(
         "interpolate",
         title="Fill gaps",
         description="What a plane gets for an object that it lacks, between two that have it: "
-        "interpolate draws the shape between the two; none leaves it empty. Other objects keep "
-        "their pixels.",
+        "interpolate draws the shape between the two; candidates takes what the model proposed in "
+        "that plane and the selection dropped, where it fits that shape, and interpolates where "
+        "nothing does; none leaves it empty. Other objects keep their pixels.",
     )
     splits: bool = Field(
         False,
