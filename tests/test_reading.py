@@ -293,9 +293,13 @@ def test_both_axes_get_one_unit(tmp_path, x, y, expected):
 @pytest.mark.parametrize(
     ("name", "start", "message"),
     [
-        ("a.czi", b"ZISRAWFILE", "Zeiss CZI.*OME-TIFF.*pip install czifile"),
-        ("a.nd2", b"\xda\xce\xbe\x0a", "Nikon ND2.*OME-TIFF.*pip install nd2"),
-        ("a.lif", b"\x70\0\0\0\x2a\0\0\0", "Leica LIF.*OME-TIFF.*pip install readlif"),
+        (
+            "a.czi",
+            b"ZISRAWFILE",
+            "Zeiss CZI.*pip install .* bioio-czi; or export.*OME-TIFF",
+        ),
+        ("a.nd2", b"\xda\xce\xbe\x0a", "Nikon ND2.*bioio-nd2"),
+        ("a.lif", b"\x70\0\0\0\x2a\0\0\0", "Leica LIF.*bioio-lif"),
         ("no suffix", b"ZISRAWFILE", "Zeiss CZI"),
         ("a.h5", b"\x89HDF\r\n", "HDF5"),
         ("a.heic", b"\0\0\0\x18ftypheic", "HEIC.*PNG"),

@@ -1,18 +1,48 @@
-"""Kinds of files that are not read: their names, and what to do instead."""
+"""Kinds of files that are not read, or by a package of their own: what they are, what to do."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 EXPORT = "export it as OME-TIFF, with its own program or with Fiji (Bio-Formats)"
 READ = "or read it in Python with `pip install {}` and pass the array"
 HEIC = (b"heic", b"heix", b"mif1", b"msf1", b"hevc")
 
+
+class Vendor(NamedTuple):
+    """A microscope's kind of file: what it is, and which package of bioio reads it."""
+
+    name: str
+    package: str
+
+    @property
+    def advice(self) -> str:
+        """What to do where that package is missing."""
+        return (
+            f"This is {self.name}, which needs a reader of its own: pip install "
+            f"'napari-graysam[bioio]' {self.package}; or {EXPORT}."
+        )
+
+
+CZI = Vendor("a Zeiss CZI file", "bioio-czi")
+ND2 = Vendor("a Nikon ND2 file", "bioio-nd2")
+LIF = Vendor("a Leica LIF file", "bioio-lif")
+VENDOR_STARTS = (
+    (b"ZISRAWFILE", CZI), (b"\xda\xce\xbe\x0a", ND2), (b"\x70\0\0\0\x2a\0\0\0", LIF),
+)  # fmt: skip
+VENDOR_ENDINGS = {
+    ".czi": CZI,
+    ".nd2": ND2,
+    ".lif": LIF,
+    ".dv": Vendor("a DeltaVision file", "bioio-dv"),
+    ".sldy": Vendor("a SlideBook file", "bioio-sldy"),
+    ".vsi": Vendor("an Olympus VSI file", "bioio-bioformats"),
+    ".oif": Vendor("an Olympus OIF file", "bioio-bioformats"),
+    ".oir": Vendor("an Olympus OIR file", "bioio-bioformats"),
+}
 STARTS = (
-    (b"ZISRAWFILE", "a Zeiss CZI file", f"{EXPORT}, {READ.format('czifile')}"),
-    (b"\xda\xce\xbe\x0a", "a Nikon ND2 file", f"{EXPORT}, {READ.format('nd2')}"),
-    (b"\x70\0\0\0\x2a\0\0\0", "a Leica LIF file", f"{EXPORT}, {READ.format('readlif')}"),
     (b"\xd0\xcf\x11\xe0", "an OIB, ZVI or other OLE file", EXPORT),
     (b"\x89HDF", "an HDF5 file (Imaris, ilastik …)", f"{EXPORT}, {READ.format('h5py')}"),
     (b"SIMPLE  =", "a FITS file", f"export it as TIFF, {READ.format('astropy')}"),
@@ -22,17 +52,24 @@ STARTS = (
     (b"8BPS", "a Photoshop file", "export it as TIFF"),
 )  # fmt: skip
 ENDINGS = {
-    ".czi": STARTS[0][1:],
-    ".nd2": STARTS[1][1:],
-    ".lif": STARTS[2][1:],
-    ".vsi": ("an Olympus VSI file", EXPORT),
-    ".oif": ("an Olympus OIF file", EXPORT),
     ".dm3": ("a Gatan DM3 file", f"export it as TIFF, {READ.format('ncempy')}"),
     ".dm4": ("a Gatan DM4 file", f"export it as TIFF, {READ.format('ncempy')}"),
     ".mrc": ("an MRC file", f"export it as TIFF, {READ.format('mrcfile')}"),
     ".svg": ("an SVG drawing", "export it as PNG"),
 }
 ZARR = (".zarray", ".zgroup", ".zattrs", "zarr.json")
+
+
+def vendor(path: str | os.PathLike[str], start: bytes) -> Vendor | None:
+    """Return which microscope's kind of file this is; None if it is another.
+
+    Examples
+    --------
+    >>> vendor("cells.czi", b"ZISRAWFILE").package
+    'bioio-czi'
+    """
+    known = next((about for head, about in VENDOR_STARTS if start.startswith(head)), None)
+    return known or VENDOR_ENDINGS.get(Path(path).suffix.lower())
 
 
 def foreign(path: str | os.PathLike[str], start: bytes) -> str | None:

@@ -14,10 +14,11 @@ from napari_graysam.source.photometric import AS_STORED, GDAL_NODATA, JPEG, YCBC
 from napari_graysam.source.physical import tiff_pixel_size, tiff_spacing
 from napari_graysam.source.places import is_address
 from napari_graysam.source.pyramid import Pyramid, check_levels
-from napari_graysam.source.reading import KINDS, TIFF_STARTS, load
+from napari_graysam.source.reading import KINDS, LONGEST_START, TIFF_STARTS, load
 from napari_graysam.source.stored import Stored
 from napari_graysam.source.tiff import axes_of, collected_warnings, open_tiff
 from napari_graysam.source.tiff_levels import tiff_levels
+from napari_graysam.source.vendor import open_vendor
 from napari_graysam.source.zarr_images import open_zarr
 
 
@@ -31,10 +32,13 @@ def open_path(path: str, series: int | None = None) -> Pyramid:
             raise ImageError(f"{path}: {kinds.folder(path)}")
         return found
     with reading(path, f"a {KINDS} file"), open(path, "rb") as file:
-        start = file.read(4)
-    if start in TIFF_STARTS:
+        start = file.read(LONGEST_START)
+    if start.startswith(TIFF_STARTS):
         with reading(path, "a TIFF file"):
             return _tiff(path, series)
+    vendor = kinds.vendor(path, start)
+    if vendor is not None:
+        return open_vendor(path, vendor, series)
     return _whole(path, load(path, series), series)
 
 

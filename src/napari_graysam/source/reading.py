@@ -43,7 +43,8 @@ def read_image(
     ----------
     path
         A TIFF, PNG, JPEG, BMP, GIF, WebP, JPEG 2000, PGM (PBM, PPM) or NPY file; an OME-Zarr
-        image, whose finest level is read, one of its levels, or another Zarr array.
+        image, whose finest level is read, one of its levels, or another Zarr array; or a
+        microscope's file (CZI, ND2, LIF, …), if bioio and its package for them are installed.
     options, contrast_limits
         As in `napari_graysam.source.gray.to_gray`.
     pixel_size
@@ -136,6 +137,11 @@ def load(
             raise ImageError("The file is empty (0 bytes).")
         if start.startswith(TIFF_STARTS):
             return load_tiff(path, series, colours=colours)
+        vendor = kinds.vendor(path, start)
+        if vendor is not None:
+            from napari_graysam.source.vendor import open_vendor
+
+            return open_vendor(os.fspath(path), vendor, series).stored()
         stored = _load_single(path, start)
         if series is not None:
             check_number(series, 1)

@@ -12,6 +12,7 @@ import numpy as np
 from napari_graysam.errors import ImageError
 from napari_graysam.limits import reading
 from napari_graysam.recipe import ImageOptions, Percentiles, Recipe, StackOptions
+from napari_graysam.source import kinds
 from napari_graysam.source.axes import layout_of
 from napari_graysam.source.gray import GrayImage, ImageSource
 from napari_graysam.source.images import choose
@@ -20,7 +21,7 @@ from napari_graysam.source.photometric import AS_STORED, GDAL_NODATA
 from napari_graysam.source.physical import checked_size, given_size, tiff_pixel_size, tiff_spacing
 from napari_graysam.source.places import is_address
 from napari_graysam.source.pyramid import open_pyramid
-from napari_graysam.source.reading import TIFF_STARTS, check_stains, load
+from napari_graysam.source.reading import LONGEST_START, TIFF_STARTS, check_stains, load
 from napari_graysam.source.stack_axes import chosen_positions, stack_axes, stack_planes
 from napari_graysam.source.stack_window import StackWindow, measure_planes
 from napari_graysam.source.stored import Stored
@@ -252,9 +253,12 @@ def _load(path: str, series: int | None) -> tuple[Stored, dict[str, float]]:
         pyramid = open_pyramid(path, series)
         return pyramid.stored(), pyramid.spacing()
     with reading(path, "a TIFF file"):
-        with open(path, "rb") as start:
-            tiff = start.read(4) in TIFF_STARTS
-        if not tiff:
+        with open(path, "rb") as file:
+            start = file.read(LONGEST_START)
+        if kinds.vendor(path, start):
+            pyramid = open_pyramid(path, series)
+            return pyramid.stored(), pyramid.spacing()
+        if not start.startswith(TIFF_STARTS):
             return load(path, series), {}
         with collected_warnings() as warned, open_tiff(path) as file:
             chosen = choose(file, series)
