@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from zarr_stores import write_image
 
 from napari_graysam.samples import samples
 
@@ -62,6 +63,7 @@ def folder(tmp_path, monkeypatch):
             tmp_path / "truth" / f"{name}.labels.tif", labels, photometric="minisblack"
         )
     shutil.copy(tmp_path / "truth" / "stack.labels.tif", tmp_path / "truth.labels.tif")
+    write_image(tmp_path / "image.zarr", nuclei.load()[:160, :160], levels=2)
     brick = samples()["brick"].load()[:128, :128]
     Image.fromarray(brick).save(tmp_path / "brick.png")
     (tmp_path / "clicks.yaml").write_text("objects: [[60, 20], [20, 60]]\nnothing: [[1, 1]]\n")
