@@ -1,6 +1,7 @@
 """Many images: one after the other or on Dask."""
 
 from napari_graysam.batch.jobs import CompareJob, Job, Outcome, Report, SegmentJob
+from napari_graysam.batch.kept import KeptPlanes, candidates_folder
 from napari_graysam.batch.naming import Naming
 from napari_graysam.batch.run import batch_steps, check_folder
 from napari_graysam.batch.stack import segment_stack, stack_steps
@@ -9,11 +10,13 @@ from napari_graysam.batch.stack_compare import compare_stack, compare_stack_step
 __all__ = [
     "CompareJob",
     "Job",
+    "KeptPlanes",
     "Naming",
     "Outcome",
     "Report",
     "SegmentJob",
     "batch_steps",
+    "candidates_folder",
     "check_folder",
     "compare_stack",
     "compare_stack_steps",

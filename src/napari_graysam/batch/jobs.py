@@ -141,6 +141,7 @@ class SegmentJob:
     Results count as complete when their fingerprint is that of a new run: the same pixels,
     recipe, region, model and versions of the programs. With ``cache``, a folder of at most
     ``cache_size`` bytes, proposals of earlier runs are used again, without loading the model.
+    The planes of a stack have such a folder in any case, unless its size is 0.
     ``overwrite`` tells whether labels in an image are replaced.
     """
 

@@ -17,6 +17,7 @@ from napari_graysam.batch.attempt import failed
 from napari_graysam.batch.cluster import Cluster
 from napari_graysam.batch.filling import PlaneLabels, check_link, complete_steps, reported
 from napari_graysam.batch.jobs import Outcome, Report, SegmentJob, open_cache
+from napari_graysam.batch.kept import candidates_folder
 from napari_graysam.batch.naming import check_names, clash
 from napari_graysam.batch.planes import PlaneJob
 from napari_graysam.batch.run import batch_steps, check_folder
@@ -59,7 +60,8 @@ def segment_stack(
         Its part ``stack`` says along which axis and how objects are linked.
     folder
         For ``NAME.labels.tif``, ``NAME.planes.csv`` and so on, and a folder ``NAME.planes`` with
-        the results of every plane. A call that was stopped goes on plane by plane.
+        the results of every plane and their candidates, of at most 10 GiB: so another call with
+        other thresholds needs no model. A call that was stopped goes on plane by plane.
     name
         Beginning of the files' names: the file's stem if omitted, ``stack`` for an array.
     on_progress
@@ -149,6 +151,8 @@ def _one(
     kinds = tuple(kind for kind in outputs.KINDS if kind in of_planes_only)
     planes = [path.absolute() / stack.name(position) for position in stack.positions]
     yield Report(*count, path, step=Progress("window", 0, 1))
+    if job.cache is None and job.cache_size:
+        job = replace(job, cache=candidates_folder(job.folder, name))
     of_planes = PlaneJob(
         job.recipe, folder, job.cache, job.cache_size, kinds=kinds, pixel_size=job.pixel_size,
         stack=opened, window=stack.statistics(),

@@ -31,14 +31,16 @@ CacheFolder = Annotated[
         metavar="DIR",
         help="Folder for the candidate masks of every image, down to half the thresholds: "
         "another run with other thresholds, higher or lower, then needs no model. Takes some "
-        "30 to 800 MB an image and arm.",
+        "3 MB for an image with 50 objects. Stacks have one of their own, NAME.planes/candidates.",
         show_default=False,
     ),
 ]
 CacheSize = Annotated[
     float,
     typer.Option(
-        min=0, metavar="GB", help="Size of that folder; what was used longest ago is removed."
+        min=0,
+        metavar="GB",
+        help="Size of that folder; what was used longest ago is removed. Of 0, stacks keep none.",
     ),
 ]
 
