@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import fake_pipeline
@@ -199,6 +203,55 @@ def test_a_stopped_run_goes_on_with_the_same_files(
     to_end("stopped")
     assert calls == [0, 1, 2, 3, 3, 4]
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import fake_pipeline, pytest
+from napari_graysam.batch import SegmentJob, stack_steps
+from napari_graysam.progress import run
+from napari_graysam.recipe import Recipe
+
+fake_pipeline.install(pytest.MonkeyPatch())
+recipe = Recipe().with_values({"stack.axis": "z", "stack.link": "overlap"})
+(outcome,) = run(stack_steps([Path(sys.argv[1])], SegmentJob(recipe, Path(sys.argv[2]))))
+sys.exit(outcome.status != "done")
+"""
+
+
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_files(tmp_path: Path) -> None:
+    file = tmp_path / "cells.tif"
+    tifffile.imwrite(file, np.tile(planes(), (6, 1, 1)), ome=True, metadata={"axes": "ZYX"})
+    places = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+
+    def start(out: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", KILLED, str(file), str(tmp_path / out)]
+        return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": places})
+
+    def done() -> int:
+        return len(list((tmp_path / "killed").glob("*.planes/*.recipe.yaml")))
+
+    for _ in range(3):
+        before = done()
+        with start("killed") as process:
+            while done() < before + 3:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.kill()
+        assert before + 3 <= done() < 30
+    for out in ("killed", "whole"):
+        with start(out) as process:
+            assert process.wait(300) == 0
+    everything = [
+        {
+            path.relative_to(tmp_path / out): path.read_bytes()
+            for path in (tmp_path / out).rglob("*.*")
+            if path.is_file()
+        }
+        for out in ("killed", "whole")
+    ]
+    assert everything[0] == everything[1]
 
 
 def damaged(file: Path, number: int) -> bytes:

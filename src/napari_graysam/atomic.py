@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,6 +25,8 @@ ADVICE = {
     errno.EEXIST: "A part of the path is a file, not a folder; choose another folder.",
     errno.ENAMETOOLONG: "The name is too long; choose a shorter one.",
 }
+
+_TEMPORARY = re.compile(r"\..{1,40}-[0-9a-f]{12}(\.\w+)?")
 
 
 @contextmanager
@@ -95,6 +99,36 @@ def writing(target: str | os.PathLike[str]) -> Generator[None, None, None]:
         reason = error.strerror or str(error)
         advice = ADVICE.get(error.errno or 0, "Choose another file name or folder.")
         raise OutputError(f"Cannot write {target}: {reason}. {advice}") from error
+
+
+def remove_abandoned(folder: Path, before: float, beginning: str = "") -> None:
+    """Remove temporary files of `atomic_path` that a killed process has left.
+
+    Parameters
+    ----------
+    folder
+        Where they lie.
+    before
+        Time, in seconds as `time.time` tells it, of the last change of what is removed: what
+        another process writes now is younger.
+    beginning
+        Of the names of the files that they were to become.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import time
+    >>> left, other = Path(".cells.labels-0123456789ab.tif"), Path(".cells.labels.tif")
+    >>> for path in (left, other):
+    ...     path.touch()
+    >>> remove_abandoned(Path("."), time.time() + 1, "cells.")
+    >>> left.exists(), other.exists()
+    (False, True)
+    """
+    for path in folder.glob(f".{escape(beginning[:40])}*"):
+        with suppress(OSError):
+            if _TEMPORARY.fullmatch(path.name) and path.stat().st_mtime < before:
+                path.unlink()
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, make_folder: bool = True) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 import numpy as np
 
 from napari_graysam import outputs
+from napari_graysam.atomic import remove_abandoned
 from napari_graysam.batch.attempt import failed
 from napari_graysam.batch.cluster import Cluster
 from napari_graysam.batch.filling import PlaneLabels, check_link, complete_steps, reported
@@ -137,7 +138,7 @@ def _one(
     cluster: Cluster | None,
     count: tuple[int, int],
 ) -> Generator[Report, None, Outcome]:
-    start = perf_counter()
+    start, began = perf_counter(), time()
     stack = opened or Stack(path, job.recipe, pixel_size=job.pixel_size)
     check_link(stack)
     there = other_place(job.folder, name, place_of(stack))
@@ -179,7 +180,13 @@ def _one(
         trace = broken[0].trace
         notes = _notes(outcomes)
         return Outcome(path, "failed", f"{path}: {text} {advice}", trace, notes=notes, name=name)
-    return (yield from _assemble(path, job, name, stack, folder, outcomes, count, overwrite, start))
+    outcome = yield from _assemble(
+        path, job, name, stack, folder, outcomes, count, overwrite, start
+    )
+    remove_abandoned(job.folder, began, f"{name}.")
+    for place in (folder, folder / "candidates"):
+        remove_abandoned(place, began)
+    return outcome
 
 
 def _assemble(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 from xml.etree import ElementTree
 
 import numpy as np
@@ -17,6 +18,7 @@ from napari_graysam.files.any_objects import kind_of, read_objects
 from napari_graysam.files.attachment import TAG, Attachment, decode, encode
 from napari_graysam.files.label_values import checked, components
 from napari_graysam.files.objects import paint_objects
+from napari_graysam.fingerprint import array_digest, digest_of
 from napari_graysam.limits import reading
 from napari_graysam.source.reading import TIFF_STARTS, load
 from napari_graysam.source.tiff import collected_warnings, open_tiff
@@ -112,6 +114,8 @@ def write_labels(
         }
     attached = encode(table, placement) if table is not None or placement else b""
     size = in_micrometres(pixel_size, unit)
+    # The same result is the same file.
+    unique = UUID(hex=digest_of(array_digest(labels), recipe, physical)).urn
     with atomic_path(path) as temporary:
         tifffile.imwrite(
             temporary,
@@ -122,7 +126,7 @@ def write_labels(
             resolution=(CENTIMETRE / size[1], CENTIMETRE / size[0]) if size else None,
             resolutionunit="CENTIMETER" if size else None,
             extratags=[(TAG, 7, len(attached), attached, True)] if attached else (),
-            metadata={"axes": "YX", "Description": recipe, **physical},
+            metadata={"axes": "YX", "Description": recipe, "UUID": unique, **physical},
         )
 
 
