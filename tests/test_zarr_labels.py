@@ -15,7 +15,9 @@ import pytest
 import zarr
 from zarr_stores import half, write_image
 
-from napari_graysam.errors import OutputError
+from napari_graysam import read_image
+from napari_graysam.errors import ImageError, LabelsError, OutputError
+from napari_graysam.files import read_label_file, read_labels
 from napari_graysam.files.zarr_labels import (
     create_labels,
     label_names,
@@ -139,6 +141,30 @@ def test_a_store_of_labels_only_names_its_image(tmp_path):
     group = ImageLabel.from_zarr(zarr.open_group(path, mode="r"))
     source = group.attributes.ome.image_label.source.image
     assert (path / source).resolve() == (tmp_path / "data/image.zarr").resolve()
+
+
+def test_a_store_of_labels_only_stands_for_its_labels(tmp_path):
+    plan = small_plan(shape=LABELS.shape, pixel_size=(0.5, 0.5))
+    write_zarr_labels(tmp_path / "a.zarr", "cells", LABELS, plan)
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.zarr"), LABELS)
+    assert read_label_file(tmp_path / "a.zarr").pixel_size == (0.5, 0.5)
+    with pytest.raises(ImageError, match=r"holds labels; give"):
+        read_image(tmp_path / "a.zarr")
+    write_zarr_labels(tmp_path / "a.zarr", "nuclei", LABELS, plan)
+    with pytest.raises(LabelsError, match="several labels, cells, nuclei; give one"):
+        read_labels(tmp_path / "a.zarr")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.zarr/labels/nuclei"), LABELS)
+
+
+def test_what_a_killed_process_left_does_not_stay(tmp_path):
+    with create_labels(tmp_path / "a.zarr", "cells", small_plan(shape=(64, 64))) as writer:
+        rest = tmp_path / "a.zarr/labels/.cells.unfinished/0/c/0/0.1234.partial"
+        writer.write_block(0, 0, np.ones((64, 64), np.uint32))
+        rest.parent.mkdir(parents=True, exist_ok=True)
+        rest.write_bytes(b"half")
+        path = writer.finish(1)
+    assert not list(path.rglob("*.partial"))
+    assert read_labels(path).all()
 
 
 def test_labels_lie_where_their_image_lies(tmp_path):

@@ -181,8 +181,10 @@ def read_label_file(path: str | os.PathLike[str]) -> LabelFile:
         stored = load(path, colours=False)
         labels = checked(stored)
         recipe, attachment = "", Attachment()
-        with open(path, "rb") as start:
-            tiff = start.read(4) in TIFF_STARTS
+        tiff = False
+        if os.path.isfile(path):
+            with open(path, "rb") as start:
+                tiff = start.read(4) in TIFF_STARTS
         if tiff:
             with collected_warnings(), open_tiff(path) as file:
                 recipe = _recipe_text(file)
@@ -214,7 +216,8 @@ def read_labels(
     Parameters
     ----------
     path
-        A file that `napari_graysam.read_image` reads, of integers, or of floats that are whole.
+        A file that `napari_graysam.read_image` reads, of integers, or of floats that are whole;
+        of a Zarr store that holds nothing but labels, those.
         Numbers are taken as they are stored, whichever of black and white is zero. Or objects:
         COCO (.json), GeoJSON (.geojson) or ImageJ ROIs (.zip); where they overlap, the smaller
         is seen.

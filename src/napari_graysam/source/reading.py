@@ -125,7 +125,7 @@ def load(
     (3, 4)
     """
     if os.path.isdir(path) or is_address(path):
-        return _load_zarr(os.fspath(path), series)
+        return _load_zarr(os.fspath(path), series, colours=colours)
     with reading(path, f"a {KINDS} file"):
         size = file_size(path)
         with open(path, "rb") as file:
@@ -148,11 +148,14 @@ def load(
         return stored
 
 
-def _load_zarr(path: str, series: int | None) -> Stored:
-    """Return the finest level of a Zarr store, which is read where it is indexed."""
-    from napari_graysam.source.zarr_images import open_zarr
+def _load_zarr(path: str, series: int | None, *, colours: bool) -> Stored:
+    """Return the finest level of a Zarr store, which is read where it is indexed.
 
-    pyramid = open_zarr(path, series)
+    Where labels are meant, a store of labels only stands for those that it holds.
+    """
+    from napari_graysam.source.zarr_images import only_labels, open_zarr
+
+    pyramid = open_zarr(path if colours else only_labels(path), series)
     if pyramid is None:
         raise ImageError(f"{path}: {kinds.folder(path)}")
     return pyramid.stored()

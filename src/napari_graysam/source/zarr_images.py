@@ -52,6 +52,29 @@ def open_zarr(path: str, series: int | None = None) -> Pyramid | None:
         return _group(root, node, series)
 
 
+def only_labels(path: str) -> str:
+    """Return where the labels of a store are that holds nothing else; else the path as it is.
+
+    Raises
+    ------
+    ImageError
+        The store holds several.
+    """
+    with reading(path, "a readable Zarr store"):
+        node = read_node(path)
+        if node is None or node.is_array or "multiscales" in ome_attributes(node.attributes):
+            return path
+        place = joined(path, "labels")
+        found = read_node(place)
+        names = ome_attributes(found.attributes).get("labels") if found is not None else None
+        if not isinstance(names, list) or not names:
+            return path
+        if len(names) > 1:
+            shown = ", ".join(str(name)[:40] for name in names[:MOST_SHOWN])
+            raise ImageError(f"The store holds several labels, {shown}; give one: {place}/NAME.")
+        return joined(place, str(names[0]))
+
+
 def _group(root: str, node: Node, series: int | None) -> Pyramid:
     attributes = ome_attributes(node.attributes)
     if "multiscales" in attributes:

@@ -148,6 +148,9 @@ class LabelsWriter:
 
     def _appear(self, hidden: Path) -> None:
         with writing(self.path):
+            # A process that was killed may have left a block that is cut off beside the whole one.
+            for rest in hidden.rglob("*.partial"):
+                rest.unlink()
             if self.path.exists():
                 outdated = hidden.with_suffix(".outdated")
                 if outdated.exists():
