@@ -72,7 +72,7 @@ def test_candidates_are_explained_by_the_recipe_of_the_image():
     image[30:50, 30:50] = 200
     recipe = Recipe.preset("raw").with_values({"image.object_diameter": 20})
     live = run(live_steps(image, recipe))
-    (answer,) = explain(live.selector, (40, 40), recipe)
+    (answer,) = explain(live.selector, (40, 40), live.result)
     assert answer.selector is live.selector
     with pytest.raises(ProposalsError, match="points_per_side"):
         live.selector.explain(40, 40, recipe.generator, recipe.labels)

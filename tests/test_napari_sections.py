@@ -580,6 +580,8 @@ def test_merging_and_splitting_have_a_slider_each(state):
         state.change({f"labels.merging.{name}": 0.25})
         assert merging[name].value == 0.25
         assert merging[name].slider is not None
+    merging["ask"].value = True
+    assert state.recipe.labels.merging.ask
 
 
 def test_results_are_drawn_as_outlines_on_request(state, viewer):

@@ -43,7 +43,7 @@ def opened(viewer, qtbot, monkeypatch):
     settle(panel, qtbot)
     dock = CompareDock(viewer)
     viewer.window.add_dock_widget(dock, name="compare", area="right")
-    qtbot.waitUntil(lambda: dock.outcome is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: dock.outcome is not None, timeout=120_000)
     yield dock, panel
     settle(panel, qtbot)
     viewer.window.remove_dock_widget(dock)
@@ -95,6 +95,8 @@ def test_a_press_pins_it_as_before_and_another_takes_the_pin_back(
     button = dock.view.undo
     row = choose(dock, said)
     assert (button.isEnabled(), button.text()) == (True, "Undo")
+    assert f"{said.capitalize()}, evidence " in dock.view.status.text()
+    assert "edge " in dock.view.status.text()
     change(dock, qtbot, button.click)
     pins = panel.state.recipe.labels.pinned
     assert {pin.kind for pin in pins} == {kind}

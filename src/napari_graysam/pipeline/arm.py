@@ -16,6 +16,12 @@ from napari_graysam.masks import ARMS
 from napari_graysam.masks.painting import fraction_unmasked
 from napari_graysam.pipeline.both import combine, floors_for_both
 from napari_graysam.pipeline.cut import Cut
+from napari_graysam.pipeline.later import (
+    ask_fragments,
+    ask_new_fragments,
+    with_redrawn,
+    with_second_look,
+)
 from napari_graysam.pipeline.resolution import too_small_notes
 from napari_graysam.pipeline.stages import (
     ScoreFloors,
@@ -25,8 +31,6 @@ from napari_graysam.pipeline.stages import (
     read_gray,
     select,
     selection_record,
-    with_redrawn,
-    with_second_look,
 )
 from napari_graysam.pipeline.view import make_view
 from napari_graysam.progress import Progress, renamed, run
@@ -210,7 +214,7 @@ def retune(live: LiveSegmentation, recipe: Recipe) -> Segmentation:
         source = recipe.arms
     selected = select(live.selector, recipe, source=source)
     selected = with_redrawn(selected, live.redrawn, recipe)
-    selected = with_second_look(selected, live.again, recipe)
+    selected = with_second_look(selected, live.again, recipe, live.selector, source)
     unmasked = fraction_unmasked(selected.labels, live.region)
     frame = result.provenance["model"].get("image_size")
     lost = too_small_notes(selected.masks, unmasked, result.labels.shape, frame, recipe)
@@ -330,7 +334,8 @@ def _one_arm(
     from napari_graysam.select.selector import Selector
 
     fingerprint = fingerprint_of(gray, recipe, region=region)
-    if cache is None and recipe.refine:
+    asks = recipe.labels.merging.ask
+    if cache is None and (recipe.refine or asks):
         cache = Cache()  # The features are needed twice.
     proposals = yield from propose(
         view,
@@ -347,19 +352,28 @@ def _one_arm(
     selected = select(selector, recipe, source=source)
     clock.lap("select")
     yield Progress("select", 1, 1)
-    refined = Refinement()
-    if recipe.refine:
+    predictor, asked = None, 0
+    if recipe.refine or asks:
         assert cache is not None
         model = yield from load_steps(recipe.model)
-        asking = Predictor(view, model, recipe.generator, recipe.labels, digest, source, cache)
-        refined = yield from refine(selected.masks, asking, recipe.labels)
+        predictor = Predictor(view, model, recipe.generator, recipe.labels, digest, source, cache)
+    if predictor is not None and asks:
+        asked = yield from ask_fragments(selector, recipe, source, predictor)
+        selected = select(selector, recipe, source=source)
+        clock.lap("ask")
+    refined = Refinement()
+    if predictor is not None and recipe.refine:
+        refined = yield from refine(selected.masks, predictor, recipe.labels)
         selected = with_redrawn(selected, refined.masks, recipe)
         clock.lap("refine")
     again = SecondLook()
     if recipe.second_look.enabled:
         model = yield from load_steps(recipe.model)
         again = yield from look_again(gray.pixels, selected.masks, shown, model, region)
-        selected = with_second_look(selected, again.found, recipe)
+        if predictor is not None and asks:
+            steps = ask_new_fragments(selector, selected, again.found, recipe, source, predictor)
+            asked += yield from steps
+        selected = with_second_look(selected, again.found, recipe, selector, source)
         clock.lap("second look")
     about = dict(proposals.record)
     model_record = about.pop("model")
@@ -372,6 +386,7 @@ def _one_arm(
         "image": {**gray.record, "digest": digest},
         "proposals": {"kept": len(proposals), **about},
         "selection": selection_record(selected, [*notes, *refined.notes, *again.notes, *lost]),
+        "merging": {"asked": asked},
         "refinement": {"asked": refined.asked, "redrawn": len(refined.masks)},
         "second_look": again.rounds,
         "seconds": clock.seconds,

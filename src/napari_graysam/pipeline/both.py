@@ -7,13 +7,12 @@ from dataclasses import replace
 from napari_graysam.errors import ImageError
 from napari_graysam.fingerprint import array_digest
 from napari_graysam.masks.painting import fraction_unmasked
+from napari_graysam.pipeline.later import with_redrawn, with_second_look
 from napari_graysam.pipeline.resolution import too_small_notes
 from napari_graysam.pipeline.stages import (
     ScoreFloors,
     select,
     selection_record,
-    with_redrawn,
-    with_second_look,
 )
 from napari_graysam.recipe import Recipe, for_image, objects_notes
 from napari_graysam.results import LiveSegmentation
@@ -76,12 +75,13 @@ def combine(
     )
     again = (*raw.again, *preprocessed.again)
     behind = len(raw.selector.proposals)
+    selector.learn(raw.selector.answers | preprocessed.selector.answers.behind(behind))
     redrawn = dict(raw.redrawn) | {
         tuple(behind + index for index in candidates): mask
         for candidates, mask in preprocessed.redrawn.items()
     }
     selected = with_redrawn(select(selector, recipe, source=recipe.arms), redrawn, recipe)
-    selected = with_second_look(selected, again, recipe)
+    selected = with_second_look(selected, again, recipe, selector, recipe.arms)
     seconds = {
         stage: round(one.provenance["seconds"].get(stage, 0.0) + spent, 4)
         for stage, spent in other.provenance["seconds"].items()
@@ -100,9 +100,12 @@ def combine(
             "fingerprint": after.with_recipe(recipe).model_dump(),
             "proposals": {"kept": len(proposals), **about},
             "selection": selection_record(selected, [*notes, *lost]),
-            "refinement": {
-                key: count + one.provenance["refinement"][key]
-                for key, count in other.provenance["refinement"].items()
+            **{
+                part: {
+                    key: count + one.provenance[part][key]
+                    for key, count in other.provenance[part].items()
+                }
+                for part in ("merging", "refinement")
             },
             "second_look": one.provenance["second_look"] + other.provenance["second_look"],
             "seconds": seconds,

@@ -6,7 +6,7 @@ image → `read_gray` → gray → `make_view` → view → `propose` → propos
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -260,65 +260,6 @@ def selection_record(selected: Selected, notes: Sequence[str] = ()) -> dict[str,
 def arm_of(recipe: Recipe) -> Arm:
     """Return the arm that a run of a recipe alone is: raw where it preprocesses nothing."""
     return "raw" if recipe.arms == "raw" or not recipe.preprocesses else "preprocessed"
-
-
-def with_second_look(selected: Selected, found: Sequence[Mask], recipe: Recipe) -> Selected:
-    """Add the masks of a second look where nothing was selected.
-
-    Parameters
-    ----------
-    selected
-        Of `select`.
-    found
-        Of `napari_graysam.second_look.look_again`.
-    recipe
-        Uses ``second_look`` and ``labels``.
-    """
-    if not found:
-        return selected
-    from napari_graysam.second_look import join
-
-    shape = (selected.labels.shape[0], selected.labels.shape[1])
-    return _repainted(selected, join(selected.masks, found, shape, recipe.second_look), recipe)
-
-
-def with_redrawn(
-    selected: Selected, redrawn: Mapping[tuple[int, ...], Mask], recipe: Recipe
-) -> Selected:
-    """Put refined masks in the place of those that were selected.
-
-    Parameters
-    ----------
-    selected
-        Of `select`.
-    redrawn
-        Of `napari_graysam.refine.refine`, by the candidates of the mask that each replaces.
-    recipe
-        Uses ``refine`` and ``labels``.
-    """
-    if not recipe.refine or not redrawn:
-        return selected
-    masks = tuple(
-        redrawn.get(mask.candidates, mask).marked(
-            candidates=mask.candidates,
-            parent=mask.parent,
-            depth=mask.depth,
-            regrouped=mask.regrouped,
-            evidence=mask.evidence,
-        )
-        for mask in selected.masks
-    )
-    return _repainted(selected, masks, recipe)
-
-
-def _repainted(selected: Selected, masks: tuple[Mask, ...], recipe: Recipe) -> Selected:
-    """Return other masks with their own label image."""
-    from napari_graysam.masks import paint, separate
-
-    if recipe.labels.overlap == "disjoint":
-        masks = tuple(separate(masks))
-    shape = (selected.labels.shape[0], selected.labels.shape[1])
-    return selected._replace(masks=masks, labels=paint(masks, shape, recipe.labels.overlap))
 
 
 def find_region(

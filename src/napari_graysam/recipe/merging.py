@@ -12,8 +12,8 @@ class MergingOptions(Part):
 
     @property
     def enabled(self) -> bool:
-        """Whether anything is merged or split at all."""
-        return self.merge > 0 or self.split > 0
+        """Whether anything is merged or split, or asked for at all."""
+        return self.merge > 0 or self.split > 0 or self.ask
 
     merge: float = Field(
         0.0,
@@ -35,4 +35,14 @@ class MergingOptions(Part):
         "it is at least 1 minus this: they cover it, score higher, and there is a clear edge "
         "between them. Raise it when several objects get one mask; 0 splits nothing.",
         json_schema_extra={"stage": "labels"},
+    )
+    ask: bool = Field(
+        False,
+        title="Ask the model about fragments",
+        description="On: the model is asked once more for neighbouring masks, with a point in "
+        "each. What it draws speaks for a merge where it covers both, is as sure, and takes in "
+        "no other object. Each question takes as long as a point of the grid; masks that only "
+        "other thresholds bring in are not asked for until the next run. Off: the other evidence "
+        "alone.",
+        json_schema_extra={"stage": "decode", "optional": True},
     )

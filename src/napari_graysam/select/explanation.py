@@ -26,7 +26,7 @@ class Explanation:
     Attributes
     ----------
     candidate
-        Its index among the proposals; -1 of an object that a pin added.
+        Its index among the proposals; -1 of an object that a pin or a second look added.
     predicted_iou, stability
         Its scores.
     area
@@ -114,7 +114,7 @@ def explain_at(selection: Selection, x: int, y: int, draw: Draw) -> list[Explana
             else _object(label, label in here, seen, selection)
         )
         found.append(_explanation(selection, candidate, draw, label=label, **said))
-    added = [label for label in here if selection.masks[label - 1].pin >= 0]
+    added = [label for label in here if not selection.masks[label - 1].candidates]
     found += [_added(label, seen, selection) for label in added]
     rank = {"object": 0, "covered": 1, "island": 2}
     found.sort(key=lambda v: (rank.get(v.reason, 3), -v.predicted_iou, -v.stability))
@@ -139,8 +139,9 @@ def _object(label: int, here: bool, seen: int | None, selection: Selection) -> d
     """Say how an object shows at the pixel."""
     mask = selection.masks[label - 1]
     how = ", pinned" if mask.pin >= 0 else ", kept by the recipe" if mask.pinned else ""
-    merged = len(mask.candidates)
-    how += f", merged from {merged} masks" if merged > 1 else ""
+    how += "" if mask.candidates or mask.pin >= 0 else f", {mask.source}"
+    of = [one for one in selection.regroupings if label in one.labels(selection.masks)]
+    how += "".join(f", merged from {len(one.before)} masks" for one in of if one.kind == "merged")
     name = f"object {label}{how}"
     if label == seen:
         return {"reason": "object", "text": name}
@@ -169,7 +170,7 @@ def _candidate(selection: Selection, label: int) -> int | None:
 
 
 def _added(label: int, seen: int | None, selection: Selection) -> Explanation:
-    """Explain an object that a pin added."""
+    """Explain an object that is no candidate: a pin added it, or a second look."""
     mask = selection.masks[label - 1]
     said = _object(label, True, seen, selection)
     return Explanation(

@@ -22,12 +22,14 @@ from napari_graysam.select.measured import in_ranges
 from napari_graysam.select.overlaps import OverlapTable
 from napari_graysam.select.pinned import is_pinned
 from napari_graysam.select.pins import Edit, displaced_by, edits_of, pin_masks
+from napari_graysam.select.regrouping.asked import Answers
 from napari_graysam.select.regrouping.objects import Regrouping
 from napari_graysam.select.regrouping.outline import Levels
-from napari_graysam.select.regrouping.regroup import regrouped
+from napari_graysam.select.regrouping.regroup import Regrouper
 from napari_graysam.select.shapes import Indices, Shapes
 
 Flags = npt.NDArray[np.bool_]
+_NONE = Answers()
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,6 +232,7 @@ def find_objects(
     source: str,
     raw: npt.NDArray[Any] | None = None,
     levels: Levels | None = None,
+    answers: Answers = _NONE,
 ) -> Selection:
     """Clean the survivors, drop those of the wrong size or at the border, nest and filter the rest.
 
@@ -245,6 +248,8 @@ def find_objects(
         The original image (H, W), for filters on intensities.
     levels
         Of that image and the model's view, for merging and splitting.
+    answers
+        What the model drew for pairs of neighbours, for merging.
 
     Raises
     ------
@@ -255,7 +260,11 @@ def find_objects(
     labels, size = found.labels, found.scored.image_size
     cleaned = derived.cleaned(found.generator, labels)
     cleaned.ensure(found.survivors)
-    masks, regroupings = regrouped(derived, found, cleaned, source, levels)
+    regroupings: tuple[Regrouping, ...] = ()
+    if labels.merging.enabled:
+        masks, regroupings = Regrouper(derived, found, source, levels, answers).regroup()
+    else:
+        masks = found.masks_of(found.survivors, cleaned, source)
     areas = np.array([mask.area for mask in masks], np.int64)
     pinned = np.array([mask.pinned for mask in masks], bool)
     wanted = has_wanted_area(areas, pinned, labels)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from threading import RLock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,10 @@ from napari_graysam.select.explanation import Explanation, explain_at
 from napari_graysam.select.measured import values_of
 from napari_graysam.select.pinned import missing_pinned, pinned_mask
 from napari_graysam.select.pins import is_of
+from napari_graysam.select.regrouping.asked import Answers
+from napari_graysam.select.regrouping.objects import Regrouping
 from napari_graysam.select.regrouping.outline import Levels
+from napari_graysam.select.regrouping.regroup import Regrouper
 from napari_graysam.select.relax import relax
 from napari_graysam.select.selection import (
     Selection,
@@ -30,6 +34,7 @@ from napari_graysam.select.shapes import Indices
 
 BUDGET = 2**30
 _AT_ONCE = 8
+T = TypeVar("T")
 _Asked = tuple[GeneratorOptions, LabelOptions, str, BothArms | None]
 
 
@@ -108,6 +113,11 @@ class Selector:
     views
         uint8 (H, W, 3) each, what the model saw: merging and splitting look at their edges, too.
 
+    Attributes
+    ----------
+    answers
+        What the model drew for pairs of neighbours when it was asked, for merging.
+
     See Also
     --------
     select : Selects once.
@@ -147,6 +157,7 @@ class Selector:
         self.image, self._raw = image, raw
         self._levels = None if raw is None else Levels(raw, *views)
         self._derived = Derived(proposals, budget)
+        self.answers = Answers()
         self._lock = RLock()
         self._last: tuple[_Asked, Selection] | None = None
 
@@ -177,6 +188,38 @@ class Selector:
             if self._last is None or self._last[0] != key:
                 self._last = key, self._select(*key)
             return self._last[1]
+
+    def learn(self, answers: Answers) -> None:
+        """Take answers of the model about neighbours into account from now on."""
+        with self._lock:
+            self.answers = self.answers | answers
+            self._last = None
+
+    def with_regrouper(
+        self,
+        act: Callable[[Regrouper], T],
+        generator: GeneratorOptions,
+        labels: LabelOptions,
+        source: str = "raw",
+        both: BothArms | None = None,
+    ) -> T:
+        """Return what is done with what merges and splits the survivors of a selection.
+
+        Parameters
+        ----------
+        act
+            Called with the `Regrouper`; no other thread selects meanwhile.
+        generator, labels, source, both
+            As of the selection.
+
+        Raises
+        ------
+        ProposalsError
+            As `Regrouper`.
+        """
+        with self._lock:
+            found = find_survivors(self._derived, generator, labels, self.image, both)
+            return act(Regrouper(self._derived, found, source, self._levels, self.answers))
 
     def survivors(
         self,
@@ -218,7 +261,13 @@ class Selector:
         yield Progress("prepare", count, count)
 
     def explain(
-        self, x: int, y: int, generator: GeneratorOptions, labels: LabelOptions
+        self,
+        x: int,
+        y: int,
+        generator: GeneratorOptions,
+        labels: LabelOptions,
+        masks: Sequence[Mask] | None = None,
+        regroupings: Sequence[Regrouping] = (),
     ) -> list[Explanation]:
         """Explain what became of every candidate that covers a pixel.
 
@@ -228,6 +277,9 @@ class Selector:
             Column and row of the pixel.
         generator, labels
             As of a selection.
+        masks, regroupings
+            What became of the selection later, as a second look does: labels are then those of
+            these masks.
 
         Returns
         -------
@@ -237,6 +289,8 @@ class Selector:
         """
         with self._lock:
             selection = self.selection(generator, labels, *self._as_before)
+            if masks is not None:
+                selection = replace(selection, masks=tuple(masks), regroupings=tuple(regroupings))
             return explain_at(selection, x, y, self._mask_of)
 
     def relax(
@@ -315,7 +369,7 @@ class Selector:
         both: BothArms | None,
     ) -> Selection:
         found = find_survivors(self._derived, generator, labels, self.image, both)
-        return find_objects(self._derived, found, source, self._raw, self._levels)
+        return find_objects(self._derived, found, source, self._raw, self._levels, self.answers)
 
     def _prepare(
         self, candidates: Indices, generator: GeneratorOptions, labels: LabelOptions

@@ -168,6 +168,7 @@ class CompareDock(QWidget):
         self.selected.attach(layers, result)
         if result is self._outcome:
             self.view.show_status(result, names)
+            self._say_why()
             return
         self._outcome = result
         self.view.show_outcome(result, names)
@@ -175,6 +176,7 @@ class CompareDock(QWidget):
         if followed is not None:
             self.view.table.select(*followed)
         self.undo.show(self.view.table.selected, layers)
+        self._say_why()
         if self.difference.layer is None:
             self.difference.find(layers)
         if self.difference.layer is not None:
@@ -248,6 +250,12 @@ class CompareDock(QWidget):
         self.undo.show(row, self.chosen.layers)
         if self._outcome is not None:
             self.view.show_row(row, self._outcome, self.chosen.names)
+            self._say_why()
+
+    def _say_why(self) -> None:
+        """Say what speaks for the merge or the split of the selected row."""
+        if self.undo.words:
+            self.view.say_status(f"{self.undo.words[:1].upper()}{self.undo.words[1:]}.")
 
     def _on_picked(self, arm: Arm, label: int) -> None:
         """Select what was clicked; the camera stays where it is."""

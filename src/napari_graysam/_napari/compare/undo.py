@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QPushButton
@@ -43,6 +43,11 @@ class UndoButton:
         What is pressed.
     say
         Called with what has become of it.
+
+    Attributes
+    ----------
+    words
+        What was merged or split in the selected row and what speaks for it; empty for nothing.
     """
 
     def __init__(self, viewer: Viewer, button: QPushButton, say: Callable[[str], None]) -> None:
@@ -50,6 +55,7 @@ class UndoButton:
         self._state: PanelState | None = None
         self._pins: PinEditor | None = None
         self._objects: _Objects = []
+        self.words = ""
         self._arm: Arm = "raw"
         self._place: tuple[float, float] | None = None
         button.clicked.connect(self._press)
@@ -74,6 +80,7 @@ class UndoButton:
             held = {arm: one for arm, one in found.items() if one is not None and one in shown}
             self._objects = [(one, row.labels[arm]) for arm, one in held.items()]
             self._arm = next(iter(held), ARMS[0])
+        self.words = "; ".join(_words(result, labels) for result, labels in self._objects)
         pinned = said.startswith("pinned")
         self._button.setText("Unpin" if pinned else "Undo")
         self._button.setEnabled(bool(self._objects))
@@ -107,3 +114,12 @@ class UndoButton:
 
     def _on_error(self, error: Exception) -> None:
         raise error
+
+
+def _words(result: Segmentation, labels: Sequence[int]) -> str:
+    """Say of each merge or split of some objects what speaks for it."""
+    return "; ".join(
+        f"{one.kind}, evidence {one.reasons.evidence:.2f}: {one.reasons.words}"
+        for one in result.regroupings
+        if set(labels) & set(one.labels(result.masks))
+    )

@@ -10,6 +10,7 @@ from napari_graysam.recipe import Recipe, for_image
 if TYPE_CHECKING:
     from napari_graysam._napari.canvas.placement import Placement
     from napari_graysam.masks import Mask
+    from napari_graysam.results import Segmentation
     from napari_graysam.select.explanation import Explanation
     from napari_graysam.select.selector import Selector
 
@@ -30,11 +31,13 @@ class Relaxed(NamedTuple):
 
 
 def explain(
-    selector: Selector, pixel: tuple[int, int], recipe: Recipe
+    selector: Selector, pixel: tuple[int, int], result: Segmentation
 ) -> Generator[Answer, None, None]:
     """Yield what became of every candidate that covers a pixel."""
-    sized = for_image(recipe, selector.proposals.image_size)
-    yield Answer(selector, pixel, selector.explain(*pixel, sized.generator, sized.labels))
+    sized = for_image(result.recipe, selector.proposals.image_size)
+    x, y = pixel
+    found = selector.explain(x, y, sized.generator, sized.labels, result.masks, result.regroupings)
+    yield Answer(selector, pixel, found)
 
 
 def read_mask(

@@ -163,7 +163,7 @@ class Inspector(QWidget):
         if selector is None:
             self._clear("This result kept no candidates: segment again, then click.")
             return
-        self._asking.submit(partial(explain, selector, self._pixel, result.recipe))
+        self._asking.submit(partial(explain, selector, self._pixel, result))
 
     def _show_answer(self, answer: Answer) -> None:
         """List the candidates at a pixel, unless another place or arm is asked by now."""

@@ -17,6 +17,8 @@ SHORTEST = 3.0
 """The same in pixels."""
 SUREST = 0.9
 """Quantile of the predicted IoU of an image's objects, from which they are its surest."""
+ASKED = 0.9
+"""What an answer that shows two masks as one object adds to the logit of their evidence."""
 _LEAST_SPREAD = 1 / 255
 
 
@@ -84,6 +86,9 @@ class Reasons:
         if there is none.
     covered
         How much of the larger one the smaller ones cover; NaN if there is no larger one.
+    asked
+        Of a merge, predicted IoU of what the model drew for both when it was asked, minus theirs;
+        NaN if it was not asked, or did not show them as one object.
     """
 
     evidence: float
@@ -92,6 +97,17 @@ class Reasons:
     score: float
     whole: float = math.nan
     covered: float = math.nan
+    asked: float = math.nan
+
+    @property
+    def words(self) -> str:
+        """What was measured, as a list in words."""
+        said = [f"edge {self.edge:.2f}", f"rounder by {self.rounder:+.2f}"]
+        if not math.isnan(self.whole):
+            said.append(f"a larger candidate, predicted IoU {self.whole:+.2f}")
+        if not math.isnan(self.asked):
+            said.append(f"drawn as one when asked, predicted IoU {self.asked:+.2f}")
+        return ", ".join(said)
 
     def to_dict(self) -> dict[str, float | None]:
         """Return plain values for JSON, to three decimals, with None for NaN."""
@@ -102,7 +118,11 @@ class Reasons:
 
 
 def for_merging(
-    border: Border, score: float, whole: float = math.nan, covered: float = math.nan
+    border: Border,
+    score: float,
+    whole: float = math.nan,
+    covered: float = math.nan,
+    asked: float = math.nan,
 ) -> Reasons:
     """Judge whether two neighbours are one object; parameters as of `Reasons`.
 
@@ -116,7 +136,9 @@ def for_merging(
     logit = -1.2 + 5.5 * border.rounder - 2.9 * edge - 7.4 * score
     if not math.isnan(whole):
         logit += max(0.0, 1 + 3 * whole)
-    return Reasons(_logistic(logit), edge, border.rounder, score, whole, covered)
+    if not math.isnan(asked):
+        logit += ASKED
+    return Reasons(_logistic(logit), edge, border.rounder, score, whole, covered, asked)
 
 
 def for_splitting(borders: Sequence[Border], score: float, covered: float) -> Reasons:

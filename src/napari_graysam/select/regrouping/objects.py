@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +14,17 @@ SAME = 0.5
 """Mask IoU from which a mask is the object that a user decided about."""
 TWIN = 0.7
 """Mask IoU from which two masks are the same object."""
+
+
+Identity = tuple[Any, ...]
+
+
+def identity(mask: Mask) -> Identity:
+    """Return what tells a mask from the others of a result, whatever becomes of its pixels.
+
+    Its first candidate, or where it has none, as in a second look, how it was found.
+    """
+    return mask.candidates[:1] or (mask.point, mask.crop_box, mask.predicted_iou)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +48,8 @@ class Regrouping:
 
     def labels(self, masks: Sequence[Mask]) -> tuple[int, ...]:
         """Return the labels of ``after`` among a result's masks: of those that are still there."""
-        found = {mask.candidates[:1]: label for label, mask in enumerate(masks, start=1)}
-        known = (found.get(mask.candidates[:1]) for mask in self.after)
+        found = {identity(mask): label for label, mask in enumerate(masks, start=1)}
+        known = (found.get(identity(mask)) for mask in self.after)
         return tuple(label for label in known if label is not None)
 
     def to_dict(self, masks: Sequence[Mask]) -> dict[str, Any]:
@@ -57,7 +69,9 @@ def summary(regroupings: Sequence[Regrouping]) -> tuple[str, ...]:
     said = []
     if merges:
         masks = sum(len(one.before) for one in merges)
-        said.append(f"{masks} fragments merged into {len(merges)}")
+        asked = sum(not math.isnan(one.reasons.asked) for one in merges)
+        drawn = f" ({asked} of them drawn as one by the model)" if asked else ""
+        said.append(f"{masks} fragments merged into {len(merges)}{drawn}")
     if splits:
         parts = sum(len(one.after) for one in splits)
         said.append(f"{len(splits)} masks split into {parts}")
@@ -115,7 +129,7 @@ class Item:
     parts
         Masks that were merged to it; itself if it was not merged.
     places
-        Their places in the list.
+        Numbers of the fragments that they are.
     families
         Numbers of the splits that they come from: parts of one are not merged again.
     reasons

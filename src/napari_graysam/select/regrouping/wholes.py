@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from napari_graysam.masks import Mask, shared_pixels
 from napari_graysam.masks.overlap import shared_box_pixels
 from napari_graysam.select.shapes import Indices, Shapes
 
@@ -43,6 +45,8 @@ class Whole:
 class Shares:
     """How many pixels candidates have in common, counted once.
 
+    Masks that are no candidates, such as those of a second look, get numbers below 0.
+
     Parameters
     ----------
     shapes
@@ -52,6 +56,31 @@ class Shares:
     def __init__(self, shapes: Shapes) -> None:
         self.shapes = shapes
         self._known: dict[tuple[int, int], int] = {}
+        self._others: list[Mask] = []
+
+    def number(self, mask: Mask) -> int:
+        """Return the number of a mask: its candidate's, or a new one below 0."""
+        if mask.candidates:
+            return mask.candidates[0]
+        self._others.append(mask)
+        return -len(self._others)
+
+    def areas(self, numbers: Indices) -> npt.NDArray[np.int64]:
+        """Return the areas, int64 (K,)."""
+        return np.array([self._area(number) for number in numbers.tolist()], np.int64)
+
+    def boxes(self, numbers: Indices) -> npt.NDArray[np.int64]:
+        """Return the half-open boxes, int64 (K, 4)."""
+        rows = [
+            self._mask(one).box if one < 0 else self.shapes.box[one] for one in numbers.tolist()
+        ]
+        return np.array(rows, np.int64).reshape(-1, 4)
+
+    def _area(self, number: int) -> int:
+        return self._mask(number).area if number < 0 else int(self.shapes.area[number])
+
+    def _mask(self, number: int) -> Mask:
+        return self._others[-number - 1] if number < 0 else self.shapes.mask_alone(number)
 
     @property
     def nbytes(self) -> int:
@@ -63,7 +92,11 @@ class Shares:
         key = (one, other) if one < other else (other, one)
         count = self._known.get(key)
         if count is None:
-            count = self._known[key] = self.shapes.shared(*key)
+            if key[0] < 0:
+                count = shared_pixels(self._mask(one), self._mask(other))
+            else:
+                count = self.shapes.shared(*key)
+            self._known[key] = count
         return count
 
 
@@ -73,7 +106,7 @@ def find_wholes(masks: Sequence[int], pool: Indices, shares: Shares) -> list[Who
     Parameters
     ----------
     masks
-        Candidates that are objects.
+        Objects, by their numbers in the shares.
     pool
         Candidates to look among; all known in the shapes.
     shares
@@ -82,7 +115,7 @@ def find_wholes(masks: Sequence[int], pool: Indices, shares: Shares) -> list[Who
     shapes = shares.shapes
     found = []
     kept = np.array(masks, np.intp)
-    areas, boxes = shapes.area[kept], shapes.box[kept]
+    areas, boxes = shares.areas(kept), shares.boxes(kept)
     for candidate in pool.tolist():
         area = int(shapes.area[candidate])
         most = np.minimum(shared_box_pixels(shapes.box[candidate], boxes), np.minimum(areas, area))
