@@ -276,6 +276,7 @@ def test_a_damaged_plane_is_named_and_the_others_are_kept(
     assert outcome.status == "failed"
     assert "1 of 5 planes failed" in outcome.error
     assert "plane z=2" in outcome.error
+    assert outcome.error.count(str(file)) == 1
     assert not (tmp_path / "out" / "cells.labels.tif").exists()
     kept = sorted(path.name for path in (tmp_path / "out" / "cells.planes").glob("*.labels.tif"))
     assert kept == [f"z000{number}.labels.tif" for number in (0, 1, 3, 4)]
@@ -342,6 +343,7 @@ def test_empty_planes_are_planes(fake: None, tmp_path: Path) -> None:
         ((5, 32, 32), {"image.axes": "TYX"}, "choose stack.axis=t"),
         ((5, 32, 32), {"image.plane": 1}, "leave one out"),
         ((5, 32, 32), {"stack.first": 4, "stack.last": 2}, "first ≤ last"),
+        ((5, 32, 32), {"stack.step": 5}, "leaves one plane of 0..4: expected at most 4"),
     ],
 )
 def test_what_is_no_stack_is_refused_with_the_choices(shape, values, said) -> None:

@@ -174,7 +174,7 @@ def _one(
     broken = [outcome for outcome in outcomes if outcome.status == "failed"]
     if broken:
         text = f"{len(broken)} of {len(outcomes)} planes failed: " + "; ".join(
-            outcome.error for outcome in broken[:5]
+            _error_of(outcome, path) for outcome in broken[:5]
         )
         advice = "The others are kept; the same call goes on from there."
         trace = broken[0].trace
@@ -251,6 +251,14 @@ def _assemble(
         notes=_notes(outcomes),
         name=name,
     )
+
+
+def _error_of(plane: Outcome, path: Path) -> str:
+    """Return why a plane failed, named once and without the path of its stack."""
+    text = plane.error.removeprefix(f"{plane.path}: ")
+    for one in (path, path.absolute()):
+        text = text.removeprefix(f"{one}: ")
+    return text if text.startswith("plane ") else f"{plane.path.name}: {text}"
 
 
 def _notes(outcomes: Iterable[Outcome]) -> tuple[str, ...]:

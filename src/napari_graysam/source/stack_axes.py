@@ -126,4 +126,9 @@ def chosen_positions(count: int, stack: StackOptions) -> range:
             f"stack.first={first} and stack.last={last} choose no planes of {count}: expected "
             f"0 ≤ first ≤ last ≤ {count - 1}"
         )
+    if stack.step > 1 and first < last < first + stack.step:
+        raise ImageError(
+            f"stack.step={stack.step} leaves one plane of {first}..{last}: expected at most "
+            f"{last - first}"
+        )
     return range(first, last + 1, stack.step)
