@@ -118,7 +118,7 @@ def retune(planes: int, side: int, count: int) -> dict[str, Any]:
             labels[name], result[f"all_from_{name}"] = timed(
                 lambda wanted=wanted: [found.labels for _, found in kept.planes(wanted)]
             )
-        link_planes(labels["memory"][:2])  # Imports.
+        link_planes(labels["memory"][:2], stricter.stack.linking)  # Imports.
         links, result["linking"] = timed(
             lambda: link_planes(labels["memory"], stricter.stack.linking)
         )
