@@ -81,14 +81,14 @@ def measure(planes: int, objects: int, size: int, gap: int) -> dict[str, Any]:
     def timed() -> Any:
         nonlocal spent
         for plane in range(planes):
-            start = time.perf_counter()
+            start = time.process_time()
             image = stack[plane]
-            spent += time.perf_counter() - start
+            spent += time.process_time() - start
             yield image
 
-    start = time.perf_counter()
+    start = time.process_time()
     links = link_planes(timed(), options)
-    linking = time.perf_counter() - start - spent
+    linking = time.process_time() - start - spent
     tracemalloc.start()
     again = link_planes((stack[plane] for plane in range(planes)), options)
     held, peak = tracemalloc.get_traced_memory()
@@ -96,19 +96,19 @@ def measure(planes: int, objects: int, size: int, gap: int) -> dict[str, Any]:
     assert again.bridges == links.bridges
     whole = [stack[plane] for plane in range(min(planes, 20))]
     few = link_planes(whole, options)
-    start = time.perf_counter()
+    start = time.process_time()
     filled = sum(len(plane.fills) for plane in fill_gaps(whole, few))
-    filling = (time.perf_counter() - start) / len(whole)
+    filling = (time.process_time() - start) / len(whole)
     one, shared = kept(links)
     return {
         "planes": planes,
         "objects": objects,
         "size": size,
         "gap": gap,
-        "linking s": round(linking, 2),
+        "linking, s of CPU": round(linking, 2),
         "memory beyond one plane MB": round((peak - size * size * 4) / 1e6, 1),
         "held afterwards MB": round(held / 1e6, 2),
-        "filling ms a plane": round(filling * 1000, 1),
+        "filling a plane, ms of CPU": round(filling * 1000, 1),
         "filled a plane": round(filled / len(whole), 1),
         "objects with one number": round(one, 4),
         "numbers of several objects": shared,

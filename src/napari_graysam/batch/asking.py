@@ -41,7 +41,8 @@ class Asking:
         Returns
         -------
         list of Mask or None
-            The best mask of each; None where the model draws none.
+            The best mask of each; None where the model draws none. Each is asked for by its box
+            and innermost point, and by its mask too; the surer answer counts.
         """
         from napari_graysam.prompt.predictor import crops_around
 
@@ -59,7 +60,11 @@ class Asking:
         answers: list[Mask | None] = [None] * len(masks)
         for crop, asked in crops.items():
             some = [prompts[index] for index in asked]
-            found = yield from predictor.ask_each(some, crop, [masks[index] for index in asked])
-            for index, answer in zip(asked, found, strict=True):
-                answers[index] = answer
+            drawn = [masks[index] for index in asked]
+            alone = yield from predictor.ask_each(some, crop)
+            guided = yield from predictor.ask_each(some, crop, drawn)
+            for index, *both in zip(asked, alone, guided, strict=True):
+                there = [answer for answer in both if answer is not None]
+                surest = max(there, key=lambda answer: answer.predicted_iou, default=None)
+                answers[index] = surest
         return answers

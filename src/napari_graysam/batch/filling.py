@@ -99,10 +99,10 @@ class Completed:
         )
 
 
-def check_link(stack: Stack) -> None:
-    """Refuse a way of linking that is not possible, before any plane is segmented."""
-    if stack.options.link == "laptrack":
-        check_laptrack(stack.axis)
+def check_link(recipe: Recipe, axis: str) -> None:
+    """Refuse a way of linking that is not possible along an axis, before any work is done."""
+    if recipe.stack.link == "laptrack":
+        check_laptrack(axis)
 
 
 def complete_steps(
@@ -115,6 +115,7 @@ def complete_steps(
 
     ``cache`` may hold the candidates of the planes.
     """
+    check_link(recipe, stack.axis)
     yield Progress("link", 0, 1)
     links = _links(planes, recipe, stack.axis)
     extended = Extended(planes, [()] * len(planes))

@@ -140,7 +140,7 @@ def _one(
 ) -> Generator[Report, None, Outcome]:
     start, began = perf_counter(), time()
     stack = opened or Stack(path, job.recipe, pixel_size=job.pixel_size)
-    check_link(stack)
+    check_link(job.recipe, stack.axis)
     there = other_place(job.folder, name, place_of(stack))
     if there is not None and not overwrite:
         error = UsageError(clash(job.folder / name, place_of(stack), there))
