@@ -39,6 +39,7 @@ def make(viewer, stub, qtbot):
         section = RunSection(PanelState(viewer, RECIPE.with_values(values)))
         viewer.window.add_dock_widget(section.native, name="Run")
         options = {"axis_labels": (axis, "y", "x"), **options}
+        options = {name: value for name, value in options.items() if value is not None}
         section.state.layer = viewer.add_image(image, name="cells", **options)
         made.append(section)
         notification_manager.records.clear()
@@ -112,7 +113,7 @@ def test_the_plane_in_view_comes_first_and_fills_the_layer(make, viewer, stub, q
 def test_cancel_keeps_planes_and_continue_segments_only_the_others(make, viewer, stub, qtbot):
     section = make(stack())
     stub.gate.clear()
-    section.run()
+    section.native.both.click()
     stub.gate.set()
     qtbot.waitUntil(lambda: len(section.stacks.job.there("raw")) == 2, timeout=60_000)
     stub.gate.clear()
@@ -133,6 +134,8 @@ def test_cancel_keeps_planes_and_continue_segments_only_the_others(make, viewer,
     assert counts(layer_of(viewer)) == [1, 2, 3, 3, 3]
     assert section.native.both.text() != "Continue"
     assert len(layer_of(viewer).features) == 3
+    section.state.change({"arms": "preprocessed"})
+    assert section.native.both.text() == "Both arms"
 
 
 def test_thresholds_update_the_shown_plane_and_then_all_others(make, viewer, stub, qtbot):
@@ -243,3 +246,165 @@ def test_a_union_is_one_more_layer(make, viewer, qtbot):
     assert counts(layer_of(viewer)) == [1, 1, 1]
     assert counts(layer_of(viewer, "cells [preprocessed]")) == [1, 2, 2]
     assert counts(layer_of(viewer, "cells [combined]")) == [1, 2, 2]
+
+
+def film():
+    """One square that moves down; in the last two planes it has become two, left and right."""
+    planes = np.zeros((5, 64, 64), np.uint8)
+    for t in range(3):
+        planes[t, 12 + 4 * t : 20 + 4 * t, 20:44] = 255
+    for t in (3, 4):
+        planes[t, 20:28, 20:28] = planes[t, 20:28, 36:44] = 255
+    return planes
+
+
+def test_a_time_series_has_tracks_with_parents(make, viewer, qtbot):
+    section = make(
+        film(), "t", {"stack.linking.splits": True, "generator.points_per_side": 16},
+        scale=(60, 0.5, 0.5), units=("second", "um", "um"), translate=(0, 7, 9),
+    )  # fmt: skip
+    section.native.both.click()
+    settle(qtbot, section)
+    tracks = viewer.layers["cells [raw tracks]"]
+    assert tracks.graph == {2: [1], 3: [1]}
+    assert tracks.data.shape == (3 + 2 + 2, 4)
+    first = tracks.data[tracks.data[:, 0] == 1]
+    assert first[:, 1].tolist() == [0, 1, 2]
+    world = tracks.data_to_world(first[0, 1:])
+    np.testing.assert_allclose(world, (0, 7 + 15.5 / 2, 9 + 31.5 / 2))
+    table = layer_of(viewer).features
+    assert table["displacement_um"].tolist() == pytest.approx([4, 0, 0])
+    assert table["speed_um_s"].tolist() == pytest.approx([2 / 60, 0, 0])
+    section.state.change({"stack.link": "none"})
+    settle(qtbot, section)
+    assert "cells [raw tracks]" not in viewer.layers
+
+
+def test_axes_without_labels_are_asked_for(make, viewer, qtbot):
+    section = make(film(), "t", {"stack.axis": "none"}, axis_labels=None)
+    scope = section.native.scope
+    assert [scope.itemData(index) for index in range(scope.count())] == ["none", "z", "t"]
+    assert scope.currentData() == "none"
+    scope.setCurrentIndex(2)
+    scope.activated.emit(2)
+    assert section.state.recipe.stack.axis == "t"
+    section.native.both.click()
+    settle(qtbot, section)
+    assert counts(layer_of(viewer)) == [1, 1, 1, 2, 2]
+    assert about(layer_of(viewer))["stack"]["axis"] == "t"
+
+
+def test_of_two_long_axes_the_chosen_one_is_segmented_where_the_other_stands(make, viewer, qtbot):
+    image = np.stack([np.zeros((4, 64, 64), np.uint8), stack(4)])
+    section = make(image, "z", axis_labels=("t", "z", "y", "x"), scale=(5, 3, 1, 1))
+    scope = section.native.scope
+    words = [scope.itemText(index) for index in range(scope.count())]
+    assert words[1:] == ["all 2 planes along t", "all 4 planes along z"]
+    viewer.dims.set_current_step(0, 1)
+    viewer.dims.set_current_step(1, 0)
+    section.native.both.click()
+    settle(qtbot, section)
+    (layer,) = [one for one in viewer.layers if one.name.endswith("[raw]")]
+    assert layer.name == "cells t 1 [raw]"
+    assert layer.data.shape == (1, 4, 64, 64)
+    np.testing.assert_array_equal(layer.translate, (5, 0, 0, 0))
+    assert [len(np.unique(plane)) - 1 for plane in layer.data[0]] == [1, 2, 3, 3]
+    viewer.dims.set_current_step(1, 2)
+    settle(qtbot, section)
+    assert len(section.state.results["raw"].masks) == 3
+    viewer.dims.set_current_step(0, 0)
+    settle(qtbot, section)
+    assert not section.state.results
+
+
+def test_chosen_planes_only(make, viewer, qtbot):
+    section = make(stack(), values={"stack.first": 1, "stack.step": 2})
+    assert section.native.scope.itemText(1) == "2 of 5 planes"
+    section.native.both.click()
+    settle(qtbot, section)
+    assert counts(layer_of(viewer)) == [0, 2, 0, 3, 0]
+    assert len(layer_of(viewer).features) == 3
+
+
+def test_a_damaged_plane_is_named_and_the_others_are_there(make, viewer, qtbot):
+    image = stack().astype(np.float32)
+    image[2] = np.nan
+    section = make(image)
+    section.native.both.click()
+    settle(qtbot, section)
+    assert counts(layer_of(viewer)) == [1, 2, 0, 3, 3]
+    text = section.native.stack.text()
+    assert "1 plane has no result" in text
+    assert "z 2" in text
+    assert "NaN" in text
+
+
+def test_a_window_of_each_plane_is_no_change_of_the_image(make, viewer, qtbot):
+    dim = np.stack([stub_run.squares(1, 0.9), stub_run.squares(0.5, 0.45)])
+    section = make(dim, values={"stack.window": "plane"})
+    section.native.both.click()
+    settle(qtbot, section)
+    assert counts(layer_of(viewer)) == [2, 2]
+    for position in (1, 0):
+        viewer.dims.set_current_step(0, position)
+        settle(qtbot, section)
+        assert section.live_update.outdated == {}
+
+
+def test_points_stay_in_the_region_of_each_plane(make, viewer, qtbot):
+    section = make(stack())
+    rectangle = np.array([[3, 0, 0], [3, 0, 14], [3, 14, 14], [3, 14, 0]])
+    section.state.region = viewer.add_shapes([rectangle], shape_type="polygon", name="here")
+    viewer.dims.set_current_step(0, 3)
+    section.native.both.click()
+    settle(qtbot, section)
+    assert counts(layer_of(viewer, "cells in here [raw]")) == [0, 0, 0, 1, 0]
+    assert "4 planes have no result" in section.native.stack.text()
+
+
+def test_a_painted_layer_is_left_alone(make, viewer, qtbot):
+    section = make(stack(3))
+    section.native.both.click()
+    settle(qtbot, section)
+    layer = layer_of(viewer)
+    layer.paint((0, 50, 50), 77)
+    before = np.asarray(layer.data).copy()
+    section.state.change({"generator.pred_iou_thresh": 0.95})
+    settle(qtbot, section)
+    np.testing.assert_array_equal(layer.data, before)
+    other = layer_of(viewer, "cells [raw] 2")
+    assert counts(other) == [1, 1, 1]
+
+
+def test_a_plane_run_alone_stays_out_of_the_stack(make, viewer, qtbot):
+    section = make(stack(3))
+    section.native.both.click()
+    settle(qtbot, section)
+    before = np.asarray(layer_of(viewer).data).copy()
+    section.state.change({"stack.axis": "none", "generator.points_per_batch": 8})
+    settle(qtbot, section)
+    viewer.dims.set_current_step(0, 1)
+    settle(qtbot, section)
+    section.native.both.click()
+    settle(qtbot, section)
+    np.testing.assert_array_equal(layer_of(viewer).data, before)
+    assert layer_of(viewer, "cells z 1 [raw]").data.shape == (1, 64, 64)
+    section.state.change({"generator.pred_iou_thresh": 0.95})
+    settle(qtbot, section)
+    assert layer_of(viewer, "cells z 1 [raw]").data.max() == 1
+    assert counts(layer_of(viewer)) == [1, 1, 1]
+
+
+def test_shown_in_three_dimensions(make, viewer, qtbot):
+    section = make(stack())
+    section.native.both.click()
+    settle(qtbot, section)
+    viewer.dims.ndisplay = 3
+    settle(qtbot, section)
+    assert layer_of(viewer).visible
+    section.state.change({"generator.pred_iou_thresh": 0.95})
+    settle(qtbot, section)
+    assert counts(layer_of(viewer)) == [1, 1, 1, 1, 1]
+    viewer.dims.ndisplay = 2
+    settle(qtbot, section)
+    assert len(section.state.results["raw"].masks) == 1

@@ -171,10 +171,21 @@ def test_large_volumes_are_files(tmp_path, monkeypatch):
     volume = LabelVolume(2, (4, 4), tmp_path / "volume.npy")
     volume.put(1, np.eye(4, dtype=np.uint32))
     assert isinstance(volume.ids, np.memmap)
-    np.testing.assert_array_equal(np.load(tmp_path / "volume.npy")[1], np.eye(4))
+    np.testing.assert_array_equal(np.load(tmp_path / "volume-0.npy")[1], np.eye(4))
     volume.discard(1)
     assert volume.positions == ()
     assert not volume.ids.any()
+
+
+def test_an_array_that_is_left_to_others_changes_no_more(tmp_path):
+    volume = LabelVolume(2, (1, 4))
+    volume.put(0, np.array([[0, 1, 1, 2]], np.uint32))
+    shown = volume.ids
+    volume.part()
+    volume.put(0, np.array([[1, 1, 1, 1]], np.uint32))
+    assert shown[0].tolist() == [[0, 1, 1, 2]]
+    assert (volume.ids[0] > 0).all()
+    assert volume[0].tolist() == [[1, 1, 1, 1]]
 
 
 def test_planes_that_are_missing_cut_a_stack_into_spans():

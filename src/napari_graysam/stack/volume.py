@@ -55,15 +55,26 @@ class LabelVolume:
     """
 
     def __init__(self, count: int, shape: tuple[int, int], path: Path | None = None) -> None:
-        size = (count, *shape)
-        self.ids: Plane = (
-            np.zeros(size, np.uint32)
-            if path is None or 4 * int(np.prod(size)) <= LARGEST
-            else np.lib.format.open_memmap(path, mode="w+", dtype=np.uint32, shape=size)
-        )
+        self._size, self._path, self._parted = (count, *shape), path, 0
+        self.ids = self._blank()
         self._came: dict[int, bytes] = {}
         self._largest = 0
         self._lock = RLock()
+
+    def _blank(self) -> Plane:
+        if self._path is None or 4 * int(np.prod(self._size)) <= LARGEST:
+            return np.zeros(self._size, np.uint32)
+        path = self._path.with_stem(f"{self._path.stem}-{self._parted}")
+        return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint32, shape=self._size)
+
+    def part(self) -> None:
+        """Leave the array to whoever shows it, and go on with a blank one.
+
+        Planes as they came stay; linking shows them again.
+        """
+        with self._lock:
+            self._parted += 1
+            self.ids = self._blank()
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -73,7 +84,7 @@ class LabelVolume:
     def __getitem__(self, position: int) -> Plane:
         """Return a plane as it came, uint32 (H, W)."""
         packed = zlib.decompress(self._came[position])
-        return np.frombuffer(packed, np.uint32).reshape(self.ids.shape[1:])
+        return np.frombuffer(packed, np.uint32).reshape(self._size[1:])
 
     def put(self, position: int, labels: Plane) -> None:
         """Take the label image of a plane, (H, W), in place of the one that is there."""

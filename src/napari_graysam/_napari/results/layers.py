@@ -94,7 +94,7 @@ class ResultLayers:
                 source.placement.apply_to(known.layer)
                 self._write(known, arm, result, colors)
                 return message
-            message = _left_alone(known.layer)
+            message = left_alone(known.layer)
         self._add(arm, result, source, colors)
         return message
 
@@ -132,7 +132,7 @@ class ResultLayers:
             self._write(entry, arm, result, colors)
             return ""
         self._add(arm, result, entry.source, colors)
-        return _left_alone(entry.layer) if present else ""
+        return left_alone(entry.layer) if present else ""
 
     def recolor(self, arm: Shown, colors: Positions, subject: Subject | None = None) -> None:
         """Give the objects of an arm other colours."""
@@ -266,5 +266,6 @@ def _put_off(layer: Labels) -> Iterator[Callable[[], None]]:
             yield partial(setattr, overlay, "visible", True)
 
 
-def _left_alone(layer: Labels) -> str:
+def left_alone(layer: Labels) -> str:
+    """Say that a layer stays as its user has changed it."""
     return f"“{layer.name}” was edited and stays as it is; the new result is in a layer of its own."

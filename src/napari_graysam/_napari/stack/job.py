@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+from weakref import finalize
 
 from napari_graysam._napari.canvas.layers import pixels_of
 from napari_graysam._napari.canvas.placement import Placement
-from napari_graysam._napari.canvas.region import read_region
 from napari_graysam._napari.results.combined import COMBINED, of_arm
-from napari_graysam._napari.stack.scope import Scope, StackKey, key_of
-from napari_graysam._napari.stack.units import plane_spacing
+from napari_graysam._napari.stack.scope import Scope, StackKey
 from napari_graysam.comparison import ARMS
-from napari_graysam.errors import UsageError
 from napari_graysam.pipeline.kept import KeptPlanes
 from napari_graysam.recipe import MODEL_STAGES, Recipe
 from napari_graysam.source.stack import Stack
 from napari_graysam.stack.volume import LabelVolume
-from napari_graysam.units import in_micrometres
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +47,8 @@ class StackJob:
         What was last asked for.
     source
         A plane of it, at the start.
+    placement
+        Where the whole stack lies.
     stack
         Reads the planes.
     pixels
@@ -83,11 +82,12 @@ class StackJob:
     scope: Scope
     recipe: Recipe
     source: Source
+    placement: Placement
     stack: Stack
     pixels: Any
     regions: dict[int, Region] | None
     kept: KeptPlanes
-    folder: tempfile.TemporaryDirectory[str]
+    folder: Path
     volumes: dict[Shown, LabelVolume] = field(default_factory=dict)
     layers: dict[Shown, StackLayer] = field(default_factory=dict)
     asked: dict[Shown, Recipe] = field(default_factory=dict)
@@ -97,11 +97,6 @@ class StackJob:
     combined: dict[int, pd.DataFrame] = field(default_factory=dict)
     tuned: dict[Shown, Recipe] = field(default_factory=dict)
     linked_by: dict[Shown, StackOptions] = field(default_factory=dict)
-
-    @property
-    def placement(self) -> Placement:
-        """Where the whole stack lies."""
-        return whole_placement(self.source, self.scope)
 
     @property
     def title(self) -> str:
@@ -153,6 +148,39 @@ class StackJob:
             or (self.linked_by[arm].link, self.linked_by[arm].linking) != now
         )
 
+    def __post_init__(self) -> None:
+        """Let the folder go with the job."""
+        finalize(self, rmtree, self.folder, ignore_errors=True)
+
+    def prepare(self, arms: Sequence[Arm], recipe: Recipe) -> dict[int, list[Arm]]:
+        """Let go of what is not of a recipe's model, or of all if nothing is missing.
+
+        Returns
+        -------
+        dict
+            Positions that a run segments, with their arms.
+        """
+        for arm in arms:
+            if not self.same_model(arm, recipe):
+                self.forget(arm)
+        self.lacking.clear()
+        missing = self.missing(arms)
+        if not missing:
+            for arm in arms:
+                self.forget(arm)
+            missing = self.missing(arms)
+        self.recipe = recipe
+        return missing
+
+    def ask(self, arm: Shown, recipe: Recipe) -> None:
+        """Note what an arm is asked for; planes that were selected otherwise come later."""
+        behind = arm in self.to_select(recipe)
+        self.asked.setdefault(arm, recipe)
+        self.tuned[arm] = recipe
+        if behind:
+            del self.tuned[arm]
+        self.linked.pop(arm, None)
+
     def missing(self, arms: Sequence[Arm]) -> dict[int, list[Arm]]:
         """Return the planes that are not there yet, with their arms."""
         found = {}
@@ -179,7 +207,7 @@ class StackJob:
         """Return an arm's volume, made if there is none."""
         if arm not in self.volumes:
             # The volume before may still be shown.
-            path = Path(self.folder.name) / f"{arm}-{uuid4().hex}.npy"
+            path = self.folder / f"{arm}-{uuid4().hex}.npy"
             self.volumes[arm] = LabelVolume(self.scope.length, self.stack.shape, path)
         return self.volumes[arm]
 
@@ -199,97 +227,3 @@ class StackJob:
     def plane_recipe(self, position: int, recipe: Recipe) -> Recipe:
         """Return the recipe of one plane."""
         return self.stack.plane_recipe(position, recipe)
-
-
-def whole_placement(source: Source, scope: Scope) -> Placement:
-    """Return where a whole stack lies, from where one of its planes does."""
-    shape = list(source.placement.shape)
-    offset = [0] * len(shape)
-    shape[scope.along], offset[scope.along] = scope.length, -source.index[scope.along]
-    return source.placement.moved(offset, shape)
-
-
-def open_stack(
-    layer: Layer, source: Source, scope: Scope, recipe: Recipe, region: Layer | None
-) -> StackJob:
-    """Return a stack with nothing in it yet; nothing is read.
-
-    Parameters
-    ----------
-    layer
-        The image.
-    source
-        The plane that is shown.
-    scope
-        The axis.
-    recipe
-        As the user set it.
-    region
-        The layer that limits the points.
-
-    Raises
-    ------
-    GraysamError
-        If the recipe chooses a plane, or none.
-    """
-    if recipe.image.plane is not None:
-        raise UsageError(
-            f"The recipe chooses plane {recipe.image.plane} (Image ▸ Plane): choose “the one "
-            "shown” there to segment all planes."
-        )
-    letters = source.options.axes or ""
-    wanted = scope.axis.upper()
-    if wanted not in letters:
-        letters = letters.replace(scope.letter, wanted)
-    size = in_micrometres(*source.placement.pixel_size)
-    options = recipe.stack.replace(
-        axis=scope.axis,
-        at=_elsewhere(source, scope),
-        spacing=recipe.stack.spacing or plane_spacing(source.placement, scope.along, scope.axis),
-    )
-    image = source.options.replace(axes=letters, plane=None)
-    stack = Stack(
-        source.array,
-        recipe.replace(image=image, stack=options),
-        contrast_limits=source.contrast_limits,
-        pixel_size=size,
-    )
-    folder = tempfile.TemporaryDirectory(prefix="graysam-stack-", ignore_cleanup_errors=True)
-    whole = whole_placement(source, scope)
-    return StackJob(
-        key=key_of(source, scope.along),
-        scope=scope,
-        recipe=recipe,
-        source=source,
-        stack=stack,
-        pixels=pixels_of(layer),
-        regions=_regions(region, source, scope, stack, whole),
-        kept=KeptPlanes(stack.plane, Path(folder.name)),
-        folder=folder,
-    )
-
-
-def _elsewhere(source: Source, scope: Scope) -> int | None:
-    """Return the position along the other one of z and t; None where there is none."""
-    other = {"Z": "T", "T": "Z"}[scope.letter]
-    if other not in source.letters:
-        return None
-    along = source.letters.index(other)
-    layout = dict(zip(source.options.axes or "", source.array.shape, strict=False))
-    return source.index[along] if layout.get(other, 1) > 1 else None
-
-
-def _regions(
-    region: Layer | None, source: Source, scope: Scope, stack: Stack, whole: Placement
-) -> dict[int, Region] | None:
-    if region is None:
-        return None
-    found: dict[int, Region] = {}
-    shape = source.placement.shape
-    for position in stack.positions:
-        offset = [position if axis == scope.along else 0 for axis in range(len(shape))]
-        here = replace(source, placement=whole.moved(offset, shape))
-        area = read_region(region, here)
-        assert area is not None
-        found[position] = area.mask
-    return found

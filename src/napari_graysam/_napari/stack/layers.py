@@ -66,7 +66,7 @@ class StackLayer:
         from napari.layers import Labels
 
         self._viewer = viewer
-        self._placement, self._along = placement, along
+        self._placement, self._along, self._volume = placement, along, volume
         self.painted = False
         self.tracks: Tracks | None = None
         self.layer: Labels = Labels(
@@ -82,7 +82,10 @@ class StackLayer:
             viewer.add_layer(self.layer)
 
     def _on_paint(self, event: Any) -> None:
-        self.painted = True
+        """Leave the layer to whoever paints in it."""
+        if not self.painted:
+            self.painted = True
+            self._volume.part()
 
     @property
     def present(self) -> bool:
@@ -96,7 +99,7 @@ class StackLayer:
 
     def show(self, volume: LabelVolume, about: dict[str, Any], placement: Placement) -> None:
         """Show another volume of the same stack."""
-        self._placement = placement
+        self._placement, self._volume = placement, volume
         placement.apply_to(self.layer)
         self.layer.data = self._arranged(volume.ids)
         self._data = self.layer.data

@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 class StackProgress(NamedTuple):
     """How many planes are there of all that are wanted, and what is done with the next one.
 
-    ``left`` is the number of seconds that all of them will still take; None while unknown.
+    ``arm`` is empty where it is done for all of them; ``left`` is the number of seconds that they
+    will all still take, None while unknown.
     """
 
     done: int
     total: int
     stage: str
-    left: float | None
+    left: float | None = None
+    arm: str = ""
 
 
 class PlaneShown(NamedTuple):
@@ -78,7 +80,7 @@ def _segment(
     from napari_graysam.recipe import for_image
 
     total, done = len(wanted), 0
-    yield StackProgress(0, total, "load", None)
+    yield StackProgress(0, total, "load")
     heavy_imports.load()
     job.stack.statistics()
     sized = for_image(recipe, job.stack.shape)
@@ -114,7 +116,7 @@ def _segment(
             total -= 1
         else:
             left = clock.left(*event.step)
-            yield StackProgress(done, total, f"{event.arm}: {event.step.stage}", left)
+            yield StackProgress(done, total, event.step.stage, left, event.arm)
 
 
 def put(job: StackJob, position: int, arm: Shown, live: LiveSegmentation) -> None:
@@ -152,7 +154,7 @@ def retune_stack(
         for arm in arms:
             if (position, arm) not in job.kept:
                 continue
-            yield StackProgress(number, len(order), "update", None)
+            yield StackProgress(number, len(order), "update")
             try:
                 result = job.kept.retune((position, arm), of_arm(arm, recipe))
             except GraysamError as error:
@@ -202,7 +204,7 @@ def link_stack(
             except StopIteration as stop:
                 tables = stop.value
             else:
-                yield StackProgress(step.done, step.total, step.stage, None)
+                yield StackProgress(step.done, step.total, step.stage)
         yield Linked(arm, recipe, tables)
 
 

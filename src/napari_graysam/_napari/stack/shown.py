@@ -9,6 +9,7 @@ from qtpy.QtCore import QTimer
 
 from napari_graysam._napari.canvas.layers import about, same_selection
 from napari_graysam._napari.results.combined import SHOWN, of_arm
+from napari_graysam._napari.results.layers import left_alone
 from napari_graysam._napari.stack.layers import StackLayer, tracks_layer
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from napari_graysam._napari.results.combined import Shown
     from napari_graysam._napari.stack.job import StackJob
+    from napari_graysam._napari.stack.run import Linked
     from napari_graysam.recipe import Recipe
 
 PAUSE = {2: 100, 3: 1000}
@@ -60,6 +62,20 @@ class StackLayers:
             )
         self._reveal(arm, job)
 
+    def renew(self, arm: Shown, job: StackJob) -> str:
+        """Give an arm another layer if its own was edited or removed.
+
+        Returns
+        -------
+        str
+            What the user should know; else empty.
+        """
+        layer = job.layers[arm]
+        if layer.present and not layer.edited:
+            return ""
+        self.open(arm, job, new=False)
+        return left_alone(layer.layer) if layer.present else ""
+
     def _reveal(self, arm: Shown, job: StackJob) -> None:
         """Show a layer in place of those of the same image that would cover it or lie below."""
         from napari.layers import Labels
@@ -95,15 +111,16 @@ class StackLayers:
             if updating:
                 layer.set_objects(None)
 
-    def show_linked(self, arm: Shown, job: StackJob, recipe: Recipe) -> None:
+    def show_linked(self, job: StackJob, event: Linked) -> None:
         """Show the numbers of linked objects, their table and, along t, their tracks."""
+        arm, recipe = event.arm, event.recipe
+        job.linked[arm], job.linked_by[arm] = event.tables, recipe.stack
         layer = self.layer(arm, job)
         if layer is None:
             return
         layer.mark(False)
         layer.describe(describe(arm, job, recipe))
-        tables = job.linked[arm]
-        layer.set_objects(tables.objects)
+        layer.set_objects(event.tables.objects)
         self.refresh(arm, job)
         self._show_tracks(arm, job, recipe)
 

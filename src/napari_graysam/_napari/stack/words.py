@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_graysam._napari.panel.sections.run_view import STAGES, duration
 from napari_graysam._napari.results.combined import SHOWN
 
 if TYPE_CHECKING:
     from napari_graysam._napari.stack.job import StackJob
     from napari_graysam._napari.stack.run import StackProgress
 
-STAGES = {
-    "load": "loading the model",
-    "update": "updating planes",
-}
 LINKING = {
     "link": "overlaps of planes",
     "prompt": "asking for what planes lack",
@@ -22,22 +19,15 @@ LINKING = {
 }
 
 
-def progress_in_words(progress: StackProgress, duration: str) -> str:
-    """Return how far a run is, in one line.
-
-    Parameters
-    ----------
-    progress
-        Of the run.
-    duration
-        The time that is left in words; empty while it is not known.
-    """
-    stage = STAGES.get(progress.stage, progress.stage)
+def progress_in_words(progress: StackProgress) -> str:
+    """Return how far a run is, in one line."""
     if progress.stage in LINKING:
         counted = f", {progress.done + 1} of {progress.total}" if progress.total > 1 else ""
         return f"Linking: {LINKING[progress.stage]}{counted}"
-    text = f"Plane {min(progress.done + 1, progress.total)} of {progress.total}: {stage}"
-    return text + (f", {duration} left" if duration else "")
+    stage = STAGES.get(progress.stage, progress.stage)
+    arm = f"{progress.arm}, " if progress.arm else ""
+    text = f"Plane {min(progress.done + 1, progress.total)} of {progress.total}: {arm}{stage}"
+    return text + (f", {duration(progress.left)} left" if progress.left is not None else "")
 
 
 def what_is_there(job: StackJob) -> str:
@@ -61,12 +51,16 @@ def what_is_there(job: StackJob) -> str:
     if job.lacking:
         first = min(job.lacking)
         lines.append(
-            f"<i>{len(job.lacking)} planes have no result; {job.scope.axis} {first}: "
+            f"<i>{_planes(len(job.lacking), 'has', 'have')} no result; {job.scope.axis} {first}: "
             f"{job.lacking[first]}</i>"
         )
     if job.lost:
         lines.append(
-            f"<i>{len(job.lost)} planes keep former thresholds, as there was no room for their "
-            "candidates; a run segments them again.</i>"
+            f"<i>{_planes(len(job.lost), 'keeps', 'keep')} former thresholds, as there was no "
+            "room for all candidates; a run goes on with that.</i>"
         )
     return "<br>".join(lines)
+
+
+def _planes(count: int, one: str, many: str) -> str:
+    return f"1 plane {one}" if count == 1 else f"{count} planes {many}"

@@ -12,17 +12,15 @@ from napari_graysam._napari.canvas.region import LayerRegion, read_region
 from napari_graysam._napari.canvas.source import read_source, short_plane
 from napari_graysam._napari.panel.sections.run_job import Job
 from napari_graysam._napari.panel.sections.run_messages import RunMessages
-from napari_graysam._napari.panel.sections.run_view import ResultLine, RunView, duration
+from napari_graysam._napari.panel.sections.run_view import ResultLine, RunView
 from napari_graysam._napari.results.combined import SHOWN
 from napari_graysam._napari.results.identity import comparable
 from napari_graysam._napari.results.inputs import Run
 from napari_graysam._napari.results.layers import ResultLayers
 from napari_graysam._napari.results.live_update import LiveUpdate
 from napari_graysam._napari.results.run import ArmDone, RunEvent, RunProgress, run_arms
+from napari_graysam._napari.stack.choice import StackChoice
 from napari_graysam._napari.stack.controller import StackController
-from napari_graysam._napari.stack.run import StackProgress
-from napari_graysam._napari.stack.scope import asked_scope
-from napari_graysam._napari.stack.words import progress_in_words, what_is_there
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS
 from napari_graysam.errors import GraysamError
@@ -68,6 +66,7 @@ class RunSection:
         self.stacks = StackController(state, self.layers, self.live_update, self._messages)
         self._closed = self._cancelled = False
         self.native = RunView()
+        self._choice = StackChoice(state, self.stacks, self.native)
         self._connect()
         self._show_state()
 
@@ -77,7 +76,6 @@ class RunSection:
         view.raw.clicked.connect(lambda: self.run(("raw",)))
         view.preprocessed.clicked.connect(lambda: self.run(("preprocessed",)))
         view.cancel.clicked.connect(lambda: self.cancel())
-        view.scope.activated.connect(self._on_scope)
         view.destroyed.connect(self._close)
         for signal, slot in self._listening():
             signal.connect(slot)
@@ -94,7 +92,6 @@ class RunSection:
             (live_update.changed, self._show_results),
             (live_update.message, self._messages.inform),
             (self.stacks.changed, self._show_state),
-            (self.stacks.progressed, self._show_planes),
         )
 
     def run(self, arms: Sequence[Arm] = ARMS) -> None:
@@ -107,7 +104,7 @@ class RunSection:
         """
         if self.state.running:
             return
-        if self.stacks.scope is not None:
+        if self.stacks.jobs.scope is not None:
             self._run_stack(arms)
             return
         recipe, layer = self.state.recipe, self.state.layer
@@ -132,14 +129,6 @@ class RunSection:
             return
         self._messages.begin()
         self.native.show_status("Starting…")
-
-    def _on_scope(self, index: int) -> None:
-        self.state.change({"stack.axis": self.native.scope.itemData(index)})
-
-    def _show_planes(self, progress: StackProgress) -> None:
-        left = "" if progress.left is None else duration(progress.left)
-        text = progress_in_words(progress, left)
-        self.native.show_planes(progress.done, progress.total, text)
 
     @property
     def _asked(self) -> tuple[Arm, ...]:
@@ -255,28 +244,14 @@ class RunSection:
 
     def _show_state(self, *_: object) -> None:
         subject, region = self.state.subject, self.state.region
-        self._show_scopes()
+        self._choice.show(len(self._asked))
         self.native.show_subject(
             "" if self.state.layer is None or subject is None else self.state.layer.name,
-            "" if subject is None or self.stacks.scopes else short_plane(subject.plane),
+            "" if subject is None or self.stacks.jobs.scopes else short_plane(subject.plane),
             "" if region is None else region.name,
         )
         self.native.show_running(self.state.running, possible=self.state.layer is not None)
         self._show_hint()
-
-    def _show_scopes(self) -> None:
-        """Offer the shown plane and the stacks that it belongs to."""
-        subject, found = self.state.subject, self.stacks.scopes
-        chosen = asked_scope(found, self.state.recipe.stack.axis)
-        plane = "" if subject is None else f" ({short_plane(subject.plane)})"
-        choices = [(f"this plane{plane}", "none")]
-        for scope in found:
-            left = self.stacks.estimate(scope, len(self._asked))
-            about = "" if left is None else f", about {duration(left)}"
-            choices.append((scope.words + about, scope.axis))
-        self.native.show_scopes(choices, "none" if chosen is None else chosen.axis)
-        job = self.stacks.job
-        self.native.show_stack("" if job is None else what_is_there(job))
 
     def _show_results(self, *_: object) -> None:
         for arm in SHOWN:
@@ -286,15 +261,18 @@ class RunSection:
 
     def _show_hint(self) -> None:
         recipe, hint = self.state.recipe, self._outdated_together
-        self.native.show_asked(recipe.arms, self.stacks.unfinished(self._asked))
+        unfinished = 0 if self.state.running else self.stacks.unfinished(self._asked)
+        self.native.show_asked(recipe.arms, unfinished)
         if self.state.running:
             hint = ""
         elif self.state.layer is None:
             hint = "Choose an image to segment."
-        elif self.stacks.scope is not None and self.stacks.scope.chosen == 0:
+        elif self.stacks.jobs.scope is not None and self.stacks.jobs.scope.chosen == 0:
             hint = "stack.first and stack.last choose no plane of this stack."
         elif self.state.subject is not None and not self.state.results and not self.stacks.job:
-            hint = f"“{self.state.subject.title}” is not segmented yet."
+            whole = self.stacks.jobs.scope is not None
+            title = self.state.layer.name if whole else self.state.subject.title
+            hint = f"“{title}” is not segmented yet."
         elif not hint and not recipe.preprocesses:
             hint = "No preprocessing is on: raw and preprocessed will be the same."
         self.native.show_hint(hint)

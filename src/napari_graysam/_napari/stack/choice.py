@@ -1,0 +1,61 @@
+"""The choice of what a run segments, and what is said of a stack, below and above the buttons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_graysam._napari.canvas.source import short_plane
+from napari_graysam._napari.panel.sections.run_view import duration
+from napari_graysam._napari.stack.scope import asked_scope
+from napari_graysam._napari.stack.words import progress_in_words, what_is_there
+
+if TYPE_CHECKING:
+    from napari_graysam._napari.panel.sections.run_view import RunView
+    from napari_graysam._napari.panel.state import PanelState
+    from napari_graysam._napari.stack.controller import StackController
+    from napari_graysam._napari.stack.run import StackProgress
+
+
+class StackChoice:
+    """Shows stacks in the Run section.
+
+    Parameters
+    ----------
+    state
+        Whose recipe has the choice, as ``stack.axis``.
+    stacks
+        What is there of them.
+    view
+        Of the Run section.
+    """
+
+    def __init__(self, state: PanelState, stacks: StackController, view: RunView) -> None:
+        self._state, self._stacks, self._view = state, stacks, view
+        view.scope.activated.connect(self._choose)
+        stacks.progressed.connect(self._show_progress)
+
+    def show(self, arms: int) -> None:
+        """Offer the shown plane and the stacks that it belongs to; say what is there of one.
+
+        Parameters
+        ----------
+        arms
+            How many a run segments.
+        """
+        subject, found = self._state.subject, self._stacks.jobs.scopes
+        chosen = asked_scope(found, self._state.recipe.stack.axis)
+        plane = "" if subject is None else f" ({short_plane(subject.plane)})"
+        choices = [(f"this plane{plane}", "none")]
+        for scope in found:
+            seconds = self._stacks.estimate(scope, arms)
+            about = "" if seconds is None else f", about {duration(seconds)}"
+            choices.append((scope.words + about, scope.axis))
+        self._view.show_scopes(choices, "none" if chosen is None else chosen.axis)
+        job = self._stacks.job
+        self._view.show_stack("" if job is None else what_is_there(job))
+
+    def _choose(self, index: int) -> None:
+        self._state.change({"stack.axis": self._view.scope.itemData(index)})
+
+    def _show_progress(self, progress: StackProgress) -> None:
+        self._view.show_planes(progress.done, progress.total, progress_in_words(progress))
