@@ -1,11 +1,13 @@
 """Many images: one after the other or on Dask."""
 
+from napari_graysam.batch.images import image_steps
 from napari_graysam.batch.jobs import CompareJob, Job, Outcome, Report, SegmentJob
 from napari_graysam.batch.kept import KeptPlanes, candidates_folder
 from napari_graysam.batch.naming import Naming
 from napari_graysam.batch.run import batch_steps, check_folder
 from napari_graysam.batch.stack import segment_stack, stack_steps
 from napari_graysam.batch.stack_compare import compare_stack, compare_stack_steps
+from napari_graysam.batch.tiles import in_tiles, segment_tiled, tiled_steps
 
 __all__ = [
     "CompareJob",
@@ -20,6 +22,10 @@ __all__ = [
     "check_folder",
     "compare_stack",
     "compare_stack_steps",
+    "image_steps",
+    "in_tiles",
     "segment_stack",
+    "segment_tiled",
     "stack_steps",
+    "tiled_steps",
 ]

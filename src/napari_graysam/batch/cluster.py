@@ -97,10 +97,13 @@ def connect(workers: int, scheduler: str | None) -> Iterator[Client]:
 
 @contextmanager
 def _local(workers: int) -> Iterator[Client]:
+    from dask import config
     from distributed import Client, LocalCluster
 
     with _event_loop() as loop:
-        with _interrupts_wait():
+        # A task that waits for a worker which another task kills would count as its accomplice.
+        saturation = {"distributed.scheduler.worker-saturation": 1.0}
+        with _interrupts_wait(), config.set(saturation):
             # Workers come later: an interrupt while they start finds a cluster that can be closed.
             # Dask would stop a worker at its share of the memory, which one model may exceed.
             cluster = LocalCluster(
@@ -109,6 +112,8 @@ def _local(workers: int) -> Iterator[Client]:
                 processes=True,
                 host="127.0.0.1",
                 dashboard_address=None,
+                # Any free port: a second run on this machine would warn of the usual one.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,
                 loop=loop,

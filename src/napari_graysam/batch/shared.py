@@ -39,7 +39,7 @@ def on_dask(
     threads = (os.cpu_count() or 1) // cluster.processes(len(paths)) if ours else None
     ended: SimpleQueue[Future] = SimpleQueue()
     client = cluster.client(len(paths))
-    watch = _Watch(client, cluster.scheduler)
+    watch = Watch(client, cluster.scheduler)
     futures = {
         client.submit(_work, job, path.absolute(), threads, overwrite, pure=False): path
         for path in paths
@@ -66,7 +66,7 @@ def _work(job: Job, path: Path, threads: int | None, overwrite: bool) -> Outcome
     return run(attempt(job, path, overwrite=overwrite))
 
 
-def _result(future: Future, path: Path, watch: _Watch) -> Outcome:
+def _result(future: Future, path: Path, watch: Watch) -> Outcome:
     from concurrent.futures import CancelledError
 
     from distributed import KilledWorker
@@ -85,7 +85,7 @@ def _result(future: Future, path: Path, watch: _Watch) -> Outcome:
         return failed(path, error)
 
 
-class _Watch:
+class Watch:
     """Looks whether there are a scheduler and workers, and says once that there are none."""
 
     def __init__(self, client: Client, scheduler: str | None) -> None:

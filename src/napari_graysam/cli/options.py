@@ -46,6 +46,16 @@ Recursive = Annotated[
 Out = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results, made if needed.")
 ]
+OutUnlessPlan = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        help="Folder for the results, made if needed. Required, but for --plan.",
+        show_default=False,
+    ),
+]
 NamePattern = Annotated[
     str | None,
     typer.Option(

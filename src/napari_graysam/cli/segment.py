@@ -26,6 +26,7 @@ from napari_graysam.cli.options import (
     NamePattern,
     Out,
     Outputs,
+    OutUnlessPlan,
     Overwrite,
     PixelSize,
     RecipeName,
@@ -36,6 +37,7 @@ from napari_graysam.cli.options import (
     make_recipe,
     pixel_size_of,
 )
+from napari_graysam.cli.plans import show_plans
 from napari_graysam.cli.report import changes_table, costs_table, document, tell
 from napari_graysam.cli.sharing import (
     GB,
@@ -57,7 +59,7 @@ if TYPE_CHECKING:
 def segment(
     terminal: Terminal,
     images: Images,
-    out: Out,
+    out: OutUnlessPlan = None,
     recursive: Recursive = False,
     recipe: RecipeName = None,
     model: ModelName = None,
@@ -74,11 +76,20 @@ def segment(
     profile: Annotated[
         bool, typer.Option("--profile", help="Show time and peak memory by stage.")
     ] = False,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan",
+            help="Of images in tiles, print tiles, points, time, memory and disk, from one timed "
+            "tile, without running.",
+        ),
+    ] = False,
 ) -> None:
     """Segment images: labels, object tables, COCO, overlays and the recipe, for each.
 
     A run that was stopped goes on where it ended: images whose results are there, of the same
-    pixels, recipe, model and versions, are skipped.
+    pixels, recipe, model and versions, are skipped. Images too large for one piece are segmented
+    in tiles (tiles.use), with labels in DIR/NAME.zarr, and go on tile by tile.
     """
     with terminal:
         check_sharing(workers, scheduler)
@@ -86,11 +97,16 @@ def segment(
             raise UsageError("--profile measures this process: leave --workers and --scheduler out")
         paths = images_of(terminal, images, recursive)
         wanted = make_recipe(recipe, model, settings, region)
-        from napari_graysam.batch import SegmentJob, batch_steps, stack_steps
+        if plan:
+            show_plans(terminal, paths, wanted, workers)
+            return
+        if out is None:
+            raise UsageError("give --out DIR, a folder for the results; only --plan needs none")
+        from napari_graysam.batch import SegmentJob, image_steps, stack_steps
 
         naming = naming_of(name, images, recursive)
         kinds, size = chosen_kinds(write), pixel_size_of(pixel_size)
-        steps = (batch_steps if wanted.stack.axis == "none" else stack_steps)(
+        steps = (image_steps if wanted.stack.axis == "none" else stack_steps)(
             paths,
             SegmentJob(wanted, out, cache, int(cache_size * GB), naming, kinds, size, overwrite),
             overwrite=overwrite,

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from napari_graysam.atomic import write_text
+from napari_graysam.atomic import atomic_path
 from napari_graysam.masks import Mask
 from napari_graysam.masks.mask import Box
 from napari_graysam.masks.run_lengths import encode
@@ -69,19 +69,43 @@ def write_coco(
     [1, 0, 3, 2]
     """
     numbers = range(1, len(masks) + 1) if labels is None else labels
-    content = {
+    objects = (
+        (number, mask, numbers[mask.parent] if mask.parent >= 0 else 0)
+        for number, mask in zip(numbers, masks, strict=True)
+    )
+    stream_coco(path, objects, image_name, shape, recipe)
+
+
+def stream_coco(
+    path: str | os.PathLike[str],
+    objects: Iterable[tuple[int, Mask, int]],
+    image_name: str,
+    shape: tuple[int, int],
+    recipe: Mapping[str, Any],
+) -> None:
+    """Do as `write_coco` for more masks than fit into memory, one after the other.
+
+    Parameters
+    ----------
+    path, image_name, shape, recipe
+        As for `write_coco`.
+    objects
+        Label, mask and label of its parent (0 for none) of each object.
+    """
+    head = {
         "info": {"description": "Masks by napari-graysam", "recipe": dict(recipe)},
         "licenses": [],
         "images": [
             {"id": 1, "file_name": image_name, "height": int(shape[0]), "width": int(shape[1])}
         ],
         "categories": [CATEGORY],
-        "annotations": [
-            _annotation(mask, number, numbers[mask.parent] if mask.parent >= 0 else 0, shape)
-            for number, mask in zip(numbers, masks, strict=True)
-        ],
     }
-    write_text(path, json.dumps(content))
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(json.dumps(head)[:-1] + ', "annotations": [')
+        for place, (number, mask, parent) in enumerate(objects):
+            file.write(", " if place else "")
+            file.write(json.dumps(_annotation(mask, number, parent, shape)))
+        file.write("]}")
 
 
 def _annotation(mask: Mask, number: int, parent: int, shape: tuple[int, int]) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import NAMESPACE_OID, uuid5
 
-from napari_graysam.atomic import write_text
+from napari_graysam.atomic import atomic_path
 from napari_graysam.errors import LabelsError
 from napari_graysam.files.objects import (
     PROGRAM,
@@ -92,18 +92,44 @@ def write_geojson(
     >>> file["features"][0]["geometry"]["coordinates"]
     [[[4, 2], [1, 2], [1, 0], [4, 0], [4, 2]]]
     """
-    rows = numbers_by_label(table)
     numbers = range(1, len(masks) + 1) if labels is None else labels
-    traced = trace([mask.bits for mask in masks])
-    # Encoded one by one: all coordinates as Python's lists would keep the garbage collector busy.
-    features = [
-        _encoded(_feature(mask, pieces, label, rows.get(label, {}), object_type))
-        for label, mask, pieces in zip(numbers, masks, traced, strict=True)
-        if mask.area
-    ]
+    some = [(numbers, masks, table)]
+    stream_geojson(path, some, shape, recipe, image_name=image_name, object_type=object_type)
+
+
+def stream_geojson(
+    path: str | os.PathLike[str],
+    objects: Iterable[tuple[Sequence[int], Sequence[Mask], pd.DataFrame | None]],
+    shape: tuple[int, int],
+    recipe: Mapping[str, Any] | None = None,
+    *,
+    image_name: str = "",
+    object_type: Literal["annotation", "detection"] = "annotation",
+) -> None:
+    """Do as `write_geojson` for more masks than fit into memory, some after others.
+
+    Parameters
+    ----------
+    path, shape, recipe, image_name, object_type
+        As for `write_geojson`.
+    objects
+        Labels, masks and object table of some objects, and so on.
+    """
     about = _encoded(about_file(shape, recipe, image_name))
-    head = f'{{"type": "FeatureCollection", "{PROGRAM}": {about}, "features": ['
-    write_text(path, f"{head}{', '.join(features)}]}}")
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(f'{{"type": "FeatureCollection", "{PROGRAM}": {about}, "features": [')
+        before = ""
+        for numbers, masks, table in objects:
+            rows = numbers_by_label(table)
+            traced = trace([mask.bits for mask in masks])
+            # Encoded one by one: all coordinates as Python's lists would keep the garbage
+            # collector busy.
+            for label, mask, pieces in zip(numbers, masks, traced, strict=True):
+                if mask.area:
+                    feature = _feature(mask, pieces, label, rows.get(label, {}), object_type)
+                    file.write(before + _encoded(feature))
+                    before = ", "
+        file.write("]}")
 
 
 def read_geojson(path: str | os.PathLike[str], shape: tuple[int, int] | None = None) -> Objects:

@@ -79,6 +79,52 @@ def paint(
     return painted
 
 
+def paint_window(
+    masks: Sequence[Mask], labels: Sequence[int], window: tuple[slice, slice]
+) -> NDArray[np.uint32]:
+    """Paint some rows and columns of an image.
+
+    Parameters
+    ----------
+    masks
+        Masks of the image, the topmost first, as `stacking_order` has them.
+    labels
+        The label of each.
+    window
+        Rows and columns.
+
+    Returns
+    -------
+    ndarray
+        uint32, of the window's shape.
+
+    See Also
+    --------
+    paint : Paints the whole image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.masks import Mask
+    >>> square = Mask(np.ones((4, 4), bool), (0, 0, 4, 4))
+    >>> paint_window([square], [7], (slice(2, 5), slice(3, 6))).tolist()
+    [[7, 0, 0], [7, 0, 0], [0, 0, 0]]
+    """
+    rows, columns = window
+    painted = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.int32)
+    for mask, label in zip(reversed(masks), reversed(labels), strict=True):
+        x0, y0, x1, y1 = mask.box
+        top, bottom = max(y0, rows.start), min(y1, rows.stop)
+        left, right = max(x0, columns.start), min(x1, columns.stop)
+        if top < bottom and left < right:
+            bits = mask.bits[top - y0 : bottom - y0, left - x0 : right - x0]
+            place = painted[
+                top - rows.start : bottom - rows.start, left - columns.start : right - columns.start
+            ]
+            place[bits] = label
+    return painted.astype(np.uint32)
+
+
 def _paint_band(band: NDArray[np.uint32], top: int, bottom_up: Sequence[tuple[Mask, int]]) -> None:
     """Paint masks with their labels, in the order given, into the rows from ``top`` on."""
     if not bottom_up:

@@ -37,11 +37,11 @@ class TileOptions(Part):
         ge=0,
         le=2048,
         title="Halo",
-        description="By how much tiles overlap on each side, at least: objects up to this long "
-        "are seen whole in one tile or the next. Larger ones are joined from pieces. More costs "
-        "time: a quarter of the tile's side doubles its square. Null takes 1.5 times the typical "
-        "object's diameter where that is known, else the largest object of a trial in the middle "
-        "of the image.",
+        description="How far tiles see beyond their own part on each side, at least: objects up "
+        "to twice as long are seen whole in one tile or the next, longer ones are joined from "
+        "pieces. More costs time: a quarter of the tile's side means four times as many tiles as "
+        "none. Null takes 1.5 times the typical object's diameter where that is known, else three "
+        "quarters of the longest objects of a trial in the middle of the image.",
         json_schema_extra={"unit": "px", "none": "by the objects' size"},
     )
     level: int = Field(

@@ -285,7 +285,7 @@ def check_size(shape: tuple[int, int]) -> None:
     rows, columns = shape
     pixels, available = rows * columns, available_memory()
     most = available // BYTES_PER_PIXEL
-    advice = "Crop it, downscale it, or cut it into tiles and segment each."
+    advice = "Crop it, downscale it, or let `graysam segment` work in tiles (tiles.use=auto)."
     if max(shape) > LARGEST_SIDE:
         raise ImageError(
             f"An image of {rows} × {columns} pixels has a side longer than {LARGEST_SIDE}. {advice}"

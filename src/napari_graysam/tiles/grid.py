@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
@@ -34,8 +34,8 @@ class Tile:
 
     row: int
     column: int
-    window: Box
-    core: Box
+    window: Box = field(hash=False)
+    core: Box = field(hash=False)
 
     @property
     def name(self) -> str:

@@ -105,7 +105,7 @@ def open_large(
     Yields
     ------
     Progress
-        "measure", rows read.
+        "read", rows of the image.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def _survey(plane: Plane) -> Generator[Progress, None, _Found]:
     finite = 0
     step = _rows_at_once(plane)
     for top in range(0, rows, step):
-        yield Progress("measure", top, rows)
+        yield Progress("read", top, rows)
         band = plane[top : min(top + step, rows), 0:columns]
         digest.update(np.ascontiguousarray(band).reshape(-1).view(np.uint8).data)
         valid = finite_mask(band)
@@ -189,7 +189,7 @@ def _survey(plane: Plane) -> Generator[Progress, None, _Found]:
             least.append(values.min().item())
             most.append(values.max().item())
             finite += values.size
-    yield Progress("measure", rows, rows)
+    yield Progress("read", rows, rows)
     return _Found(min(least, default=0), max(most, default=0), finite, digest.hexdigest())
 
 

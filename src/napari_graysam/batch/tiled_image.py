@@ -1,0 +1,121 @@
+"""One image in tiles on its way: its places, and work on all of its tiles or blocks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, TypeVar, cast
+
+from napari_graysam.batch.cluster import Cluster
+from napari_graysam.batch.jobs import SegmentJob
+from napari_graysam.batch.tasks import Again, Ended, Work, share
+from napari_graysam.errors import OutputError
+from napari_graysam.progress import Progress
+from napari_graysam.source.pyramid import Pyramid
+from napari_graysam.tiles.folder import TileFolder
+from napari_graysam.tiles.plan import Prepared
+from napari_graysam.tiles.write import ENDINGS
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+Steps: TypeAlias = Generator[Progress | str, None, Value]
+"""Yields progress and notes."""
+
+
+@dataclass(frozen=True)
+class TiledImage:
+    """One image on its way: where it comes from, where it goes, and who works.
+
+    Attributes
+    ----------
+    path, pyramid
+        The image.
+    job, name
+        Recipe, folder and kinds of results, and what their names begin with.
+    overwrite
+        Whether results that are there may be replaced.
+    cluster
+        Whose workers do it; None for this process.
+    """
+
+    path: Path
+    job: SegmentJob
+    name: str
+    pyramid: Pyramid
+    overwrite: bool
+    cluster: Cluster | None
+
+    @property
+    def folder(self) -> TileFolder:
+        """Where what is found is kept."""
+        return TileFolder(self.job.folder / f"{self.name}.tiles")
+
+    def file(self, kind: str) -> Path:
+        """Return the path of a kind of results."""
+        return self.job.folder / f"{self.name}.{ENDINGS[kind]}"
+
+    @property
+    def labels(self) -> Path:
+        """Where the finished labels are."""
+        return self.file("labels") / "labels" / Path(self.name).name
+
+
+def work_on_all(
+    one: TiledImage,
+    stage: str,
+    work: Work[Item, Value],
+    items: Iterable[Item],
+    name: Callable[[Item], str],
+    values: dict[str, Value],
+    done: int = 0,
+) -> Steps[dict[str, str]]:
+    """Do a piece of work for all items, put the values by name, and return who failed twice."""
+    waiting = list(items)
+    total = done + len(waiting)
+    broken: dict[str, str] = {}
+    cluster = one.cluster if len(waiting) > 1 else None
+    yield Progress(stage, done, total)
+    events = share(work, waiting, cluster)
+    try:
+        for event in events:
+            if isinstance(event, Ended):
+                done += 1
+                if event.error:
+                    broken[name(event.item)] = event.error
+                else:
+                    values[name(event.item)] = cast(Value, event.value)
+                yield Progress(stage, done, total)
+            elif isinstance(event, Again):
+                yield f"{stage} {name(event.item)} failed, tried again later: {event.error}"
+            elif isinstance(event, Progress):
+                yield event._replace(stage=f"{stage} {done + 1}/{total}: {event.stage}")
+            else:
+                yield event
+    finally:
+        events.close()
+    return broken
+
+
+def or_fail(broken: dict[str, str], what: str) -> None:
+    """Raise `OutputError` if some of the work failed twice."""
+    if broken:
+        name, error = next(iter(broken.items()))
+        raise OutputError(f"{len(broken)} {what} failed, {name} first: {error}")
+
+
+def is_complete(one: TiledImage, prepared: Prepared) -> bool:
+    """Tell whether the very results are there."""
+    try:
+        found = json.loads(one.file("provenance").read_bytes())
+        same = (
+            found["tiles"]["digest"] == prepared.digest
+            and found["fingerprint"]["stages"] == prepared.fingerprint.model_dump()["stages"]
+        )
+        written = set(found["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    wanted = [kind for kind in one.job.kinds if kind not in ("labels", "rois")]
+    files = [one.file(kind) for kind in (*wanted, "seams", "recipe")]
+    return same and set(wanted) <= written and one.labels.is_dir() and all(map(Path.exists, files))

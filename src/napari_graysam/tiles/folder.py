@@ -1,0 +1,88 @@
+"""What a run keeps on disk, so that it can be stopped at any time and go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_graysam.atomic import write_text, writing
+from napari_graysam.errors import OutputError
+from napari_graysam.limits import reading
+from napari_graysam.tiles.grid import Tile
+from napari_graysam.tiles.pieces import Pieces
+
+PLAN = "plan.json"
+FOUND, FINAL = "found", "final"
+
+
+@dataclass(frozen=True)
+class TileFolder:
+    """The folder ``NAME.tiles`` of a run; can be sent to another process.
+
+    It holds ``plan.json``, what each tile found in ``found``, and in ``final`` what the image has
+    of it once the seams are resolved.
+    """
+
+    path: Path
+
+    def begin(self, digest: str, plan: Mapping[str, Any]) -> bool:
+        """Make the folder for a run, or go on with it.
+
+        Parameters
+        ----------
+        digest
+            Of all that decides the result; tiles of another run are removed.
+        plan
+            Written into the folder.
+
+        Returns
+        -------
+        bool
+            Whether there are tiles of the same run.
+        """
+        same = self.plan().get("digest") == digest
+        if not same:
+            for part in (FOUND, FINAL):
+                with writing(self.path):
+                    if (self.path / part).is_dir():
+                        shutil.rmtree(self.path / part)
+            write_text(self.path / PLAN, json.dumps({"digest": digest, **plan}, indent=2))
+        return same
+
+    def plan(self) -> dict[str, Any]:
+        """Return the plan of the run that the folder belongs to; empty where there is none."""
+        try:
+            found = json.loads((self.path / PLAN).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def missing(self, tiles: Iterable[Tile]) -> list[Tile]:
+        """Return the tiles that are not done."""
+        with suppress(FileNotFoundError):
+            there = set(os.listdir(self.path / FOUND))
+            return [tile for tile in tiles if f"{tile.name}.npz" not in there]
+        return list(tiles)
+
+    def save(self, tile: Tile, pieces: Pieces, part: str = FOUND) -> None:
+        """Keep what a tile found, or what the image has of it."""
+        pieces.save(self.path / part / f"{tile.name}.npz")
+
+    def load(self, tile: Tile, part: str = FOUND) -> Pieces:
+        """Return what `save` kept.
+
+        Raises
+        ------
+        OutputError
+            The file is missing or damaged.
+        """
+        path = self.path / part / f"{tile.name}.npz"
+        advice = "Delete it and run the same command again."
+        with reading(path, "a tile of a run", OutputError, advice):
+            return Pieces.load(path)
