@@ -71,8 +71,8 @@ def moved(mask: Mask) -> Mask:
 @pytest.mark.parametrize(
     "model",
     [
-        Model(predicted_iou=RECIPE.generator.pred_iou_thresh - 0.01),
-        Model(stability=RECIPE.generator.stability_score_thresh - 0.01),
+        Model(predicted_iou=0.8 * RECIPE.generator.pred_iou_thresh - 0.01),
+        Model(stability=0.8 * RECIPE.generator.stability_score_thresh - 0.01),
         Model(moved),
         Model(lambda mask: None),
         Model(lambda mask: mask.with_bits(mask.bits & (np.indices(mask.bits.shape)[0] < 6))),
@@ -83,6 +83,13 @@ def test_doubtful_answers_are_not_taken(model):
     planes = [discs((1, 30, 30, 8)), discs(), discs((1, 30, 30, 8))]
     assert found(planes, model) == [[], [], []]
     assert set(model.asked) == {1}
+
+
+def test_an_answer_may_fall_a_little_short_of_the_thresholds():
+    planes = [discs((1, 30, 30, 8)), discs(), discs((1, 30, 30, 8))]
+    thresholds = RECIPE.generator.pred_iou_thresh, RECIPE.generator.stability_score_thresh
+    iou, stability = (0.9 * one for one in thresholds)
+    assert found(planes, Model(predicted_iou=iou, stability=stability)) == [[], [1], []]
 
 
 def test_along_time_an_object_may_move_farther():

@@ -22,6 +22,8 @@ Ask = Callable[[int, Sequence[Mask]], Generator[Progress, None, Sequence[Mask | 
 
 TAKEN = 0.1
 """Most of an answer that may lie on other objects."""
+SURE = 0.8
+"""Part of the thresholds that an answer has to reach: the plane beside it speaks for it."""
 LARGEST_CHANGE = 2.0
 """Most that an area grows or shrinks by from one plane to the next."""
 
@@ -61,7 +63,7 @@ def propagate_steps(
 
     Notes
     -----
-    An answer is taken if the model is as sure of it as of the objects it finds by itself, if it
+    An answer is taken if the model is nearly as sure of it as objects have to be (`SURE`), if it
     is the same object (IoU of at least ``min_overlap``, of about the same area) and if it lies next
     to nowhere on others (`TAKEN`); it is painted where they leave room.
     """
@@ -118,8 +120,8 @@ def _same(source: Mask, answer: Mask, rules: LinkRules, recipe: Recipe) -> bool:
     """Tell whether an answer is good, and the object that was asked for."""
     generator, labels = recipe.generator, recipe.labels
     return (
-        answer.predicted_iou >= generator.pred_iou_thresh
-        and answer.stability >= generator.stability_score_thresh
+        answer.predicted_iou >= SURE * generator.pred_iou_thresh
+        and answer.stability >= SURE * generator.stability_score_thresh
         and labels.min_area <= answer.area <= (labels.max_area or np.inf)
         and max(source.area, answer.area) <= LARGEST_CHANGE * min(source.area, answer.area)
         and mask_iou(source, answer) >= rules.min_overlap
