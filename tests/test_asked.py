@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ from synthetic import drawn
 
 from napari_graysam.ask import ask_together
 from napari_graysam.masks import Mask, nest
+from napari_graysam.pipeline.kept import KeptPlanes
 from napari_graysam.progress import Progress, run
 from napari_graysam.prompt import taking_back
 from napari_graysam.recipe import GeneratorOptions, LabelOptions, MergingOptions, Recipe
 from napari_graysam.select import Selector
 from napari_graysam.select.regrouping.asked import answered
+from napari_graysam.source.gray import to_gray
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -239,6 +242,19 @@ def test_a_run_asks_keeps_the_answers_and_selects_alike_without_the_model(live: 
     again = retune(found, recipe)
     np.testing.assert_array_equal(again.labels, result.labels)
     assert [one.reasons for one in again.regroupings] == [one.reasons for one in result.regroupings]
+
+
+def test_planes_that_were_put_away_keep_the_answers(live: Any, tmp_path: Path) -> None:
+    image, recipe, found = live
+    kept = KeptPlanes(lambda position: to_gray(image), tmp_path, budget=1)
+    kept.put((0, "raw"), found)
+    kept.put((1, "raw"), found)
+    assert kept.in_memory == ((1, "raw"),)
+    again = kept.retune((0, "raw"), recipe)
+    np.testing.assert_array_equal(again.labels, found.result.labels)
+    reasons = [one.reasons.to_dict() for one in found.result.regroupings]
+    assert [one.reasons.to_dict() for one in again.regroupings] == reasons
+    assert any(one["asked"] is not None for one in reasons)
 
 
 def test_asking_needs_a_new_run_and_not_asking_changes_no_recipe(live: Any) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from napari_graysam.recipe import Recipe
+    from napari_graysam.select.regrouping.asked import Answers
 
 BUDGET = 2 * 2**30
 """Bytes in memory unless told otherwise."""
@@ -39,6 +40,7 @@ class _Away:
     live: LiveSegmentation
     table: pd.DataFrame
     path: Path | None
+    answers: Answers
 
 
 class KeptPlanes:
@@ -174,7 +176,7 @@ class KeptPlanes:
                 path = None  # A full disk costs no more than the candidates.
         else:
             path = None
-        self._away[key] = _Away(_bare(live), table, path)
+        self._away[key] = _Away(_bare(live), table, path, live.selector.answers)
 
     def _path(self, key: Key) -> Path | None:
         return None if self._folder is None else self._folder / f"{key[0]}-{key[1]}.npz"
@@ -202,6 +204,7 @@ class KeptPlanes:
         gray = self._read(position)
         view = make_view(gray, before.recipe)
         selector = Selector(proposals, image=array_digest(gray.raw), raw=gray.raw, views=[view])
+        selector.learn(away.answers)
         bare = replace(before, view=view, raw=gray.raw)
         live = replace(away.live, result=bare, selector=selector)
         return replace(live, result=retune(live, before.recipe))

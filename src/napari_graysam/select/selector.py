@@ -354,7 +354,7 @@ class Selector:
     @property
     def nbytes(self) -> int:
         """Bytes in use, besides the proposals."""
-        return int(self._derived.cache.currsize)
+        return int(self._derived.cache.currsize) + self.answers.nbytes
 
     @property
     def _as_before(self) -> tuple[str, BothArms | None]:
