@@ -63,7 +63,7 @@ def retune(planes: int, side: int, count: int) -> dict[str, Any]:
     """Measure how long another threshold takes, in seconds by the clock and of the processor."""
     from synthetic import blobs
 
-    from napari_graysam.batch import KeptPlanes
+    from napari_graysam.batch import CachedPlanes
     from napari_graysam.pipeline import make_view
     from napari_graysam.propose.cache import Cache, proposals_key
     from napari_graysam.recipe import Recipe
@@ -100,7 +100,7 @@ def retune(planes: int, side: int, count: int) -> dict[str, Any]:
             view = make_view(stack.plane(position), recipe)
             cache.keep(proposals_key(view, recipe.model, recipe.generator, None), found)
         sizes = [file.stat().st_size for file in cache.folder.iterdir()]
-        kept = KeptPlanes(stack, cache)
+        kept = CachedPlanes(stack, cache)
         first = stack.positions[0]
         result: dict[str, Any] = {
             "planes": planes,
@@ -109,7 +109,7 @@ def retune(planes: int, side: int, count: int) -> dict[str, Any]:
             "kept_mb_a_plane": round(float(np.mean(sizes)) / 1e6, 2),
             "logits_mb_a_plane": round(count * 256 * 256 * 4 / 1e6),
         }
-        KeptPlanes(stack, cache).plane(first, recipe)  # Imports and weights of enlarging.
+        CachedPlanes(stack, cache).plane(first, recipe)  # Imports and weights of enlarging.
         found, result["view_from_disk"] = timed(lambda: kept.plane(first, recipe))
         result["objects_in_view"] = len(found.masks)
         _, result["view_again"] = timed(lambda: kept.plane(first, looser))

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from napari_graysam.batch import KeptPlanes, SegmentJob, candidates_folder, stack_steps
+from napari_graysam.batch import CachedPlanes, SegmentJob, candidates_folder, stack_steps
 from napari_graysam.cli import app
 from napari_graysam.errors import ProposalsError
 from napari_graysam.progress import Progress, run
@@ -79,10 +79,10 @@ def test_another_threshold_needs_no_model(file: Path, no_model: None) -> None:
 
 def test_kept_planes_are_those_of_a_run(file: Path, no_model: None) -> None:
     cache = Cache(budget=0, folder=candidates_folder(file.parent / "out", "cells"))
-    kept = KeptPlanes(Stack(file, RECIPE), cache)
+    kept = CachedPlanes(Stack(file, RECIPE), cache)
     for recipe in (RECIPE, LOOSER, RECIPE):
         for position, found in kept.planes(recipe, [2, 0, 1]):
-            fresh = KeptPlanes(Stack(file, recipe), cache).plane(position, recipe)
+            fresh = CachedPlanes(Stack(file, recipe), cache).plane(position, recipe)
             np.testing.assert_array_equal(found.labels, fresh.labels)
             assert found.fingerprint == fresh.fingerprint
     for position, found in kept.planes(LOOSER):
@@ -102,7 +102,7 @@ def test_kept_planes_are_those_of_a_run(file: Path, no_model: None) -> None:
 )
 def test_what_needs_the_model_is_refused(file: Path, no_model: None, values: dict) -> None:
     cache = Cache(budget=0, folder=candidates_folder(file.parent / "fresh", "cells"))
-    kept = KeptPlanes(Stack(file, RECIPE), cache)
+    kept = CachedPlanes(Stack(file, RECIPE), cache)
     with pytest.raises(ProposalsError, match="z0001"):
         kept.plane(1, RECIPE.with_values(values))
 

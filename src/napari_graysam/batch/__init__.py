@@ -1,8 +1,8 @@
 """Many images: one after the other or on Dask."""
 
+from napari_graysam.batch.cached import CachedPlanes, candidates_folder
 from napari_graysam.batch.images import image_steps
 from napari_graysam.batch.jobs import CompareJob, Job, Outcome, Report, SegmentJob
-from napari_graysam.batch.kept import KeptPlanes, candidates_folder
 from napari_graysam.batch.naming import Naming
 from napari_graysam.batch.run import batch_steps, check_folder
 from napari_graysam.batch.stack import segment_stack, stack_steps
@@ -10,9 +10,9 @@ from napari_graysam.batch.stack_compare import compare_stack, compare_stack_step
 from napari_graysam.batch.tiles import in_tiles, segment_tiled, tiled_steps
 
 __all__ = [
+    "CachedPlanes",
     "CompareJob",
     "Job",
-    "KeptPlanes",
     "Naming",
     "Outcome",
     "Report",

@@ -15,10 +15,10 @@ import numpy as np
 from napari_graysam import outputs
 from napari_graysam.atomic import remove_abandoned
 from napari_graysam.batch.attempt import failed
+from napari_graysam.batch.cached import candidates_folder
 from napari_graysam.batch.cluster import Cluster
 from napari_graysam.batch.filling import PlaneLabels, check_link, complete_steps, reported
 from napari_graysam.batch.jobs import Outcome, Report, SegmentJob, open_cache
-from napari_graysam.batch.kept import candidates_folder
 from napari_graysam.batch.naming import check_names, clash
 from napari_graysam.batch.planes import PlaneJob
 from napari_graysam.batch.run import batch_steps, check_folder

@@ -12,6 +12,7 @@ from cachetools import LRUCache
 from napari_graysam import pipeline
 from napari_graysam.errors import ProposalsError
 from napari_graysam.pipeline import ScoreFloors
+from napari_graysam.pipeline.kept import size_of
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import MODEL_STAGES, Recipe
 from napari_graysam.results import LiveSegmentation, Segmentation
@@ -25,7 +26,7 @@ BUDGET = 2**30
 _STAGES_OF_A_MODEL = ("verify", "download", "load", "encode")
 
 
-class KeptPlanes:
+class CachedPlanes:
     """Planes of a stack, each selected again from the candidates that a run has kept.
 
     A plane that was selected once is held in memory, the least recently used forgotten first; so
@@ -44,14 +45,14 @@ class KeptPlanes:
     --------
     >>> import numpy as np
     >>> from napari_graysam import Recipe
-    >>> from napari_graysam.batch import KeptPlanes, candidates_folder, segment_stack
+    >>> from napari_graysam.batch import CachedPlanes, candidates_folder, segment_stack
     >>> from napari_graysam.propose.cache import Cache
     >>> from napari_graysam.source.stack import Stack
     >>> recipe = Recipe().with_values({"stack.axis": "z", "generator.points_per_side": 4})
     >>> image = np.stack([np.eye(64)] * 2)
     >>> _ = segment_stack(image, recipe, "results", name="eye")
     >>> cache = Cache(budget=0, folder=candidates_folder("results", "eye"))
-    >>> kept = KeptPlanes(Stack(image, recipe), cache)
+    >>> kept = CachedPlanes(Stack(image, recipe), cache)
     >>> stricter = recipe.with_values({"generator.pred_iou_thresh": 1})
     >>> [(position, len(found.masks)) for position, found in kept.planes(stricter)]
     [(0, 0), (1, 0)]
@@ -63,14 +64,14 @@ class KeptPlanes:
 
     def __init__(self, stack: Stack, cache: Cache, budget: int = BUDGET) -> None:
         self.stack, self.cache = stack, cache
-        self._live: LRUCache[int, LiveSegmentation] = LRUCache(budget, getsizeof=_size)
+        self._live: LRUCache[int, LiveSegmentation] = LRUCache(budget, getsizeof=size_of)
         self._lock = RLock()
 
     def hold(self, position: int, live: LiveSegmentation) -> None:
         """Take what a run of a plane gave, of `napari_graysam.pipeline.live_steps`."""
         with self._lock:
             self._live.pop(position, None)
-            if _size(live) <= self._live.maxsize:
+            if size_of(live) <= self._live.maxsize:
                 self._live[position] = live
 
     def plane(self, position: int, recipe: Recipe) -> Segmentation:
@@ -159,9 +160,3 @@ def _refuse_models(step: Progress, name: str) -> None:
             f"the candidates of plane {name} are not kept for this recipe, or it asks the model "
             "once more: run the stack again"
         )
-
-
-def _size(live: LiveSegmentation) -> int:
-    result, selector = live.result, live.selector
-    images = sum(int(image.nbytes) for image in (result.labels, result.view, result.raw))
-    return images + selector.nbytes + selector.proposals.nbytes
