@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+import fake_pipeline
 import fake_tiles
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from napari_graysam.batch import SegmentJob, segment_tiled, tiled_steps
+from napari_graysam.batch import Report, SegmentJob, image_steps, segment_tiled, tiled_steps
 from napari_graysam.cli import app
 from napari_graysam.errors import OutputError, RecipeError, UsageError
 from napari_graysam.files import read_coco, read_geojson
@@ -289,6 +290,22 @@ def test_another_recipe_starts_anew_but_filters_use_the_tiles_that_are_there(
     assert not any("tiles are there" in note for note in notes)
 
 
+def test_tiles_of_another_run_are_not_thrown_away_unasked(fake: None, tmp_path: Path) -> None:
+    np.save(tmp_path / "discs.npy", fake_tiles.picture((250, 310))[0])
+    steps = tiled_steps([tmp_path / "discs.npy"], SegmentJob(RECIPE, tmp_path))
+    for _ in range(20):
+        next(steps)
+    steps.close()
+    found = sorted((tmp_path / "discs.tiles" / "found").iterdir())
+    assert found
+    other = SegmentJob(RECIPE.with_values({"generator.points_per_side": 12}), tmp_path)
+    (outcome,) = run(tiled_steps([tmp_path / "discs.npy"], other))
+    assert f"holds {len(found)} tiles of a run with another image, recipe" in outcome.error
+    assert sorted((tmp_path / "discs.tiles" / "found").iterdir()) == found
+    (outcome,) = run(tiled_steps([tmp_path / "discs.npy"], other, overwrite=True))
+    assert outcome.status == "done"
+
+
 def test_size_and_border_count_for_whole_objects(fake: None, tmp_path: Path) -> None:
     image, truth = fake_tiles.picture((200, 420), long=True)
     values = {"labels.min_area": 90, "labels.max_area": 3000, "labels.exclude_border": True}
@@ -326,6 +343,22 @@ def test_two_runs_of_one_output_are_refused(fake: None, tmp_path: Path) -> None:
     assert second.status == "failed"
     assert "being written by process" in second.error
     steps.close()
+
+
+def test_images_that_fit_stay_in_one_piece_beside_those_in_tiles(
+    fake: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake_pipeline.install(monkeypatch)
+    np.save(tmp_path / "large.npy", fake_tiles.picture((130, 130))[0])
+    np.save(tmp_path / "small.npy", fake_pipeline.spots()[0])
+    paths = [tmp_path / "large.npy", tmp_path / "small.npy"]
+    reports: list[Report] = []
+    steps = image_steps(paths, SegmentJob(RECIPE, tmp_path / "out"))
+    large, small = run(steps, reports.append)
+    assert large.files["labels"] == tmp_path / "out" / "large.zarr" / "labels" / "large"
+    assert small.files["labels"] == tmp_path / "out" / "small.labels.tif"
+    ended = [(report.done, report.total) for report in reports if report.outcome]
+    assert ended == [(1, 2), (2, 2)]
 
 
 def test_what_cannot_be_meant_in_tiles_is_refused(fake: None, tmp_path: Path) -> None:

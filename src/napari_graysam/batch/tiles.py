@@ -195,6 +195,13 @@ def _segment(one: TiledImage) -> Steps[Outcome]:
             f"{one.labels} is there already, and not of this image and recipe. Choose another "
             "folder or name, or --overwrite, which replaces it."
         )
+    others = folder.of_another(prepared.digest)
+    if others and not one.overwrite:
+        raise OutputError(
+            f"{folder.path} holds {others} tiles of a run with another image, recipe or version. "
+            "Repeat that one to go on with it, choose another folder or name, or --overwrite, "
+            "which removes them."
+        )
     grid = prepared.grid
     about = {"base": base_digest(prepared), "halo": grid.halo, "size": grid.size,
              "shape": list(grid.shape), "tiles": len(grid)}  # fmt: skip

@@ -55,6 +55,13 @@ class TileFolder:
             write_text(self.path / PLAN, json.dumps({"digest": digest, **plan}, indent=2))
         return same
 
+    def of_another(self, digest: str) -> int:
+        """Return how many tiles there are of another run."""
+        found = self.path / FOUND
+        if not found.is_dir() or self.plan().get("digest") == digest:
+            return 0
+        return sum(name.endswith(".npz") for name in os.listdir(found))
+
     def plan(self) -> dict[str, Any]:
         """Return the plan of the run that the folder belongs to; empty where there is none."""
         try:

@@ -93,11 +93,14 @@ class SeamReport:
         Seams where objects end: (x, y) of each.
     shape
         (H, W) of the image.
+    borders
+        Rows and columns where the core of one tile ends and that of the next begins.
     counts
         What happened to objects at seams.
     """
 
     shape: tuple[int, int]
+    borders: tuple[Sequence[int], Sequence[int]] = ((), ())
     seam: Rate = field(default_factory=Rate)
     interior: Rate = field(default_factory=Rate)
     places: list[tuple[float, float]] = field(default_factory=list)
@@ -208,7 +211,7 @@ def make_report(labels: Any, grid: TileGrid, counts: dict[str, int] | None = Non
     >>> report.seam.ending, report.seam.crossing
     (2, 5)
     """
-    report = SeamReport(grid.shape, counts=counts or {})
+    report = SeamReport(grid.shape, grid.seams(), counts=counts or {})
     for line in seam_lines(grid):
         if line.along == "row":
             before, behind = np.asarray(labels[line.at - 1 : line.at + 1, :])
@@ -224,7 +227,8 @@ def write_report_picture(path: str | os.PathLike[str], report: SeamReport) -> No
 
     figure = Figure(figsize=(9, 4), layout="constrained")
     bars, places = figure.subplots(1, 2, width_ratios=(1, 1.4))
-    names = ("seams", "inside tiles")
+    counted = [f"{rate.ending} of {rate.total}" for rate in (report.seam, report.interior)]
+    names = (f"seams\n{counted[0]}", f"inside tiles\n{counted[1]}")
     for x, (rate, colour) in enumerate(((report.seam, "#D55E00"), (report.interior, "#0072B2"))):
         if rate.total:
             low, high = rate.interval
@@ -233,14 +237,16 @@ def write_report_picture(path: str | os.PathLike[str], report: SeamReport) -> No
                 x, rate.rate, [[max(0, rate.rate - low)], [max(0, high - rate.rate)]],
                 color="black", capsize=4,
             )  # fmt: skip
-        bars.annotate(f"{rate.ending} of {rate.total}", (x, 0), (0, 3),
-                      textcoords="offset points", ha="center")  # fmt: skip
     bars.set_xticks(range(2), names)
     bars.set_ylabel("objects that end at a line")
     height, width = report.shape
     if report.places:
         x, y = np.array(report.places).T
         places.plot(x, y, ".", color="#D55E00", markersize=4)
+    for row in report.borders[0]:
+        places.axhline(row, color="0.85", linewidth=0.6, zorder=0)
+    for column in report.borders[1]:
+        places.axvline(column, color="0.85", linewidth=0.6, zorder=0)
     places.set_xlim(0, width)
     places.set_ylim(height, 0)
     places.set_aspect("equal")
