@@ -95,7 +95,8 @@ def test_a_press_pins_it_as_before_and_another_takes_the_pin_back(
     button = dock.view.undo
     row = choose(dock, said)
     assert (button.isEnabled(), button.text()) == (True, "Undo")
-    assert f"{said.capitalize()}, evidence " in dock.view.status.text()
+    why = f"{said.capitalize()}, evidence "
+    qtbot.waitUntil(lambda: dock.view.status.text().startswith(why), timeout=60_000)
     assert "edge " in dock.view.status.text()
     change(dock, qtbot, button.click)
     pins = panel.state.recipe.labels.pinned
@@ -105,6 +106,7 @@ def test_a_press_pins_it_as_before_and_another_takes_the_pin_back(
     selected = dock.view.table.selected
     assert selected.regrouped.startswith(f"pinned {kind}")
     assert (button.isEnabled(), button.text()) == (True, "Unpin")
+    qtbot.waitUntil(lambda: dock.view.status.text() == f"Pinned {kind}.", timeout=60_000)
     change(dock, qtbot, button.click)
     assert panel.state.recipe.labels.pinned == ()
     assert [row.regrouped for row in rows(dock)] == at_first

@@ -47,7 +47,8 @@ class UndoButton:
     Attributes
     ----------
     words
-        What was merged or split in the selected row and what speaks for it; empty for nothing.
+        What was merged or split in the selected row and what speaks for it, or that it is
+        pinned; empty for nothing.
     """
 
     def __init__(self, viewer: Viewer, button: QPushButton, say: Callable[[str], None]) -> None:
@@ -80,8 +81,9 @@ class UndoButton:
             held = {arm: one for arm, one in found.items() if one is not None and one in shown}
             self._objects = [(one, row.labels[arm]) for arm, one in held.items()]
             self._arm = next(iter(held), ARMS[0])
-        self.words = "; ".join(_words(result, labels) for result, labels in self._objects)
         pinned = said.startswith("pinned")
+        words = dict.fromkeys(text for of in self._objects for text in _words(*of))
+        self.words = said if pinned and self._objects else "; ".join(words)
         self._button.setText("Unpin" if pinned else "Undo")
         self._button.setEnabled(bool(self._objects))
         self._button.setToolTip(
@@ -116,10 +118,10 @@ class UndoButton:
         raise error
 
 
-def _words(result: Segmentation, labels: Sequence[int]) -> str:
+def _words(result: Segmentation, labels: Sequence[int]) -> list[str]:
     """Say of each merge or split of some objects what speaks for it."""
-    return "; ".join(
+    return [
         f"{one.kind}, evidence {one.reasons.evidence:.2f}: {one.reasons.words}"
         for one in result.regroupings
         if set(labels) & set(one.labels(result.masks))
-    )
+    ]

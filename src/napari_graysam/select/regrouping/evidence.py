@@ -19,6 +19,16 @@ SUREST = 0.9
 """Quantile of the predicted IoU of an image's objects, from which they are its surest."""
 ASKED = 0.9
 """What an answer that shows two masks as one object adds to the logit of their evidence."""
+WHOLE, ROUND = 0.6, 0.06
+"""Most that a larger candidate adds, and most of `Border.rounder` that counts.
+
+Two cells beside each other have more of both than two halves of one.
+"""
+LONG = 2.5
+"""Length of a common border, as of `Border`, from which it speaks against a merge.
+
+Halves of an object meet along a cut; what meets along more lies around or upon the other one.
+"""
 _LEAST_SPREAD = 1 / 255
 
 
@@ -107,7 +117,7 @@ class Reasons:
             said.append(f"a larger candidate, predicted IoU {self.whole:+.2f}")
         if not math.isnan(self.asked):
             said.append(f"drawn as one when asked, predicted IoU {self.asked:+.2f}")
-        return ", ".join(said)
+        return ", ".join(said).replace("-", "−")
 
     def to_dict(self) -> dict[str, float | None]:
         """Return plain values for JSON, to three decimals, with None for NaN."""
@@ -130,12 +140,14 @@ def for_merging(
     -----
     A logistic regression on neighbours in half of the images of eleven development sets, at the
     preset's thresholds and at lower ones (`benchmarks/merging.py` measures on the other half):
-    about the probability that they are one object there.
+    about the probability that they are one object there. Where features saturate (`WHOLE`,
+    `ROUND`) and the part of the border's length (`LONG`) were set by hand on all of them.
     """
     edge = max(border.edge)
-    logit = -1.2 + 5.5 * border.rounder - 2.9 * edge - 7.4 * score
+    logit = -1.2 + 5.5 * min(border.rounder, ROUND) - 2.9 * edge - 7.4 * score
+    logit -= 0.8 * max(0.0, border.length - LONG)
     if not math.isnan(whole):
-        logit += max(0.0, 1 + 3 * whole)
+        logit += min(WHOLE, max(0.0, 1 + 3 * whole))
     if not math.isnan(asked):
         logit += ASKED
     return Reasons(_logistic(logit), edge, border.rounder, score, whole, covered, asked)
