@@ -1,14 +1,18 @@
 """Whole stacks in the panel: one layer an arm, filled as planes come, re-tuned and linked."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import stub_run
+import tifffile
 from napari.utils.notifications import notification_manager
 
 from napari_graysam import pipeline
 from napari_graysam._napari.canvas.layers import about
+from napari_graysam._napari.compare import CompareDock
 from napari_graysam._napari.panel.sections.run import RunSection
 from napari_graysam._napari.panel.state import PanelState
+from napari_graysam.recipe import Recipe
 
 RECIPE = stub_run.START.with_values({"preprocess": "[{kind: gamma, gamma: 0.3}]"})
 BRIGHT = (1, 0.9, 0.6, 0.3)
@@ -413,3 +417,65 @@ def test_shown_in_three_dimensions(make, viewer, qtbot):
     viewer.dims.ndisplay = 2
     settle(qtbot, section)
     assert len(section.state.results["raw"].masks) == 1
+
+
+def test_the_comparison_is_of_the_plane_that_is_shown(make, viewer, qtbot, monkeypatch):
+    section = make(stack(3), values={"arms": "preprocessed", "generator.pred_iou_thresh": 0.65})
+    section.run()
+    settle(qtbot, section)
+    viewer.dims.set_current_step(0, 2)
+    dock = CompareDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Compare")
+    monkeypatch.setattr(dock, "isVisible", lambda: True)  # The window of a test is not shown.
+
+    def outcome():
+        qtbot.waitUntil(
+            lambda: dock.outcome is not None and not (dock._timer.isActive() or dock._worker.busy),
+            timeout=60_000,
+        )
+        return {change: n for change, n in dock.outcome.comparison.counts.items() if n}
+
+    dock.refresh()
+    assert outcome() == {"kept": 2, "gained": 1}
+    dock.show_difference()
+    difference = layer_of(viewer, "cells [difference]")
+    assert difference.data.shape == (1, 64, 64)
+    assert difference.translate[0] == 2
+    viewer.dims.set_current_step(0, 1)
+    assert outcome() == {"kept": 2}
+    assert difference.translate[0] == 1
+    viewer.dims.ndisplay = 3
+    qtbot.waitUntil(lambda: dock.outcome is None, timeout=60_000)
+    assert "in 2D" in dock.chosen.problem
+    viewer.dims.ndisplay = 2
+    assert outcome() == {"kept": 2}
+
+
+def test_a_stack_is_saved_with_its_tables_as_the_command_line_writes_it(
+    make, viewer, qtbot, tmp_path
+):
+    section = make(
+        film(), "t", {"stack.linking.splits": True, "generator.points_per_side": 16},
+        scale=(60, 0.5, 0.5), units=("second", "um", "um"),
+    )  # fmt: skip
+    section.native.both.click()
+    settle(qtbot, section)
+    heard = []
+    section.state.said.connect(lambda text, warning: heard.append((text, warning)))
+    saver, layer = section.stacks.saver, layer_of(viewer)
+    assert saver.holds(layer)
+    assert not saver.holds(viewer.add_labels(np.zeros((4, 4), np.uint8)))
+    saver.write(layer, str(tmp_path / "film.labels.tif"))
+    settle(qtbot, section)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "film.labels.tif"), layer.data)
+    objects = pd.read_csv(tmp_path / "film.objects.csv")
+    assert objects["id"].tolist() == layer.features["index"].tolist() == [1, 2, 3]
+    tracks = pd.read_csv(tmp_path / "film.tracks.csv")
+    assert tracks.groupby("ID")["parent"].first().tolist() == [1, 1, 1]
+    assert len(pd.read_csv(tmp_path / "film.planes.csv")) == 7
+    recipe = Recipe.from_yaml((tmp_path / "film.recipe.yaml").read_text())
+    assert recipe.stack.axis == "t"
+    assert "film.tracks.csv" in heard[-1][0]
+    saver.write(layer, str(tmp_path / "film.objects.csv" / "film.labels.tif"))
+    settle(qtbot, section)
+    assert heard[-1][1]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_graysam.batch.filling import complete_steps
+from napari_graysam.fingerprint import array_digest, digest_of
+from napari_graysam.outputs.stack import write_stack
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
 from napari_graysam.source.stack import Stack
@@ -101,3 +104,53 @@ def link_volume_steps(
     objects = objects_table(stack.axis, planes, related, *physical)
     tracks = tracks_table(planes, related, stack.positions) if stack.axis == "t" else None
     return VolumeTables(planes, objects, tracks, related.lineage)
+
+
+def write_volume(
+    volume: LabelVolume,
+    tables: VolumeTables,
+    stack: Stack,
+    recipe: Recipe,
+    folder: Path,
+    name: str,
+    about: dict[str, Any],
+) -> dict[str, Path]:
+    """Write a linked volume as `segment_stack` writes one: labels, tables, provenance, recipe.
+
+    Parameters
+    ----------
+    volume, tables
+        As `link_volume_steps` has left them; planes that are missing are empty.
+    stack, recipe
+        What was segmented, and how.
+    folder, name
+        The files are ``NAME.labels.tif`` and so on; those that are there are replaced.
+    about
+        For the provenance, in JSON's types.
+
+    Returns
+    -------
+    dict
+        The paths by kind.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be written.
+    """
+    there = list(volume.positions)
+    plane_digests = [array_digest(volume.ids[position]) for position in there]
+    record = {
+        "digest": digest_of(plane_digests, recipe.to_dict(), stack.pixel_size, stack.spacing),
+        "axis": stack.axis,
+        "positions": there,
+        "pixel_size_um": stack.pixel_size,
+        "spacing": stack.spacing,
+        "window": recipe.stack.window,
+        "objects": len(tables.objects),
+        "lineage": [list(pair) for pair in tables.lineage],
+        **about,
+    }
+    numbered = (volume.ids[position] for position in stack.positions)
+    links = Links((), lineage=tables.lineage)
+    return write_stack(stack, recipe, links, numbered, tables.planes, folder, name, record)

@@ -244,7 +244,7 @@ def select(
     if recipe.stack.axis != "none":
         notes += (
             f"stack.axis is {recipe.stack.axis}, but this is one plane: whole stacks are for "
-            "graysam segment and napari_graysam.batch.segment_stack",
+            "the panel, graysam segment and napari_graysam.batch.segment_stack",
         )
     return Selected(masks, labels, notes, selection.regroupings)
 

@@ -74,7 +74,9 @@ class ChosenLayers:
     def problem(self) -> str:
         """What keeps the layers from being compared; empty if nothing does."""
         layers = self.layers
-        problem = problem_with(layers.get("raw"), layers.get("preprocessed"), self.truth)
+        problem = problem_with(
+            layers.get("raw"), layers.get("preprocessed"), self.truth, self._viewer.dims
+        )
         return self._gone + problem if problem and len(layers) < len(ARMS) else problem
 
     def follow(self) -> None:
@@ -111,7 +113,9 @@ class ChosenLayers:
     def _fits(self, truth: Labels) -> bool:
         """Whether the chosen layers can be scored against a ground truth."""
         first, second = self.layers.get("raw"), self.layers.get("preprocessed")
-        return truth not in (first, second) and not problem_with(first, second, truth)
+        return truth not in (first, second) and not problem_with(
+            first, second, truth, self._viewer.dims
+        )
 
     def _on_user(self, index: int) -> None:
         self._by_user, self._gone = True, ""

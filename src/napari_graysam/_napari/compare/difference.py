@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from napari_graysam._napari.canvas.layers import KEY, about
 from napari_graysam._napari.compare.compute import Outcome
-from napari_graysam._napari.compare.pairing import arm_of, base_name, placement_of
+from napari_graysam._napari.compare.pairing import arm_of, base_name
+from napari_graysam._napari.compare.planes import placement_of
 from napari_graysam.comparison import CODES, COLORS, Arm
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class DifferenceLayer:
 
     def show(self, layers: dict[Arm, Labels], outcome: Outcome) -> Labels:
         """Add the layer above both others, or update it."""
-        placement = placement_of(layers["raw"])
+        placement = placement_of(layers["raw"], self._viewer.dims)
         data = placement.arrange(outcome.comparison.difference)
         counts = dict(outcome.comparison.counts)
         metadata = {KEY: {**self._about(layers), "counts": counts}}

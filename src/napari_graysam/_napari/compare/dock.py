@@ -23,7 +23,8 @@ from napari_graysam._napari.compare.compute import (
     compare,
 )
 from napari_graysam._napari.compare.difference import DifferenceLayer
-from napari_graysam._napari.compare.pairing import placement_of, plane_of, source_of
+from napari_graysam._napari.compare.pairing import source_of
+from napari_graysam._napari.compare.planes import is_stack, shown_plane
 from napari_graysam._napari.compare.selected_object import SelectedObject
 from napari_graysam._napari.compare.table import EventRow
 from napari_graysam._napari.compare.undo import UndoButton
@@ -91,6 +92,9 @@ class CompareDock(QWidget):
         for name in _LIST_EVENTS:
             self._listeners.add(getattr(self._viewer.layers.events, name), self.reset_choices)
         self._listeners.add(self._viewer.events.theme, view.plots.refresh)
+        dims = self._viewer.dims.events
+        for emitter in (dims.point, dims.order, dims.ndisplay):
+            self._listeners.add(emitter, self._on_plane)
 
     @property
     def outcome(self) -> Outcome | None:
@@ -100,6 +104,11 @@ class CompareDock(QWidget):
     def reset_choices(self, event: Any = None) -> None:
         """Follow the viewer's layers."""
         self.chosen.follow()
+
+    def _on_plane(self, event: Any = None) -> None:
+        """Compare another plane of stacks."""
+        if any(map(is_stack, self.chosen.layers.values())):
+            self._soon()
 
     def _on_choice(self) -> None:
         self._forget()
@@ -142,15 +151,18 @@ class CompareDock(QWidget):
         self.view.say_problem("")
         if self._outcome is None:
             self.view.say_status("Comparing …")
-        layers, truth = self.chosen.layers, self.chosen.truth
+        layers, truth, dims = self.chosen.layers, self.chosen.truth, self._viewer.dims
+        found = {arm: shown_plane(layer, dims) for arm, layer in layers.items()}
+        planes = {arm: plane for arm, plane in found.items() if plane is not None}
+        of_truth = None if truth is None else shown_plane(truth, dims)
         request = Request(
             number=self._asked,
-            read={arm: partial(plane_of, layer) for arm, layer in layers.items()},
+            read={arm: one.read for arm, one in planes.items()},
             tables=(layers["raw"].features.copy(), layers["preprocessed"].features.copy()),
             rules=self.view.chosen_rules,
-            pixel_size=in_micrometres(*placement_of(layers["raw"]).pixel_size),
+            pixel_size=in_micrometres(*planes["raw"].placement.pixel_size),
             results=_written(layers),
-            read_truth=None if truth is None else partial(plane_of, truth),
+            read_truth=None if of_truth is None else of_truth.read,
             previous=self._outcome,
         )
         self._worker.submit(partial(compare, request))

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam._napari.canvas.layers import about, pixels_of
-from napari_graysam._napari.canvas.placement import Placement, transform_of
+from napari_graysam._napari.canvas.layers import about
 from napari_graysam._napari.canvas.units import factors, unit_text
+from napari_graysam._napari.compare.planes import ShownPlane, plane_axes, shape_of, shown_plane
 from napari_graysam._napari.results.identity import comparable_layers
 from napari_graysam.comparison import ARMS, Arm
 
 if TYPE_CHECKING:
     import pint
+    from napari.components import Dims
     from napari.layers import Image, Labels, Layer
 
 _ARM_NAME = re.compile(r"^(?P<base>.*) \[(?P<arm>raw|preprocessed)\]")
@@ -97,40 +98,21 @@ def source_of(layers: Iterable[Layer], labels: Layer) -> Image | None:
     return images[0] if images else None
 
 
-def shape_of(layer: Layer) -> tuple[int, ...]:
-    """Return the shape of a layer's pixels, of the finest level where it has several."""
-    return tuple(int(length) for length in pixels_of(layer).shape)
+def problem_with(
+    first: Labels | None,
+    second: Labels | None,
+    truth: Labels | None,
+    dims: Dims | None = None,
+) -> str:
+    """Say what keeps layers from being compared; empty if nothing does.
 
-
-def plane_axes(layer: Layer) -> tuple[int, int] | None:
-    """Return the axes of a layer's only plane; None if it has several planes."""
-    shape = shape_of(layer)
-    if len(shape) < 2:
-        return None
-    if len(shape) == 2:
-        return 0, 1
-    wide = [axis for axis, length in enumerate(shape) if length != 1]
-    if len(wide) > 2:
-        return None
-    while len(wide) < 2:
-        wide = sorted([*wide, max(set(range(len(shape))) - set(wide))])
-    return wide[0], wide[1]
-
-
-def plane_of(layer: Layer) -> NDArray[np.integer]:
-    """Read the (H, W) labels of a layer with one plane; the array is the caller's own."""
-    return placement_of(layer).extract(np.array(pixels_of(layer)))
-
-
-def placement_of(layer: Layer) -> Placement:
-    """Return where the only plane of a layer lies."""
-    axes = plane_axes(layer)
-    assert axes is not None
-    return Placement(shape_of(layer), axes, transform_of(layer))
-
-
-def problem_with(first: Labels | None, second: Labels | None, truth: Labels | None) -> str:
-    """Say what keeps layers from being compared; empty if nothing does."""
+    Parameters
+    ----------
+    first, second, truth
+        The layers; None where none is chosen.
+    dims
+        Of the viewer, whose sliders choose a plane of a stack.
+    """
     if first is None or second is None:
         return (
             "Choose two Labels layers to compare, for example the raw and the preprocessed "
@@ -140,10 +122,10 @@ def problem_with(first: Labels | None, second: Labels | None, truth: Labels | No
         return f"“{first.name}” is chosen twice: choose another Labels layer to compare it with."
     chosen = [layer for layer in (first, second, truth) if layer is not None]
     for layer in chosen:
-        if plane_axes(layer) is None:
+        if shown_plane(layer, dims) is None:
             return (
-                f"“{layer.name}” has the shape {shape_of(layer)}; planes are compared one by one. "
-                "Choose Labels layers of a single plane."
+                f"“{layer.name}” has the shape {shape_of(layer)}, and planes are compared one by "
+                "one: show one of its planes in 2D, with the sliders."
             )
     if not comparable_layers(first, second):
         return (
@@ -151,16 +133,18 @@ def problem_with(first: Labels | None, second: Labels | None, truth: Labels | No
             "regions. Segment both arms again, or choose others."
         )
     for other in chosen[1:]:
-        if text := _mismatch(first, other):
+        if text := _mismatch(shown_plane(first, dims), shown_plane(other, dims)):
             role = "the ground truth " if other == truth else ""
             return text.format(other=f"{role}“{other.name}”")
     return ""
 
 
-def _mismatch(first: Labels, other: Labels) -> str:
+def _mismatch(first: ShownPlane | None, other: ShownPlane | None) -> str:
     """Say how two layers do not lie on each other; ``{other}`` stands for the second one."""
-    one = f"“{first.name}”".replace("{", "{{").replace("}", "}}")
-    shapes = _plane_shape(first), _plane_shape(other)
+    assert first is not None
+    assert other is not None
+    one = f"“{first.layer.name}”".replace("{", "{{").replace("}", "}}")
+    shapes = first.placement.plane_shape, other.placement.plane_shape
     if shapes[0] != shapes[1]:
         sizes = [f"{height} × {width}" for height, width in shapes]
         return (
@@ -181,36 +165,29 @@ def _mismatch(first: Labels, other: Labels) -> str:
     )
 
 
-def _plane_shape(layer: Layer) -> tuple[int, int]:
-    return placement_of(layer).plane_shape
-
-
-def _numbers(layer: Layer) -> str:
+def _numbers(plane: ShownPlane) -> str:
     """Write scale and, where there is one, position of a layer."""
-    axes = plane_axes(layer)
-    assert axes is not None
+    layer, axes = plane.layer, plane.axes
     scale = " × ".join(f"{layer.scale[axis]:g}" for axis in axes)
     translate = [layer.translate[axis] for axis in axes]
     place = f" at ({translate[0]:g}, {translate[1]:g})" if any(translate) else ""
     return f"{scale} {unit_text([layer.units[axis] for axis in axes])}{place}"
 
 
-def _corners(layer: Layer, units: Sequence[pint.Unit]) -> NDArray[np.float64]:
-    """Place a layer's corner pixels along the axes of its plane, in the given units."""
-    placement = placement_of(layer)
+def _corners(plane: ShownPlane, units: Sequence[pint.Unit]) -> NDArray[np.float64]:
+    """Place a plane's corner pixels along its axes, in the given units."""
+    placement = plane.placement
     axes, (height, width) = list(placement.axes), placement.plane_shape
-    scale = factors([layer.units[axis] for axis in axes], units)
+    scale = factors([plane.layer.units[axis] for axis in axes], units)
     corners = [placement.world_at(x, y)[axes] for y in (0, height) for x in (0, width)]
     return np.array(corners * scale, dtype=np.float64)
 
 
-def _aligned(first: Labels, other: Labels) -> bool:
-    """Whether the corners of two layers meet, to a small part of a pixel."""
-    axes = plane_axes(first)
-    assert axes is not None
-    units = [first.units[axis] for axis in axes]
+def _aligned(first: ShownPlane, other: ShownPlane) -> bool:
+    """Whether the corners of two planes meet, to a small part of a pixel."""
+    units = [first.layer.units[axis] for axis in first.axes]
     one, two = _corners(first, units), _corners(other, units)
-    height, width = _plane_shape(first)
+    height, width = first.placement.plane_shape
     pixel = np.linalg.norm(one[3] - one[0]) / np.hypot(height, width)
     return bool(np.abs(one - two).max() <= _ALIGNED * max(pixel, np.finfo(float).tiny))
 
@@ -219,6 +196,6 @@ def _covers(image: Image, labels: Layer) -> bool:
     """Whether an image has the pixels of a Labels layer, in one of its planes."""
     axes = plane_axes(labels)
     if axes is None:
-        return False
+        return shape_of(labels) == shape_of(image)
     shape, other = shape_of(labels), shape_of(image)
     return all(shape[axis] == other[axis] for axis in axes)

@@ -11,7 +11,7 @@ import numpy as np
 from napari_graysam._napari.canvas.placement import center_on
 from napari_graysam._napari.compare.compute import Outcome
 from napari_graysam._napari.compare.outline import ChangeOutline, reveal
-from napari_graysam._napari.compare.pairing import placement_of
+from napari_graysam._napari.compare.planes import placement_of
 from napari_graysam._napari.compare.table import EventRow
 from napari_graysam.comparison import ARMS, CODES, Arm, event_box
 
@@ -108,7 +108,7 @@ class SelectedObject:
                 layer.selected_label = labels[arm]
         finally:
             self._busy = False
-        placement = placement_of(self._layers["raw"])
+        placement = placement_of(self._layers["raw"], self._viewer.dims)
         if not self._viewer.canvas.grid.enabled:  # Another layer would shift the cells.
             self.outline.show(row.change, self._outcome.masks_of(row.labels), placement)
         if picked is None:
@@ -160,7 +160,9 @@ class SelectedObject:
         outcome = self._outcome
         if outcome is None:
             return
-        pixel = placement_of(self._layers["raw"]).pixel_at(position, self._viewer.layers.units)
+        pixel = placement_of(self._layers["raw"], self._viewer.dims).pixel_at(
+            position, self._viewer.layers.units
+        )
         if pixel is None:
             return
         x, y = pixel

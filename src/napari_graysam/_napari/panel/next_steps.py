@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_graysam._napari.panel.state import PanelState
+    from napari_graysam._napari.stack.saving import StackSaver
 
 FILES = {
     "Table of objects": ".csv",
@@ -36,6 +37,8 @@ class NextSteps(QWidget):
         Whose results are meant.
     layers
         Returns the layers of the shown results.
+    stacks
+        Saves the layers of whole stacks; None where there are none.
 
     Attributes
     ----------
@@ -43,8 +46,14 @@ class NextSteps(QWidget):
         Asks what became of the masks at a place; for the row of tools.
     """
 
-    def __init__(self, state: PanelState, layers: Callable[[], list[Labels]]) -> None:
+    def __init__(
+        self,
+        state: PanelState,
+        layers: Callable[[], list[Labels]],
+        stacks: StackSaver | None = None,
+    ) -> None:
         super().__init__()
+        self._stacks = stacks
         self._state = state
         self._layers = layers
         self.why = QPushButton("Why is this unmasked?", checkable=True)
@@ -98,6 +107,9 @@ class NextSteps(QWidget):
         if layer is None:
             self._state.said.emit("The result's layer was removed: run again to save it.", True)
             return
+        if self._stacks is not None and self._stacks.holds(layer):
+            self._ask_stack(layer, self._stacks)
+            return
         filters = [f"{title} (*{ending})" for title, ending in FILES.items()]
         start = str(_folder_of(self._state) / f"{layer.name}.csv")
         path, chosen = QFileDialog.getSaveFileName(
@@ -105,6 +117,17 @@ class NextSteps(QWidget):
         )
         if path:
             self.write(layer, path, next(iter(FILES.values())) if not chosen else _ending(chosen))
+
+    def _ask_stack(self, layer: Labels, stacks: StackSaver) -> None:
+        start = str(_folder_of(self._state) / f"{layer.name}.labels.tif")
+        path, _ = QFileDialog.getSaveFileName(
+            self,
+            f"Save the label volume and the tables of {layer.name}",
+            start,
+            "Label volume, with tables beside it (*.labels.tif)",
+        )
+        if path:
+            stacks.write(layer, path)
 
     def write(self, layer: Labels, path: str, ending: str = ".csv") -> None:
         """Save a layer's objects and say where; the name's ending chooses the format.

@@ -74,7 +74,8 @@ class SegmentPanel(QWidget):
         self.navigator = ChangeNavigator(self.state, self._show_change)
         self.keys = Keys(napari_viewer, self._actions())
         self.preset = PresetBar(self.state)
-        self.next = NextSteps(self.state, self._result_layers)
+        stacks = getattr(self.run, "stacks", None)
+        self.next = NextSteps(self.state, self._result_layers, getattr(stacks, "saver", None))
         self.why = self.next.why
         self.message = Message()
         self._lay_out()

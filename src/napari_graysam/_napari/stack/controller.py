@@ -21,6 +21,7 @@ from napari_graysam._napari.stack.run import (
     StackProgress,
     segment_stack,
 )
+from napari_graysam._napari.stack.saving import StackSaver
 from napari_graysam._napari.stack.shown import StackLayers
 from napari_graysam._napari.stack.tuning import StackTuner
 from napari_graysam._napari.threads.latest_request import LatestRequest
@@ -57,6 +58,8 @@ class StackController:
     ----------
     jobs
         The stacks that were run.
+    layers, saver
+        Show and save them.
     progressed
         Emitted with a `StackProgress` of a run.
     changed
@@ -78,6 +81,7 @@ class StackController:
         self.layers = StackLayers(state.viewer)
         self._plane = ShownPlane(state, self.jobs, layers, live_update)
         self._tuner = StackTuner(state, self.jobs, self.layers)
+        self.saver = StackSaver(state, self.jobs)
         self._tuner.changed.connect(self.changed.emit)
         self._tuner.said.connect(messages.inform_once)
         self._running: StackJob | None = None
@@ -102,7 +106,8 @@ class StackController:
     @property
     def busy(self) -> bool:
         """Whether a stack is run, updated or read, or will be in a moment."""
-        return self._worker.busy or self._tuner.busy or self._plane.busy
+        parts = (self._worker, self._tuner, self._plane, self.saver)
+        return any(part.busy for part in parts)
 
     @property
     def job(self) -> StackJob | None:
