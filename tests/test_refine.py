@@ -66,6 +66,17 @@ def test_any_other_answer_is_not(answer):
     assert redrawn([block(10, 10, 30, 30)], answer) == {}
 
 
+def test_the_surest_objects_are_not_asked_for():
+    masks = [
+        block(40 * i, 10, 40 * i + 20, 30, i, predicted_iou=score)
+        for i, score in enumerate((0.9, 0.5, 0.6, 0.95))
+    ]
+    answering = Answering()
+    run(refine(masks, answering, LabelOptions()))
+    asked = [prompt.box[0] // 40 for prompt, _ in answering.asked]
+    assert asked == [0, 1, 2]
+
+
 def test_nothing_is_taken_from_a_neighbour():
     left, right = block(10, 10, 30, 30, 0), block(30, 10, 50, 30, 1)
     greedy = block(10, 10, 34, 30, predicted_iou=0.9)
@@ -133,7 +144,7 @@ def test_a_run_redraws_its_objects_and_says_so(discs):
         assert other.predicted_iou >= one.predicted_iou
         changed += other.predicted_iou > one.predicted_iou
     record = after.provenance["refinement"]
-    assert record == {"asked": len(after.masks), "redrawn": record["redrawn"]}
+    assert record == {"asked": len(after.masks) - 1, "redrawn": record["redrawn"]}
     assert 1 <= changed <= record["redrawn"]
     assert any("refinement" in note for note in after.notes)
     for number, mask in enumerate(after.masks, 1):

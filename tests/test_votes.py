@@ -10,7 +10,8 @@ import torch
 from napari_graysam.errors import ModelError
 from napari_graysam.model import load_model
 from napari_graysam.model.build import build_image_model
-from napari_graysam.model.bundled.decoder import VoteCrop, VoteDecoder, measure
+from napari_graysam.model.bundled.decoder import VoteCrop, VoteDecoder
+from napari_graysam.model.bundled.facts import measure
 from napari_graysam.model.bundled.prompts import VotePrompts
 from napari_graysam.model.bundled.scene import LEVELS, OUTPUTS, STRIDE, UNIT, Scene
 from napari_graysam.model.bundled.tiles import TiledCrop
@@ -96,6 +97,29 @@ def test_a_box_names_what_fills_it(answer):
     box = torch.tensor([[x - 22, y - 19, x + 21, y + 22]])
     logits, _ = answer(boxes=box)
     assert (logits[0] > 0).equal(discs()[1].expand(3, -1, -1))
+
+
+def test_a_box_is_answered_in_its_surroundings_as_on_the_whole_map(answer, monkeypatch):
+    (x, y), other = CENTRES
+    whole = (slice(0, SIZE), slice(0, SIZE))
+    prompt = [[[x - 24, y - 21], [x + 21, y + 22], [x, y], [*other]]]
+    for corner in (0.0, 40.0):
+        prompt[0][1][1] += corner
+        near = answer(prompt, [[2, 3, 1, 0]], multimask=False)
+        with monkeypatch.context() as patch:
+            patch.setattr("napari_graysam.model.bundled.combined._Box.around", lambda *_: whole)
+            far = answer(prompt, [[2, 3, 1, 0]], multimask=False)
+        torch.testing.assert_close(near[0], far[0], atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(near[1], far[1], atol=1e-4, rtol=1e-3)
+
+
+def test_a_box_at_the_border_or_beyond_it_has_an_answer(answer):
+    end = SIZE * STRIDE
+    boxes = torch.tensor([[-8.0, -8, 1, 1], [end - 2.0, end - 2, end, end], [0.0, 0, end, end]])
+    logits, scores = answer(boxes=boxes)
+    assert logits.shape == (3, 3, SIZE, SIZE)
+    assert torch.isfinite(logits).all()
+    assert torch.isfinite(scores).all()
 
 
 def test_points_on_two_objects_name_both_and_points_off_take_away(answer):

@@ -16,7 +16,7 @@ from targets import OBJECT
 from torch import Tensor, nn
 from transformer import FRAME, LEVELS, Answer, Decoder, Image, inside, shipped, votes
 
-from napari_graysam.model.bundled.decoder import measure
+from napari_graysam.model.bundled.facts import measure
 
 LEAST = (0.4, 0.5, 0.6, 0.7, 0.8)
 """Thresholds of predicted IoU; of each set the best counts."""

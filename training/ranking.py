@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from windows import MEAN, STD, Mode, Windows
 
 from napari_graysam.model.build import build_image_model
-from napari_graysam.model.bundled.decoder import measure
+from napari_graysam.model.bundled.facts import measure
 from napari_graysam.model.bundled.scene import Scene
 
 POINTS = 56

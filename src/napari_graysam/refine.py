@@ -26,6 +26,8 @@ SAME = 0.7
 """Least IoU of an object before and after."""
 TAKEN = 0.05
 """Most of its area that a redrawn object may take from another one, beyond what it had."""
+SURE = 0.75
+"""Quantile of the predicted IoU above which objects are left as they are: they gain nothing."""
 NEIGHBOURS = 4
 _NEAR = 4
 """Pixels between boxes up to which objects are neighbours."""
@@ -76,13 +78,16 @@ def refine(
 
     Notes
     -----
-    An answer is taken if it is the same object (`SAME`), the model thinks no less of it, and it
-    takes next to nothing from others (`TAKEN`). Objects of a crop are asked for in that crop.
+    The surest quarter of the objects is not asked for (`SURE`): on nine kinds of images it had
+    4 % of what refinement gained. An answer is taken if it is the same object (`SAME`), the model
+    thinks no less of it, and it takes next to nothing from others (`TAKEN`). Objects of a crop are
+    asked for in that crop.
     """
     around = _Neighbours(masks)
+    sure = np.quantile([mask.predicted_iou for mask in masks], SURE) if masks else 1.0
     prompts: dict[Box, list[tuple[int, Prompt]]] = {}
     for index, mask in enumerate(masks):
-        if mask.candidates and not mask.pinned and mask.area:
+        if mask.candidates and not mask.pinned and mask.area and mask.predicted_iou <= sure:
             prompt = Prompt(
                 box=mask.box, positive=(mask.point,), negative=around.places(index)[:NEIGHBOURS]
             )

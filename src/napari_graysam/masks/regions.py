@@ -140,9 +140,10 @@ def innermost(mask: Mask) -> tuple[float, float]:
     >>> innermost(Mask(np.ones((3, 5), bool), (10, 20, 15, 23)))
     (11.0, 21.0)
     """
-    from scipy import ndimage
+    import cv2
 
-    depth = ndimage.distance_transform_edt(np.pad(mask.bits, 1))[1:-1, 1:-1]
+    padded = np.pad(mask.bits, 1).astype(np.uint8)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     row, column = np.unravel_index(int(depth.argmax()), depth.shape) if depth.size else (0, 0)
     return float(column + mask.box[0]), float(row + mask.box[1])
 

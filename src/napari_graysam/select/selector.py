@@ -26,6 +26,7 @@ from napari_graysam.select.regrouping.regroup import Regrouper
 from napari_graysam.select.relax import relax
 from napari_graysam.select.selection import (
     Selection,
+    Survivors,
     find_objects,
     find_survivors,
     nms_threshold,
@@ -36,6 +37,8 @@ BUDGET = 2**30
 _AT_ONCE = 8
 T = TypeVar("T")
 _Asked = tuple[GeneratorOptions, LabelOptions, str, BothArms | None]
+_OF_SURVIVORS = ("suppression", "suppression_thresh", "keep", "pinned")
+"""What `find_survivors` uses of the labels."""
 
 
 def select(
@@ -160,6 +163,7 @@ class Selector:
         self.answers = Answers()
         self._lock = RLock()
         self._last: tuple[_Asked, Selection] | None = None
+        self._survived: tuple[Any, Survivors] | None = None
 
     def select(
         self,
@@ -368,8 +372,18 @@ class Selector:
         source: str,
         both: BothArms | None,
     ) -> Selection:
-        found = find_survivors(self._derived, generator, labels, self.image, both)
+        found = self._survivors(generator, labels, both)
         return find_objects(self._derived, found, source, self._raw, self._levels, self.answers)
+
+    def _survivors(
+        self, generator: GeneratorOptions, labels: LabelOptions, both: BothArms | None
+    ) -> Survivors:
+        """Return the last survivors again where only what comes after them differs."""
+        key = (generator, both, *(getattr(labels, name) for name in _OF_SURVIVORS))
+        if self._survived is None or self._survived[0] != key:
+            found = find_survivors(self._derived, generator, labels, self.image, both)
+            self._survived = key, found
+        return replace(self._survived[1], labels=labels)
 
     def _prepare(
         self, candidates: Indices, generator: GeneratorOptions, labels: LabelOptions

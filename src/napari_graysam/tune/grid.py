@@ -53,12 +53,12 @@ def default_grid(recipe: Recipe) -> dict[str, Values]:
     iou = np.round(np.arange(0.2, 0.81, 0.05), 2).tolist()
     return {
         SUPPRESSION: tuple(suppressions),
-        "labels.min_area": _with(labels.min_area, (0, 12, 50)),
-        "labels.level": _with(labels.level, get_args(Level)),
         "generator.pred_iou_thresh": _with(recipe.generator.pred_iou_thresh, iou),
         "generator.stability_score_thresh": _with(
             recipe.generator.stability_score_thresh, (0.0, 0.3, 0.5, 0.7, 0.85)
         ),
+        "labels.level": _with(labels.level, get_args(Level)),
+        "labels.min_area": _with(labels.min_area, (0, 12, 50)),
     }
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_graysam.model.bundled.prompts import CORNER_FIRST, CORNER_LAST, POINT_OFF, POINT_ON
-from napari_graysam.model.bundled.scene import STRIDE, UNIT, Places, Scene
+from napari_graysam.model.bundled.scene import STRIDE, UNIT, Places, Scene, Window
 
 _HALF = math.log(0.5)
 _NEVER = -20.0
@@ -18,52 +18,58 @@ _REACH, _STEEP = 1.2, 20.0
 """How far a box's object may reach, in halves of its sides, and how steeply it ends there."""
 
 
-def combined(scene: Scene, sparse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Answer boxes and several points, one prompt after the other.
+class Drawn(NamedTuple):
+    """The answer to one prompt, within the only window where its mask can be.
+
+    Attributes
+    ----------
+    window
+        Of n places.
+    rows, columns
+        Of the scene, that the window takes.
+    log_probability
+        (L, n), of each level.
+    centre, sharpness
+        (L, 2) and (L,), the means of the votes.
+    """
+
+    window: Window
+    rows: slice
+    columns: slice
+    log_probability: Tensor
+    centre: Tensor
+    sharpness: Tensor
+
+
+def combined(scene: Scene, prompt: Tensor) -> Drawn:
+    """Answer a box, several points or both.
 
     Parameters
     ----------
     scene
         The votes.
-    sparse
-        (B, T, 3), of the prompt encoder: x, y, label.
-
-    Returns
-    -------
-    log_probability
-        (B, L, N), of each level.
-    centre, sharpness
-        (B, L, 2) and (B, L), the means of the votes of each answer.
+    prompt
+        (T, 3), of the prompt encoder: x, y, label.
     """
-    u, centre, sharpness = zip(*(_one(scene, prompt) for prompt in sparse), strict=True)
-    return torch.stack(u), torch.stack(centre), torch.stack(sharpness)
-
-
-def _one(scene: Scene, prompt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return log probabilities (L, N), centres (L, 2) and sharpness (L,) of a prompt (T, 3)."""
     at, label = prompt[:, :2], prompt[:, 2].long()
     on, off = at[label == POINT_ON], at[label == POINT_OFF]
     corners = torch.stack([at[label == CORNER_FIRST], at[label == CORNER_LAST]])
-    u = torch.full_like(scene.foreground, _NEVER)
-    places: Places = scene
-    near, answers = None, []
+    rows, columns = (slice(0, count) for count in scene.size)
+    places: Window = scene
+    answers = []
     if corners.shape[1]:
         box = _Box.of(corners[:, 0] / UNIT)
         # Farther away the box alone allows no more than _NEVER.
-        near = torch.nonzero(box.gap(scene.place) < _REACH - _NEVER / _STEEP)[:, 0]
-        places = scene.only(near)
+        rows, columns = box.around(_REACH - _NEVER / _STEEP, scene.size)
+        places = scene.window(rows, columns)
         answers.append(_boxed(places, box))
     if len(on):
         answers.append(places.agreement(*scene.at(on)).amax(0))
     inside = torch.stack(answers).amax(0)
     if len(off):
         inside = torch.minimum(inside, _left(scene, places, on, off))
-    if near is None:
-        u = inside
-    else:
-        u[:, near] = inside
     centre, sharpness = places.mean(inside.exp()[None])
-    return u, centre[0], sharpness[0]
+    return Drawn(places, rows, columns, inside, centre[0], sharpness[0])
 
 
 class _Box(NamedTuple):
@@ -77,6 +83,16 @@ class _Box(NamedTuple):
         """Return the box of two corners (2, 2)."""
         low, high = corners.amin(0), corners.amax(0)
         return cls((low + high) / 2, ((high - low) / 2).clamp(min=STRIDE / UNIT))
+
+    def around(self, gap: float, size: tuple[int, int]) -> tuple[slice, slice]:
+        """Return the rows and columns of (h, w) places up to a gap, from even numbers on."""
+        low, high = ((self.middle + sign * gap * self.reach) * (UNIT / STRIDE) for sign in (-1, 1))
+        spans = []
+        for first, last, count in zip(low.tolist(), high.tolist(), reversed(size), strict=True):
+            start = min(max(0, math.floor(first) // 2 * 2), (count - 1) // 2 * 2)
+            stop = min(count, math.ceil(last / 2) * 2)
+            spans.append(slice(start, max(stop, min(start + 2, count))))
+        return spans[1], spans[0]
 
     def gap(self, place: Tensor) -> Tensor:
         """Return how far places (2, N) lie from the middle; 1 on the border."""

@@ -80,7 +80,26 @@ class Places:
         return torch.baddbmm(visible[:, None], weights, terms)
 
 
-class Scene(Places):
+class Window(Places):
+    """The votes of a rectangle of places, and what a score looks at there.
+
+    Attributes
+    ----------
+    size
+        (h, w), rows and columns of places.
+    under
+        (L, N, C + 4): qualities, foregrounds, edge and codes, then the vote, its square, and the
+        logarithm of the sharpness.
+    around
+        (N / 4, C), the first C of these at stride 8.
+    """
+
+    size: tuple[int, int]
+    under: Tensor
+    around: Tensor
+
+
+class Scene(Window):
     """The votes of one image.
 
     Parameters
@@ -93,11 +112,6 @@ class Scene(Places):
     ----------
     quality
         Probabilities (L, N).
-    under
-        (L, N, C + 4), what a score looks at: qualities, foregrounds, edge and codes, then the vote,
-        its square, and the logarithm of the sharpness.
-    around
-        (N / 4, C), the first C of these at stride 8.
     """
 
     def __init__(self, votes: Tensor) -> None:
@@ -141,6 +155,23 @@ class Scene(Places):
         column = (points[:, 0] / STRIDE).long().clamp(0, width - 1)
         row = (points[:, 1] / STRIDE).long().clamp(0, height - 1)
         return row * width + column
+
+    def window(self, rows: slice, columns: slice) -> Window:
+        """Return a rectangle of places; its first row and column have even numbers."""
+
+        def cut(values: Tensor, size: tuple[int, int]) -> Tensor:
+            return values.reshape(*values.shape[:-1], *size)[..., rows, columns].flatten(-2)
+
+        def halved(part: slice) -> slice:
+            return slice(part.start // 2, part.stop // 2)
+
+        parts = (self.place, self.vote, self.sharpness, self.foreground, self.visible)
+        found = Window(*(cut(values, self.size) for values in parts))
+        found.size = rows.stop - rows.start, columns.stop - columns.start
+        found.under = self.under.reshape(LEVELS, *self.size, -1)[:, rows, columns].flatten(1, 2)
+        coarse = self.around.reshape(self.size[0] // 2, self.size[1] // 2, -1)
+        found.around = coarse[halved(rows), halved(columns)].flatten(0, 1)
+        return found
 
     def settle(self, centre: Tensor, sharpness: Tensor) -> tuple[Tensor, Tensor]:
         """Move centres (B, L, 2) to the mean of the votes that agree, of every fourth place."""

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_graysam.model.bundled.decoder import Sums, VoteDecoder, describe
+from napari_graysam.model.bundled.decoder import VoteDecoder
+from napari_graysam.model.bundled.facts import Sums, describe
 from napari_graysam.model.bundled.scene import LEVELS, LIMIT, STRIDE, UNIT, Scene, log_odds
 
 _LEAST = -16.0
