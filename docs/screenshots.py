@@ -1,8 +1,8 @@
 """Open napari, segment a sample in both ways, compare, and save pictures of the window.
 
 Needs a display; without one, run it under ``xvfb-run -a -s "-screen 0 1920x1080x24"``.
-``python docs/screenshots.py`` writes the pictures that the README shows; ``--all`` writes every
-size and theme into ``--out``, to be looked at.
+``python docs/screenshots.py`` writes the pictures that the README shows, ``--stacks`` those of
+``stacks.md``; ``--all`` writes every size and theme into ``--out``, to be looked at.
 """
 
 from __future__ import annotations
@@ -77,13 +77,12 @@ def start(sample: str, points: int) -> tuple[Any, Any]:
     """Return a viewer with a sample and the panel, set to the sample's preset."""
     import napari
 
-    from napari_graysam import Recipe
     from napari_graysam.samples import samples
 
     viewer = napari.Viewer()
     viewer.open_sample(PLUGIN, sample)
     _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
-    recipe = Recipe.preset(samples()[sample].preset)
+    recipe = samples()[sample].recipe()
     panel.state.recipe = recipe.with_values({"generator.points_per_side": points})
     return viewer, panel
 
@@ -106,12 +105,43 @@ def segment(panel: Any) -> None:
     wait(finished)
 
 
+def segment_stack(panel: Any, planes: int) -> None:
+    """Run the preprocessed arm of a whole stack until some planes are there."""
+    panel.run.run(("preprocessed",))
+    stacks = panel.run.stacks
+    wait(lambda: stacks.job is not None and len(stacks.job.there("preprocessed")) >= planes)
+
+
+def photograph_stacks(
+    variants: list[tuple[tuple[int, int], str]], arguments: argparse.Namespace
+) -> None:
+    """Save a z-stack while it is segmented, in 3-D, and a time series with its tracks."""
+    for sample in ("nuclei_stack", "dividing_cells"):
+        viewer, panel = start(sample, min(arguments.points, 16))
+        count = viewer.layers[0].data.shape[0]
+        viewer.dims.set_current_step(0, count // 2)
+        show(viewer, *variants[0])
+        segment_stack(panel, count // 3)
+        if sample == "nuclei_stack":
+            photograph(viewer, "stack", variants[:1], arguments)
+        wait(lambda panel=panel: not (panel.state.running or panel.run.stacks.busy))
+        if sample == "nuclei_stack":
+            viewer.dims.ndisplay = 3
+            show(viewer, *variants[0])
+            viewer.scene.camera.angles = (10, 30, 60)
+            save(viewer, arguments.out / "stack-3d.png")
+        else:
+            photograph(viewer, "tracks", variants, arguments)
+        viewer.close()
+
+
 def main() -> None:
     """Read the options and take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", default="faint")
     parser.add_argument("--points", type=int, default=32, help="points per side")
     parser.add_argument("--out", type=Path, default=HERE / "images")
+    parser.add_argument("--stacks", action="store_true", help="pictures of whole stacks")
     parser.add_argument("--all", action="store_true", help="every size and theme")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -119,6 +149,9 @@ def main() -> None:
     if arguments.all:
         variants = [(size, theme) for size in (SMALL, LARGE) for theme in ("dark", "light")]
     with fresh_settings():
+        if arguments.stacks:
+            photograph_stacks(variants, arguments)
+            return
         viewer, panel = start(arguments.sample, arguments.points)
         show(viewer, *variants[0])
         segment(panel)

@@ -441,14 +441,22 @@ def test_the_comparison_is_of_the_plane_that_is_shown(make, viewer, qtbot, monke
     difference = layer_of(viewer, "cells [difference]")
     assert difference.data.shape == (1, 64, 64)
     assert difference.translate[0] == 2
+    whole = dock.view.whole
+    whole.button.click()
+    qtbot.waitUntil(lambda: "kept" in whole.text.text(), timeout=60_000)
+    assert whole.text.text() == "All planes: 2 kept, 1 gained."
     viewer.dims.set_current_step(0, 1)
     assert outcome() == {"kept": 2}
+    assert whole.text.text() == "All planes: 2 kept, 1 gained."
     assert difference.translate[0] == 1
     viewer.dims.ndisplay = 3
     qtbot.waitUntil(lambda: dock.outcome is None, timeout=60_000)
     assert "in 2D" in dock.chosen.problem
     viewer.dims.ndisplay = 2
     assert outcome() == {"kept": 2}
+    section.state.change({"generator.pred_iou_thresh": 0.95})
+    settle(qtbot, section)
+    assert whole.text.text() == ""
 
 
 def test_a_stack_is_saved_with_its_tables_as_the_command_line_writes_it(

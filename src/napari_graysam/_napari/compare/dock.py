@@ -108,7 +108,7 @@ class CompareDock(QWidget):
     def _on_plane(self, event: Any = None) -> None:
         """Compare another plane of stacks."""
         if any(map(is_stack, self.chosen.layers.values())):
-            self._soon()
+            self._begin_soon()
 
     def _on_choice(self) -> None:
         self._forget()
@@ -127,6 +127,10 @@ class CompareDock(QWidget):
 
     def _soon(self, *_: object) -> None:
         """Compare again when nothing has changed for a moment, or when the dock is in sight."""
+        self.view.whole.forget()
+        self._begin_soon()
+
+    def _begin_soon(self) -> None:
         self._outdated = True
         self._asked += 1
         if self.isVisible():
@@ -154,6 +158,7 @@ class CompareDock(QWidget):
         layers, truth, dims = self.chosen.layers, self.chosen.truth, self._viewer.dims
         found = {arm: shown_plane(layer, dims) for arm, layer in layers.items()}
         planes = {arm: plane for arm, plane in found.items() if plane is not None}
+        self.view.whole.offer(planes, self.view.chosen_rules)
         of_truth = None if truth is None else shown_plane(truth, dims)
         request = Request(
             number=self._asked,

@@ -26,6 +26,7 @@ from napari_graysam._napari.compare.export import KINDS
 from napari_graysam._napari.compare.plots import Plots
 from napari_graysam._napari.compare.scores import ScoreTable
 from napari_graysam._napari.compare.table import EventRow, EventTable
+from napari_graysam._napari.compare.whole import WholeStack
 from napari_graysam._napari.forms.folds import Fold, Message
 from napari_graysam._napari.forms.form import PartForm
 from napari_graysam.comparison import ARMS, Arm, Rules
@@ -67,6 +68,7 @@ class DockView:
         self.basis = QLabel(wordWrap=True, toolTip=_BASIS_TIP)
         self.basis.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.counts = Counts()
+        self.whole = WholeStack()
         self.table = EventTable()
         self.plots = Plots(viewer)
         self.scores = ScoreTable()
@@ -96,6 +98,7 @@ class DockView:
         layout.addWidget(self.message)
         layout.addWidget(self.basis)
         layout.addWidget(self.counts)
+        layout.addWidget(self.whole)
         layout.addWidget(self._tabs(), 1)
         layout.addLayout(self._buttons())
         self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
