@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import fake_pipeline
@@ -138,7 +139,7 @@ def test_the_command_segments_a_zarr_image_with_levels_and_says_that_it_uses_til
     result = graysam(*arguments, "--json")
     assert "in tiles, as the image has 250 × 310 pixels" in result.stderr
     assert json.loads(result.stdout)["images"][0]["objects"] == truth.max()
-    labels = open_pyramid(out / "slide.zarr" / "labels" / "slide")
+    labels = open_pyramid(out / "slide.labels.zarr" / "labels" / "slide")
     assert [level.shape for level in labels.levels] == [(250, 310), (125, 155)]
     assert labels.pixel_size() == open_pyramid(path).pixel_size()
     assert same_objects(np.asarray(labels.plane()[:, :]), truth)
@@ -236,7 +237,7 @@ def test_a_tile_that_fails_is_tried_again_and_named_if_it_fails_twice(
     assert (
         "1 of 20 tiles failed twice: r002c000: unexpected ValueError: a chunk is" in outcome.error
     )
-    assert not (tmp_path / "discs.zarr").exists()
+    assert not (tmp_path / "discs.labels.zarr").exists()
     notes.clear()
     outcome = segment_tiled(
         image, RECIPE, tmp_path, name="discs", on_progress=lambda report: notes.append(report.note)
@@ -320,17 +321,30 @@ def test_size_and_border_count_for_whole_objects(fake: None, tmp_path: Path) -> 
     assert same_objects(labels_of(outcome), np.where(np.isin(truth, wanted), truth, 0))
 
 
-def test_results_never_go_into_the_image_or_over_those_of_another(
-    fake: None, tmp_path: Path
-) -> None:
+def test_results_never_go_over_those_of_another_image(fake: None, tmp_path: Path) -> None:
     image, _ = fake_tiles.picture((130, 130))
     path = zarr_image(tmp_path / "slide.zarr", image)
-    with pytest.raises(UsageError, match="would be written into the image"):
-        segment_tiled(path, RECIPE, tmp_path)
-    segment_tiled(path, RECIPE, tmp_path / "out")
+    segment_tiled(path, RECIPE, tmp_path)
     other = zarr_image(tmp_path / "more" / "slide.zarr", image.T.copy())
     with pytest.raises(UsageError, match="slide"):
-        segment_tiled(other, RECIPE, tmp_path / "out")
+        segment_tiled(other, RECIPE, tmp_path)
+
+
+def test_labels_go_into_the_image_where_that_is_asked_for(fake: None, tmp_path: Path) -> None:
+    image, truth = fake_tiles.picture((130, 130))
+    path = zarr_image(tmp_path / "slide.zarr", image)
+    job = SegmentJob(RECIPE, tmp_path / "out", kinds=("objects", "into-image"))
+    (outcome,) = run(tiled_steps([path], job))
+    assert outcome.files["labels"] == path / "labels" / "slide"
+    assert same_objects(labels_of(outcome), truth)
+    np.testing.assert_array_equal(open_pyramid(path).plane()[:, :], image)
+    assert not (tmp_path / "out" / "slide.labels.zarr").exists()
+    np.save(tmp_path / "plain.npy", image)
+    with pytest.raises(UsageError, match=r"plain\.npy is none"):
+        run(tiled_steps([tmp_path / "plain.npy"], job))
+    coarse = replace(job, recipe=RECIPE.with_values({"tiles.level": 1}), folder=tmp_path / "c")
+    with pytest.raises(UsageError, match=r"but tiles\.level is 1"):
+        run(tiled_steps([path], coarse))
 
 
 def test_two_runs_of_one_output_are_refused(fake: None, tmp_path: Path) -> None:
@@ -355,7 +369,7 @@ def test_images_that_fit_stay_in_one_piece_beside_those_in_tiles(
     reports: list[Report] = []
     steps = image_steps(paths, SegmentJob(RECIPE, tmp_path / "out"))
     large, small = run(steps, reports.append)
-    assert large.files["labels"] == tmp_path / "out" / "large.zarr" / "labels" / "large"
+    assert large.files["labels"] == tmp_path / "out" / "large.labels.zarr" / "labels" / "large"
     assert small.files["labels"] == tmp_path / "out" / "small.labels.tif"
     ended = [(report.done, report.total) for report in reports if report.outcome]
     assert ended == [(1, 2), (2, 2)]
@@ -373,7 +387,7 @@ def test_what_cannot_be_meant_in_tiles_is_refused(fake: None, tmp_path: Path) ->
 def test_a_damaged_tile_of_an_earlier_run_is_named(fake: None, tmp_path: Path) -> None:
     image, _ = fake_tiles.picture((250, 310))
     segment_tiled(image, RECIPE, tmp_path, name="discs")
-    shutil.rmtree(tmp_path / "discs.zarr")
+    shutil.rmtree(tmp_path / "discs.labels.zarr")
     os.unlink(tmp_path / "discs.recipe.yaml")
     (tmp_path / "discs.tiles" / "found" / "r000c001.npz").write_bytes(b"half")
     with pytest.raises(OutputError, match=r"r000c001\.npz: .*Delete it and run the same command"):

@@ -45,9 +45,10 @@ def assembled(one: TiledImage, prepared: Prepared, start: float) -> Steps[Outcom
     if "rois" in one.job.kinds:
         yield "ROI files are not written of images in tiles; GeoJSON is, where asked for"
     with create_labels(
-        one.file("labels"),
+        one.store,
         one.labels.name,
         _label_plan(prepared),
+        into_image=one.into_image,
         overwrite=one.overwrite,
         token=prepared.digest,
     ) as writer:
@@ -60,7 +61,7 @@ def assembled(one: TiledImage, prepared: Prepared, start: float) -> Steps[Outcom
         write_text(one.file("seams"), json.dumps(report.to_dict(), indent=2))
         write_report_picture(one.file("seam_picture"), report)
         about = _about(one, prepared, numbered, unmasked, report.to_dict())
-        source = one.pyramid.path
+        source = None if one.into_image else one.pyramid.path
         labels = writer.finish(numbered.count, source=source, about=about, build=False)
     write_text(one.file("provenance"), dump_json(about))
     write_text(one.file("recipe"), recipe.to_yaml())
@@ -113,8 +114,7 @@ def _written(
     one: TiledImage, recipe: Recipe, objects: Objects, labels: Any
 ) -> Steps[dict[str, Path]]:
     """Write the files that are wanted besides the labels."""
-    wanted = [kind for kind in one.job.kinds if kind not in ("labels", "rois")]
-    paths: dict[str, Path] = {kind: one.file(kind) for kind in wanted}
+    paths: dict[str, Path] = {kind: one.file(kind) for kind in one.files}
     name = Path(one.pyramid.path or one.name).name
     yield from write_objects(objects, recipe, one.job.kinds, paths, name)
     if "overlay" in paths:
@@ -147,7 +147,7 @@ def _about(
     grid, image = prepared.grid, prepared.image
     size = pixel_size_of(image)
     return {
-        "files": [kind for kind in one.job.kinds if kind not in ("labels", "rois")],
+        "files": list(one.files),
         "fingerprint": prepared.fingerprint.model_dump(),
         "versions": prepared.fingerprint.inputs.versions,
         "model": prepared.fingerprint.inputs.model,

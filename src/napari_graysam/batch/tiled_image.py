@@ -11,12 +11,14 @@ from typing import TypeAlias, TypeVar, cast
 from napari_graysam.batch.cluster import Cluster
 from napari_graysam.batch.jobs import SegmentJob
 from napari_graysam.batch.tasks import Again, Ended, Work, share
-from napari_graysam.errors import OutputError
+from napari_graysam.errors import OutputError, UsageError
+from napari_graysam.outputs.kinds import INTO_IMAGE, Kind
 from napari_graysam.progress import Progress
+from napari_graysam.source.places import is_address
 from napari_graysam.source.pyramid import Pyramid
 from napari_graysam.tiles.folder import TileFolder
 from napari_graysam.tiles.plan import Prepared
-from napari_graysam.tiles.write import ENDINGS
+from napari_graysam.tiles.write import ENDINGS, FILES
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -57,9 +59,44 @@ class TiledImage:
         return self.job.folder / f"{self.name}.{ENDINGS[kind]}"
 
     @property
+    def files(self) -> tuple[Kind, ...]:
+        """Kinds of files that are wanted besides the labels."""
+        return tuple(kind for kind in FILES if kind in self.job.kinds)
+
+    @property
+    def into_image(self) -> bool:
+        """Whether the labels go into the image itself."""
+        return INTO_IMAGE in self.job.kinds
+
+    @property
+    def store(self) -> Path:
+        """The store of the labels.
+
+        Raises
+        ------
+        UsageError
+            They shall go into the image, which is no OME-Zarr image of this machine, or has no
+            level for them.
+        """
+        if not self.into_image:
+            return self.file("labels")
+        group, level = self.pyramid.group, self.job.recipe.tiles.level
+        if group is None or is_address(group):
+            raise UsageError(
+                f"--write {INTO_IMAGE} adds labels to an OME-Zarr image on this machine; "
+                f"{self.path} is none: leave it out, and the labels get a store of their own"
+            )
+        if level > 0:
+            raise UsageError(
+                f"labels in the image have its finest level, but tiles.level is {level}: set it "
+                f"to 0, or leave out --write {INTO_IMAGE}"
+            )
+        return Path(group)
+
+    @property
     def labels(self) -> Path:
         """Where the finished labels are."""
-        return self.file("labels") / "labels" / Path(self.name).name
+        return self.store / "labels" / Path(self.name).name
 
 
 def work_on_all(
@@ -116,6 +153,7 @@ def is_complete(one: TiledImage, prepared: Prepared) -> bool:
         written = set(found["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    wanted = [kind for kind in one.job.kinds if kind not in ("labels", "rois")]
-    files = [one.file(kind) for kind in (*wanted, "seams", "recipe")]
-    return same and set(wanted) <= written and one.labels.is_dir() and all(map(Path.exists, files))
+    files = [one.file(kind) for kind in (*one.files, "seams", "recipe")]
+    return (
+        same and set(one.files) <= written and one.labels.is_dir() and all(map(Path.exists, files))
+    )

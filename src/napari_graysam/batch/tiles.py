@@ -59,8 +59,9 @@ def segment_tiled(
     recipe
         Its part ``tiles`` says how large tiles are.
     folder
-        For ``NAME.zarr`` with the labels ``labels/NAME``, ``NAME.objects.csv`` and so on, and a
-        folder ``NAME.tiles`` with what every tile found. A call that was stopped goes on there.
+        For ``NAME.labels.zarr`` with the labels ``labels/NAME``, ``NAME.objects.csv`` and so on,
+        and a folder ``NAME.tiles`` with what every tile found. A call that was stopped goes on
+        there.
     name
         Beginning of the files' names: the file's stem if omitted, ``image`` for an array.
     workers, scheduler
@@ -86,7 +87,7 @@ def segment_tiled(
     >>> image[30:60, 30:60] = 200
     >>> outcome = segment_tiled(image, Recipe().with_values(values), "results", name="square")
     >>> outcome.status, outcome.files["labels"].as_posix()
-    ('done', 'results/square.zarr/labels/square')
+    ('done', 'results/square.labels.zarr/labels/square')
 
     See Also
     --------
@@ -175,14 +176,7 @@ def _segment(one: TiledImage) -> Steps[Outcome]:
     there = other_place(one.job.folder, one.name, place)
     if there is not None and not one.overwrite:
         raise UsageError(clash(one.job.folder / one.name, place, there))
-    if (
-        one.pyramid.path is not None
-        and one.file("labels").resolve() == Path(one.pyramid.path).resolve()
-    ):
-        raise UsageError(
-            f"results would be written into the image {one.path}: choose another --out or --name"
-        )
-    plan = folder.plan()
+    store, plan = one.store, folder.plan()
     prepared = yield from prepare(
         one.pyramid,
         recipe,
@@ -193,7 +187,7 @@ def _segment(one: TiledImage) -> Steps[Outcome]:
     if one.labels.exists() and not one.overwrite:
         raise OutputError(
             f"{one.labels} is there already, and not of this image and recipe. Choose another "
-            "folder or name, or --overwrite, which replaces it."
+            f"name, or --overwrite, which replaces it in {store}."
         )
     others = folder.of_another(prepared.digest)
     if others and not one.overwrite:

@@ -28,9 +28,11 @@ from napari_graysam.tiles.number import Numbered
 if TYPE_CHECKING:
     import pandas as pd
 
-ENDINGS = {
-    **{kind: OF_IMAGES[kind] for kind in ("objects", "coco", "geojson", "overlay")},
-    "labels": "zarr",
+FILES: tuple[Kind, ...] = ("objects", "coco", "geojson", "overlay")
+"""Kinds that can be chosen besides the labels, which are always OME-Zarr."""
+ENDINGS: dict[str, str] = {
+    **{str(kind): OF_IMAGES[kind] for kind in FILES},
+    "labels": OF_IMAGES["zarr"],
     "seams": "seams.json",
     "seam_picture": "seams.png",
     "provenance": OF_IMAGES["provenance"],
