@@ -92,8 +92,9 @@ def test_examples_run_in_order(page, folder):
         arguments = shlex.split(command, comments=True)[1:]
         result = CliRunner().invoke(app, arguments, env=dict(os.environ))
         assert result.exit_code == 0, f"{command}\n{result.output}"
+    names = {"__name__": "example"}
     for code in blocks(page, "python"):
-        exec(compile(code, str(page), "exec"), {"__name__": "example"})
+        exec(compile(code, str(page), "exec"), names)
 
 
 @pytest.mark.slow
