@@ -194,6 +194,7 @@ def test_the_walk_meets_every_field_of_every_part() -> None:
         "merging",
         "stack",
         "linking",
+        "tiles",
     }
     assert {name for part in parts(Recipe) for name in part.model_fields} == met | whole
 

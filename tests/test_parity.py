@@ -447,7 +447,7 @@ MUTATIONS = [
     ("select.filters", ">= generator.stability", "> generator.stability"),
     ("select.filters", "crop_box) <= tolerance", "crop_box) < tolerance"),
     ("select.overlaps", "near[by > threshold]", "near[by >= threshold]"),
-    ("select.overlaps", "corners[:, 2] - corners[:, 0]", "corners[:, 2] + 1 - corners[:, 0]"),
+    ("select.overlaps", "(x1 - x0)", "(x1 + 1 - x0)"),
     ("select.nms", "np.argsort(-scores, kind", "np.argsort(scores, kind"),
     ("select.nms", "np.float32(1) / np.prod(", "np.float32(1) * np.prod("),
 ]
