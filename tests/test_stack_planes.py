@@ -271,3 +271,17 @@ def test_removed_objects_come_back_when_less_is_asked_of_them():
     assert not volume.ids.any()
     assert len(tables.objects) == 0
     assert volume[0].any()
+
+
+def test_a_pass_over_all_planes_writes_nothing_anew_and_keeps_what_is_in_memory(tmp_path):
+    store = kept(1, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    here = store.in_memory
+    for threshold in (0.95, 0.5):
+        recipe = RECIPE.with_values({"generator.pred_iou_thresh": threshold}).raw_arm()
+        for position in (0, 1):
+            store.retune((position, "raw"), recipe)
+        assert store.in_memory == here
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    store.discard((0, "raw"))
+    assert not list(tmp_path.iterdir())

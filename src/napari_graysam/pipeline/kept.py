@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
@@ -35,11 +36,10 @@ Key = tuple[int, Arm]
 
 @dataclass(eq=False)
 class _Away:
-    """A result without what is large, and where its candidates are: None where they are lost."""
+    """A result without what is large."""
 
     live: LiveSegmentation
     table: pd.DataFrame
-    path: Path | None
     answers: Answers
 
 
@@ -85,6 +85,7 @@ class KeptPlanes:
         self._budget, self._folder_budget = budget, folder_budget
         self._here: OrderedDict[Key, LiveSegmentation] = OrderedDict()
         self._away: dict[Key, _Away] = {}
+        self._files: dict[Key, int] = {}
         self._lock = RLock()
 
     def __contains__(self, key: object) -> bool:
@@ -101,10 +102,15 @@ class KeptPlanes:
         """Keep a result; what memory has no room for is put away, but never this one."""
         with self._lock:
             self._forget_file(key)
-            self._here[key] = live
-            self._here.move_to_end(key)
-            while len(self._here) > 1 and self._used > self._budget:
-                self._put_away(next(iter(self._here)))
+            self._hold(key, live)
+
+    def _hold(self, key: Key, live: LiveSegmentation) -> None:
+        self._away.pop(key, None)
+        self._here[key] = live
+        self._here.move_to_end(key)
+        while len(self._here) > 1 and self._used > self._budget:
+            other = next(iter(self._here))
+            self._put_away(other, self._here.pop(other))
 
     def discard(self, key: Key) -> None:
         """Forget a result and its candidates."""
@@ -126,13 +132,16 @@ class KeptPlanes:
             if key in self._here:
                 self._here.move_to_end(key)
                 return self._here[key]
-            away = self._away[key]
-            live = self._restored(key[0], away)
-            self.put(key, live)
+            live = self._restored(key)
+            live = replace(live, result=retune(live, live.result.recipe))
+            self._hold(key, live)
             return live
 
     def retune(self, key: Key, recipe: Recipe) -> Segmentation:
         """Select again, and keep that; errors as of `get` and `napari_graysam.pipeline.retune`.
+
+        What comes from disk goes back there unless there is room for it, so that a pass over all
+        planes leaves those in memory that are there.
 
         Parameters
         ----------
@@ -141,13 +150,19 @@ class KeptPlanes:
         recipe
             Of its arm; what it says of the image's axes and planes does not count.
         """
-        live = self.get(key)
+        with self._lock:
+            here = key in self._here
+            live = self._here[key] if here else self._restored(key)
         before = live.result.recipe
         image = before.image.replace(object_diameter=recipe.image.object_diameter)
         asked = recipe.replace(image=image, stack=before.stack)
-        result = retune(live, asked)
-        self.put(key, replace(live, result=result))
-        return result
+        live = replace(live, result=retune(live, asked))
+        with self._lock:
+            if here or self._used + size_of(live) <= self._budget:
+                self._hold(key, live)
+            else:
+                self._put_away(key, live)
+        return live.result
 
     def table(self, key: Key) -> pd.DataFrame:
         """Return the object table of a result, measured when first asked for."""
@@ -165,49 +180,44 @@ class KeptPlanes:
     def _used(self) -> int:
         return sum(map(size_of, self._here.values()))
 
-    def _put_away(self, key: Key) -> None:
-        live = self._here.pop(key)
-        table, path = live.result.table, self._path(key)
-        size = live.selector.proposals.nbytes
-        if path is not None and self._on_disk + size <= self._folder_budget:
-            try:
-                live.selector.proposals.save(path)
-            except OutputError:
-                path = None  # A full disk costs no more than the candidates.
-        else:
-            path = None
-        self._away[key] = _Away(_bare(live), table, path, live.selector.answers)
+    def _put_away(self, key: Key, live: LiveSegmentation) -> None:
+        """Write the candidates, if they are not on disk, and forget what is large."""
+        if key not in self._files and (path := self._path(key)) is not None:
+            size = live.selector.proposals.nbytes
+            if sum(self._files.values()) + size <= self._folder_budget:
+                # A full disk costs no more than the candidates.
+                with suppress(OutputError):
+                    live.selector.proposals.save(path)
+                    self._files[key] = size
+        self._away[key] = _Away(_bare(live), live.result.table, live.selector.answers)
 
     def _path(self, key: Key) -> Path | None:
         return None if self._folder is None else self._folder / f"{key[0]}-{key[1]}.npz"
 
-    @property
-    def _on_disk(self) -> int:
-        paths = [away.path for away in self._away.values() if away.path is not None]
-        return sum(path.stat().st_size for path in paths if path.exists())
-
     def _forget_file(self, key: Key) -> None:
-        away = self._away.pop(key, None)
-        if away is not None and away.path is not None:
-            away.path.unlink(missing_ok=True)
+        self._away.pop(key, None)
+        path = self._path(key)
+        if self._files.pop(key, None) is not None and path is not None:
+            path.unlink(missing_ok=True)
 
-    def _restored(self, position: int, away: _Away) -> LiveSegmentation:
+    def _restored(self, key: Key) -> LiveSegmentation:
+        """Return what is on disk, without labels and masks."""
         from napari_graysam.propose import Proposals
         from napari_graysam.select.selector import Selector
 
-        if away.path is None:
+        away, path = self._away[key], self._path(key)
+        if key not in self._files or path is None:
             raise ProposalsError(
                 "The candidates of this plane were let go of for want of room: segment it again."
             )
-        proposals = Proposals.load(away.path)
+        proposals = Proposals.load(path)
         before = away.live.result
-        gray = self._read(position)
+        gray = self._read(key[0])
         view = make_view(gray, before.recipe)
         selector = Selector(proposals, image=array_digest(gray.raw), raw=gray.raw, views=[view])
         selector.learn(away.answers)
         bare = replace(before, view=view, raw=gray.raw)
-        live = replace(away.live, result=bare, selector=selector)
-        return replace(live, result=retune(live, before.recipe))
+        return replace(away.live, result=bare, selector=selector)
 
 
 def size_of(live: LiveSegmentation) -> int:
