@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from napari_graysam._napari.forms.form import PartForm
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam.parameters import Part
+
+if TYPE_CHECKING:
+    from magicgui.widgets.bases import Widget
 
 
 class RecipeForm(PartForm):
@@ -42,6 +46,12 @@ class RecipeForm(PartForm):
         part: Part = getattr(recipe, self._path) if self._path else recipe
         return part
 
+    @property
+    def by_path(self) -> dict[str, Widget]:
+        """Its fields, by the dotted path of the recipe's parameter."""
+        start = f"{self._path}." if self._path else ""
+        return {start + name: widget for name, widget in self.fields.items()}
+
     def _store(self, part: Part) -> None:
         recipe = self._state.recipe
         values = (
@@ -54,3 +64,8 @@ class RecipeForm(PartForm):
     def _follow(self) -> None:
         if self._current != self.part:
             self.part = self._current
+
+
+def fields_of(*forms: RecipeForm) -> dict[str, Widget]:
+    """Return the fields of several forms, by the dotted paths of the recipe's parameters."""
+    return {path: widget for form in forms for path, widget in form.by_path.items()}

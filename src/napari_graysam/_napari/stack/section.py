@@ -4,53 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import Container
-
-from napari_graysam._napari.forms.controls import more
-from napari_graysam._napari.forms.recipe_form import RecipeForm
+from napari_graysam._napari.forms.part_section import PartSection
 
 if TYPE_CHECKING:
-    from magicgui.widgets.bases import Widget
-
     from napari_graysam._napari.panel.state import PanelState
 
 COMMON = ("axis", "first", "last", "step", "link")
 
 
-class StackSection(Container):
-    """Edits ``recipe.stack``.
-
-    Parameters
-    ----------
-    state
-        Whose recipe is shown and changed.
-
-    Attributes
-    ----------
-    fields
-        Widget of each of the recipe's parameters, by its dotted path.
-    """
+class StackSection(PartSection):
+    """Edits ``recipe.stack``."""
 
     title = "Stack"
 
     def __init__(self, state: PanelState) -> None:
-        self._state = state
-        self.common = RecipeForm(state, "stack", COMMON)
-        self.more = RecipeForm(state, "stack", exclude=COMMON)
-        self.fields: dict[str, Widget] = {
-            f"stack.{name}": widget
-            for form in (self.common, self.more)
-            for name, widget in form.fields.items()
-        }
-        super().__init__(labels=False)
-        column = self.native.layout()
-        column.addWidget(self.common.native)
-        column.addWidget(more(self.more.native))
-        state.recipe_changed.connect(self._follow)
-        self._follow()
+        super().__init__(state, "stack", COMMON)
 
-    def _follow(self, *_: object) -> None:
-        stack = self._state.recipe.stack
-        for name, widget in self.fields.items():
-            if name == "stack.linking":
-                widget.enabled = stack.link != "none"
+    def _follow(self) -> None:
+        self.fields["stack.linking"].enabled = self._state.recipe.stack.link != "none"

@@ -11,13 +11,13 @@ from qtpy.QtWidgets import QSizePolicy
 from napari_graysam._napari.canvas.point_grid import PointGrid, grid_from_layer
 from napari_graysam._napari.forms.controls import Note, align_label, more
 from napari_graysam._napari.forms.fields import OptionalField, guard_wheel
-from napari_graysam._napari.forms.recipe_form import RecipeForm
+from napari_graysam._napari.forms.part_section import PartSection
+from napari_graysam._napari.forms.recipe_form import RecipeForm, fields_of
 from napari_graysam._napari.forms.wording import tooltip
 from napari_graysam.errors import GraysamError
 from napari_graysam.recipe import GeneratorOptions
 
 if TYPE_CHECKING:
-    from magicgui.widgets.bases import Widget
     from napari.layers import Layer
 
     from napari_graysam._napari.panel.state import PanelState
@@ -62,11 +62,7 @@ class PointsSection(Container):
         self.show_grid.tooltip = "<qt>Show the points as a layer that follows every change.</qt>"
         self.message = Note()
         self.grids = OwnPoints(state)
-        self.fields: dict[str, Widget] = {
-            f"generator.{name}": widget
-            for form in (self.common, self.more)
-            for name, widget in form.fields.items()
-        }
+        self.fields = fields_of(self.common, self.more)
         self.fields["generator.point_grids"] = self.grids.given
         self.fields["image.region"] = self.region
         super().__init__(labels=False)
@@ -232,38 +228,13 @@ class OwnPoints(Container):
         self.clear_button.native.setVisible(grids is not None)
 
 
-class ThresholdsSection(Container):
-    """Edits which of the model's answers are kept; after a run every change shows at once.
-
-    Parameters
-    ----------
-    state
-        Whose recipe is shown and changed.
-
-    Attributes
-    ----------
-    fields
-        Widget of each of the recipe's parameters, by its dotted path.
-    """
+class ThresholdsSection(PartSection):
+    """Edits which of the model's answers are kept; after a run every change shows at once."""
 
     title = "Thresholds"
 
     def __init__(self, state: PanelState) -> None:
-        self._state = state
-        elsewhere = (*POINTS, *MORE_POINTS, "point_grids", *THRESHOLDS)
-        self.common = RecipeForm(state, "generator", THRESHOLDS)
-        self.more = RecipeForm(state, "generator", exclude=elsewhere)
-        self.fields: dict[str, Widget] = {
-            f"generator.{name}": widget
-            for form in (self.common, self.more)
-            for name, widget in form.fields.items()
-        }
-        super().__init__(labels=False)
-        column = self.native.layout()
-        column.addWidget(self.common.native)
-        column.addWidget(more(self.more.native))
-        state.recipe_changed.connect(self._follow)
-        self._follow()
+        super().__init__(state, "generator", THRESHOLDS, (*POINTS, *MORE_POINTS, "point_grids"))
 
     def _follow(self) -> None:
         recipe = self._state.recipe

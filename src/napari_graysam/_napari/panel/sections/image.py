@@ -14,7 +14,7 @@ from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.forms.controls import Note, align_label
 from napari_graysam._napari.forms.fields import NumberField, OptionalField, TextField, guard_wheel
 from napari_graysam._napari.forms.form import KindField
-from napari_graysam._napari.forms.recipe_form import RecipeForm
+from napari_graysam._napari.forms.recipe_form import RecipeForm, fields_of
 from napari_graysam._napari.panel.sections.object_size import ObjectSize
 from napari_graysam._napari.preview.controller import is_preview
 from napari_graysam._napari.threads.latest_request import LatestRequest
@@ -23,7 +23,6 @@ from napari_graysam.recipe import Explicit
 from napari_graysam.source.axes import resolve, sample, strides
 
 if TYPE_CHECKING:
-    from magicgui.widgets.bases import Widget
     from napari.layers import Layer
 
     from napari_graysam._napari.canvas.source import Source
@@ -63,11 +62,7 @@ class ImageSection(Container):
         self.window = RecipeForm(state, "image", ("window",))
         self.axes = RecipeForm(state, "image", ("axes", "series"))
         self.objects = ObjectSize(state)
-        self.fields: dict[str, Widget] = {
-            f"image.{name}": widget
-            for form in (self.reading, self.window, self.axes, self.objects.form)
-            for name, widget in form.fields.items()
-        }
+        self.fields = fields_of(self.reading, self.window, self.axes, self.objects.form)
         super().__init__(widgets=[self.layer], labels=True)
         align_label(self.layer)
         guard_wheel(self.layer.native)

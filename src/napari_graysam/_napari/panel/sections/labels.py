@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QSizePolicy
 
 from napari_graysam._napari.forms.controls import align_label, more
 from napari_graysam._napari.forms.form import PartForm
-from napari_graysam._napari.forms.recipe_form import RecipeForm
+from napari_graysam._napari.forms.recipe_form import RecipeForm, fields_of
 from napari_graysam._napari.forms.wording import tooltip
 from napari_graysam._napari.results.outlines import OutlineBox
 from napari_graysam.recipe import LabelOptions
@@ -61,8 +61,7 @@ class LabelsSection(Container):
         self._pinning.margins = (0, 0, 0, 0)
         self.fields: dict[str, Widget] = {
             **self.arms.fields,
-            **{f"labels.{name}": widget for name, widget in self.common.fields.items()},
-            **{f"labels.{name}": widget for name, widget in self.more.fields.items()},
+            **fields_of(self.common, self.more),
             "labels.keep": self.kept,
             "labels.pinned": self.pinned,
         }

@@ -89,7 +89,7 @@ class ModelSection(Container):
             "model.checkpoint": self.file,
             "model.config": self.config.fields["config"],
             "model.device": self.device,
-            **{f"model.{name}": widget for name, widget in self.rest.fields.items()},
+            **self.rest.by_path,
         }
 
     def _chooser(self, name: str, choices: Any) -> ComboBox:

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import Container, PushButton
 
 from napari_graysam._napari.forms.controls import more
-from napari_graysam._napari.forms.recipe_form import RecipeForm
+from napari_graysam._napari.forms.recipe_form import RecipeForm, fields_of
 
 if TYPE_CHECKING:
-    from magicgui.widgets.bases import Widget
-
     from napari_graysam._napari.panel.state import PanelState
 
 COMMON = ("rounds", "pred_iou_thresh")
@@ -40,11 +38,7 @@ class SecondLookSection(Container):
         self.common = RecipeForm(state, "second_look", COMMON)
         self.more = RecipeForm(state, "second_look", exclude=COMMON)
         self.outlines = RecipeForm(state, "", ("refine",))
-        self.fields: dict[str, Widget] = {
-            f"second_look.{name}": widget
-            for form in (self.common, self.more)
-            for name, widget in form.fields.items()
-        }
+        self.fields = fields_of(self.common, self.more)
         self._of_look = {**self.fields}
         self.fields |= self.outlines.fields
         self.look = PushButton(text="Look again")
