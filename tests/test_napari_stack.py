@@ -1,17 +1,24 @@
 """Whole stacks in the panel: one layer an arm, filled as planes come, re-tuned and linked."""
 
+import gc
+import weakref
+
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
 import stub_run
 import tifffile
+import zarr
 from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QThreadPool
 
 from napari_graysam import pipeline
 from napari_graysam._napari.canvas.layers import about
 from napari_graysam._napari.compare import CompareDock
 from napari_graysam._napari.panel.sections.run import RunSection
 from napari_graysam._napari.panel.state import PanelState
+from napari_graysam._napari.panel.widget import SegmentPanel
 from napari_graysam.recipe import Recipe
 
 RECIPE = stub_run.START.with_values({"preprocess": "[{kind: gamma, gamma: 0.3}]"})
@@ -114,18 +121,24 @@ def test_the_plane_in_view_comes_first_and_fills_the_layer(make, viewer, stub, q
     assert counts(layer_of(viewer)) == [1, 2, 3, 3, 3]
 
 
-def test_cancel_keeps_planes_and_continue_segments_only_the_others(
-    make, viewer, stub, qtbot, monkeypatch
-):
+def hold_third_plane(section, stub, qtbot, monkeypatch):
+    """Run a stack until its third plane, which waits for the gate."""
+
     def held(*some, **options):
         if len(stub.calls) == 2:
             stub.gate.clear()
         return stub.live_steps(*some, **options)
 
-    section = make(stack())
     monkeypatch.setattr(pipeline, "live_steps", held)
     section.native.both.click()
     qtbot.waitUntil(lambda: not stub.gate.is_set(), timeout=60_000)
+
+
+def test_cancel_keeps_planes_and_continue_segments_only_the_others(
+    make, viewer, stub, qtbot, monkeypatch
+):
+    section = make(stack())
+    hold_third_plane(section, stub, qtbot, monkeypatch)
     section.native.cancel.click()
     stub.gate.set()
     settle(qtbot, section)
@@ -487,3 +500,153 @@ def test_a_stack_is_saved_with_its_tables_as_the_command_line_writes_it(
     saver.write(layer, str(tmp_path / "film.objects.csv" / "film.labels.tif"))
     settle(qtbot, section)
     assert heard[-1][1]
+
+
+def temporary(monkeypatch, folder):
+    """Let temporary folders lie in a folder of the test."""
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+
+
+def test_contrast_limits_that_do_not_count_leave_a_stack_as_it_is(
+    make, viewer, stub, qtbot, monkeypatch
+):
+    section = make(stack())
+    hold_third_plane(section, stub, qtbot, monkeypatch)
+    section.native.cancel.click()
+    stub.gate.set()
+    settle(qtbot, section)
+    there, calls = len(section.stacks.job.there("raw")), len(stub.calls)
+    viewer.layers["cells"].contrast_limits = (0, 100)
+    section.native.both.click()
+    settle(qtbot, section)
+    assert len(stub.calls) == calls + 5 - there
+
+
+def test_a_run_that_begins_again_is_not_called_a_continuation(
+    make, viewer, stub, qtbot, monkeypatch
+):
+    section = make(stack())
+    hold_third_plane(section, stub, qtbot, monkeypatch)
+    section.native.cancel.click()
+    stub.gate.set()
+    settle(qtbot, section)
+    assert section.native.both.text() == "Continue"
+    section.state.change({"stack.window": "plane"})
+    settle(qtbot, section)
+    assert section.native.both.text() != "Continue"
+    calls = len(stub.calls)
+    section.native.both.click()
+    settle(qtbot, section)
+    assert len(stub.calls) == calls + 5
+
+
+def test_a_region_that_was_drawn_anew_counts(make, viewer, qtbot):
+    section = make(stack(3))
+    here = viewer.add_shapes([[[0, 0], [0, 14], [14, 14], [14, 0]]], name="here")
+    section.state.region = here
+    for corner, expected in ((14, [1, 1, 1]), (40, [1, 2, 3])):
+        here.data = [np.array([[0, 0], [0, corner], [corner, corner], [corner, 0]])]
+        settle(qtbot, section)
+        section.native.both.click()
+        settle(qtbot, section)
+        assert counts(layer_of(viewer, "cells in here [raw]")) == expected
+
+
+def test_a_layer_that_cannot_limit_points_leaves_no_folder(
+    make, viewer, qtbot, monkeypatch, tmp_path
+):
+    temporary(monkeypatch, tmp_path)
+    section = make(stack(3))
+    heard = []
+    section.state.said.connect(lambda text, warning: heard.append(text))
+    section.state.region = viewer.add_points(np.zeros((1, 2)), name="here")
+    section.native.both.click()
+    assert "Points layer" in heard[-1]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("how", ["dask", "zarr"])
+def test_arrays_that_are_read_when_they_are_indexed(make, viewer, stub, qtbot, how):
+    image = stack()
+    arrays = {"dask": da.from_array, "zarr": zarr.array}
+    section = make(arrays[how](image, chunks=(1, 32, 32)))
+    section.native.both.click()
+    settle(qtbot, section)
+    assert not isinstance(viewer.layers["cells"].data, np.ndarray)
+    assert counts(layer_of(viewer)) == [1, 2, 3, 3, 3]
+    assert len(layer_of(viewer).features) == 3
+    calls = len(stub.calls)
+    viewer.dims.set_current_step(0, 4)
+    settle(qtbot, section)
+    assert section.live_update.outdated == {}
+    section.state.change({"generator.pred_iou_thresh": 0.28})
+    settle(qtbot, section)
+    assert counts(layer_of(viewer)) == [1, 2, 3, 4, 4]
+    assert len(stub.calls) == calls
+
+
+def test_linking_that_is_not_possible_is_said(make, viewer, stub, qtbot):
+    section = make(stack(3))
+    section.native.both.click()
+    settle(qtbot, section)
+    heard = []
+    section.state.said.connect(lambda text, warning: heard.append(text))
+    section.state.change({"stack.link": "laptrack"})
+    settle(qtbot, section)
+    assert "links along t" in heard[-1]
+    layer, calls = layer_of(viewer), len(stub.calls)
+    heard.clear()
+    section.native.both.click()
+    settle(qtbot, section)
+    assert any("links along t" in text for text in heard)
+    assert len(stub.calls) == calls
+    assert counts(layer) == [1, 2, 3]
+    section.state.change({"stack.link": "overlap"})
+    settle(qtbot, section)
+    assert layer.features["index"].tolist() == [1, 2, 3]
+
+
+def test_removing_the_image_stops_its_run(make, viewer, stub, qtbot, monkeypatch, tmp_path):
+    temporary(monkeypatch, tmp_path)
+    section = make(stack())
+    heard = []
+    section.state.said.connect(lambda text, warning: heard.append(text))
+    hold_third_plane(section, stub, qtbot, monkeypatch)
+    assert list(tmp_path.iterdir())
+    viewer.layers.remove("cells")
+    stub.gate.set()
+    settle(qtbot, section)
+    assert len(stub.calls) == 3
+    assert not section.state.running
+    assert "“cells” was removed" in heard[-1]
+    assert sorted(counts(layer_of(viewer))) == [0, 0, 0, 3, 3]
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("what", ["panel", "viewer"])
+def test_closing_in_the_middle_of_a_run_leaves_nothing_behind(
+    viewer, stub, qtbot, monkeypatch, tmp_path, what
+):
+    temporary(monkeypatch, tmp_path)
+    before = gc.get_threshold()
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    panel.state.recipe = RECIPE.with_values({"stack.axis": "z", "arms": "raw"})
+    panel.state.layer = viewer.add_image(stack(), name="cells", axis_labels=("z", "y", "x"))
+    hold_third_plane(panel.run, stub, qtbot, monkeypatch)
+    job, stacks = weakref.ref(panel.run.stacks.job), panel.run.stacks
+    assert list(tmp_path.iterdir())
+    if what == "viewer":
+        viewer.close()
+    else:
+        viewer.window.remove_dock_widget(panel)
+    qtbot.waitUntil(lambda: stacks._closed, timeout=60_000)
+    stub.gate.set()
+    qtbot.waitUntil(lambda: not stacks.busy, timeout=60_000)
+    assert len(stub.calls) == 3
+    assert gc.get_threshold() == before
+    gc.collect()
+    assert job() is None
+    assert not list(tmp_path.iterdir())
+    assert QThreadPool.globalInstance().waitForDone(20_000)

@@ -54,6 +54,22 @@ def test_an_error_is_raised_in_the_gui_thread_and_the_worker_goes_on(
     assert shown == [1, 2]
 
 
+def test_a_stopped_computation_lets_go_of_what_it_holds(qtbot: Any) -> None:
+    ended: list[str] = []
+    worker = LatestRequest(lambda _: worker.cancel())
+
+    def endless() -> Generator[int, None, None]:
+        try:
+            while True:
+                yield 1
+        finally:
+            ended.append("here")
+
+    worker.submit(endless)
+    qtbot.waitUntil(lambda: not worker.busy, timeout=20_000)
+    assert ended == ["here"]
+
+
 def test_a_long_step_is_stopped_and_its_result_dropped(qtbot: Any) -> None:
     shown: list[str] = []
     gates = {name: threading.Event() for name in ("old", "middle", "new")}

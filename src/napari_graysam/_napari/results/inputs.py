@@ -133,7 +133,7 @@ class InputsWatcher:
         wanted: dict[Source, tuple[Source, Recipe]] = {}
         reasons: dict[Shown, str] = {}
         for arm, run in self._runs.items():
-            if _has_other_limits(run, state.recipe, source):
+            if has_other_limits(run.source, source, state.recipe):
                 name = f"Contrast limits of “{source.layer_name}”"
                 reasons[arm] = f"Changed since: {name}. Run again, from the image encoder on."
             else:
@@ -156,12 +156,9 @@ class InputsWatcher:
         self.changed.emit()
 
 
-def _has_other_limits(run: Run, recipe: Recipe, source: Source) -> bool:
-    """Whether the layer's contrast limits count for a recipe and have changed since a run."""
-    return (
-        recipe.image.window.kind == "limits"
-        and source.contrast_limits != run.source.contrast_limits
-    )
+def has_other_limits(before: Source, now: Source, recipe: Recipe) -> bool:
+    """Whether the layer's contrast limits count for a recipe and have changed."""
+    return recipe.image.window.kind == "limits" and before.contrast_limits != now.contrast_limits
 
 
 def _identify(

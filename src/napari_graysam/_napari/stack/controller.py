@@ -27,6 +27,7 @@ from napari_graysam._napari.stack.tuning import StackTuner
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS
 from napari_graysam.pipeline.planes import plane_order
+from napari_graysam.stack.laptracking import check_laptrack
 
 if TYPE_CHECKING:
     from napari_graysam._napari.panel.sections.run_messages import RunMessages
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
     from napari_graysam.results import Arm
 
 CANCELLED = "Cancelled. The planes that are finished stay; “Continue” goes on with the others."
+REMOVED = (
+    "The run was stopped, because “{}” was removed. The planes that were finished stay in their "
+    "layer, not linked."
+)
 
 
 class StackController:
@@ -80,13 +85,14 @@ class StackController:
         self.jobs = StackJobs(state)
         self.layers = StackLayers(state.viewer)
         self._plane = ShownPlane(state, self.jobs, layers, live_update)
-        self._tuner = StackTuner(state, self.jobs, self.layers)
+        self._tuner = StackTuner(state, self.jobs, self.layers, self._fail)
         self.saver = StackSaver(state, self.jobs)
         self._tuner.changed.connect(self.changed.emit)
         self._tuner.said.connect(messages.inform_once)
         self._running: StackJob | None = None
-        self._cancelled = False
-        self._worker = LatestRequest(self._receive, self._finish, messages.report)
+        self._stopped = ""
+        self._closed = False
+        self._worker = LatestRequest(self._receive, self._finish, self._fail)
         self._listeners = Listeners()
         for emitter, slot in (
             (state.subject_changed, self._on_subject),
@@ -98,9 +104,10 @@ class StackController:
 
     def close(self) -> None:
         """Follow nothing more."""
+        self._closed = True
         self._listeners.clear()
         self._worker.cancel()
-        for part in (self._tuner, self._plane, self.layers):
+        for part in (self._tuner, self._plane, self.layers, self.saver, self.jobs):
             part.close()
 
     @property
@@ -125,7 +132,7 @@ class StackController:
     def unfinished(self, arms: Sequence[Arm]) -> int:
         """Return how many planes a run goes on with; 0 where it starts from the beginning."""
         job, scope, recipe = self.job, self.jobs.scope, self._state.recipe
-        if job is None or scope is None or job.scope.axis != scope.axis:
+        if job is None or scope is None or not self.jobs.goes_on(job, scope):
             return 0
         if not all(job.same_model(arm, recipe) for arm in arms if arm in job.asked):
             return 0
@@ -144,10 +151,12 @@ class StackController:
         Raises
         ------
         GraysamError
-            If there is no stack to segment.
+            If there is no stack to segment, or it cannot be linked as the recipe asks.
         """
         recipe, scope = self._state.recipe, self.jobs.scope
         assert scope is not None
+        if recipe.stack.link == "laptrack":
+            check_laptrack(scope.axis)
         before = self.job
         job = self.jobs.open(scope, new=new)
         if job is not before:
@@ -157,7 +166,7 @@ class StackController:
         for arm in (*arms, *((COMBINED,) if both else ())):
             job.ask(arm, recipe)
             self.layers.open(arm, job, new=new)
-        self._running, self._cancelled = job, False
+        self._running, self._stopped = job, ""
         self._state.running = True
         shown = self.jobs.shown
         order = plane_order(missing, 0 if shown is None else shown[1])
@@ -169,7 +178,7 @@ class StackController:
         if self._running is None:
             return False
         self._worker.cancel()
-        self._cancelled = True
+        self._stopped = CANCELLED
         return True
 
     def _receive(self, event: StackEvent) -> None:
@@ -194,11 +203,17 @@ class StackController:
         if arm in ARMS:
             self._plane.came(job, position)
 
+    def _fail(self, error: Exception) -> None:
+        if not self._closed:
+            self._messages.report(error)
+
     def _finish(self) -> None:
         self._running = None
+        if self._closed:
+            return
         self._state.running = False
-        if self._cancelled:
-            self._state.said.emit(CANCELLED, False)
+        if self._stopped:
+            self._state.said.emit(self._stopped, False)
         self.changed.emit()
 
     def _on_subject(self) -> None:
@@ -217,4 +232,7 @@ class StackController:
 
     def _on_removed(self, event: Any) -> None:
         self.jobs.forget_layer(event.value.unique_id)
+        if self._running is not None and not self.jobs.holds(self._running):
+            self._worker.cancel()
+            self._stopped = REMOVED.format(event.value.name)
         self.changed.emit()

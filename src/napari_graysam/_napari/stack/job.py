@@ -13,6 +13,7 @@ from weakref import finalize
 from napari_graysam._napari.canvas.layers import pixels_of
 from napari_graysam._napari.canvas.placement import Placement
 from napari_graysam._napari.results.combined import COMBINED, of_arm
+from napari_graysam._napari.results.inputs import has_other_limits
 from napari_graysam._napari.stack.scope import Scope, StackKey
 from napari_graysam.comparison import ARMS
 from napari_graysam.pipeline.kept import KeptPlanes
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from napari.layers import Layer
 
+    from napari_graysam._napari.canvas.region import LayerRegion
     from napari_graysam._napari.canvas.source import Source
     from napari_graysam._napari.results.combined import Shown
     from napari_graysam._napari.stack.layers import StackLayer
     from napari_graysam.batch.volume import VolumeTables
-    from napari_graysam.pipeline.planes import Region
     from napari_graysam.recipe import StackOptions
     from napari_graysam.results import Arm
 
@@ -54,7 +55,7 @@ class StackJob:
     pixels
         The layer's, at the start.
     regions
-        By position; None for points everywhere.
+        By position, as they were at the start; None for points everywhere.
     kept
         The results with their candidates.
     folder
@@ -85,7 +86,7 @@ class StackJob:
     placement: Placement
     stack: Stack
     pixels: Any
-    regions: dict[int, Region] | None
+    regions: dict[int, LayerRegion] | None
     kept: KeptPlanes
     folder: Path
     volumes: dict[Shown, LabelVolume] = field(default_factory=dict)
@@ -114,12 +115,18 @@ class StackJob:
         same = ("axis", "at", "window", "spacing", "step", "first", "last")
         return (
             pixels_of(layer) is self.pixels
-            and source.contrast_limits == self.source.contrast_limits
+            and not has_other_limits(self.source, source, recipe)
             and source.placement.options["scale"].tolist()
             == self.source.placement.options["scale"].tolist()
             and before.image == now.image
             and all(getattr(before.stack, name) == getattr(now.stack, name) for name in same)
         )
+
+    def has_regions(self, regions: dict[int, LayerRegion] | None) -> bool:
+        """Whether regions, by position, have the shapes that they had at the start."""
+        before, now = self.regions or {}, regions or {}
+        shapes = {position: region.shapes for position, region in before.items()}
+        return shapes == {position: region.shapes for position, region in now.items()}
 
     def same_model(self, arm: Shown, recipe: Recipe) -> bool:
         """Whether the planes of an arm need no model to be as a recipe asks."""

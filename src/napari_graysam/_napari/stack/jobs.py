@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_graysam._napari.canvas.source import read_source
-from napari_graysam._napari.stack.opening import open_stack
+from napari_graysam._napari.stack.opening import open_stack, read_regions
 from napari_graysam._napari.stack.scope import Scope, StackKey, asked_scope, key_of, scopes
 from napari_graysam.errors import GraysamError
 
@@ -90,15 +90,30 @@ class StackJobs:
         assert state.layer is not None
         key = key_of(source, scope.along)
         known = self._jobs.get(key)
-        if known is not None and not new:
-            same = known.is_of(state.layer, source, state.recipe)
-            if same and known.scope.axis == scope.axis:
+        if known is not None and not new and self.goes_on(known, scope):
+            regions = read_regions(state.region, source, scope, known.stack.positions)
+            if known.has_regions(regions):
                 return known
         job = open_stack(state.layer, source, scope, state.recipe, state.region)
         if known is not None and not new:
             job.layers.update(known.layers)
         self._jobs[key] = job
         return job
+
+    def goes_on(self, job: StackJob, scope: Scope) -> bool:
+        """Whether a run of a stack goes on with a job, as far as the regions allow it."""
+        source, layer = self.source, self._state.layer
+        if source is None or layer is None or job.scope.axis != scope.axis:
+            return False
+        return job.is_of(layer, source, self._state.recipe)
+
+    def holds(self, job: StackJob) -> bool:
+        """Whether a job is still one of these."""
+        return self._jobs.get(job.key) is job
+
+    def close(self) -> None:
+        """Let go of all stacks, and of their folders."""
+        self._jobs.clear()
 
     def forget_layer(self, layer: Hashable) -> None:
         """Let go of the stacks of an image or a region that left the viewer."""

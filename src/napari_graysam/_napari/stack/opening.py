@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_graysam._napari.canvas.layers import pixels_of
 from napari_graysam._napari.canvas.placement import Placement
-from napari_graysam._napari.canvas.region import read_region
+from napari_graysam._napari.canvas.region import LayerRegion, read_region
 from napari_graysam._napari.stack.job import StackJob
 from napari_graysam._napari.stack.scope import Scope, key_of
 from napari_graysam.errors import UsageError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_graysam._napari.canvas.source import Source
-    from napari_graysam.pipeline.planes import Region
 
 
 def whole_placement(source: Source, scope: Scope) -> Placement:
@@ -78,8 +78,9 @@ def open_stack(
         contrast_limits=source.contrast_limits,
         pixel_size=size,
     )
-    folder = Path(tempfile.mkdtemp(prefix="graysam-stack-"))
     whole = whole_placement(source, scope)
+    regions = read_regions(region, source, scope, stack.positions)
+    folder = Path(tempfile.mkdtemp(prefix="graysam-stack-"))
     return StackJob(
         key=key_of(source, scope.along),
         scope=scope,
@@ -88,7 +89,7 @@ def open_stack(
         placement=whole,
         stack=stack,
         pixels=pixels_of(layer),
-        regions=_regions(region, source, scope, stack, whole),
+        regions=regions,
         kept=KeptPlanes(stack.plane, folder),
         folder=folder,
     )
@@ -104,19 +105,26 @@ def _elsewhere(source: Source, scope: Scope) -> int | None:
     return source.index[along] if layout.get(other, 1) > 1 else None
 
 
-def _regions(
-    region: Layer | None, source: Source, scope: Scope, stack: Stack, whole: Placement
-) -> dict[int, Region] | None:
+def read_regions(
+    region: Layer | None, source: Source, scope: Scope, positions: Sequence[int]
+) -> dict[int, LayerRegion] | None:
+    """Return where points may be in each plane; None where nothing limits them.
+
+    Raises
+    ------
+    ImageError
+        As of `napari_graysam._napari.canvas.region.read_region`.
+    """
     if region is None:
         return None
-    found: dict[int, Region] = {}
-    shape = source.placement.shape
-    for position in stack.positions:
+    found: dict[int, LayerRegion] = {}
+    shape, whole = source.placement.shape, whole_placement(source, scope)
+    for position in positions:
         offset = [position if axis == scope.along else 0 for axis in range(len(shape))]
         here = replace(source, placement=whole.moved(offset, shape))
         area = read_region(region, here)
         assert area is not None
-        found[position] = area.mask
+        found[position] = area
     return found
 
 

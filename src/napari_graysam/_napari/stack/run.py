@@ -95,8 +95,11 @@ def _segment(
     def known(position: int, arm: Arm) -> LiveSegmentation | None:
         return job.kept.get((position, arm)) if (position, arm) in job.kept else None
 
+    regions = None
+    if job.regions is not None:
+        regions = {position: region.mask for position, region in job.regions.items()}
     steps = plane_steps(
-        job.stack, recipe, wanted, regions=job.regions, score_floors=score_floors(sized),
+        job.stack, recipe, wanted, regions=regions, score_floors=score_floors(sized),
         prepare=prepare, known=known,
     )  # fmt: skip
     open_arms = {position: len(some) for position, some in wanted.items()}

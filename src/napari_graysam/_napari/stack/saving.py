@@ -36,6 +36,12 @@ class StackSaver:
     def __init__(self, state: PanelState, jobs: StackJobs) -> None:
         self._state, self._jobs = state, jobs
         self._worker = LatestRequest(self._written, on_error=self._failed)
+        self._closed = False
+
+    def close(self) -> None:
+        """Write to the end what is being written, and say nothing more."""
+        self._closed = True
+        self._worker.cancel()
 
     @property
     def busy(self) -> bool:
@@ -83,7 +89,7 @@ class StackSaver:
         self._state.said.emit(f"Saved {volume}, and beside it {names}.", False)
 
     def _failed(self, error: Exception) -> None:
-        if not isinstance(error, (GraysamError, OSError)):
+        if self._closed or not isinstance(error, (GraysamError, OSError)):
             raise error
         self._state.said.emit(f"The stack was not saved: {error}", True)
 

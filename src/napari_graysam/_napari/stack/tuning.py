@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -37,6 +38,8 @@ class StackTuner:
         Whose recipe is followed.
     jobs, layers
         The stacks, and their layers.
+    fail
+        Called with the error that ended an update.
 
     Attributes
     ----------
@@ -49,10 +52,17 @@ class StackTuner:
     changed = Signal()
     said = Signal(str)
 
-    def __init__(self, state: PanelState, jobs: StackJobs, layers: StackLayers) -> None:
+    def __init__(
+        self,
+        state: PanelState,
+        jobs: StackJobs,
+        layers: StackLayers,
+        fail: Callable[[Exception], None],
+    ) -> None:
         self._state, self._jobs, self._layers = state, jobs, layers
         self._job: StackJob | None = None
-        self._worker = LatestRequest(self._receive)
+        self._fail = fail
+        self._worker = LatestRequest(self._receive, on_error=self._end)
         self._settled = QTimer(singleShot=True, interval=SETTLED)
         self._settled.timeout.connect(self._begin)
 
@@ -109,6 +119,15 @@ class StackTuner:
         for arm in select:
             job.tuned.pop(arm, None)
         self._worker.submit(partial(retune_stack, job, state.recipe, order, select, link))
+
+    def _end(self, error: Exception) -> None:
+        """Say what ended an update; the layers are not waiting for it any more."""
+        job, self._job = self._job, None
+        if job is not None:
+            for arm in job.volumes:
+                self._layers.mark(arm, job, False)
+        self._fail(error)
+        self.changed.emit()
 
     def _receive(self, event: StackEvent) -> None:
         job = self._job

@@ -82,17 +82,19 @@ class LatestRequest:
     def _start(self, steps: Steps) -> None:
         from napari.qt.threading import create_worker
 
+        running = steps()
+
         def generate() -> Generator[Any, None, None]:
             # napari reports no RuntimeError of a worker thread.
             try:
-                yield from steps()
+                yield from running
             except Exception as error:
                 yield _Failed(error)
 
         self._started = time.monotonic()
         self._worker = worker = create_worker(generate, _start_thread=False)
         worker.yielded.connect(partial(self._receive, worker))
-        worker.finished.connect(partial(self._finish, worker))
+        worker.finished.connect(partial(self._finish, worker, running))
         worker.start()
 
     def _receive(self, worker: Any, result: Any) -> None:
@@ -103,7 +105,8 @@ class LatestRequest:
         elif result is not None and not worker.abort_requested:
             self._on_result(result)
 
-    def _finish(self, worker: Any) -> None:
+    def _finish(self, worker: Any, steps: Generator[Any, None, None]) -> None:
+        steps.close()  # napari keeps workers, and with them what a stopped computation holds.
         if worker in self._stopped:
             self._stopped.remove(worker)
             if self._worker is not None and self._patience() == 0:
