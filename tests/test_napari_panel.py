@@ -292,6 +292,7 @@ def test_the_panel_opens_from_the_manifest(make_napari_viewer_proxy, npe2pm):
         "Labels",
         "Filters",
         "Second look",
+        "Stack",
         "Recipe",
     ]
     assert panel.state.layer.name == "Image"

@@ -69,7 +69,7 @@ def _no_models(monkeypatch, tmp_path, qapp):
     """No checkpoint is on disk, and devices are not looked for."""
     monkeypatch.setenv("GRAYSAM_MODELS", str(tmp_path / "models"))
     monkeypatch.setattr("napari_graysam.model.weights.cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(model_section, "_devices", lambda: iter([("cuda:0", "cpu")]))
+    monkeypatch.setattr(model_section, "_devices", lambda: (one for one in [("cuda:0", "cpu")]))
 
 
 @pytest.fixture
@@ -107,6 +107,7 @@ def test_every_parameter_is_in_exactly_one_section(state):
         "preprocess",
         "rgb",
         "stack",
+        "tiles",  # The panel segments no image in tiles.
     } == {
         *(name.split(".")[0] for name in expected),
         *top,

@@ -191,7 +191,7 @@ def test_a_run_leaves_the_process_as_it_was(
     assert isinstance(done[-1], ArmDone)
     assert [state for state, _ in seen] == [before]
     assert [filters for _, filters in seen] == [ignored]
-    worker.submit(lambda: iter([host()]))
+    worker.submit(lambda: (one for one in [host()]))
     qtbot.waitUntil(lambda: not worker.busy)
     assert done[-1] == before == host()
     assert gc.get_threshold() == thresholds
