@@ -9,7 +9,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from multiprocessing import resource_tracker
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -74,6 +74,14 @@ class Cluster:
             self._client.cluster.scale(wanted)
             self._started = wanted
         return self._client
+
+
+def cluster_of(
+    workers: int | None, scheduler: str | None
+) -> AbstractContextManager[Cluster | None]:
+    """Return a `Cluster`; None where nothing but this process was asked for."""
+    alone = scheduler is None and (workers is None or workers == 1)
+    return nullcontext() if alone else Cluster(workers, scheduler)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.batch.attempt import failed
-from napari_graysam.batch.cluster import Cluster
+from napari_graysam.batch.cluster import Cluster, cluster_of
 from napari_graysam.batch.jobs import CompareJob, Outcome, Report, SegmentJob
 from napari_graysam.batch.naming import check_names
 from napari_graysam.batch.run import check_folder
@@ -114,9 +113,8 @@ def compare_stack_steps(
     job = job.absolute()
     check_names(paths, job.naming, job.recipe.image)
     check_folder(job.folder)
-    alone = scheduler is None and (workers is None or workers == 1)
     outcomes = []
-    with nullcontext() if alone else Cluster(workers, scheduler) as cluster:
+    with cluster_of(workers, scheduler) as cluster:
         for number, path in enumerate(paths):
             try:
                 steps = _one(path, job, overwrite, cluster)

@@ -75,8 +75,9 @@ class Numbered:
         """Return the index from which blocks are painted."""
         rows = np.zeros(len(self.labels), ROW)
         rows["box"] = resolved.found.box[resolved.chosen]
-        for number, made in resolved.made.items():
-            rows["box"][resolved.chosen == number] = made.box[0]
+        for place, number in enumerate(resolved.chosen.tolist()):
+            if number in resolved.made:
+                rows["box"][place] = resolved.made[number].box[0]
         rows["tile"] = np.repeat(np.arange(len(self.ends) - 1), np.diff(self.ends))
         rows["within"] = np.arange(len(self.labels)) - np.repeat(self.ends[:-1], np.diff(self.ends))
         rows["label"] = self.labels

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam.atomic import atomic_path
 from napari_graysam.files.region import region_window
 from napari_graysam.masks.painting import paint_window, stacking_order
 from napari_graysam.recipe import Recipe
@@ -45,8 +46,6 @@ class Painted:
 
 def write_index(folder: TileFolder, rows: NDArray[Any]) -> Path:
     """Keep the index of all objects, an array of `ROW`."""
-    from napari_graysam.atomic import atomic_path
-
     path = folder.path / INDEX
     with atomic_path(path) as temporary:
         np.save(temporary, rows)
@@ -79,10 +78,10 @@ def block_labels(
     box = rows["box"]
     here = (box[:, 0] < x1) & (box[:, 2] > x0) & (box[:, 1] < y1) & (box[:, 3] > y0)
     some = rows[np.flatnonzero(here & (rows["label"] > 0))]
-    tiles = list(grid) if len(some) else []
+    across = len(grid.spans[1])
     masks, labels = [], []
     for number in np.unique(some["tile"]).tolist():
-        pieces = folder.load(tiles[number], FINAL)
+        pieces = folder.load(grid.tile(*divmod(number, across)), FINAL)
         for row in some[some["tile"] == number]:
             masks.append(pieces.mask(int(row["within"])))
             labels.append(int(row["label"]))

@@ -112,21 +112,21 @@ def _joined(
     made: dict[int, Pieces] = {}
     owners = list(found.tile)
     rows: list[tuple[int, int, int, int, int]] = []
-    masks: dict[int, Mask] = {}
+    known, joined = found.box.astype(np.int64), np.zeros((len(joins), 4), np.int64)
     extra: list[tuple[tuple[int, ...], int, float, int]] = []
     for number, join in enumerate(joins, start=count):
-        masks[number] = mask = _union([_mask(found, one, tiles, load) for one in join])
+        mask = _union([_mask(found, one, tiles, load) for one in join])
         border = int(np.bitwise_or.reduce(found.cut[list(join)])) & BORDER
         made[number] = Pieces.of([mask], [border])
         owners.append(found.tile[max(join, key=lambda one: (found.area[one], -one))])
         extra.append((mask.box, mask.area, mask.predicted_iou, border))
-        near = np.flatnonzero(shared_box_pixels(np.array(mask.box), found.box.astype(np.int64)))
-        for other in np.setdiff1d(near, join).tolist():
-            there = _mask(found, other, tiles, load)
+        box, before = np.array(mask.box), number - count
+        near = np.setdiff1d(np.flatnonzero(shared_box_pixels(box, known)), join)
+        earlier = count + np.flatnonzero(shared_box_pixels(box, joined[:before]))
+        joined[before] = box
+        for other in [*near.tolist(), *earlier.tolist()]:
+            there = made[other].mask(0) if other in made else _mask(found, other, tiles, load)
             if shared := shared_pixels(mask, there):
-                rows.append((other, number, shared, there.area, mask.area))
-        for other, there in masks.items():
-            if other != number and (shared := shared_pixels(mask, there)):
                 rows.append((other, number, shared, there.area, mask.area))
     boxes, areas, scores, cuts = (list(column) for column in zip(*extra, strict=True))
     wider = Found(

@@ -169,7 +169,6 @@ def _compare(
     same = first == first_other
     boxes = other.pieces.box.astype(np.int64)
     common = shared_box_pixels(np.array(strip), one.pieces.box.astype(np.int64))
-    seen: dict[int, int] = {}
     for index in np.flatnonzero(common).tolist():
         near = np.flatnonzero(shared_box_pixels(one.pieces.box[index].astype(np.int64), boxes))
         for partner in near.tolist():
@@ -182,7 +181,7 @@ def _compare(
             if same:
                 areas = mask.area, partners.area
             else:
-                areas = _inside(mask, strip), seen.setdefault(partner, _inside(partners, strip))
+                areas = _inside(mask, strip), _inside(partners, strip)
             yield first + index, first_other + partner, shared, *areas
 
 
