@@ -227,6 +227,18 @@ def test_an_image_with_too_many_pixels_is_fitted_to_squares_of_it_which_is_said(
     np.testing.assert_allclose(one, other, atol=0.01)
 
 
+def test_the_note_names_the_squares_that_a_step_which_looks_far_is_fitted_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("napari_graysam.tiles.view.BLOCK", 64)
+    step = STEPS["flatten_illumination"](sigma=20)
+    large = run(open_large(open_pyramid(IMAGE), Recipe()))
+    view = run(fit_large(large, Recipe(preprocess=[step]), 64, IMAGE.size // 2))
+    assert step.halo > 32
+    assert len(view.notes) == 1
+    assert f"squares of {2 * step.halo} pixels, 1/2 of the image" in view.notes[0]
+
+
 @given(
     height=st.integers(1, 700),
     width=st.integers(1, 700),

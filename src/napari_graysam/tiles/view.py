@@ -92,26 +92,25 @@ def fit_large(
     wanted = [recipe.preprocessed_arm()] if recipe.arms != "raw" else []
     if recipe.both_arms is not None or recipe.arms == "raw":
         wanted.append(recipe.raw_arm())
-    blocks, notes = _blocks(image.shape, most)
     fits = []
+    notes: list[str] = []
     for number, one in enumerate(wanted):
         yield Progress("fit", number, len(wanted))
         _check_reach(image, one, size)
-        side = max(BLOCK, 2 * view_halo(one))
-        chosen = blocks if side == BLOCK else _blocks(image.shape, most, side)[0]
-        fits.append((one, fit_view_blocks(image.pixels, image.shape, one, chosen)))
+        blocks, told = _blocks(image.shape, most, max(BLOCK, 2 * view_halo(one)))
+        view = fit_view_blocks(image.pixels, image.shape, one, blocks)
+        fits.append((one, view))
+        if any(fitted.values.size for fitted in _all(view)):
+            notes += told
     yield Progress("fit", len(wanted), len(wanted))
-    measures = any(one.values.size for _, view in fits for one in _all(view))
-    return LargeView(image, tuple(fits), notes if measures else ())
+    return LargeView(image, tuple(fits), tuple(dict.fromkeys(notes)))
 
 
 def _all(view: FittedView) -> list[Fitted]:
     return [*view.preprocess, *(one for channel in view.channels for one in channel)]
 
 
-def _blocks(
-    shape: tuple[int, int], most: int, side: int = BLOCK
-) -> tuple[list[Box], tuple[str, ...]]:
+def _blocks(shape: tuple[int, int], most: int, side: int) -> tuple[list[Box], tuple[str, ...]]:
     """Return the squares to look at, and a note where that is not all of the image."""
     blocks = list(squares(shape, side))
     step = -(-shape[0] * shape[1] // most)
@@ -121,8 +120,8 @@ def _blocks(
     across = -(-shape[1] // side)
     chosen = [b for n, b in enumerate(blocks) if (n % across + 3 * (n // across)) % step == 0]
     note = (
-        f"preprocessing was fitted to {len(chosen)} evenly spaced squares of {side} pixels, a "
-        f"{step}th of the image"
+        f"preprocessing was fitted to {len(chosen)} evenly spaced squares of {side} pixels, "
+        f"1/{step} of the image"
     )
     return chosen, (note,)
 
