@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from napari_graysam.batch import Report, SegmentJob, image_steps, segment_tiled, tiled_steps
 from napari_graysam.cli import app
-from napari_graysam.errors import OutputError, RecipeError, UsageError
+from napari_graysam.errors import ImageError, OutputError, RecipeError, UsageError
 from napari_graysam.files import read_coco, read_geojson
 from napari_graysam.masks import Mask, label_masks, label_overlaps, match, nest, paint, separate
 from napari_graysam.masks.painting import paint_window, stacking_order
@@ -159,6 +159,47 @@ def test_a_coarser_level_gives_labels_of_its_size(fake: None, tmp_path: Path) ->
     assert labels.pixel_size().size == (1.0, 1.0)
 
 
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_given_pixel_size_is_that_of_the_table_and_the_labels(
+    fake: None, tmp_path: Path, level: int
+) -> None:
+    path = zarr_image(tmp_path / "slide.zarr", fake_tiles.picture((250, 310))[0])
+    RECIPE.with_values({"tiles.level": level}).to_file(tmp_path / "recipe.yaml")
+    arguments = ("segment", path, "--out", tmp_path, "--recipe", tmp_path / "recipe.yaml")
+    result = graysam(*arguments, "--pixel-size", "2,4")
+    assert "given, 2 × 4 µm; the file says 0.5 × 0.5 µm" in " ".join(result.stderr.split())
+    table = pd.read_csv(tmp_path / "slide.objects.csv")
+    np.testing.assert_allclose(table["area_um2"], table["area"] * 8 * 4**level)
+    labels = open_pyramid(tmp_path / "slide.labels.zarr" / "labels" / "slide")
+    assert labels.pixel_size().size == (2.0 * 2**level, 4.0 * 2**level)
+    assert "skipped" in graysam(*arguments, "--pixel-size", "2,4").stderr
+    assert "is there already" in graysam(*arguments, status=1).stderr
+
+
+def test_a_coarser_level_is_segmented_in_tiles_however_small_the_image(
+    fake: None, tmp_path: Path
+) -> None:
+    image, _ = fake_tiles.picture((250, 310))
+    path = zarr_image(tmp_path / "slide.zarr", image)
+    np.save(tmp_path / "plain.npy", image)
+    recipe = RECIPE.with_values({"tiles.use": "auto", "tiles.level": 1})
+    job = SegmentJob(recipe, tmp_path / "out")
+    slide, plain = run(image_steps([path, tmp_path / "plain.npy"], job))
+    assert labels_of(slide).shape == (125, 155)
+    assert "Level 1 does not exist" in plain.error
+    with pytest.raises(RecipeError, match="level is 1 and use is never"):
+        recipe.with_values({"tiles.use": "never"})
+
+
+def test_a_cache_that_tiles_do_not_use_is_named(fake: None, tmp_path: Path) -> None:
+    np.save(tmp_path / "discs.npy", fake_tiles.picture((130, 130))[0])
+    notes: list[str] = []
+    job = SegmentJob(RECIPE, tmp_path / "out", cache=tmp_path / "cache")
+    steps = tiled_steps([tmp_path / "discs.npy"], job)
+    run(steps, lambda report: notes.append(report.note))
+    assert any("--cache does nothing for an image in tiles" in note for note in notes)
+
+
 def test_the_plan_prints_what_a_run_costs_and_writes_nothing(tmp_path: Path) -> None:
     image, _ = fake_tiles.picture((250, 310))
     path = zarr_image(tmp_path / "slide.zarr", image)
@@ -212,6 +253,40 @@ def test_a_region_limits_the_points_of_all_tiles(fake: None, tmp_path: Path) -> 
     assert set(np.unique(truth[labels > 0])) <= set(inside)
     assert outcome.objects >= 25
     assert outcome.unmasked == pytest.approx(np.mean(labels[:120, :150] == 0))
+
+
+def test_a_region_file_is_known_by_what_it_marks(fake: None, tmp_path: Path) -> None:
+    image, _ = fake_tiles.picture((250, 310))
+    inside = np.zeros((250, 310), np.uint8)
+    inside[:120, :150] = 1
+    np.save(tmp_path / "inside.npy", inside)
+    recipe = RECIPE.with_values({"image.region": str(tmp_path / "inside.npy")})
+    first = segment_tiled(image, recipe, tmp_path, name="part")
+    assert segment_tiled(image, recipe, tmp_path, name="part").status == "skipped"
+    np.save(tmp_path / "inside.npy", np.ones_like(inside))
+    with pytest.raises(OutputError, match="not of this image and recipe"):
+        segment_tiled(image, recipe, tmp_path, name="part")
+    whole = segment_tiled(image, recipe, tmp_path, name="part", overwrite=True)
+    assert whole.objects > first.objects
+
+
+@pytest.mark.parametrize(
+    ("region", "message"),
+    [
+        ([[[400, 400], [420, 400], [420, 420]]], "no pixel of the image of 130 × 130"),
+        ("missing.npy", "no such file"),
+        ("small.npy", "has 90 × 90 pixels, the image 130 × 130"),
+    ],
+)
+def test_a_region_that_cannot_be_is_refused_before_any_tile(
+    fake: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, region: object, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("small.npy", np.ones((90, 90), np.uint8))
+    recipe = RECIPE.with_values({"image.region": region})
+    with pytest.raises(ImageError, match=message):
+        segment_tiled(fake_tiles.picture((130, 130))[0], recipe, "out")
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_a_tile_that_fails_is_tried_again_and_named_if_it_fails_twice(
@@ -380,8 +455,20 @@ def test_what_cannot_be_meant_in_tiles_is_refused(fake: None, tmp_path: Path) ->
     kept = RECIPE.with_values({"labels.keep": [{"point": [1, 1]}]})
     with pytest.raises(RecipeError, match=r"labels\.keep .* in tiles"):
         segment_tiled(image, kept, tmp_path)
+    unread = np.full((130, 130), np.nan)
     with pytest.raises(RecipeError, match=r"tiles\.size is 96 and the halo 60"):
-        segment_tiled(image, RECIPE.with_values({"tiles.halo": 60}), tmp_path)
+        segment_tiled(unread, RECIPE.with_values({"tiles.halo": 60}), tmp_path)
+    with pytest.raises(ImageError, match="nothing to segment"):
+        segment_tiled(unread, RECIPE, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_workers_elsewhere_get_places_that_mean_the_same_there(
+    fake: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = segment_tiled(fake_tiles.picture((130, 130))[0], RECIPE, "results")
+    assert outcome.files["labels"] == tmp_path / "results/image.labels.zarr/labels/image"
 
 
 def test_a_damaged_tile_of_an_earlier_run_is_named(fake: None, tmp_path: Path) -> None:
@@ -457,6 +544,18 @@ def test_neighbours_across_a_seam_and_parts_of_wholes_stay() -> None:
     inner = boxes.index([66, 50, 72, 56])
     assert boxes[int(both.parent[inner])] == [64, 40, 100, 70]
     assert both.depth[inner] == 1
+
+
+def test_joined_objects_hold_each_other() -> None:
+    grid = TileGrid((96, 156), 96, 18)
+    both = resolved(grid, {
+        "r000c000": masks_of(((20, 10, 96, 60), 0.8), ((30, 20, 96, 40), 0.9)),
+        "r000c001": masks_of(((60, 10, 140, 60), 0.8), ((60, 20, 130, 40), 0.9)),
+    })  # fmt: skip
+    boxes = both.found.box[both.chosen].tolist()
+    assert sorted(boxes) == [[20, 10, 140, 60], [30, 20, 130, 40]]
+    inner = boxes.index([30, 20, 130, 40])
+    assert boxes[int(both.parent[inner])] == [20, 10, 140, 60]
 
 
 @settings(max_examples=30)

@@ -47,7 +47,7 @@ def assembled(one: TiledImage, prepared: Prepared, start: float) -> Steps[Outcom
     with create_labels(
         one.store,
         one.labels.name,
-        _label_plan(prepared),
+        _label_plan(one, prepared),
         into_image=one.into_image,
         overwrite=one.overwrite,
         token=prepared.digest,
@@ -78,7 +78,7 @@ def assembled(one: TiledImage, prepared: Prepared, start: float) -> Steps[Outcom
     )
 
 
-def _label_plan(prepared: Prepared) -> LabelPlan:
+def _label_plan(one: TiledImage, prepared: Prepared) -> LabelPlan:
     """Return levels for the labels: those of the image from the level that was segmented on."""
     pyramid, level = prepared.image.pyramid, prepared.recipe.tiles.level
     coarser = replace(
@@ -87,7 +87,13 @@ def _label_plan(prepared: Prepared) -> LabelPlan:
         scales=pyramid.scales[level:],
         translations=pyramid.translations[level:],
     )
-    return plan_labels(coarser, options=prepared.image.recipe.image)
+    size = None if one.job.pixel_size is None else prepared.image.record["pixel_size"]
+    return plan_labels(
+        coarser,
+        options=prepared.image.recipe.image,
+        pixel_size=None if size is None else (size[0], size[1]),
+        unit=prepared.image.record["pixel_unit"],
+    )
 
 
 def _painted(

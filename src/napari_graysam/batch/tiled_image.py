@@ -149,6 +149,8 @@ def is_complete(one: TiledImage, prepared: Prepared) -> bool:
         same = (
             found["tiles"]["digest"] == prepared.digest
             and found["fingerprint"]["stages"] == prepared.fingerprint.model_dump()["stages"]
+            and found["image"]["pixel_size"] == prepared.image.record["pixel_size"]
+            and found["image"]["pixel_unit"] == prepared.image.record["pixel_unit"]
         )
         written = set(found["files"])
     except (OSError, ValueError, KeyError, TypeError):

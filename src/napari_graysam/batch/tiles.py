@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Sequence
-from contextlib import nullcontext
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from napari_graysam.batch.attempt import failed
-from napari_graysam.batch.cluster import Cluster
+from napari_graysam.batch.cluster import cluster_of
 from napari_graysam.batch.jobs import Outcome, Report, SegmentJob
 from napari_graysam.batch.naming import check_names, clash
 from napari_graysam.batch.run import check_folder
@@ -31,7 +31,7 @@ from napari_graysam.outputs.earlier import other_place
 from napari_graysam.progress import run
 from napari_graysam.recipe import GivenRecipe, Recipe, recipe_of
 from napari_graysam.source.pyramid import open_pyramid
-from napari_graysam.tiles.plan import base_digest, needs_tiles, prepare
+from napari_graysam.tiles.plan import needs_tiles, prepare
 
 SMALL = 2**22
 """Bytes of a file below which its image is not looked at: it fits."""
@@ -86,7 +86,7 @@ def segment_tiled(
     >>> image = np.zeros((96, 96), np.uint8)
     >>> image[30:60, 30:60] = 200
     >>> outcome = segment_tiled(image, Recipe().with_values(values), "results", name="square")
-    >>> outcome.status, outcome.files["labels"].as_posix()
+    >>> outcome.status, outcome.files["labels"].relative_to(Path.cwd()).as_posix()
     ('done', 'results/square.labels.zarr/labels/square')
 
     See Also
@@ -95,9 +95,9 @@ def segment_tiled(
     """
     pyramid, wanted = open_pyramid(image, recipe_of(recipe).image.series), recipe_of(recipe)
     path = Path(name or "image") if pyramid.path is None else Path(pyramid.path)
-    job = SegmentJob(wanted, Path(folder))
-    alone = scheduler is None and (workers is None or workers == 1)
-    with nullcontext() if alone else Cluster(workers, scheduler) as cluster:
+    job = SegmentJob(wanted, Path(folder)).absolute()
+    check_folder(job.folder)
+    with cluster_of(workers, scheduler) as cluster:
         one = TiledImage(path, job, name or path.stem, pyramid, overwrite, cluster)
         return run(_reported(one, (0, 1)), on_progress)
 
@@ -115,8 +115,7 @@ def tiled_steps(
     check_names(paths, job.naming, job.recipe.image)
     check_folder(job.folder)
     outcomes: list[Outcome] = []
-    alone = scheduler is None and (workers is None or workers == 1)
-    with nullcontext() if alone else Cluster(workers, scheduler) as cluster:
+    with cluster_of(workers, scheduler) as cluster:
         for number, path in enumerate(paths):
             name = job.naming.name(path, job.recipe.image)
             try:
@@ -141,7 +140,8 @@ def in_tiles(path: Path, recipe: Recipe) -> str:
         return ""
     try:
         # Pictures are decoded as a whole to be opened; small ones are for a run to decode.
-        if recipe.tiles.use == "auto" and path.is_file() and path.stat().st_size < SMALL:
+        auto = recipe.tiles.use == "auto" and recipe.tiles.level == 0
+        if auto and path.is_file() and path.stat().st_size < SMALL:
             return ""
         pyramid = open_pyramid(path, recipe.image.series)
         shape = pyramid.layout(recipe.image, min(recipe.tiles.level, len(pyramid.levels) - 1))
@@ -152,20 +152,29 @@ def in_tiles(path: Path, recipe: Recipe) -> str:
 
 def _reported(one: TiledImage, count: tuple[int, int]) -> Generator[Report, None, Outcome]:
     """Turn steps and notes of one image into reports."""
-    with Lock(one.folder.path / ".lock", f"The tiles {one.folder.path}"):
-        steps = _segment(one)
-        try:
-            while True:
-                event = next(steps)
-                if isinstance(event, str):
-                    yield Report(*count, one.path, note=f"{one.path}: {event}")
-                else:
-                    yield Report(*count, one.path, step=event)
-        except StopIteration as stop:
-            outcome: Outcome = stop.value
-            return outcome
-        finally:
-            steps.close()
+    steps = _locked(one)
+    try:
+        while True:
+            event = next(steps)
+            if isinstance(event, str):
+                yield Report(*count, one.path, note=f"{one.path}: {event}")
+            else:
+                yield Report(*count, one.path, step=event)
+    except StopIteration as stop:
+        outcome: Outcome = stop.value
+        return outcome
+    finally:
+        steps.close()
+
+
+def _locked(one: TiledImage) -> Steps[Outcome]:
+    try:
+        with Lock(one.folder.path / ".lock", f"The tiles {one.folder.path}"):
+            return (yield from _segment(one))
+    finally:
+        # Of an image or recipe that was refused, the lock's folder is empty.
+        with suppress(OSError):
+            one.folder.path.rmdir()
 
 
 def _segment(one: TiledImage) -> Steps[Outcome]:
@@ -180,6 +189,7 @@ def _segment(one: TiledImage) -> Steps[Outcome]:
     prepared = yield from prepare(
         one.pyramid,
         recipe,
+        pixel_size=one.job.pixel_size,
         halo_of=lambda digest: plan.get("halo") if plan.get("base") == digest else None,
     )
     if is_complete(one, prepared) and not one.overwrite:
@@ -196,8 +206,10 @@ def _segment(one: TiledImage) -> Steps[Outcome]:
             "Repeat that one to go on with it, choose another folder or name, or --overwrite, "
             "which removes them."
         )
+    if one.job.cache is not None:
+        yield f"--cache does nothing for an image in tiles: what they find is kept in {folder.path}"
     grid = prepared.grid
-    about = {"base": base_digest(prepared), "halo": grid.halo, "size": grid.size,
+    about = {"base": prepared.base, "halo": grid.halo, "size": grid.size,
              "shape": list(grid.shape), "tiles": len(grid)}  # fmt: skip
     continued = folder.begin(prepared.digest, about)
     yield from _fetched(one)

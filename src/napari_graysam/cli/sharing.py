@@ -31,7 +31,8 @@ CacheFolder = Annotated[
         metavar="DIR",
         help="Folder for the candidate masks of every image, down to half the thresholds: "
         "another run with other thresholds, higher or lower, then needs no model. Takes some "
-        "3 MB for an image with 50 objects. Stacks have one of their own, NAME.planes/candidates.",
+        "3 MB for an image with 50 objects. Stacks have one of their own, NAME.planes/candidates; "
+        "images in tiles use none.",
         show_default=False,
     ),
 ]

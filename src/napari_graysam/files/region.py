@@ -57,12 +57,17 @@ def region_mask(region: Region, shape: tuple[int, int]) -> NDArray[np.bool_]:
         filled = fill([[np.array(polygon)] for polygon in region], shape)
         mask = _painted([] if filled is None else [filled], shape)
     if not mask.any():
-        where = f"{region} marks" if isinstance(region, str) else "image.region holds"
-        raise ImageError(
-            f"{where} no pixel of the image of {shape[0]} × {shape[1]} pixels: mark at least one, "
-            "or set image.region=null to set points everywhere."
-        )
+        raise nothing_inside(region, shape)
     return mask
+
+
+def nothing_inside(region: Region, shape: tuple[int, int]) -> ImageError:
+    """Return the error of a region that holds no pixel of an image of a shape (H, W)."""
+    where = f"{region} marks" if isinstance(region, str) else "image.region holds"
+    return ImageError(
+        f"{where} no pixel of the image of {shape[0]} × {shape[1]} pixels: mark at least one, "
+        "or set image.region=null to set points everywhere."
+    )
 
 
 def region_window(

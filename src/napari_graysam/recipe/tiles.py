@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from napari_graysam.parameters import Part
 
@@ -49,6 +49,16 @@ class TileOptions(Part):
         ge=0,
         le=30,
         title="Level",
-        description="Level of the image's pyramid that is segmented, 0 the finest. Each level up "
-        "takes a quarter of the time; sizes in pixels are those of the level.",
+        description="Level of the image's pyramid that is segmented, 0 the finest; others are "
+        "segmented in tiles, small images in one. Each level up takes a quarter of the time; "
+        "sizes in pixels are those of the level.",
     )
+
+    @model_validator(mode="after")
+    def _check_level(self) -> Self:
+        if self.level > 0 and self.use == "never":
+            raise ValueError(
+                f"level is {self.level} and use is never, but coarser levels are segmented in "
+                "tiles only: set level to 0 or use to auto"
+            )
+        return self

@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam.errors import ImageError
+from napari_graysam.files.region import nothing_inside, region_window
 from napari_graysam.fingerprint import digest_of
 from napari_graysam.preprocess.chain import Box
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Percentiles, Recipe
+from napari_graysam.recipe.image import Region
 from napari_graysam.source.axes import has_alpha
 from napari_graysam.source.gray import GrayImage
+from napari_graysam.source.physical import PixelSize, checked_size, given_size
 from napari_graysam.source.plane import Plane
 from napari_graysam.source.pyramid import Pyramid
 from napari_graysam.source.window import (
@@ -89,7 +92,7 @@ def open_large(
     pyramid: Pyramid,
     recipe: Recipe,
     *,
-    contrast_limits: tuple[float, float] | None = None,
+    pixel_size: tuple[float, float] | None = None,
 ) -> Generator[Progress, None, LargeImage]:
     """Read an image once from top to bottom, and measure its window.
 
@@ -99,8 +102,8 @@ def open_large(
         Of `napari_graysam.source.pyramid.open_pyramid`.
     recipe
         Uses ``image`` and ``tiles.level``.
-    contrast_limits
-        ``(low, high)`` for a recipe whose window is ``limits``.
+    pixel_size
+        (Height, width) in micrometres of a pixel of the finest level, in place of the image's.
 
     Yields
     ------
@@ -117,6 +120,12 @@ def open_large(
         options = options.replace(axes=pyramid.axes)
         recipe = recipe.replace(image=options)
     plane = pyramid.plane(options, level)
+    size = pyramid.pixel_size(level)
+    size_notes = (*pyramid.size_notes, *size.notes)
+    if pixel_size is not None:
+        given = given_size(checked_size(pixel_size), pyramid.stored())
+        factors, size_notes = pyramid.factors(level, options), given.size_notes
+        size = PixelSize((pixel_size[0] * factors[0], pixel_size[1] * factors[1]), given.unit)
     found = yield from _survey(plane)
     if found.finite == 0:
         raise ImageError("Every pixel is NaN, infinite or masked; there is nothing to segment.")
@@ -134,13 +143,12 @@ def open_large(
         ends = measure(pyramid.levels[level], layout, options, window)
         low, high = (least, most) if ends is None else (ends.low, ends.high)
     else:
-        low, high = given_window(options, pyramid.dtype, contrast_limits, least, most)
+        low, high = given_window(options, pyramid.dtype, None, least, most)
     if low == high and least < most:
         low, high = least, most
         notes.append("The window's percentiles coincide; the full range was used instead.")
     if low == high:
         notes.append(f"Every pixel has the same value, {low:g}; the view is all black.")
-    size = pyramid.pixel_size(level)
     record = {
         "path": pyramid.path,
         "series": options.series,
@@ -157,9 +165,45 @@ def open_large(
         "pixel_size": None if size.size is None else list(size.size),
         "pixel_unit": size.unit,
         "digest": found.digest,
-        "notes": [*notes, *pyramid.size_notes, *size.notes],
+        "notes": [*notes, *size_notes],
     }
     return LargeImage(pyramid, recipe, low, high, record)
+
+
+def region_digest(region: Region, shape: tuple[int, int]) -> Generator[Progress, None, str]:
+    """Read a region from top to bottom, and return a digest of the pixels that it holds.
+
+    Parameters
+    ----------
+    region
+        As for `napari_graysam.files.region.region_mask`.
+    shape
+        (H, W) of the image.
+
+    Yields
+    ------
+    Progress
+        "region", rows of the image.
+
+    Raises
+    ------
+    ImageError
+        A file cannot be read or is of another size, or no pixel is inside.
+    """
+    rows, columns = shape
+    digest = hashlib.blake2b(json.dumps(shape).encode(), digest_size=16)
+    step, anywhere = max(1, BAND // columns), False
+    for top in range(0, rows, step):
+        yield Progress("region", top, rows)
+        band = slice(top, min(top + step, rows)), slice(0, columns)
+        inside = region_window(region, shape, band)
+        anywhere = anywhere or bool(inside.any())
+        # Each row is packed by itself, so that the digest does not depend on the bands.
+        digest.update(np.packbits(inside, axis=1).data)
+    yield Progress("region", rows, rows)
+    if not anywhere:
+        raise nothing_inside(region, shape)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from napari_graysam.recipe import Recipe, for_image, objects_notes
 from napari_graysam.source.gray import BYTES_PER_PIXEL, LARGEST_SIDE
 from napari_graysam.source.pyramid import Pyramid
 from napari_graysam.tiles.grid import SMALLEST_CORE, TileGrid
-from napari_graysam.tiles.image import LargeImage, open_large
+from napari_graysam.tiles.image import LargeImage, open_large, region_digest
 from napari_graysam.tiles.pieces import BORDER, Pieces
 from napari_graysam.tiles.points import count_points
 from napari_graysam.tiles.tile import recipe_of_tile, segment_tile
@@ -50,8 +50,8 @@ class Prepared:
         The tiles.
     fingerprint
         Of the result.
-    digest
-        Of what decides the tiles: equal where a run can go on.
+    base, digest
+        Of what decides the tiles, without and with the halo: equal where a run can go on.
     notes
         What the user should know.
     """
@@ -60,6 +60,7 @@ class Prepared:
     recipe: Recipe
     grid: TileGrid
     fingerprint: Fingerprint
+    base: str
     digest: str
     notes: tuple[str, ...]
 
@@ -90,12 +91,16 @@ def needs_tiles(shape: tuple[int, int], recipe: Recipe) -> str:
     'the image has 20,000 × 20,000 pixels, more than 2²⁷'
     >>> needs_tiles((500, 500), Recipe())
     ''
+    >>> needs_tiles((500, 500), Recipe().with_values({"tiles.level": 1}))
+    'tiles.level is 1'
     """
     rows, columns = shape
     size, use = recipe.tiles.size, recipe.tiles.use
     what = f"the image has {rows:,} × {columns:,} pixels"
     if use == "never":
         return ""
+    if recipe.tiles.level > 0:
+        return f"tiles.level is {recipe.tiles.level}"
     if use == "always":
         return f"{what}, and tiles.use is always" if max(shape) > size else ""
     if rows * columns > MOST_PIXELS or max(shape) > LARGEST_SIDE:
@@ -109,7 +114,7 @@ def prepare(
     pyramid: Pyramid,
     recipe: Recipe,
     *,
-    contrast_limits: tuple[float, float] | None = None,
+    pixel_size: tuple[float, float] | None = None,
     halo_of: Callable[[str], int | None] = lambda digest: None,
 ) -> Generator[Progress, None, Prepared]:
     """Measure an image, fit its preprocessing and find the halo; nothing is written.
@@ -120,8 +125,8 @@ def prepare(
         The image.
     recipe
         Of the whole run.
-    contrast_limits
-        ``(low, high)`` for a recipe whose window is ``limits``.
+    pixel_size
+        As of `open_large`.
     halo_of
         Given a digest of all but the halo, returns the one that an earlier run found by a trial.
 
@@ -140,16 +145,22 @@ def prepare(
         notes.append("entries in labels.pinned do nothing where an image is segmented in tiles")
         recipe = recipe.replace(labels=recipe.labels.replace(pinned=()))
     size = recipe.tiles.size
-    image = yield from open_large(pyramid, recipe, contrast_limits=contrast_limits)
+    if recipe.tiles.halo is not None:
+        # Refused before an image is read that may take hours.
+        TileGrid((size, size), size, recipe.tiles.halo)
+    region, inside = recipe.image.region, ""
+    if region is not None:
+        shape = pyramid.plane(recipe.image, recipe.tiles.level).shape
+        inside = yield from region_digest(region, shape)
+    image = yield from open_large(pyramid, recipe, pixel_size=pixel_size)
     diameter = recipe.image.object_diameter
     square = (min(size, max(image.shape)),) * 2
     notes += objects_notes(recipe, square)
     recipe = for_image(recipe, square)
     view = yield from fit_large(image, recipe, size)
-    region = recipe.image.region
     inputs = Inputs(
         image=image.digest,
-        region="" if region is None else digest_of(recipe.image.model_dump(mode="json")["region"]),
+        region=inside,
         model=identify(recipe.model),
         versions=versions(),
     )
@@ -168,14 +179,7 @@ def prepare(
     digest = digest_of(base, halo)
     notes += [*image.record["notes"], *view.notes]
     fingerprint = Fingerprint.of(recipe, inputs)
-    return Prepared(view, recipe, grid, fingerprint, digest, tuple(notes))
-
-
-def base_digest(prepared: Prepared) -> str:
-    """Return the digest of all but the halo, as `prepare` asks for one."""
-    recipe = prepared.recipe
-    of_tiles = Fingerprint.of(recipe_of_tile(recipe), prepared.fingerprint.inputs)
-    return digest_of(of_tiles.digest, recipe.tiles.size, recipe.tiles.level)
+    return Prepared(view, recipe, grid, fingerprint, base, digest, tuple(notes))
 
 
 def _by_trial(view: LargeView, recipe: Recipe) -> Generator[Progress, None, int]:
