@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_graysam.errors import TruthError
 from napari_graysam.fingerprint import array_digest
-from napari_graysam.pipeline.arm import OnProgress, segment_steps
+from napari_graysam.pipeline.segmenting import OnProgress, segment_steps
 from napari_graysam.pipeline.stages import read_gray
 from napari_graysam.progress import Progress, renamed, run
 from napari_graysam.recipe import GivenRecipe, Recipe, recipe_of

@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_graysam.errors import OutputError, ProposalsError
 from napari_graysam.fingerprint import array_digest
-from napari_graysam.pipeline.arm import retune
+from napari_graysam.pipeline.retuning import retune
 from napari_graysam.pipeline.view import make_view
 from napari_graysam.results import Arm, LiveSegmentation, Segmentation
 from napari_graysam.source.gray import GrayImage

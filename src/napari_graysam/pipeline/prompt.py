@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from napari_graysam.errors import UsageError
 from napari_graysam.fingerprint import array_digest
-from napari_graysam.pipeline.arm import OnProgress
+from napari_graysam.pipeline.segmenting import OnProgress
 from napari_graysam.pipeline.stages import arm_of, read_gray
 from napari_graysam.pipeline.view import make_view
 from napari_graysam.progress import Progress, run

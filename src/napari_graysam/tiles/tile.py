@@ -9,8 +9,8 @@ from typing import Any
 
 from napari_graysam.files.region import region_window
 from napari_graysam.masks import Box, Mask
-from napari_graysam.pipeline.arm import segment_steps
 from napari_graysam.pipeline.cut import Cut
+from napari_graysam.pipeline.segmenting import segment_steps
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import LabelOptions, Recipe
 from napari_graysam.tiles.grid import Tile
