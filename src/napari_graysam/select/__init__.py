@@ -6,8 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_graysam.select.once import select
     from napari_graysam.select.records import generate
-    from napari_graysam.select.selector import Selector, select
+    from napari_graysam.select.selector import Selector
     from napari_graysam.select.table import object_table
 
 __all__ = ["Selector", "generate", "object_table", "select"]
@@ -16,7 +17,7 @@ _HOMES = {
     "Selector": "selector",
     "generate": "records",
     "object_table": "table",
-    "select": "selector",
+    "select": "once",
 }
 
 
