@@ -95,6 +95,14 @@ def test_the_merged_object_is_what_the_model_drew_and_the_result_says_so() -> No
     assert len(selector.select(GENERATOR, labels.replace(pinned=(pin,)))) == 2
 
 
+def test_answers_do_not_change_which_arm_an_explanation_names() -> None:
+    selector, labels = selector_of(LEFT, RIGHT), LabelOptions()
+    selector.select(GENERATOR, labels, "preprocessed")
+    selector.learn(answered([], []))
+    (left, *_) = selector.explain(40, 48, GENERATOR, labels)
+    assert left.mask.source == "preprocessed"
+
+
 class Answering:
     """Stands for a predictor: remembers the prompts, and draws nothing."""
 

@@ -7,6 +7,7 @@ from napari_graysam import Recipe, run, segment
 from napari_graysam.fingerprint import outdated_from
 from napari_graysam.masks import Mask, paint
 from napari_graysam.pipeline import fingerprint_of, live_steps, retune
+from napari_graysam.prompt import removal
 from napari_graysam.recipe import SecondLookOptions
 from napari_graysam.second_look import join
 
@@ -93,6 +94,56 @@ def test_selecting_again_keeps_what_the_second_look_found(image, sparse):
     assert np.array_equal(again.labels, live.result.labels)
     strict = retune(live, recipe.with_values({"generator.pred_iou_thresh": 1.0}))
     assert {mask.source for mask in strict.masks} == {"second look, round 1"}
+
+
+@pytest.fixture(scope="module")
+def looked(image, sparse):
+    recipe = sparse.with_values({"second_look.rounds": 1, "second_look.points_per_side": 12})
+    return recipe, run(live_steps(image[0], recipe))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels.max_area": 450},
+        {"labels.filters": [{"column": "area", "minimum": 475}]},
+        {"labels.filters": [{"column": "intensity_mean", "maximum": 100}]},
+    ],
+    ids=["largest area", "area", "gray values"],
+)
+def test_sizes_and_filters_count_for_new_masks_in_a_run_and_without_the_model(
+    image, looked, changes
+):
+    recipe, live = looked
+    narrow = recipe.with_values(changes)
+    again = retune(live, narrow)
+    assert len(again.masks) < len(live.result.masks)
+    other = run(live_steps(image[0], narrow))
+    assert len(other.result.masks) == len(again.masks)
+    back = retune(other, recipe)
+    assert len(back.masks) == len(live.result.masks)
+
+
+def test_new_masks_at_the_border_go_where_none_may_lie_there(looked):
+    recipe, live = looked
+    labels = recipe.labels.replace(exclude_border=True)
+    inside = live.again[0]
+    outside = inside.replace(
+        box=(0, 0, inside.box[2] - inside.box[0], inside.box[3] - inside.box[1])
+    )
+    (left,) = live.selector.wanted([inside, outside], labels)
+    assert left.box == inside.box
+
+
+def test_what_a_second_look_found_can_be_removed(looked):
+    recipe, live = looked
+    before = live.result.masks
+    number = next(i for i, mask in enumerate(before) if mask.source.startswith("second look"))
+    pin = removal(before[number], live.selector.image, SHAPE)
+    without = retune(live, recipe.with_values({"labels.pinned": [pin.model_dump(mode="json")]}))
+    assert [mask.box for mask in without.masks] == [
+        mask.box for i, mask in enumerate(before) if i != number
+    ]
 
 
 def test_a_region_and_a_budget_of_points_are_kept(image, sparse):

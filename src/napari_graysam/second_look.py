@@ -6,7 +6,7 @@ proposed. New masks join only where nothing is: what is there stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -81,6 +81,7 @@ def look_again(
     recipe: Recipe,
     model: LoadedModel,
     region: Flags | None = None,
+    wanted: Callable[[Sequence[Mask]], Sequence[Mask]] = tuple,
 ) -> Generator[Progress, None, SecondLook]:
     """Ask the model again where no mask is, yielding `Progress`; closing cancels.
 
@@ -96,6 +97,8 @@ def look_again(
         To ask.
     region
         bool (H, W); points are set only where it is True.
+    wanted
+        Returns those of new masks that may join, such as those of a range of sizes.
 
     Returns
     -------
@@ -123,7 +126,7 @@ def look_again(
             parts.append(part)
         points -= asked
         new = _select(parts, recipe, f"{STAGE}, round {number}") if parts else ()
-        joined = join(present, new, shape, options)
+        joined = join(present, wanted(new), shape, options)
         added = joined[len(present) :]
         before = int(np.count_nonzero(free))
         free = _unmasked(joined, shape)
@@ -287,7 +290,18 @@ def _select(parts: Sequence[Proposals], recipe: Recipe, source: str) -> tuple[Ma
     joined = replace(
         joined, record={**joined.record, "generator": generator.model_dump(mode="json")}
     )
-    labels = recipe.labels.replace(keep=(), pinned=(), merging=MergingOptions())
+    # What decides which of them are shown is asked whenever they join.
+    labels = recipe.labels.replace(
+        keep=(),
+        pinned=(),
+        merging=MergingOptions(),
+        min_area=0,
+        max_area=None,
+        exclude_border=False,
+        level="all",
+        overlap="smaller_on_top",
+        filters=(),
+    )
     masks = Selector(joined).select(generator, labels, source)
     # Candidates number those of the first pass.
     plain = [mask.replace(candidates=(), parent=-1, depth=0) for mask in masks]

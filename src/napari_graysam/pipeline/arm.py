@@ -144,7 +144,14 @@ def one_arm(
     again = SecondLook()
     if recipe.second_look.enabled:
         model = yield from load_steps(recipe.model)
-        again = yield from look_again(gray.pixels, selected.masks, shown, model, region)
+        again = yield from look_again(
+            gray.pixels,
+            selected.masks,
+            shown,
+            model,
+            region,
+            lambda found: selector.wanted(found, recipe.labels),
+        )
         if predictor is not None and asks:
             steps = ask_new_fragments(selector, selected, again.found, recipe, source, predictor)
             asked += yield from steps

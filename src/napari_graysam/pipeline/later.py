@@ -66,7 +66,7 @@ def ask_new_fragments(
     """
     from napari_graysam.ask import ask_together
 
-    masks, new = _joined(selected, found, recipe), len(selected.masks)
+    masks, new = _joined(selected, found, recipe, selector), len(selected.masks)
     pairs = selector.with_regrouper(
         lambda one: one.new_neighbours(masks, new, selected.regroupings),
         recipe.generator,
@@ -97,7 +97,7 @@ def with_second_look(
         return selected
     from napari_graysam.select.regrouping.objects import summary
 
-    masks, new = _joined(selected, found, recipe), len(selected.masks)
+    masks, new = _joined(selected, found, recipe, selector), len(selected.masks)
     if recipe.labels.merging.merge > 0 and len(masks) > new:
         merged, regroupings = selector.with_regrouper(
             lambda one: one.add(masks, new, selected.regroupings),
@@ -116,12 +116,15 @@ def with_second_look(
     return _repainted(selected, masks, recipe)
 
 
-def _joined(selected: Selected, found: Sequence[Mask], recipe: Recipe) -> tuple[Mask, ...]:
+def _joined(
+    selected: Selected, found: Sequence[Mask], recipe: Recipe, selector: Selector
+) -> tuple[Mask, ...]:
     """Return the selected masks, then those of a second look that join."""
     from napari_graysam.second_look import join
 
     shape = (selected.labels.shape[0], selected.labels.shape[1])
-    return join(selected.masks, found, shape, recipe.second_look)
+    wanted = selector.wanted(found, recipe.labels)
+    return join(selected.masks, wanted, shape, recipe.second_look)
 
 
 def with_redrawn(

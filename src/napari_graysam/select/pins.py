@@ -105,7 +105,7 @@ def pin_masks(edits: Sequence[Edit], source: str) -> list[Mask]:
     """
     kept: list[Mask] = []
     for edit in edits:
-        kept = [mask for mask in kept if not _replaces(edit, mask)]
+        kept = [mask for mask in kept if not replaces(edit, mask)]
         kept += [mask.marked(source=source, pin=edit.number) for mask in edit.added]
     return kept
 
@@ -240,7 +240,7 @@ def _overlap(
     return np.nan_to_num(box_iou(boxes)(0, slice(1, None)))
 
 
-def _replaces(edit: Edit, mask: Mask) -> bool:
+def replaces(edit: Edit, mask: Mask) -> bool:
     """Tell whether a pin replaces a mask that an earlier one added."""
     if any(mask_iou(mask, other) >= SAME for other in (*edit.gone, *edit.added)):
         return True

@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_graysam.masks import ARMS, Mask, at_level, separate, touches_border
-from napari_graysam.masks.hierarchy import nest, subset, with_parents
+from napari_graysam.masks import ARMS, Mask, at_level, separate
+from napari_graysam.masks.hierarchy import nest, with_parents
 from napari_graysam.propose import Proposals
 from napari_graysam.propose.arms import candidate_arms
 from napari_graysam.recipe import BothArms, GeneratorOptions, LabelOptions
 from napari_graysam.select.arms import distinct, passing
-from napari_graysam.select.clean import has_wanted_area
 from napari_graysam.select.derived import Derived
 from napari_graysam.select.filters import check_covers, near_crop_edge
-from napari_graysam.select.measured import in_ranges
 from napari_graysam.select.overlaps import OverlapTable
 from napari_graysam.select.pinned import is_pinned
 from napari_graysam.select.pins import Edit, displaced_by, edits_of, pin_masks
@@ -27,6 +25,7 @@ from napari_graysam.select.regrouping.objects import Regrouping
 from napari_graysam.select.regrouping.outline import Levels
 from napari_graysam.select.regrouping.regroup import Regrouper
 from napari_graysam.select.shapes import Indices, Shapes
+from napari_graysam.select.wanted import in_filters, of_size
 
 Flags = npt.NDArray[np.bool_]
 _NONE = Answers()
@@ -265,12 +264,7 @@ def find_objects(
         masks, regroupings = Regrouper(derived, found, source, levels, answers).regroup()
     else:
         masks = found.masks_of(found.survivors, cleaned, source)
-    areas = np.array([mask.area for mask in masks], np.int64)
-    pinned = np.array([mask.pinned for mask in masks], bool)
-    wanted = has_wanted_area(areas, pinned, labels)
-    if labels.exclude_border:
-        wanted &= np.array([mask.pinned or not touches_border(mask, size) for mask in masks], bool)
-    masks = [masks[place] for place in np.flatnonzero(wanted).tolist()]
+    masks = of_size(masks, labels, size)
     sized = np.array([mask.candidates[0] for mask in masks], np.intp)
     added = pin_masks(found.edits, source)
     if added or regroupings:
@@ -279,10 +273,6 @@ def find_objects(
         nested = with_parents(masks, derived.parents(cleaned, sized))
     chosen = at_level(nested, labels.level)
     objects = separate(chosen) if labels.overlap == "disjoint" else chosen
-    filtered = objects
-    if labels.filters:
-        in_range = np.flatnonzero(in_ranges(objects, labels.filters, raw))
-        filtered = subset(objects, in_range.tolist())
     return Selection(
         **vars(found),
         cleaned=cleaned,
@@ -290,6 +280,6 @@ def find_objects(
         nested=nested,
         unfiltered=objects,
         raw=raw,
-        masks=filtered,
+        masks=in_filters(objects, labels, raw),
         regroupings=regroupings,
     )

@@ -32,6 +32,7 @@ from napari_graysam.select.selection import (
     nms_threshold,
 )
 from napari_graysam.select.shapes import Indices
+from napari_graysam.select.wanted import wanted_later
 
 BUDGET = 2**30
 _AT_ONCE = 8
@@ -107,6 +108,7 @@ class Selector:
         self.answers = Answers()
         self._lock = RLock()
         self._last: tuple[_Asked, Selection] | None = None
+        self._as_before: tuple[str, BothArms | None] = "raw", None
         self._survived: tuple[Any, Survivors] | None = None
 
     def select(
@@ -135,6 +137,7 @@ class Selector:
         with self._lock:
             if self._last is None or self._last[0] != key:
                 self._last = key, self._select(*key)
+            self._as_before = source, both
             return self._last[1]
 
     def learn(self, answers: Answers) -> None:
@@ -142,6 +145,10 @@ class Selector:
         with self._lock:
             self.answers = self.answers | answers
             self._last = None
+
+    def wanted(self, masks: Sequence[Mask], labels: LabelOptions) -> tuple[Mask, ...]:
+        """Return those of masks that came later that the labels want, as `wanted_later`."""
+        return wanted_later(masks, labels, self.proposals.image_size, self._raw, self.image)
 
     def with_regrouper(
         self,
@@ -166,7 +173,7 @@ class Selector:
             As `Regrouper`.
         """
         with self._lock:
-            found = find_survivors(self._derived, generator, labels, self.image, both)
+            found = self._survivors(generator, labels, both)
             return act(Regrouper(self._derived, found, source, self._levels, self.answers))
 
     def survivors(
@@ -303,11 +310,6 @@ class Selector:
     def nbytes(self) -> int:
         """Bytes in use, besides the proposals."""
         return int(self._derived.cache.currsize) + self.answers.nbytes
-
-    @property
-    def _as_before(self) -> tuple[str, BothArms | None]:
-        """The arm that the last selection named, and how it joined arms."""
-        return ("raw", None) if self._last is None else self._last[0][2:]
 
     def _select(
         self,

@@ -10,7 +10,6 @@ import numpy as np
 from napari_graysam.errors import ProposalsError
 from napari_graysam.masks import Mask
 from napari_graysam.masks.overlap import shared_box_pixels
-from napari_graysam.select.clean import has_wanted_area
 from napari_graysam.select.filters import check_floor, near_crop_edge
 from napari_graysam.select.pins import held_of
 from napari_graysam.select.regrouping.asked import Answers
@@ -26,6 +25,7 @@ from napari_graysam.select.regrouping.objects import (
 from napari_graysam.select.regrouping.outline import Levels
 from napari_graysam.select.regrouping.split import split
 from napari_graysam.select.shapes import Indices
+from napari_graysam.select.wanted import of_size
 
 if TYPE_CHECKING:
     from napari_graysam.select.derived import Derived
@@ -131,10 +131,11 @@ class Regrouper:
             for one in before
             if one.kind == "split" or not all(id(mask.bits) in gone for mask in one.before)
         ]
+        size = self._found.scored.image_size
         wanted = [
             item.mask
             for item in merged
-            if id(item.mask.bits) in known or self._has_wanted_area(item.mask)
+            if id(item.mask.bits) in known or of_size([item.mask], self._found.labels, size)
         ]
         return _marked(wanted, done, self._held), (*kept, *done)
 
@@ -195,10 +196,6 @@ class Regrouper:
         self._cleaned.ensure([candidate])
         (mask,) = self._found.masks_of(np.array([candidate]), self._cleaned, self._source)
         return mask if mask.area else None
-
-    def _has_wanted_area(self, mask: Mask) -> bool:
-        wanted = has_wanted_area(np.array([mask.area]), np.array([False]), self._found.labels)
-        return bool(wanted[0])
 
 
 def _merges(items: Sequence[Item]) -> list[Regrouping]:
