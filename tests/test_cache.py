@@ -281,6 +281,7 @@ def test_compact_candidates_are_the_same_where_it_counts(
     small.save(tmp_path / "some.npz")
     for one in (small, Proposals.load(tmp_path / "some.npz"), Proposals.concat([small])):
         assert_same(whole, one, range(60))
+        np.testing.assert_array_equal(one.logits[-1], one.logits[59])
         for cut, offset in ((0.0, 0.5), (-2.0, 1.0), (1.0, 4.0), (3.0, 1.0)):
             options = GeneratorOptions(mask_threshold=cut, stability_score_offset=offset)
             scored, again = rescore(whole, options), rescore(one, options)

@@ -109,7 +109,7 @@ class LogitWindows:
     def __getitem__(self, index: Any) -> Floats:
         """Return logits (h, w) of one candidate; (K, h, w) of a slice, numbers or a mask."""
         if isinstance(index, int | np.integer):
-            return self._fill(int(index), np.empty(self.side, np.float32))
+            return self._fill(range(len(self))[index], np.empty(self.side, np.float32))
         numbers = np.arange(len(self))[index]
         found = np.empty((len(numbers), *self.side), np.float32)
         for number, place in zip(numbers.tolist(), found, strict=True):
