@@ -30,6 +30,7 @@ from napari_graysam.masks import Mask
 from napari_graysam.masks.overlay import outlines
 from napari_graysam.propose import Proposals
 from napari_graysam.recipe import ImageOptions, Recipe
+from napari_graysam.source.pyramid import open_pyramid
 from napari_graysam.source.reading import load, read_image
 
 GRAY = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30) * 100
@@ -282,6 +283,19 @@ def test_truncated_files_are_refused(tmp_path, name, part):
     (tmp_path / name).write_bytes(data[: int(len(data) * part)])
     with pytest.raises(ImageError, match=name):
         read_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", [{"imagej": True}, {"ome": True}, {"compression": "zlib"}, {}])
+@pytest.mark.parametrize("part", [0.5, 0.65])
+def test_a_stack_that_is_cut_off_is_no_smaller_stack(tmp_path, kind, part):
+    path = tmp_path / "a.tif"
+    array = np.random.default_rng(0).integers(0, 65535, (5, 64, 64), np.uint16)
+    tifffile.imwrite(path, array, metadata={"axes": "ZYX"}, **kind)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * part)])
+    for read in (read_image, read_labels, open_pyramid):
+        with pytest.raises(ImageError, match=r"a\.tif: The file is cut off: its page \d lies at"):
+            read(path)
 
 
 def test_missing_folder_and_unreadable(tmp_path, monkeypatch):

@@ -351,6 +351,22 @@ def test_what_is_no_stack_is_refused_with_the_choices(shape, values, said) -> No
         Stack(np.zeros(shape, np.uint8), RECIPE.with_values(values))
 
 
+def test_a_large_stack_of_imagej_that_is_cut_off_is_not_called_one_plane(tmp_path: Path) -> None:
+    array = np.zeros((5, 64, 64), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", array, imagej=True, metadata={"axes": "ZYX"})
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        first, second = file.pages[0].offset, file.pages[1].offset
+        count = len(file.pages[0].tags)
+    data = bytearray((tmp_path / "a.tif").read_bytes()[:second])
+    # Of more than 4 GiB ImageJ lists one page only.
+    data[first + 2 + 12 * count : first + 6 + 12 * count] = bytes(4)
+    (tmp_path / "a.tif").write_bytes(data)
+    assert len(Stack(tmp_path / "a.tif", RECIPE)) == 5
+    (tmp_path / "a.tif").write_bytes(data[:10_000])
+    with pytest.raises(ImageError, match=r"cut off: ImageJ wrote 5 planes, of which 2 are there"):
+        Stack(tmp_path / "a.tif", RECIPE)
+
+
 def test_planes_of_different_sizes_are_refused() -> None:
     with pytest.raises(ImageError, match=r"plane 0 has .8, 8., plane 1 .8, 9."):
         Stack([np.zeros((8, 8)), np.zeros((8, 9))], RECIPE)

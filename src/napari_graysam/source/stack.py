@@ -25,7 +25,7 @@ from napari_graysam.source.reading import LONGEST_START, TIFF_STARTS, check_stai
 from napari_graysam.source.stack_axes import chosen_positions, stack_axes, stack_planes
 from napari_graysam.source.stack_window import StackWindow, measure_planes
 from napari_graysam.source.stored import Stored
-from napari_graysam.source.tiff import axes_of, collected_warnings, open_tiff
+from napari_graysam.source.tiff import axes_of, check_imagej, collected_warnings, open_tiff
 from napari_graysam.units import in_micrometres
 
 
@@ -266,6 +266,7 @@ def _load(path: str, series: int | None) -> tuple[Stored, dict[str, float]]:
             letters = first.axes if len(chosen.series) == 1 else "?" + first.axes
             unknown = [letter for letter in letters if letter not in "TZCYXS"]
             spacing = tiff_spacing(file, chosen.number)
+            check_imagej(file, first)
             whole = (
                 int(page.photometric) not in AS_STORED
                 or GDAL_NODATA in page.tags

@@ -59,7 +59,8 @@ def open_tiff(path: str | os.PathLike[str]) -> Generator[TiffFile, None, None]:
     Raises
     ------
     ImageError
-        Its pages form a ring, or its OME metadata define entities or name files elsewhere.
+        Its pages form a ring or are cut off, or its OME metadata define entities or name files
+        elsewhere.
     """
     import tifffile
 
@@ -89,26 +90,43 @@ def collected_warnings() -> Generator[list[str], None, None]:
 
 
 def _check_pages(file: TiffFile) -> None:
-    """Follow the chain of pages once, so that nobody follows one that never ends."""
+    """Follow the chain of pages once, so that nobody follows one that never ends, or is cut off."""
     kind, handle = file.tiff, file.filehandle
     try:
         offset, seen = file.pages.first.offset, set[int]()
     except IndexError:
         raise ImageError("The TIFF file holds no image.") from None
-    while 0 < offset < handle.size:
+    while offset:
+        if offset + kind.tagnosize > handle.size:
+            raise ImageError(
+                f"The file is cut off: its page {len(seen)} lies at byte {offset:,}, and "
+                f"{handle.size:,} bytes are there. Get it again."
+            )
         if offset in seen:
             raise ImageError("The TIFF file is damaged: its pages form a ring.")
         seen.add(offset)
         handle.seek(offset)
-        head = handle.read(kind.tagnosize)
-        if len(head) < kind.tagnosize:
-            return
-        (tags,) = struct.unpack(kind.tagnoformat, head)
+        (tags,) = struct.unpack(kind.tagnoformat, handle.read(kind.tagnosize))
         handle.seek(offset + kind.tagnosize + tags * kind.tagsize)
         following = handle.read(kind.offsetsize)
         if len(following) < kind.offsetsize:
             return
         (offset,) = struct.unpack(kind.offsetformat, following)
+
+
+def check_imagej(file: TiffFile, series: TiffPageSeries) -> None:
+    """Refuse a plane of a stack of ImageJ whose other planes are cut off.
+
+    Of files larger than 4 GiB only the first page is listed; the others follow it.
+    """
+    claimed = (file.imagej_metadata or {}).get("images")
+    page = series.keyframe
+    end = page.dataoffsets[0] + page.nbytes * (claimed if isinstance(claimed, int) else 1)
+    if len(series.pages) == 1 and series.shape == page.shape and end > file.filehandle.size:
+        raise ImageError(
+            f"The file is cut off: ImageJ wrote {claimed} planes, of which "
+            f"{file.filehandle.size // page.nbytes} are there at most. Get it again."
+        )
 
 
 def _check_ome(file: TiffFile, path: str | os.PathLike[str]) -> None:
