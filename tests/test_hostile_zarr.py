@@ -314,7 +314,7 @@ def test_an_image_at_an_address_is_read(tmp_path, version):
 # Writing into a damaged store
 
 
-@pytest.mark.parametrize("what", ["file", "cut off", "no list"])
+@pytest.mark.parametrize("what", ["file", "cut off", "no list", "unreadable"])
 def test_labels_are_not_written_into_a_damaged_store(tmp_path, what):
     store = tmp_path / "a.zarr"
     write_image(store, GRAY)
@@ -325,6 +325,9 @@ def test_labels_are_not_written_into_a_damaged_store(tmp_path, what):
         zarr.create_group(store / "labels").attrs.update(attributes)
     if what == "cut off":
         (store / "labels/zarr.json").write_bytes(b'{"zarr_format": 3, "node')
+    if what == "unreadable":
+        (store / "labels/zarr.json").unlink()
+        (store / "labels/zarr.json").mkdir()
     before = hostile.listing(store)
     labels, plan = np.ones(GRAY.shape, np.uint32), plan_labels(open_pyramid(store))
     with pytest.raises(OutputError, match="labels"):

@@ -331,6 +331,19 @@ def test_readers_of_consolidated_metadata_see_the_labels(tmp_path, version):
     np.testing.assert_array_equal(group["labels/cells/0"][:], LABELS)
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_consolidated_metadata_that_cannot_be_renewed_are_told(tmp_path, version):
+    write_image(tmp_path / "a.zarr", GRAY, version=version)
+    with pytest.warns() if version == "0.5" else _nothing():
+        zarr.consolidate_metadata(tmp_path / "a.zarr")
+    appended(tmp_path / "a.zarr")
+    document = "zarr.json" if version == "0.5" else ".zattrs"
+    (tmp_path / "a.zarr/labels/cells" / document).write_text('{"cut')
+    with pytest.raises(OutputError, match=r"but not in its consolidated metadata.*are damaged"):
+        appended(tmp_path / "a.zarr", name="nuclei")
+    assert label_names(tmp_path / "a.zarr") == ["cells", "nuclei"]
+
+
 def _nothing():
     from contextlib import nullcontext
 
@@ -354,6 +367,29 @@ def test_two_processes_do_not_write_the_same_labels(tmp_path):
         assert f"are being written by process {os.getpid()} on" in found.stderr
         create_labels(tmp_path / "a.zarr", "nuclei", plan).close()
     create_labels(tmp_path / "a.zarr", "cells", plan).close()
+
+
+def test_labels_that_another_process_finishes_meanwhile_stay(image, monkeypatch):
+    enter, others = Lock.__enter__, []
+
+    def after_another(lock):
+        if not others:
+            others.append(lock)
+            appended(image)
+        return enter(lock)
+
+    monkeypatch.setattr(Lock, "__enter__", after_another)
+    with pytest.raises(OutputError, match="is there already"):
+        appended(image, np.ones_like(LABELS))
+    np.testing.assert_array_equal(read_labels(image / "labels/cells"), LABELS)
+    assert not list((image / "labels").glob("*.lock"))
+
+
+def test_labels_may_be_called_as_the_lock_of_their_list(image, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("waits for itself"))
+    appended(image, name="names")
+    appended(image, name="list-of-names")
+    assert label_names(image) == ["names", "list-of-names"]
 
 
 @pytest.mark.parametrize("born", ["same", "other"])

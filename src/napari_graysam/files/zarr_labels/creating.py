@@ -74,18 +74,25 @@ def create_labels(
     root, zarr_format = open_store(store, into_image=into_image)
     target = root / "labels" / name
     lock = Lock(root / "labels" / f".{name}.lock", f"The labels {target}")
+    _check_target(target, overwrite=overwrite)
+    lock.__enter__()
+    try:
+        # Another process may have finished them before it gave the lock away.
+        _check_target(target, overwrite=overwrite)
+        return LabelsWriter(root, name, plan, lock, zarr_format, token)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _check_target(target: Path, *, overwrite: bool) -> None:
+    """Refuse labels that are there, unless they are to be replaced."""
     if target.is_symlink():
         raise OutputError(f"{target} is a link; remove it yourself, or choose another name.")
     if target.exists() and not overwrite:
         raise OutputError(
             f"{target} is there already. Choose another name, or --overwrite, which replaces it."
         )
-    lock.__enter__()
-    try:
-        return LabelsWriter(root, name, plan, lock, zarr_format, token)
-    except BaseException:
-        lock.release()
-        raise
 
 
 def write_zarr_labels(

@@ -49,7 +49,12 @@ def open_store(store: str | os.PathLike[str], *, into_image: bool) -> tuple[Path
             "them to a folder of this machine, and copy them."
         )
     root = Path(store)
-    node = _node(root)
+    try:
+        node = _node(root)
+    except OutputError as error:
+        if into_image:
+            raise
+        raise OutputError(f"{error} If it holds results only, delete it.") from error
     if node is None and into_image:
         raise OutputError(f"{root} is no OME-Zarr image that could get labels.")
     if node is None:
@@ -108,7 +113,20 @@ def add_name(root: Path, name: str, zarr_format: int) -> None:
     if node is None:
         make_group(group, zarr_format)
     known = label_names(root)
-    names = known if name in known else [*known, name]
+    _list(root, known if name in known else [*known, name], zarr_format)
+
+
+def remove_labels(root: Path, name: str) -> None:
+    """Remove labels of this program from a store whose other labels stay."""
+    remove_group(root / "labels" / name)
+    node = _node(root)
+    zarr_format = 3 if node is None else node.zarr_format
+    _list(root, [one for one in label_names(root) if one != name], zarr_format)
+
+
+def _list(root: Path, names: list[str], zarr_format: int) -> None:
+    group = root / "labels"
+    node = _node(group)
     if zarr_format == 2:
         attributes = {**(node.attributes if node else {}), "labels": names}
     else:
@@ -128,7 +146,17 @@ def _consolidate(root: Path) -> None:
         return
     with writing(root), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        zarr.consolidate_metadata(str(root))
+        try:
+            zarr.consolidate_metadata(str(root))
+        except OSError:
+            raise
+        except Exception as error:
+            # Zarr parses every group and array of the store, and raises what damage comes to.
+            raise OutputError(
+                f"The labels are in {root}, but not in its consolidated metadata, which cannot be "
+                f"renewed: the metadata of something in the store are damaged ({error}). Remove "
+                f"that, or copy it again, and call zarr.consolidate_metadata({str(root)!r})."
+            ) from error
 
 
 def make_group(path: Path, zarr_format: int) -> None:
@@ -170,5 +198,5 @@ def remove_group(path: Path) -> None:
 def _node(path: Path) -> Node | None:
     try:
         return read_node(str(path))
-    except ImageError as error:
+    except (ImageError, OSError) as error:
         raise OutputError(f"Labels cannot be written into {path}: {error}") from error

@@ -140,7 +140,9 @@ class LabelsWriter:
         attributes = ome if old else {"ome": {"version": "0.5", **ome}}
         attributes = attributes | {OWN: dict(about or {})}
         set_attributes(hidden, attributes, self._zarr_format)
-        with Lock(self._root / "labels" / ".names.lock", "The names of the labels", wait=30):
+        # Not called .NAME.lock, which is the lock of labels called NAME.
+        lock = self._root / "labels" / ".list-of-names"
+        with Lock(lock, "The names of the labels", wait=30):
             self._appear(hidden)
             add_name(self._root, self._name, self._zarr_format)
         self.close()
