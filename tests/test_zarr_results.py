@@ -16,7 +16,7 @@ from zarr_stores import half, write_image
 
 from napari_graysam.cli import app
 from napari_graysam.files import read_labels
-from napari_graysam.files.zarr_labels import label_names
+from napari_graysam.files.zarr_labels import label_names, plan_labels, write_zarr_labels
 from napari_graysam.source.pyramid import open_pyramid
 
 PIXELS, TRUTH = fake_pipeline.spots(bright=3, dim=2)
@@ -95,6 +95,39 @@ def test_a_store_of_labels_is_no_image_and_goes_with_its_result(image, tmp_path)
     assert not (out / "cells.labels.zarr").exists()
 
 
+def test_other_labels_in_the_store_of_a_result_stay(image, tmp_path):
+    command = ("segment", image, "-o", tmp_path)
+    graysam(*command, "--write", "zarr")
+    store = tmp_path / "cells.labels.zarr"
+    write_zarr_labels(store, "corrected", TRUTH, plan_labels(shape=TRUTH.shape))
+    graysam(*command, "--write", "labels", "--set", "image.window.high=98")
+    assert label_names(store) == ["corrected"]
+    assert not (store / "labels/cells").exists()
+    np.testing.assert_array_equal(read_labels(store), TRUTH)
+
+
+def test_a_damaged_store_of_results_is_named(image, tmp_path):
+    command = ("segment", image, "-o", tmp_path, "--write", "zarr")
+    graysam(*command)
+    (tmp_path / "cells.labels.zarr/zarr.json").write_text("{")
+    result = graysam(*command, "--overwrite", status=1)
+    assert "If it holds results only, delete it." in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [("--set", "image.axes=XY"), (*STACK, "--set", "image.axes=ZXY")]
+)
+def test_labels_do_not_lie_across_their_image(tmp_path, options):
+    axes = "zyx" if "image.axes=ZXY" in options else "yx"
+    pixels = PIXELS if axes == "yx" else np.stack([PIXELS] * 3)
+    write_image(tmp_path / "cells.zarr", pixels, axes, levels=2)
+    before = files_of(tmp_path / "cells.zarr")
+    command = ("segment", tmp_path / "cells.zarr", "-o", tmp_path / "out", "-w", "into-image")
+    result = graysam(*command, *options, "--overwrite", status=1)
+    assert f"whose axes are {axes.upper()}, for columns" in result.stderr
+    assert files_of(tmp_path / "cells.zarr") == before
+
+
 def test_labels_of_a_tiff_have_a_store_as_well(tmp_path):
     tifffile.imwrite(tmp_path / "cells.tif", PIXELS)
     graysam("segment", tmp_path / "cells.tif", "-o", tmp_path, "--write", "zarr")
@@ -115,6 +148,12 @@ def test_labels_go_into_the_image_when_asked(tmp_path, version):
     assert {path: after[path] for path in before} == before
     assert read_labels(image / "labels/cells").max() == 5
     assert json.loads(graysam(*command).stdout)["skipped"] == 1
+    more = ("segment", image, *out, "--write", "table,into-image")
+    (one,) = json.loads(graysam(*more).stdout)["images"]
+    assert (one["status"], one["files"]["into-image"]) == ("done", str(image / "labels/cells"))
+    assert files_of(image) == after
+    result = graysam(*more, "--pixel-size", "3", status=1)
+    assert "is there already" in result.stdout
     other = (*command, "--set", "image.window.high=99")
     result = graysam(*other, status=1)
     assert "is there already" in result.stdout
@@ -176,6 +215,10 @@ def test_a_stack_in_ome_zarr_gives_a_volume(stack, tmp_path):
     assert rows["properties"][3]["voxels"] == table.loc[3, "voxels"]
     assert not list(out.rglob("*planes/*.zarr"))
     assert json.loads(graysam(*command).stdout)["skipped"] == 1
+    (out / "deep.labels.zarr/labels/deep/zarr.json").write_text("{")
+    assert json.loads(graysam(*command).stdout)["done"] == 1
+    volumes = open_pyramid(out / "deep.labels.zarr/labels/deep")
+    np.testing.assert_array_equal(volumes.levels[0][:], volume)
     result = graysam(*command, "--set", "image.window.high=99", status=1)
     assert "is there already" in result.stdout
     graysam(*command, "--set", "image.window.high=99", "--overwrite")

@@ -186,7 +186,8 @@ class SegmentJob:
         """Return the record of another image whose results have the same name."""
         name = self.naming.name(path, self.recipe.image)
         if outputs.INTO_IMAGE in self.kinds:
-            outputs.check_free(name, image.record)
+            digest = pipeline.fingerprint_of(image, self.recipe).digest
+            outputs.check_free(name, image.record, digest)
         return outputs.other_image(self.folder, name, image)
 
     def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
@@ -272,8 +273,10 @@ class CompareJob:
         """Return the record of another image whose results have the same name."""
         name = self.naming.name(path, self.recipe.image)
         if outputs.INTO_IMAGE in self.kinds:
-            outputs.check_free(f"{name}.raw", image.record)
-            outputs.check_free(f"{name}.preprocessed", image.record)
+            arms = {"raw": self.recipe.raw_arm(), "preprocessed": self.recipe.preprocessed_arm()}
+            for arm, recipe in arms.items():
+                digest = pipeline.fingerprint_of(image, recipe).digest
+                outputs.check_free(f"{name}.{arm}", image.record, digest)
         return outputs.other_image(self.folder, f"{name}.raw", image)
 
     def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:

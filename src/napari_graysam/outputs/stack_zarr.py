@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 
 from napari_graysam.errors import OutputError
 from napari_graysam.files.zarr_labels import LabelPlan, create_labels, plan_labels
-from napari_graysam.files.zarr_labels.writer import OWN
 from napari_graysam.outputs.kinds import FOLDERS, INTO_IMAGE, Kind
-from napari_graysam.outputs.zarr import check_free, labels_place, open_recorded
-from napari_graysam.source.zarr_arrays import read_node
+from napari_graysam.outputs.zarr import (
+    check_free,
+    check_sides,
+    labels_place,
+    open_recorded,
+    own_record,
+)
 
 if TYPE_CHECKING:
     from napari_graysam.source.stack import Stack
@@ -42,9 +46,7 @@ def check_stack_labels(
     """
     if INTO_IMAGE not in kinds:
         return
-    place = labels_place(INTO_IMAGE, "", name, image)
-    node = read_node(str(place)) if place.exists() else None
-    if node is None or "stack" not in (node.attributes.get(OWN) or {}):
+    if "stack" not in own_record(labels_place(INTO_IMAGE, "", name, image)):
         check_free(name, image)
     _plan(stack, image, into=True)
 
@@ -53,12 +55,8 @@ def stack_labels_are_there(
     kinds: Collection[Kind], folder: Path, name: str, image: Mapping[str, Any], digest: str
 ) -> bool:
     """Tell whether the volumes in OME-Zarr that are wanted are those of a stack's digest."""
-    for kind in (kind for kind in kinds if kind in FOLDERS):
-        node = read_node(str(labels_place(kind, folder, name, image)))
-        own = None if node is None else node.attributes.get(OWN)
-        if not isinstance(own, dict) or own.get("stack") != digest:
-            return False
-    return True
+    places = [labels_place(kind, folder, name, image) for kind in kinds if kind in FOLDERS]
+    return all(own_record(place).get("stack") == digest for place in places)
 
 
 def write_stack_labels(
@@ -107,6 +105,9 @@ def write_stack_labels(
     for kind in (kind for kind in FOLDERS if kind in kinds):
         into = kind == INTO_IMAGE
         place = labels_place(kind, folder, name, image)
+        if into and not overwrite and own_record(place).get("stack") == digest:
+            found[str(kind)] = place
+            continue
         pyramid = open_recorded(image)
         with create_labels(
             place.parent.parent,
@@ -129,6 +130,8 @@ def _plan(stack: Stack, image: Mapping[str, Any], *, into: bool) -> LabelPlan:
     shape = (len(stack), *stack.shape)
     pyramid = open_recorded(image)
     if pyramid is not None:
+        if into:
+            check_sides(pyramid, stack.axes)
         options = stack.recipe.image.replace(axes=stack.axes, gray="max")
         plan = plan_labels(pyramid, options=options, axes=axes)
         if plan.shapes[0] == shape:

@@ -110,7 +110,7 @@ def _write(
     earlier = read_provenance(folder, stem)
     belonging = set(written_kinds(earlier))
     if INTO_IMAGE in kinds and not overwrite:
-        check_free(stem, segmentation.provenance["image"])
+        check_free(stem, segmentation.provenance["image"], segmentation.fingerprint.digest)
     files = [kind for kind in kinds if kind not in FOLDERS]
     paths = {kind: Path(folder) / f"{stem}.{ENDINGS[kind]}" for kind in (*files, *ALWAYS)}
     paths["recipe"].unlink(missing_ok=True)
@@ -226,7 +226,7 @@ def write_comparison(
     chosen = choose_kinds(kinds)
     if INTO_IMAGE in chosen and not overwrite:
         for arm, result in (("raw", arms.raw), ("preprocessed", arms.preprocessed)):
-            check_free(f"{stem}.{arm}", result.provenance["image"])
+            check_free(f"{stem}.{arm}", result.provenance["image"], result.fingerprint.digest)
     comparison = {kind: Path(folder) / f"{stem}.comparison.{kind}" for kind in COMPARISON}
     comparison["json"].unlink(missing_ok=True)
     for arm, result in (("raw", arms.raw), ("preprocessed", arms.preprocessed)):

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from napari_graysam.errors import ImageError, OutputError
 from napari_graysam.files.zarr_labels import LabelPlan, plan_labels, write_zarr_labels
+from napari_graysam.files.zarr_labels.store import (
+    read_attributes,
+    remove_group,
+    remove_labels,
+)
 from napari_graysam.files.zarr_labels.writer import OWN
 from napari_graysam.outputs.kinds import ENDINGS, INTO_IMAGE, Kind
 from napari_graysam.recipe import ImageOptions
 from napari_graysam.results import Segmentation
 from napari_graysam.source.places import is_address
 from napari_graysam.source.pyramid import Pyramid, open_pyramid
-from napari_graysam.source.zarr_arrays import read_node
+from napari_graysam.source.zarr_arrays import children
 
 
 def labels_place(
@@ -50,7 +54,7 @@ def image_group(image: Mapping[str, Any]) -> str:
     Raises
     ------
     OutputError
-        It was not read from one, or from an address.
+        It was not read from one, or from an address, or with rows as columns.
     """
     pyramid = open_recorded(image)
     if pyramid is None or pyramid.group is None or is_address(pyramid.group):
@@ -59,7 +63,33 @@ def image_group(image: Mapping[str, Any]) -> str:
             f"{image.get('path') or 'an array without a file'} is none. Use --write zarr, which "
             "makes a store of its own."
         )
+    check_sides(pyramid, image.get("axes"))
     return pyramid.group
+
+
+def check_sides(pyramid: Pyramid, axes: str | None) -> None:
+    """Refuse an image whose rows were read as columns: labels would lie across it.
+
+    Parameters
+    ----------
+    pyramid
+        The image, with the axes that it names itself.
+    axes
+        By which it was read; None for its own.
+
+    Raises
+    ------
+    OutputError
+        The message names both.
+    """
+    if axes is None or pyramid.axes is None:
+        return
+    if (axes.index("Y") < axes.index("X")) != (pyramid.axes.index("Y") < pyramid.axes.index("X")):
+        raise OutputError(
+            f"image.axes={axes} takes the rows of the image, whose axes are {pyramid.axes}, for "
+            f"columns, so that labels would lie across it: leave image.axes out, or use --write "
+            "zarr."
+        )
 
 
 def labels_are_there(
@@ -86,15 +116,38 @@ def labels_are_there(
             for kind in kinds
             if kind in ("zarr", INTO_IMAGE)
         ]
-        nodes = [read_node(str(place)) for place in places]
-    except (OutputError, ImageError, OSError):
+    except OutputError:
         return False
-    found = [node.attributes.get(OWN) if node is not None else None for node in nodes]
-    return all(isinstance(own, dict) and own.get("digest") == digest for own in found)
+    return all(own_record(place).get("digest") == digest for place in places)
 
 
-def check_free(stem: str, image: Mapping[str, Any]) -> None:
-    """Refuse an image that has labels of that name already, before anything is computed.
+def _is_of(place: Path, digest: str | None, image: Mapping[str, Any]) -> bool:
+    """Tell whether labels are those of a result, with the same size of a pixel."""
+    return _about(digest, image).items() <= own_record(place).items()
+
+
+def _about(digest: str | None, image: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "digest": digest,
+        **{key: image.get(key) for key in ("plane", "channel", "pixel_size", "pixel_unit")},
+    }
+
+
+def own_record(place: Path) -> dict[str, Any]:
+    """Return what this program said of labels that it wrote; nothing of others, or damaged ones."""
+    found = read_attributes(place).get(OWN)
+    return found if isinstance(found, dict) else {}
+
+
+def check_free(stem: str, image: Mapping[str, Any], digest: str | None = None) -> None:
+    """Refuse an image that has other labels of that name already, before anything is computed.
+
+    Parameters
+    ----------
+    stem, image
+        As for `labels_place`.
+    digest
+        Of the result's fingerprint; its own labels are no others.
 
     Raises
     ------
@@ -102,7 +155,7 @@ def check_free(stem: str, image: Mapping[str, Any]) -> None:
         It has, or it is no OME-Zarr image.
     """
     place = labels_place(INTO_IMAGE, "", stem, image)
-    if place.exists():
+    if place.exists() and not _is_of(place, digest, image):
         raise OutputError(
             f"{place} is there already: choose another name with --name, or --overwrite, which "
             "replaces these labels"
@@ -137,13 +190,10 @@ def write_labels_zarr(
     image = segmentation.provenance["image"]
     place = labels_place(kind, folder, stem, image)
     pyramid = open_recorded(image)
-    about = {
-        "digest": segmentation.fingerprint.digest,
-        "recipe": segmentation.recipe.to_yaml(),
-        "plane": image.get("plane"),
-        "channel": image.get("channel"),
-    }
-    into = kind == INTO_IMAGE
+    into, digest = kind == INTO_IMAGE, segmentation.fingerprint.digest
+    if into and not overwrite and _is_of(place, digest, image):
+        return place
+    about = _about(digest, image) | {"recipe": segmentation.recipe.to_yaml()}
     return write_zarr_labels(
         place.parent.parent,
         place.name,
@@ -159,11 +209,21 @@ def write_labels_zarr(
 
 
 def remove_store(folder: str | os.PathLike[str], stem: str) -> None:
-    """Remove a result's store of labels, if this program wrote it."""
-    store = Path(folder) / f"{stem}.{ENDINGS['zarr']}"
-    own = store / "labels" / Path(stem).name
-    if not store.is_symlink() and own.is_dir():
-        shutil.rmtree(store)
+    """Remove a result's labels that this program wrote, and their store, if nothing else is in it.
+
+    Raises
+    ------
+    OutputError
+        They cannot be removed.
+    """
+    store, name = Path(folder) / f"{stem}.{ENDINGS['zarr']}", Path(stem).name
+    if store.is_symlink() or not own_record(store / "labels" / name):
+        return
+    labels = [one for one in children(str(store / "labels")) if not one.startswith(".")]
+    if children(str(store)) == ["labels"] and labels == [name]:
+        remove_group(store)
+    else:
+        remove_labels(store, name)
 
 
 def _plan(segmentation: Segmentation, pyramid: Pyramid | None) -> LabelPlan:
