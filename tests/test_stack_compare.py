@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -216,6 +217,37 @@ def test_a_truth_of_all_planes_serves_those_that_are_chosen(
         compare_stack(file, recipe, tmp_path / "out", truth=truth)
 
 
+def test_a_truth_that_does_not_fit_is_refused_before_any_work(
+    fake: None, file: Path, tmp_path: Path
+) -> None:
+    tifffile.imwrite(tmp_path / "three.tif", np.ones((3, 8, 8), np.uint8), photometric="minisblack")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE.to_yaml())
+    for name, said in (("nowhere.tif", "There is no such file"), ("three.tif", "or all; got 3")):
+        call = ("compare", file, "--recipe", recipe, "--truth", tmp_path / name)
+        stderr = " ".join(graysam(*call, "--out", tmp_path / "out", status=1).stderr.split())
+        assert said in stderr
+        assert "unexpected" not in stderr
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["zarr", "folder"])
+def test_a_truth_may_be_zarr_or_a_folder_of_planes(
+    fake: None, file: Path, tmp_path: Path, kind: str
+) -> None:
+    planes = tifffile.imread(tmp_path / "cells.labels.tif")
+    truth = tmp_path / f"truth.{kind}"
+    if kind == "zarr":
+        zarr.save_array(truth, planes)
+    else:
+        truth.mkdir()
+        for number, plane in enumerate(planes):
+            tifffile.imwrite(truth / f"{number}.tif", plane)
+    outcome = compare_stack(file, RECIPE, tmp_path / "out", truth=truth)
+    assert outcome.scores["preprocessed"]["average_precision"]["0.50"] == 1
+    assert compare_stack(file, RECIPE, tmp_path / "out", truth=truth).status == "skipped"
+
+
 def test_an_arm_that_fails_is_named(fake: None, tmp_path: Path) -> None:
     (tmp_path / "cells.tif").write_bytes(b"II*\0 no stack")
     recipe = tmp_path / "recipe.yaml"
@@ -227,8 +259,11 @@ def test_an_arm_that_fails_is_named(fake: None, tmp_path: Path) -> None:
 
 def test_one_plane_of_a_stack_is_compared(fake: None, file: Path, tmp_path: Path) -> None:
     recipe = RECIPE.with_values({"stack.first": 2, "stack.last": 2})
-    outcome = compare_stack(file, recipe, tmp_path / "out")
+    truth = tmp_path / "one.tif"
+    tifffile.imwrite(truth, tifffile.imread(tmp_path / "cells.labels.tif")[2])
+    outcome = compare_stack(file, recipe, tmp_path / "out", truth=truth)
     assert outcome.changes["gained"] == 2
+    assert outcome.scores["preprocessed"]["recall"] == 1
     assert pd.read_csv(outcome.files["planes"])["z"].tolist() == [2]
 
 

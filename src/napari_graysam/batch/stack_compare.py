@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,8 +25,8 @@ from napari_graysam.comparison import (
     score_volume,
 )
 from napari_graysam.errors import DeviceError, ModelError, SchedulerError, TruthError, UsageError
-from napari_graysam.files import LabelPlanes, open_label_planes
-from napari_graysam.fingerprint import digest_of
+from napari_graysam.files import LabelPlanes
+from napari_graysam.fingerprint import array_digest, digest_of
 from napari_graysam.masks import ARMS, Arm
 from napari_graysam.outputs.earlier import read_provenance
 from napari_graysam.outputs.stack_comparison import (
@@ -143,6 +142,10 @@ def _counted(steps: Steps, done: int, total: int) -> Steps:
 def _one(path: Path, job: CompareJob, overwrite: bool, cluster: Cluster | None) -> Steps:
     start = perf_counter()
     name = job.naming.name(path, job.recipe.image)
+    truth = job.truth.get(path.absolute())
+    if truth is not None:
+        # Before both arms are segmented in vain.
+        _open_truth(truth, Stack(path, job.recipe, pixel_size=job.pixel_size))
     arms: dict[Arm, Outcome] = {}
     for arm in ARMS:
         of_arm = _arm_job(job, arm)
@@ -150,7 +153,6 @@ def _one(path: Path, job: CompareJob, overwrite: bool, cluster: Cluster | None) 
         (arms[arm],) = yield from _of_arm(steps, arm)
         if arms[arm].status == "failed":
             return replace(arms[arm], name=name)
-    truth = job.truth.get(path.absolute())
     digest = _digest(job, name, truth)
     before = None if overwrite else read_stack_comparison(job.folder, name, digest)
     if before is not None and all(outcome.status == "skipped" for outcome in arms.values()):
@@ -212,11 +214,21 @@ def _of_arm(
 def _digest(job: CompareJob, name: str, truth: Path | None) -> str:
     """Return what decides a comparison: the results of both arms, and the truth."""
     arms = [read_provenance(job.folder, f"{name}.{arm}")["stack"]["digest"] for arm in ARMS]
-    content = None
-    if truth is not None:
-        with open(truth, "rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-    return digest_of(arms, content)
+    planes = None if truth is None else [array_digest(one) for one in LabelPlanes.of_file(truth)]
+    return digest_of(arms, planes)
+
+
+def _open_truth(truth: Path, stack: Stack) -> tuple[LabelPlanes, Sequence[int]]:
+    """Return the planes of a truth, and which of them are those that are segmented."""
+    planes, wanted = LabelPlanes.of_file(truth), stack.positions
+    if len(planes) == len(wanted):
+        return planes, range(len(planes))
+    if len(planes) <= max(wanted):
+        raise TruthError(
+            f"{truth}: expected a label volume of the stack's planes, "
+            f"{len(wanted)} that are segmented or all; got {len(planes)}"
+        )
+    return planes, wanted
 
 
 def _files(arms: Mapping[Arm, Outcome]) -> dict[str, Path]:
@@ -252,14 +264,8 @@ class BothArms:
 
     def _true_planes(self, truth: Path) -> Generator[NDArray[np.integer], None, None]:
         """Read the planes of the truth that are segmented."""
-        planes, wanted = open_label_planes(truth), list(self.stack.positions)
-        count = 1 if planes is None else len(planes)
-        if planes is None or (count != len(wanted) and count <= max(wanted)):
-            raise TruthError(
-                f"{truth}: expected a label volume of the stack's planes, "
-                f"{len(wanted)} that are segmented or all; got {count}"
-            )
-        yield from (planes[at] for at in (range(count) if count == len(wanted) else wanted))
+        planes, numbers = _open_truth(truth, self.stack)
+        yield from (planes[at] for at in numbers)
 
     def views(self, position: int) -> dict[Arm, NDArray[np.uint8]]:
         """Return what each arm's model saw of a plane."""

@@ -189,8 +189,11 @@ def _volume(
         raise UsageError("--connected is for label images: number the objects of a volume first")
     true = open_label_planes(truth)
     if true is None or len(true) != len(planes):
-        count = "one plane" if true is None else f"{len(true)} planes"
-        raise TruthError(f"{planes.path} has {len(planes)} planes, {truth} has {count}")
+        other = "is no label volume" if true is None else f"has {len(true)}"
+        raise TruthError(
+            f"{planes.path} has {len(planes)} planes, {truth} {other}: give a label volume or a "
+            "folder of label images of these planes, and of no others"
+        )
     volume = score_volume(planes, true)
     tables = {place: find_lineage(place) for place in (planes.path, truth)}
     missing = [place for place, table in tables.items() if table is None]
