@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -26,8 +27,11 @@ def test_objects_are_followed_that_do_not_overlap():
         assert (plane[20, 8 + 8 * t], plane[50, 50 - 5 * t]) == (1, 2)
     assert links.count == 2
     assert track_planes(planes, LinkOptions(max_distance=6)).count == 7
+    assert track_planes(planes, LinkOptions(max_distance=6)).max_distance == 6
     # Without a distance, their diameter.
-    assert track_planes(planes, LinkOptions()).count == 7
+    usual = track_planes(planes, LinkOptions())
+    assert usual.count == 7
+    assert usual.max_distance == pytest.approx(6, abs=0.4)
 
 
 @pytest.mark.parametrize("missing", [1, 2])
@@ -90,6 +94,18 @@ def test_a_stack_is_linked_filled_and_tabled(
     assert tracks["x"].tolist() == pytest.approx([8 + 6 * t for t in range(7)])
     rows = pd.read_csv(outcome.files["planes"])
     assert rows["source"].tolist().index("interpolated") == 3
+
+
+def test_the_provenance_has_the_distance_that_the_recipe_leaves_open(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake_pipeline.install(monkeypatch)
+    plane = 20 + 200 * (discs((1, 30, 20, 8)) > 0).astype(np.uint8)
+    for link, expected in (("laptrack", [pytest.approx(16, abs=0.4)]), ("overlap", [])):
+        recipe = Recipe().with_values({"stack.axis": "t", "stack.link": link})
+        files = segment_stack(np.stack([plane] * 3), recipe, tmp_path, name=link).files
+        provenance = json.loads(files["provenance"].read_bytes())
+        assert provenance["stack"]["max_distance_px"] == expected
 
 
 def test_what_is_not_possible_is_said_before_any_work(

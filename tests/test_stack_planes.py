@@ -254,6 +254,12 @@ def test_objects_are_not_linked_across_planes_that_are_missing():
             assert (volume.ids[t] == number).sum() == area == 100
 
 
+def test_laptrack_s_distance_is_told_of_every_stretch_of_planes():
+    apart = linked((0, 1, 3, 4), "laptrack")[1].max_distance
+    assert apart == pytest.approx([2 * np.sqrt(100 / np.pi)] * 2)
+    assert linked(range(5))[1].max_distance == ()
+
+
 def test_without_linking_every_object_of_every_plane_is_one():
     volume, tables = linked(range(5), "none")
     assert len(np.unique(volume.ids)) - 1 == len(tables.objects) == 9

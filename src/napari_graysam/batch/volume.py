@@ -37,12 +37,15 @@ class VolumeTables:
         As `napari_graysam.stack.tables.tracks_table` returns it; None along z.
     lineage
         Parent and child of every split and merge.
+    max_distance
+        As of `Links`, of each stretch of planes that was linked by itself; empty by overlap.
     """
 
     planes: pd.DataFrame
     objects: pd.DataFrame
     tracks: pd.DataFrame | None
     lineage: tuple[tuple[int, int], ...]
+    max_distance: tuple[float, ...] = ()
 
 
 def link_volume_steps(
@@ -75,7 +78,7 @@ def link_volume_steps(
     """
     import pandas as pd
 
-    parts, lineage, count = [], [], 0
+    parts, lineage, distances, count = [], [], [], 0
     for span in spans(stack.positions, volume.positions):
         chosen = Chosen(volume, span.positions)
         there = stack.among(span.positions, recipe)
@@ -95,6 +98,7 @@ def link_volume_steps(
         part = planes_table(stack.axis, span.positions, tables, links, stack.pixel_size, filled)
         parts.append(part.assign(id=part["id"] + count))
         lineage += [(parent + count, child + count) for parent, child in links.lineage]
+        distances += [] if links.max_distance is None else [links.max_distance]
         count += links.count
     some = [part for part in parts if len(part)] or parts[:1]
     empty = planes_table(stack.axis, (), (), Links(()), stack.pixel_size)
@@ -103,7 +107,7 @@ def link_volume_steps(
     physical = (stack.pixel_size, stack.spacing, stack.options.step)
     objects = objects_table(stack.axis, planes, related, *physical)
     tracks = tracks_table(planes, related, stack.positions) if stack.axis == "t" else None
-    return VolumeTables(planes, objects, tracks, related.lineage)
+    return VolumeTables(planes, objects, tracks, related.lineage, tuple(distances))
 
 
 def write_volume(
@@ -149,6 +153,7 @@ def write_volume(
         "window": recipe.stack.window,
         "objects": len(tables.objects),
         "lineage": [list(pair) for pair in tables.lineage],
+        "max_distance_px": list(tables.max_distance),
         **about,
     }
     numbered = (volume.ids[position] for position in stack.positions)

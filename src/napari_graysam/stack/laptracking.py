@@ -58,7 +58,7 @@ def track_planes(planes: Iterable[NDArray[np.integer]], options: LinkOptions) ->
     Returns
     -------
     Links
-        The object of every label.
+        The object of every label, and the largest distance, also where `options` leave it open.
 
     Raises
     ------
@@ -84,7 +84,8 @@ def track_planes(planes: Iterable[NDArray[np.integer]], options: LinkOptions) ->
     stack, points = _measured(planes)
     if points.empty:
         return Links(tuple(np.zeros(objects.largest + 1, np.uint32) for objects in stack))
-    tracks, lineage = _tracks(points, options)
+    farthest = options.max_distance or usual_distance(points["area"].to_numpy())
+    tracks, lineage = _tracks(points, options, farthest)
     extents = points.assign(tree=tracks["tree_id"]).groupby("tree")["frame"].agg(np.ptp) + 1
     kept = extents[tracks["tree_id"]].to_numpy() >= options.min_extent
     # Objects are numbered in the order in which they first appear.
@@ -97,7 +98,8 @@ def track_planes(planes: Iterable[NDArray[np.integer]], options: LinkOptions) ->
         table[objects.labels] = ids[objects.start : objects.start + objects.count]
         tables.append(table)
     pairs = [(number[a], number[b]) for a, b in lineage if a in number and b in number]
-    return Links(tuple(tables), _bridges(points["frame"].to_numpy(), ids), tuple(sorted(pairs)))
+    bridges = _bridges(points["frame"].to_numpy(), ids)
+    return Links(tuple(tables), bridges, tuple(sorted(pairs)), farthest)
 
 
 def _measured(planes: Iterable[NDArray[np.integer]]) -> tuple[list[PlaneObjects], pd.DataFrame]:
@@ -125,12 +127,11 @@ def _measured(planes: Iterable[NDArray[np.integer]]) -> tuple[list[PlaneObjects]
 
 
 def _tracks(
-    points: pd.DataFrame, options: LinkOptions
+    points: pd.DataFrame, options: LinkOptions, farthest: float
 ) -> tuple[pd.DataFrame, list[tuple[int, int]]]:
     """Return the track and the tree of every point, in their order, and parents with children."""
     from laptrack import LapTrack
 
-    farthest = options.max_distance or usual_distance(points["area"].to_numpy())
     cutoff = farthest**2
     tracker = LapTrack(
         metric="sqeuclidean",
@@ -165,9 +166,9 @@ def usual_distance(areas: NDArray[np.integer]) -> float:
 
 
 def _bridges(frames: NDArray[np.integer], ids: NDArray[np.uint32]) -> tuple[Bridge, ...]:
-    found = []
-    for number in range(1, int(ids.max(initial=0)) + 1):
-        here = np.sort(frames[ids == number])
-        for gap in np.flatnonzero(np.diff(here) > 1):
-            found.append(Bridge(number, int(here[gap]), int(here[gap + 1])))
+    order = np.lexsort((frames, ids))
+    number, frame = ids[order], frames[order]
+    gaps = np.flatnonzero((number[1:] == number[:-1]) & (number[1:] > 0) & (np.diff(frame) > 1))
+    columns = (number[gaps].tolist(), frame[gaps].tolist(), frame[gaps + 1].tolist())
+    found = (Bridge(*one) for one in zip(*columns, strict=True))
     return tuple(sorted(found, key=lambda bridge: (bridge.after, bridge.id)))

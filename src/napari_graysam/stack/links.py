@@ -42,6 +42,8 @@ class Links:
     lineage
         Parent and child of every split and merge, ascending: where one object became several,
         or several one.
+    max_distance
+        How far centres were followed from plane to plane, in pixels; None of links by overlap.
 
     See Also
     --------
@@ -51,6 +53,7 @@ class Links:
     ids: tuple[NDArray[np.uint32], ...]
     bridges: tuple[Bridge, ...] = ()
     lineage: tuple[tuple[int, int], ...] = ()
+    max_distance: float | None = None
 
     @property
     def count(self) -> int:
