@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from napari_graysam.batch import SegmentJob, segment_stack, stack_steps
 from napari_graysam.cli import app
-from napari_graysam.errors import ImageError
+from napari_graysam.errors import ImageError, OutputError
 from napari_graysam.pipeline import segment
 from napari_graysam.progress import run
 from napari_graysam.recipe import Recipe
@@ -276,10 +276,34 @@ def test_a_damaged_plane_is_named_and_the_others_are_kept(
     assert outcome.status == "failed"
     assert "1 of 5 planes failed" in outcome.error
     assert "plane z=2" in outcome.error
+    assert "The others are kept" in outcome.error
     assert outcome.error.count(str(file)) == 1
     assert not (tmp_path / "out" / "cells.labels.tif").exists()
     kept = sorted(path.name for path in (tmp_path / "out" / "cells.planes").glob("*.labels.tif"))
     assert kept == [f"z000{number}.labels.tif" for number in (0, 1, 3, 4)]
+
+
+def test_what_all_planes_lack_is_said_once(
+    fake: None, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments, **options):
+        raise OutputError("the disk is gone")
+
+    monkeypatch.setattr("napari_graysam.pipeline.segment_steps", refuse)
+    (outcome,) = run(stack_steps([file], SegmentJob(RECIPE, tmp_path / "out")))
+    assert "5 of 5 planes failed: z0000 and 4 more: the disk is gone." in outcome.error
+    assert "The others are kept" not in outcome.error
+    assert outcome.error.count("the disk is gone") == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc")
+def test_a_folder_that_cannot_be_made_is_refused_once_before_any_work(
+    fake: None, file: Path
+) -> None:
+    for out in ("/proc/x", "/proc/x/deeper"):
+        refused = graysam("segment", file, "--out", out, "--set", "stack.axis=z", status=1)
+        assert " ".join(refused.stderr.split()).count(f"cannot write to {out}") == 1
+        assert "planes failed" not in refused.stderr
 
 
 def test_a_window_without_a_damaged_plane_is_told_and_made_anew_after_its_repair(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from napari_graysam.batch.attempt import Event, attempt, done_before
 from napari_graysam.batch.cluster import Cluster
@@ -117,8 +117,15 @@ def check_folder(folder: Path) -> None:
     place = next((place for place in (folder, *folder.absolute().parents) if place.exists()), None)
     if place is not None and not place.is_dir():
         raise OutputError(f"cannot write to {folder}: {place} is a file; choose another folder")
-    if place is not None and not os.access(place, os.W_OK):
-        raise OutputError(f"cannot write to {folder}: {place} is read-only; choose another folder")
+    try:
+        # Rights alone do not tell: /proc and shares of a network grant what they then refuse.
+        with TemporaryDirectory(prefix=".graysam-", dir=place):
+            pass
+    except OSError as error:
+        why = error.strerror or error
+        raise OutputError(
+            f"cannot write to {folder}: in {place}, no folder can be made ({why}); choose another"
+        ) from error
 
 
 def _on_own_cluster(

@@ -173,13 +173,12 @@ def _one(
         steps.close()
     broken = [outcome for outcome in outcomes if outcome.status == "failed"]
     if broken:
-        text = f"{len(broken)} of {len(outcomes)} planes failed: " + "; ".join(
-            _error_of(outcome, path) for outcome in broken[:5]
-        )
-        advice = "The others are kept; the same call goes on from there."
+        text = f"{len(broken)} of {len(outcomes)} planes failed: {_errors_of(broken, path)}."
+        if len(broken) < len(outcomes):
+            text += " The others are kept; the same call goes on from there."
         trace = broken[0].trace
         notes = _notes(outcomes)
-        return Outcome(path, "failed", f"{path}: {text} {advice}", trace, notes=notes, name=name)
+        return Outcome(path, "failed", f"{path}: {text}", trace, notes=notes, name=name)
     outcome = yield from _assemble(
         path, job, name, stack, folder, outcomes, count, overwrite, start
     )
@@ -228,6 +227,7 @@ def _assemble(
         "window_ends": None if window is None or window.ends is None else list(window.ends),
         "window_without": [] if window is None else stack.named(window.without),
         "objects": links.count,
+        "max_distance_px": [] if links.max_distance is None else [links.max_distance],
         "bridges": [list(bridge) for bridge in links.bridges],
         "filled": complete.sources,
         "lineage": [list(pair) for pair in links.lineage],
@@ -253,12 +253,19 @@ def _assemble(
     )
 
 
-def _error_of(plane: Outcome, path: Path) -> str:
-    """Return why a plane failed, named once and without the path of its stack."""
-    text = plane.error.removeprefix(f"{plane.path}: ")
-    for one in (path, path.absolute()):
-        text = text.removeprefix(f"{one}: ")
-    return text if text.startswith("plane ") else f"{plane.path.name}: {text}"
+def _errors_of(planes: Sequence[Outcome], path: Path) -> str:
+    """Return why planes failed: at most five reasons, each once, without the path of the stack."""
+    reasons: dict[str, list[str]] = {}
+    for plane in planes:
+        text = plane.error.removeprefix(f"{plane.path}: ")
+        for one in (path, path.absolute()):
+            text = text.removeprefix(f"{one}: ")
+        reasons.setdefault(text, []).append(plane.path.name)
+    told = []
+    for text, names in list(reasons.items())[:5]:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        told.append(text if text.startswith("plane ") else f"{names[0]}{more}: {text}")
+    return "; ".join(told).removesuffix(".")
 
 
 def _notes(outcomes: Iterable[Outcome]) -> tuple[str, ...]:
