@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import stub_run
 
+from napari_graysam import pipeline
 from napari_graysam.errors import ImageError, ProposalsError
 from napari_graysam.masks import label_masks
 from napari_graysam.pipeline import ScoreFloors
@@ -48,6 +49,27 @@ def kept(budget=2**40, folder=None, array=None, **options):
     for key, live in done(segmented(stack._stored.array, {0: ["raw"], 1: ["raw"]})).items():
         store.put(key, live)
     return store
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("budget", [0, 2**40])
+def test_what_is_discarded_or_run_again_while_it_is_selected_stays_so(
+    monkeypatch, tmp_path, budget, again
+):
+    store = kept(budget, tmp_path)
+    new = done(segmented(planes(), {0: ["raw"]}))[0, "raw"]
+
+    def meanwhile(live, recipe):
+        store.discard((0, "raw"))
+        if again:
+            store.put((0, "raw"), new)
+        return pipeline.retune(live, recipe)
+
+    monkeypatch.setattr("napari_graysam.pipeline.kept.retune", meanwhile)
+    store.retune((0, "raw"), RECIPE.raw_arm())
+    assert ((0, "raw") in store) == again
+    if again:
+        assert store.result((0, "raw")) is new.result
 
 
 def test_the_plane_in_view_comes_first_and_its_neighbours_next():

@@ -86,6 +86,8 @@ class KeptPlanes:
         self._here: OrderedDict[Key, LiveSegmentation] = OrderedDict()
         self._away: dict[Key, _Away] = {}
         self._files: dict[Key, int] = {}
+        # Tells a result from an earlier one of the same plane and arm.
+        self._runs: dict[Key, object] = {}
         self._lock = RLock()
 
     def __contains__(self, key: object) -> bool:
@@ -102,6 +104,7 @@ class KeptPlanes:
         """Keep a result; what memory has no room for is put away, but never this one."""
         with self._lock:
             self._forget_file(key)
+            self._runs[key] = object()
             self._hold(key, live)
 
     def _hold(self, key: Key, live: LiveSegmentation) -> None:
@@ -116,6 +119,7 @@ class KeptPlanes:
         """Forget a result and its candidates."""
         with self._lock:
             self._here.pop(key, None)
+            self._runs.pop(key, None)
             self._forget_file(key)
 
     def get(self, key: Key) -> LiveSegmentation:
@@ -151,13 +155,16 @@ class KeptPlanes:
             Of its arm; what it says of the image's axes and planes does not count.
         """
         with self._lock:
-            here = key in self._here
+            here, of = key in self._here, self._runs.get(key)
             live = self._here[key] if here else self._restored(key)
         before = live.result.recipe
         image = before.image.replace(object_diameter=recipe.image.object_diameter)
         asked = recipe.replace(image=image, stack=before.stack)
         live = replace(live, result=retune(live, asked))
         with self._lock:
+            if self._runs.get(key) is not of:
+                # Meanwhile it was discarded, or run again.
+                return live.result
             if here or self._used + size_of(live) <= self._budget:
                 self._hold(key, live)
             else:
