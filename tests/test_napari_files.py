@@ -350,8 +350,13 @@ class Panel(QWidget):
 
 @pytest.fixture
 def viewer(make_napari_viewer_proxy, monkeypatch):
+    viewer = make_napari_viewer_proxy()
+    # npe2 remembers what a command led to: later tests must find the panel again.
+    commands = PluginManager.instance().commands
+    commands.get("napari-graysam.panel")
+    monkeypatch.setattr(commands._commands["napari-graysam.panel"], "function", Panel)
     monkeypatch.setattr("napari_graysam._napari.panel.widget.SegmentPanel", Panel)
-    return make_napari_viewer_proxy()
+    return viewer
 
 
 def test_objects_lie_on_the_open_image(viewer, tmp_path):
