@@ -345,6 +345,24 @@ def test_wrong_usage_has_status_2_and_says_what_is_wrong(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "values"),
+    [
+        ("compare", ["tiles.use=always"]),
+        ("compare", ["tiles.level=1"]),
+        ("segment", ["tiles.use=always", "stack.axis=z"]),
+    ],
+)
+def test_tiles_are_refused_where_there_are_none(
+    image: Path, tmp_path: Path, command: str, values: list[str]
+) -> None:
+    settings = [word for value in values for word in ("--set", value)]
+    chosen = ("-r", "low-contrast", "-o", tmp_path / "out")
+    result = graysam(command, image, *chosen, *settings, status=2)
+    assert "tiles.use" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_typo_in_a_recipe_file_has_status_2(image: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "mine.yaml"
     recipe.write_text("generator: {points_per_syde: 16}\n")

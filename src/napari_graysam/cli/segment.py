@@ -45,6 +45,7 @@ from napari_graysam.cli.sharing import (
     CacheSize,
     Scheduler,
     Workers,
+    check_one_piece,
     check_sharing,
 )
 from napari_graysam.cli.terminal import Terminal
@@ -97,6 +98,8 @@ def segment(
             raise UsageError("--profile measures this process: leave --workers and --scheduler out")
         paths = images_of(terminal, images, recursive)
         wanted = make_recipe(recipe, model, settings, region)
+        if wanted.stack.axis != "none":
+            check_one_piece(wanted, "planes of stacks are segmented")
         if plan:
             show_plans(terminal, paths, wanted, workers)
             return
@@ -160,6 +163,7 @@ def compare(
         check_sharing(workers, scheduler)
         paths = images_of(terminal, images, recursive)
         wanted = make_recipe(recipe, model, settings, region)
+        check_one_piece(wanted, "images are compared")
         truths = match_truth(paths, truth or [])
         if not wanted.preprocesses:
             terminal.note("The recipe preprocesses nothing: both arms will be the same.")

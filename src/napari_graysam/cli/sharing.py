@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_graysam.errors import UsageError
+
+if TYPE_CHECKING:
+    from napari_graysam.recipe import Recipe
 
 GB = 1_000_000_000
 
@@ -56,3 +59,18 @@ def check_sharing(workers: int, scheduler: str | None) -> None:
     """
     if scheduler is not None and workers != 1:
         raise UsageError("--workers and --scheduler exclude each other: the scheduler decides")
+
+
+def check_one_piece(recipe: Recipe, what: str) -> None:
+    """Refuse tiles that were asked for where there are none.
+
+    Raises
+    ------
+    UsageError
+        If the recipe asks for tiles or for a coarser level.
+    """
+    if recipe.tiles.use == "always" or recipe.tiles.level > 0:
+        raise UsageError(
+            f"tiles.use is {recipe.tiles.use} and tiles.level {recipe.tiles.level}, but {what} in "
+            "one piece only: leave both out, or segment single planes without comparing"
+        )
