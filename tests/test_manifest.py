@@ -1,6 +1,3 @@
-import subprocess
-import sys
-import zipfile
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -74,19 +71,3 @@ def test_samples_open_as_layers(manifest):
             assert isinstance(layers[1], Labels)
             assert not layers[1].visible
             assert (layers[1].data == sample.truth()).all()
-
-
-@pytest.mark.slow
-def test_the_wheel_holds_manifest_and_samples_once(tmp_path):
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        names = wheel.namelist()
-        packed = wheel.read("napari_graysam/napari.yaml")
-    assert packed == MANIFEST.read_bytes()
-    assert len(names) == len(set(names))
-    for sample in samples().values():
-        for file in filter(None, (sample.file, sample.labels, sample.tracks)):
-            assert f"napari_graysam/sample_data/{file}" in names
-    assert not any(name.endswith("make_samples.py") for name in names)
