@@ -309,7 +309,7 @@ def kills(arguments: argparse.Namespace) -> dict[str, Any]:
         def labels(out: str) -> np.ndarray:
             from napari_graysam.source.pyramid import open_pyramid
 
-            place = folder / out / "image.labels.zarr" / "labels" / "image"
+            place = folder / out / "image.zarr" / "labels" / "image"
             return np.asarray(open_pyramid(place).plane()[:, :])
 
         start = time.perf_counter()

@@ -139,7 +139,7 @@ def test_the_command_segments_a_zarr_image_with_levels_and_says_that_it_uses_til
     result = graysam(*arguments, "--json")
     assert "in tiles, as the image has 250 × 310 pixels" in result.stderr
     assert json.loads(result.stdout)["images"][0]["objects"] == truth.max()
-    labels = open_pyramid(out / "slide.labels.zarr" / "labels" / "slide")
+    labels = open_pyramid(out / "slide.zarr" / "labels" / "slide")
     assert [level.shape for level in labels.levels] == [(250, 310), (125, 155)]
     assert labels.pixel_size() == open_pyramid(path).pixel_size()
     assert same_objects(np.asarray(labels.plane()[:, :]), truth)
@@ -163,14 +163,14 @@ def test_a_coarser_level_gives_labels_of_its_size(fake: None, tmp_path: Path) ->
 def test_a_given_pixel_size_is_that_of_the_table_and_the_labels(
     fake: None, tmp_path: Path, level: int
 ) -> None:
-    path = zarr_image(tmp_path / "slide.zarr", fake_tiles.picture((250, 310))[0])
+    path = zarr_image(tmp_path / "data" / "slide.zarr", fake_tiles.picture((250, 310))[0])
     RECIPE.with_values({"tiles.level": level}).to_file(tmp_path / "recipe.yaml")
     arguments = ("segment", path, "--out", tmp_path, "--recipe", tmp_path / "recipe.yaml")
     result = graysam(*arguments, "--pixel-size", "2,4")
     assert "given, 2 × 4 µm; the file says 0.5 × 0.5 µm" in " ".join(result.stderr.split())
     table = pd.read_csv(tmp_path / "slide.objects.csv")
     np.testing.assert_allclose(table["area_um2"], table["area"] * 8 * 4**level)
-    labels = open_pyramid(tmp_path / "slide.labels.zarr" / "labels" / "slide")
+    labels = open_pyramid(tmp_path / "slide.zarr" / "labels" / "slide")
     assert labels.pixel_size().size == (2.0 * 2**level, 4.0 * 2**level)
     assert "skipped" in graysam(*arguments, "--pixel-size", "2,4").stderr
     assert "is there already" in graysam(*arguments, status=1).stderr
@@ -312,7 +312,7 @@ def test_a_tile_that_fails_is_tried_again_and_named_if_it_fails_twice(
     assert (
         "1 of 20 tiles failed twice: r002c000: unexpected ValueError: a chunk is" in outcome.error
     )
-    assert not (tmp_path / "discs.labels.zarr").exists()
+    assert not (tmp_path / "discs.zarr").exists()
     notes.clear()
     outcome = segment_tiled(
         image, RECIPE, tmp_path, name="discs", on_progress=lambda report: notes.append(report.note)
@@ -399,10 +399,20 @@ def test_size_and_border_count_for_whole_objects(fake: None, tmp_path: Path) -> 
 def test_results_never_go_over_those_of_another_image(fake: None, tmp_path: Path) -> None:
     image, _ = fake_tiles.picture((130, 130))
     path = zarr_image(tmp_path / "slide.zarr", image)
-    segment_tiled(path, RECIPE, tmp_path)
+    segment_tiled(path, RECIPE, tmp_path / "out")
     other = zarr_image(tmp_path / "more" / "slide.zarr", image.T.copy())
     with pytest.raises(UsageError, match="slide"):
-        segment_tiled(other, RECIPE, tmp_path)
+        segment_tiled(other, RECIPE, tmp_path / "out")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_image_is_no_store_of_results(fake: None, tmp_path: Path, overwrite: bool) -> None:
+    image, _ = fake_tiles.picture((130, 130))
+    path = zarr_image(tmp_path / "slide.zarr", image)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(OutputError, match=r"is an image and is not changed.*--write into-image"):
+        segment_tiled(path, RECIPE, tmp_path, overwrite=overwrite)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_labels_go_into_the_image_where_that_is_asked_for(fake: None, tmp_path: Path) -> None:
@@ -413,7 +423,7 @@ def test_labels_go_into_the_image_where_that_is_asked_for(fake: None, tmp_path: 
     assert outcome.files["labels"] == path / "labels" / "slide"
     assert same_objects(labels_of(outcome), truth)
     np.testing.assert_array_equal(open_pyramid(path).plane()[:, :], image)
-    assert not (tmp_path / "out" / "slide.labels.zarr").exists()
+    assert not (tmp_path / "out" / "slide.zarr").exists()
     np.save(tmp_path / "plain.npy", image)
     with pytest.raises(UsageError, match=r"plain\.npy is none"):
         run(tiled_steps([tmp_path / "plain.npy"], job))
@@ -444,7 +454,7 @@ def test_images_that_fit_stay_in_one_piece_beside_those_in_tiles(
     reports: list[Report] = []
     steps = image_steps(paths, SegmentJob(RECIPE, tmp_path / "out"))
     large, small = run(steps, reports.append)
-    assert large.files["labels"] == tmp_path / "out" / "large.labels.zarr" / "labels" / "large"
+    assert large.files["labels"] == tmp_path / "out" / "large.zarr" / "labels" / "large"
     assert small.files["labels"] == tmp_path / "out" / "small.labels.tif"
     ended = [(report.done, report.total) for report in reports if report.outcome]
     assert ended == [(1, 2), (2, 2)]
@@ -468,13 +478,13 @@ def test_workers_elsewhere_get_places_that_mean_the_same_there(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     outcome = segment_tiled(fake_tiles.picture((130, 130))[0], RECIPE, "results")
-    assert outcome.files["labels"] == tmp_path / "results/image.labels.zarr/labels/image"
+    assert outcome.files["labels"] == tmp_path / "results/image.zarr/labels/image"
 
 
 def test_a_damaged_tile_of_an_earlier_run_is_named(fake: None, tmp_path: Path) -> None:
     image, _ = fake_tiles.picture((250, 310))
     segment_tiled(image, RECIPE, tmp_path, name="discs")
-    shutil.rmtree(tmp_path / "discs.labels.zarr")
+    shutil.rmtree(tmp_path / "discs.zarr")
     os.unlink(tmp_path / "discs.recipe.yaml")
     (tmp_path / "discs.tiles" / "found" / "r000c001.npz").write_bytes(b"half")
     with pytest.raises(OutputError, match=r"r000c001\.npz: .*Delete it and run the same command"):

@@ -47,9 +47,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
 
 
 def labels_in(out: Path) -> np.ndarray:
-    return np.asarray(
-        open_pyramid(out / "squares.labels.zarr" / "labels" / "squares").plane()[:, :]
-    )
+    return np.asarray(open_pyramid(out / "squares.zarr" / "labels" / "squares").plane()[:, :])
 
 
 def workers_of(pid: int) -> list[psutil.Process]:

@@ -260,7 +260,7 @@ def test_labels_of_others_stay(image):
 
 def test_an_image_is_not_changed_unasked(image):
     plan = small_plan(open_pyramid(image))
-    with pytest.raises(OutputError, match="is an image, which is not changed unasked"):
+    with pytest.raises(OutputError, match="is an image and is not changed unasked"):
         write_zarr_labels(image, "cells", LABELS, plan)
     assert not (image / "labels").exists()
 

@@ -17,6 +17,7 @@ from zarr_stores import half, write_image
 from napari_graysam.cli import app
 from napari_graysam.files import read_labels
 from napari_graysam.files.zarr_labels import label_names, plan_labels, write_zarr_labels
+from napari_graysam.outputs.zarr import remove_store
 from napari_graysam.source.pyramid import open_pyramid
 
 PIXELS, TRUTH = fake_pipeline.spots(bright=3, dim=2)
@@ -65,7 +66,7 @@ def test_labels_in_a_store_of_their_own(image, tmp_path):
     before = files_of(image)
     command = ("segment", image, "-o", tmp_path / "out", "--write", "labels,zarr", "--json")
     (one,) = json.loads(graysam(*command).stdout)["images"]
-    place = tmp_path / "out/cells.labels.zarr/labels/cells"
+    place = tmp_path / "out/cells.zarr/labels/cells"
     assert one["files"]["zarr"] == str(place)
     labels = read_labels(tmp_path / "out/cells.labels.tif")
     np.testing.assert_array_equal(read_labels(place), labels)
@@ -88,17 +89,17 @@ def test_a_store_of_labels_is_no_image_and_goes_with_its_result(image, tmp_path)
     graysam("segment", image, "-o", out, "--write", "zarr")
     result = graysam("segment", out, "-o", tmp_path / "more", status=1)
     assert "This is a folder" in result.stderr
-    result = graysam("segment", out / "cells.labels.zarr", "-o", tmp_path / "more", status=2)
+    result = graysam("segment", out / "cells.zarr", "-o", tmp_path / "more", status=2)
     assert "is a result of graysam" in result.stderr
     graysam("segment", image, "-o", out, "--write", "labels", "--set", "image.gray=max",
             "--set", "image.window.high=98")  # fmt: skip
-    assert not (out / "cells.labels.zarr").exists()
+    assert not (out / "cells.zarr").exists()
 
 
 def test_other_labels_in_the_store_of_a_result_stay(image, tmp_path):
     command = ("segment", image, "-o", tmp_path)
     graysam(*command, "--write", "zarr")
-    store = tmp_path / "cells.labels.zarr"
+    store = tmp_path / "cells.zarr"
     write_zarr_labels(store, "corrected", TRUTH, plan_labels(shape=TRUTH.shape))
     graysam(*command, "--write", "labels", "--set", "image.window.high=98")
     assert label_names(store) == ["corrected"]
@@ -109,9 +110,55 @@ def test_other_labels_in_the_store_of_a_result_stay(image, tmp_path):
 def test_a_damaged_store_of_results_is_named(image, tmp_path):
     command = ("segment", image, "-o", tmp_path, "--write", "zarr")
     graysam(*command)
-    (tmp_path / "cells.labels.zarr/zarr.json").write_text("{")
+    (tmp_path / "cells.zarr/zarr.json").write_text("{")
     result = graysam(*command, "--overwrite", status=1)
     assert "If it holds results only, delete it." in result.stderr
+
+
+@pytest.mark.parametrize("command", ["segment", "compare"])
+@pytest.mark.parametrize("kind", ["zarr", "series", "foreign", "array", "folder"])
+def test_what_is_no_store_of_results_is_never_written_into(tmp_path, command, kind):
+    end = "" if command == "segment" else ".preprocessed"
+    store = tmp_path / f"cells{end}.zarr"
+    if kind == "series":
+        zarr.open_group(store, mode="w").create_array("0", shape=(4, 4), dtype="u1")
+    elif kind == "foreign":
+        group = zarr.open_group(store, mode="w").create_group("labels")
+        group.create_group(f"cells{end}").attrs["ome"] = {"version": "0.5"}
+    elif kind == "array":
+        zarr.create_array(store, shape=(4, 4), dtype="u1")
+    elif kind == "folder":
+        store.mkdir()
+        (store / "notes.txt").write_text("mine")
+    else:
+        write_image(store, PIXELS)
+    tifffile.imwrite(tmp_path / "cells.tif", PIXELS)
+    before = files_of(tmp_path)
+    for more in ((), ("--overwrite",)):
+        result = graysam(
+            command, tmp_path / "cells.tif", "-o", tmp_path, "-w", "labels,zarr",
+            "-r", "low-contrast", *more, status=1,
+        )  # fmt: skip
+        assert "choose another folder (--out) or another name (--name)" in result.stderr
+        assert files_of(tmp_path) == before
+
+
+def test_an_image_in_the_folder_of_results_is_no_result(image):
+    command = ("segment", image, "-o", image.parent, "--json")
+    before = files_of(image)
+    result = graysam(*command, "--write", "labels,zarr", status=1)
+    assert "is an image and is not changed unasked" in result.stdout
+    for expected in ("done", "skipped"):
+        assert json.loads(graysam(*command).stdout)["images"][0]["status"] == expected
+    graysam("segment", image.parent, "-o", image.parent.parent / "all")
+    assert files_of(image) == before
+
+
+def test_labels_in_an_image_do_not_go_with_results_of_its_name(image, tmp_path):
+    graysam("segment", image, "-o", tmp_path / "out", "--write", "into-image")
+    before = files_of(image)
+    remove_store(image.parent, "cells")
+    assert files_of(image) == before
 
 
 @pytest.mark.parametrize(
@@ -131,7 +178,7 @@ def test_labels_do_not_lie_across_their_image(tmp_path, options):
 def test_labels_of_a_tiff_have_a_store_as_well(tmp_path):
     tifffile.imwrite(tmp_path / "cells.tif", PIXELS)
     graysam("segment", tmp_path / "cells.tif", "-o", tmp_path, "--write", "zarr")
-    assert read_labels(tmp_path / "cells.labels.zarr/labels/cells").max() == 5
+    assert read_labels(tmp_path / "cells.zarr/labels/cells").max() == 5
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
@@ -204,7 +251,7 @@ def test_a_stack_in_ome_zarr_gives_a_volume(stack, tmp_path):
     (one,) = json.loads(graysam(*command).stdout)["images"]
     volume = tifffile.imread(out / "deep.labels.tif")
     assert volume.shape == (3, *PIXELS.shape)
-    for place in (out / "deep.labels.zarr/labels/deep", stack / "labels/deep"):
+    for place in (out / "deep.zarr/labels/deep", stack / "labels/deep"):
         pyramid = open_pyramid(place)
         np.testing.assert_array_equal(pyramid.levels[0][:], volume)
         assert (pyramid.axes, len(pyramid.levels)) == ("ZYX", 2)
@@ -215,9 +262,9 @@ def test_a_stack_in_ome_zarr_gives_a_volume(stack, tmp_path):
     assert rows["properties"][3]["voxels"] == table.loc[3, "voxels"]
     assert not list(out.rglob("*planes/*.zarr"))
     assert json.loads(graysam(*command).stdout)["skipped"] == 1
-    (out / "deep.labels.zarr/labels/deep/zarr.json").write_text("{")
+    (out / "deep.zarr/labels/deep/zarr.json").write_text("{")
     assert json.loads(graysam(*command).stdout)["done"] == 1
-    volumes = open_pyramid(out / "deep.labels.zarr/labels/deep")
+    volumes = open_pyramid(out / "deep.zarr/labels/deep")
     np.testing.assert_array_equal(volumes.levels[0][:], volume)
     result = graysam(*command, "--set", "image.window.high=99", status=1)
     assert "is there already" in result.stdout
@@ -229,5 +276,5 @@ def test_labels_of_some_planes_do_not_go_into_the_image(stack, tmp_path):
     result = graysam(*command, "--write", "into-image", status=1)
     assert "2 are segmented" in result.stderr
     graysam(*command, "--write", "zarr")
-    place = tmp_path / "out/deep.labels.zarr/labels/deep"
+    place = tmp_path / "out/deep.zarr/labels/deep"
     assert open_pyramid(place).shape == (2, *PIXELS.shape)

@@ -192,10 +192,11 @@ class SegmentJob:
 
     def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
         """Segment one image and write the results."""
+        name = self.naming.name(path, self.recipe.image)
+        outputs.check_own_store(self.kinds, self.folder, name)
         cache = open_cache(self.cache, self.cache_size)
         result = yield from pipeline.segment_steps(image, self.recipe, cache=cache)
         yield Progress("write", 0, 1)
-        name = self.naming.name(path, self.recipe.image)
         files = outputs.write_segmentation(
             result, self.folder, name, self.kinds, overwrite=self.overwrite
         )
@@ -281,11 +282,12 @@ class CompareJob:
 
     def steps(self, path: Path, image: GrayImage) -> Generator[Progress, None, Outcome]:
         """Compare both arms of one image and write the results."""
+        name = self.naming.name(path, self.recipe.image)
+        outputs.check_own_store(self.kinds, self.folder, f"{name}.raw", f"{name}.preprocessed")
         truth, notes = self._truth(path, image)
         cache = open_cache(self.cache, self.cache_size)
         arms = yield from pipeline.compare_steps(image, self.recipe, truth=truth, cache=cache)
         yield Progress("write", 0, 1)
-        name = self.naming.name(path, self.recipe.image)
         files = outputs.write_comparison(
             arms, self.folder, name, self.kinds, overwrite=self.overwrite
         )

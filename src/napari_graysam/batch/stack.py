@@ -146,6 +146,7 @@ def _one(
         error = UsageError(clash(job.folder / name, place_of(stack), there))
         return replace(failed(path, error), name=name)
     folder = job.folder / f"{name}.planes"
+    outputs.check_own_store(job.kinds, job.folder, name)
     if not overwrite:
         check_stack_labels(job.kinds, stack, name, place_of(stack))
     of_planes_only = {*job.kinds, *NEEDED}.difference(outputs.FOLDERS)

@@ -25,6 +25,7 @@ from napari_graysam.errors import (
     SchedulerError,
     UsageError,
 )
+from napari_graysam.files.zarr_labels import check_store
 from napari_graysam.locks import Lock
 from napari_graysam.model import fetch
 from napari_graysam.outputs.earlier import other_place
@@ -59,7 +60,7 @@ def segment_tiled(
     recipe
         Its part ``tiles`` says how large tiles are.
     folder
-        For ``NAME.labels.zarr`` with the labels ``labels/NAME``, ``NAME.objects.csv`` and so on,
+        For ``NAME.zarr`` with the labels ``labels/NAME``, ``NAME.objects.csv`` and so on,
         and a folder ``NAME.tiles`` with what every tile found. A call that was stopped goes on
         there.
     name
@@ -87,7 +88,7 @@ def segment_tiled(
     >>> image[30:60, 30:60] = 200
     >>> outcome = segment_tiled(image, Recipe().with_values(values), "results", name="square")
     >>> outcome.status, outcome.files["labels"].relative_to(Path.cwd()).as_posix()
-    ('done', 'results/square.labels.zarr/labels/square')
+    ('done', 'results/square.zarr/labels/square')
 
     See Also
     --------
@@ -186,6 +187,7 @@ def _segment(one: TiledImage) -> Steps[Outcome]:
     if there is not None and not one.overwrite:
         raise UsageError(clash(one.job.folder / one.name, place, there))
     store, plan = one.store, folder.plan()
+    check_store(store, into_image=one.into_image)
     prepared = yield from prepare(
         one.pyramid,
         recipe,

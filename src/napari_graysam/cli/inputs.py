@@ -82,7 +82,7 @@ def _expand_one(pattern: str) -> list[Path]:
 
 
 def split_results(paths: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Separate images from pictures that an earlier run wrote: the recipe lies beside those."""
+    """Separate images from those that an earlier run wrote: the recipe lies beside these."""
     results = [path for path in paths if _is_result(path)]
     return [path for path in paths if path not in results], results
 
@@ -91,14 +91,18 @@ def _is_result(path: Path) -> bool:
     beside = {
         ".labels.tif": ".recipe.yaml",
         ".overlay.png": ".recipe.yaml",
-        ".labels.zarr": ".recipe.yaml",
         ".comparison.png": ".comparison.json",
         ".comparison.tif": ".comparison.json",
     }
     for suffix, witness in beside.items():
         if path.name.endswith(suffix):
             return path.with_name(path.name.removesuffix(suffix) + witness).is_file()
-    return False
+    if not path.with_suffix(".recipe.yaml").is_file():
+        return False
+    from napari_graysam.source.label_store import holds_labels_only
+
+    # An image may well be called as its results are: what is in the store tells them apart.
+    return is_zarr(path) and holds_labels_only(path)
 
 
 def stem_of(path: Path) -> str:

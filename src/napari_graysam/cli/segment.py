@@ -90,7 +90,7 @@ def segment(
 
     A run that was stopped goes on where it ended: images whose results are there, of the same
     pixels, recipe, model and versions, are skipped. Images too large for one piece are segmented
-    in tiles (tiles.use), with labels in DIR/NAME.labels.zarr, and go on tile by tile.
+    in tiles (tiles.use), with labels in DIR/NAME.zarr, and go on tile by tile.
     """
     with terminal:
         check_sharing(workers, scheduler)

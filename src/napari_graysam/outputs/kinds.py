@@ -22,7 +22,7 @@ ENDINGS = {
     "geojson": "geojson",
     "rois": "rois.zip",
     "overlay": "overlay.png",
-    "zarr": "labels.zarr",
+    "zarr": "zarr",
     "provenance": "provenance.json",
     "recipe": "recipe.yaml",
 }

@@ -30,7 +30,7 @@ from napari_graysam.outputs.kinds import (
     Kind,
     choose_kinds,
 )
-from napari_graysam.outputs.zarr import check_free, remove_store, write_labels_zarr
+from napari_graysam.outputs.zarr import check_free, check_own_store, remove_store, write_labels_zarr
 from napari_graysam.results import Arms, Segmentation
 
 Folder = str | os.PathLike[str]
@@ -62,7 +62,7 @@ def write_segmentation(
     kinds
         ``labels`` (label image), ``objects`` or ``table`` (CSV), ``coco`` (masks with their
         overlaps), ``geojson`` (outlines for QuPath), ``rois`` (for ImageJ), ``overlay`` (picture),
-        ``zarr`` (OME-Zarr labels, ``STEM.labels.zarr/labels/STEM``), ``into-image`` (the same in
+        ``zarr`` (OME-Zarr labels, ``STEM.zarr/labels/STEM``), ``into-image`` (the same in
         the OME-Zarr image itself).
     overwrite
         Whether ``into-image`` replaces labels of that name, which the image has already.
@@ -111,6 +111,7 @@ def _write(
     belonging = set(written_kinds(earlier))
     if INTO_IMAGE in kinds and not overwrite:
         check_free(stem, segmentation.provenance["image"], segmentation.fingerprint.digest)
+    check_own_store(kinds, folder, stem)
     files = [kind for kind in kinds if kind not in FOLDERS]
     paths = {kind: Path(folder) / f"{stem}.{ENDINGS[kind]}" for kind in (*files, *ALWAYS)}
     paths["recipe"].unlink(missing_ok=True)

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from napari_graysam.errors import ImageError, OutputError
-from napari_graysam.files.zarr_labels import LabelPlan, plan_labels, write_zarr_labels
+from napari_graysam.files.zarr_labels import (
+    LabelPlan,
+    check_store,
+    plan_labels,
+    write_zarr_labels,
+)
 from napari_graysam.files.zarr_labels.store import (
     read_attributes,
     remove_group,
@@ -18,6 +23,7 @@ from napari_graysam.files.zarr_labels.writer import OWN
 from napari_graysam.outputs.kinds import ENDINGS, INTO_IMAGE, Kind
 from napari_graysam.recipe import ImageOptions
 from napari_graysam.results import Segmentation
+from napari_graysam.source.label_store import holds_labels_only
 from napari_graysam.source.places import is_address
 from napari_graysam.source.pyramid import Pyramid, open_pyramid
 from napari_graysam.source.zarr_arrays import children
@@ -162,6 +168,32 @@ def check_free(stem: str, image: Mapping[str, Any], digest: str | None = None) -
         )
 
 
+def check_own_store(kinds: Collection[Kind], folder: str | os.PathLike[str], *stems: str) -> None:
+    """Refuse, before anything is computed, a store of results that would be something else.
+
+    Parameters
+    ----------
+    kinds
+        Of which ``zarr`` counts.
+    folder, stems
+        As for `write_segmentation`, of every result.
+
+    Raises
+    ------
+    OutputError
+        There is an image of that name, perhaps the very input, or labels of another program.
+    """
+    for stem in stems if "zarr" in kinds else ():
+        store = Path(folder) / f"{stem}.{ENDINGS['zarr']}"
+        place = store / "labels" / Path(stem).name
+        check_store(store)
+        if (about := read_attributes(place)) and OWN not in about:
+            raise OutputError(
+                f"{place} is there already and was not written by graysam: choose another folder "
+                "(--out) or another name (--name)."
+            )
+
+
 def write_labels_zarr(
     segmentation: Segmentation,
     kind: Kind,
@@ -217,10 +249,12 @@ def remove_store(folder: str | os.PathLike[str], stem: str) -> None:
         They cannot be removed.
     """
     store, name = Path(folder) / f"{stem}.{ENDINGS['zarr']}", Path(stem).name
-    if store.is_symlink() or not own_record(store / "labels" / name):
+    own = own_record(store / "labels" / name)
+    # An image of that name may have got labels of that name: these are its own.
+    if store.is_symlink() or not own or not holds_labels_only(store):
         return
     labels = [one for one in children(str(store / "labels")) if not one.startswith(".")]
-    if children(str(store)) == ["labels"] and labels == [name]:
+    if labels == [name]:
         remove_group(store)
     else:
         remove_labels(store, name)

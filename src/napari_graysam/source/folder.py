@@ -7,6 +7,7 @@ from pathlib import Path
 
 from napari_graysam.errors import ImageError
 from napari_graysam.source import kinds
+from napari_graysam.source.label_store import holds_labels_only
 
 SUFFIXES = (
     ".tif", ".tiff", ".btf", ".tf8", ".lsm", ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp",
@@ -19,7 +20,8 @@ RESULTS = (".labels", ".overlay")
 def image_files(path: str | os.PathLike[str], *, recursive: bool = False) -> list[Path]:
     """List the image files of a folder by their names, sorted.
 
-    Hidden files and results of this program are left out. A Zarr folder is an image.
+    Hidden files and results of this program are left out. A Zarr folder is an image, unless it
+    holds labels only.
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ def image_files(path: str | os.PathLike[str], *, recursive: bool = False) -> lis
                     continue
                 if entry.is_dir():
                     if kinds.is_zarr(entry):
-                        found += [entry] * (not entry.stem.endswith(RESULTS))
+                        found += [entry] * (not holds_labels_only(entry))
                     elif recursive and not entry.is_symlink():
                         waiting.append(entry)
                 elif entry.suffix.lower() in SUFFIXES and not entry.stem.endswith(RESULTS):

@@ -12,9 +12,12 @@ from typing import Any
 
 from napari_graysam.atomic import writing
 from napari_graysam.errors import ImageError, OutputError
+from napari_graysam.source.label_store import AN_IMAGE, more_than_labels
 from napari_graysam.source.multiscales import ome_attributes
 from napari_graysam.source.places import is_address
 from napari_graysam.source.zarr_arrays import Node, read_node
+
+ELSEWHERE = "choose another folder (--out) or another name (--name)"
 
 NAME = re.compile(r"(?!__)[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
 
@@ -43,6 +46,35 @@ def open_store(store: str | os.PathLike[str], *, into_image: bool) -> tuple[Path
     OutputError
         It is an address, is something else, or is an image although none was meant.
     """
+    node = check_store(store, into_image=into_image)
+    root = Path(store)
+    if node is None:
+        make_group(root, 3)
+        set_attributes(root, {"ome": {"version": "0.5"}}, 3)
+        return root, 3
+    return root, node.zarr_format
+
+
+def check_store(store: str | os.PathLike[str], *, into_image: bool = False) -> Node | None:
+    """Refuse a store that labels would not go into; nothing is written.
+
+    Parameters
+    ----------
+    store
+        As of `create_labels`.
+    into_image
+        Whether it is an image that shall get labels; else it must hold labels only, or be new.
+
+    Returns
+    -------
+    Node or None
+        What is there; None where the store is to be made.
+
+    Raises
+    ------
+    OutputError
+        It is an address, is something else, or is an image although none was meant.
+    """
     if is_address(store):
         raise OutputError(
             f"Labels cannot be written to {os.fspath(store)}: an address cannot be locked. Write "
@@ -55,27 +87,25 @@ def open_store(store: str | os.PathLike[str], *, into_image: bool) -> tuple[Path
         if into_image:
             raise
         raise OutputError(f"{error} If it holds results only, delete it.") from error
-    if node is None and into_image:
-        raise OutputError(f"{root} is no OME-Zarr image that could get labels.")
     if node is None:
+        if into_image:
+            raise OutputError(f"{root} is no OME-Zarr image that could get labels.")
         with writing(root):
             if root.exists() and (not root.is_dir() or any(root.iterdir())):
-                raise OutputError(f"{root} is there already and is no Zarr store; choose another.")
-        make_group(root, 3)
-        set_attributes(root, {"ome": {"version": "0.5"}}, 3)
-        return root, 3
-    attributes = ome_attributes(node.attributes)
-    if node.is_array or (into_image and "multiscales" not in attributes):
+                raise OutputError(f"{root} is there already and is no Zarr store; {ELSEWHERE}.")
+        return None
+    if into_image and (node.is_array or "multiscales" not in ome_attributes(node.attributes)):
         raise OutputError(f"{root} is no OME-Zarr image that could get labels.")
-    if "multiscales" in attributes and not into_image:
+    if not into_image and (other := more_than_labels(root)):
+        what = f"is {other}" if other == AN_IMAGE else f"holds more than labels ({other})"
         raise OutputError(
-            f"{root} is an image, which is not changed unasked: choose another folder, or "
-            "--write into-image, which adds the labels to it."
+            f"{root} {what} and is not changed unasked: {ELSEWHERE}, or, for labels in the image "
+            "that is segmented, --write into-image."
         )
     _check_labels(root)
     if node.zarr_format == 2 and not into_image:
-        raise OutputError(f"{root} is a store of an older format; choose another folder.")
-    return root, node.zarr_format
+        raise OutputError(f"{root} is a store of an older format; {ELSEWHERE}.")
+    return node
 
 
 def _check_labels(root: Path) -> None:
