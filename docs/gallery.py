@@ -41,9 +41,9 @@ KINDS = (
          "gray levels. A logarithm and local contrast bring it back. This is where preprocessing "
          "gains most."),
     Kind("phase-contrast", "Phase contrast", "phase-contrast", ("phase_cells", "cell"),
-         "Cells as bright as their background, seen by halo and edge. Crops enlarge them; if "
-         "cells are large in your image, `generator.crop_n_layers=0` is enough and five times "
-         "as fast."),
+         "Cells as bright as their background, seen by halo and edge. Where cells are small in a "
+         "large image, crops enlarge them: `generator.crop_n_layers=1`, for some five times the "
+         "time."),
     Kind("membranes", "Membranes and walls", "membranes", ("membranes", "brick"),
          "Everything belongs to a cell, and walls separate them. Where walls fade, neighbours "
          "join: compare the arms, and merge or split single objects by hand (Q). Bricks that "
@@ -52,8 +52,9 @@ KINDS = (
          "Noise is softened, and small images are shown to the model enlarged. Organelles come "
          "as masks within cells: `labels.level` chooses wholes or parts."),
     Kind("particles", "Grains and particles", "particles", ("particles", "coins", "gravel"),
-         "Compact objects, often touching, as in SEM of powders. Crops find small ones beside "
-         "large ones. Rough rocks without gaps between them are the bundled model's weak side."),
+         "Compact objects, often touching, as in SEM of powders. Small ones beside large ones "
+         "need crops (`generator.crop_n_layers=1`) or a [second look](../missed.md). Rough rocks "
+         "without gaps between them are the bundled model's weak side."),
     Kind("low-contrast", "Little contrast", "low-contrast", ("moon", "microaneurysms"),
          "Even background, faint objects of any kind. Preprocessing shows what eyes barely see, "
          "and noise as well: raise `generator.pred_iou_thresh` if it brings false objects."),

@@ -7,7 +7,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_graysam.recipe.reference import Parameter
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = Path(__file__).parent / "images"
@@ -25,6 +28,16 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return markdown
 
 
+def on_page_content(html: str, **_: Any) -> str:
+    """Let a click on a picture show it in full size."""
+    picture = r'(<a [^>]*>)?<img [^>]*?src="([^"]+)"[^>]*>'
+
+    def link(found: re.Match[str]) -> str:
+        return found[0] if found[1] else f'<a href="{found[2]}">{found[0]}</a>'
+
+    return re.sub(picture, link, html)
+
+
 def _parameters(part: str) -> str:
     """Return a section for every parameter of a part, with its picture where there is one."""
     from napari_graysam import Recipe
@@ -34,8 +47,7 @@ def _parameters(part: str) -> str:
     for one in parameters(Recipe):
         if not one.path.startswith(f"{part}.") or SINGLE.match(one.path):
             continue
-        unit = f", {one.unit}" if one.unit else ""
-        facts = f"`{one.path}`: {one.allowed}{unit}; default {one.default}."
+        facts = f"`{one.path}`: {one.allowed}{_unit(one)}; default {one.default}."
         picture = PICTURES / "parameters" / f"{one.path.split('.', 1)[1]}.jpg"
         shown = ""
         if picture.is_file():
@@ -44,6 +56,10 @@ def _parameters(part: str) -> str:
     if not sections:
         raise ValueError(f"No parameter begins with {part!r}.")
     return "\n\n".join(sections)
+
+
+def _unit(parameter: Parameter) -> str:
+    return f", {parameter.unit}" if parameter.unit else ""
 
 
 def _steps(_: str) -> str:
@@ -63,14 +79,13 @@ def _steps(_: str) -> str:
         if picture.is_file():
             lines.append(f"![Before and after {step.title}](images/steps/{picture.name})")
         rows = [
-            f"| `{name}` | {one.allowed} | {one.default} | {one.description} |"
+            f"- **`{name}`** ({one.allowed}{_unit(one)}; default {one.default}): {one.description}"
             for one in every
             if one.path.startswith(f"{step.path}.")
             and (name := one.path.rsplit(".", 1)[1]) != "enabled"
         ]
         if rows:
-            head = "| parameter | allowed | default | what it does |\n| --- | --- | --- | --- |"
-            lines.append("\n".join([head, *rows]))
+            lines.append("\n".join(rows))
         sections.append("\n\n".join(lines))
     return "\n\n".join(sections)
 
@@ -89,9 +104,10 @@ def _help(command: str) -> str:
     shown = subprocess.run(
         [sys.executable, "-m", "napari_graysam.cli", *arguments, "--help"],
         capture_output=True, text=True, check=True,
-        env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"},
+        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"},
     )  # fmt: skip
-    return f"```text\n{shown.stdout.strip()}\n```"
+    text = shown.stdout.strip().replace("python -m napari_graysam.cli", "graysam")
+    return f"```text\n{text}\n```"
 
 
 def _card(_: str) -> str:

@@ -38,7 +38,7 @@ GENERATOR: Mapping[str, tuple[str, Mapping[str, Any], list[Any]]] = {
     ),
     "mask_threshold": ("particles", {}, [-3, 0, 3]),
     "box_nms_thresh": ("particles", {"labels.suppression": "box"}, [0.2, 0.7, 1]),
-    "crop_n_layers": ("faint", {}, [0, 1, 2]),
+    "crop_n_layers": ("gravel", {}, [0, 1, 2]),
     "crop_nms_thresh": (
         "particles", {"generator.crop_n_layers": 1, "labels.suppression": "box"}, [0.2, 0.7, 1]
     ),
