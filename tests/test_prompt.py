@@ -212,3 +212,12 @@ def test_holes_and_islands_are_cleaned_as_the_recipe_says() -> None:
     )
     assert max(before) > 1
     assert set(after) == {1}
+
+
+@pytest.mark.parametrize("arms", ["raw", "preprocessed"])
+def test_the_arm_that_a_recipe_names_is_asked(arms: str) -> None:
+    image = np.tile(np.arange(64, dtype=np.uint8), (48, 1))
+    recipe = Recipe().with_values({"preprocess": "[{kind: invert}]", "arms": arms})
+    predictor = run(predictor_steps(image, recipe))
+    assert (predictor.view[0, 0, 0] == 0) == (arms == "raw")
+    assert predictor.source == arms

@@ -313,3 +313,19 @@ def test_a_pass_over_all_planes_writes_nothing_anew_and_keeps_what_is_in_memory(
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
     store.discard((0, "raw"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arms", ["raw", "preprocessed", "union", "consensus"])
+def test_what_comes_back_from_disk_was_seen_by_the_arms_of_its_recipe(tmp_path, arms):
+    recipe = RECIPE.with_values({"arms": arms, "stack.axis": "none", "labels.merging.merge": 0.5})
+    array = planes()
+    store = KeptPlanes(lambda position: to_gray(array[position]), tmp_path, budget=1)
+    options = {"source": None, "region": None, "score_floors": FLOORS, "cache": None}
+    lives = [run(pipeline.live_steps(plane, recipe, **options)) for plane in array[:2]]
+    for position, live in enumerate(lives):
+        store.put((position, "raw"), live)
+    assert store.in_memory == ((1, "raw"),)
+    back = store.get((0, "raw"))
+    np.testing.assert_array_equal(back.result.view, lives[0].result.view)
+    np.testing.assert_array_equal(back.result.labels, lives[0].result.labels)
+    np.testing.assert_array_equal(back.selector._levels.smooth, lives[0].selector._levels.smooth)

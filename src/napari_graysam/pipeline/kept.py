@@ -15,7 +15,7 @@ import numpy as np
 from napari_graysam.errors import OutputError, ProposalsError
 from napari_graysam.fingerprint import array_digest
 from napari_graysam.pipeline.retuning import retune
-from napari_graysam.pipeline.view import make_view
+from napari_graysam.pipeline.view import model_views
 from napari_graysam.results import Arm, LiveSegmentation, Segmentation
 from napari_graysam.source.gray import GrayImage
 
@@ -220,10 +220,10 @@ class KeptPlanes:
         proposals = Proposals.load(path)
         before = away.live.result
         gray = self._read(key[0])
-        view = make_view(gray, before.recipe)
-        selector = Selector(proposals, image=array_digest(gray.raw), raw=gray.raw, views=[view])
+        views = model_views(gray, before.recipe)
+        selector = Selector(proposals, image=array_digest(gray.raw), raw=gray.raw, views=views)
         selector.learn(away.answers)
-        bare = replace(before, view=view, raw=gray.raw)
+        bare = replace(before, view=views[-1], raw=gray.raw)
         return replace(away.live, result=bare, selector=selector)
 
 

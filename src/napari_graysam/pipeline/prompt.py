@@ -11,7 +11,7 @@ from napari_graysam.errors import UsageError
 from napari_graysam.fingerprint import array_digest
 from napari_graysam.pipeline.segmenting import OnProgress
 from napari_graysam.pipeline.stages import arm_of, read_gray
-from napari_graysam.pipeline.view import make_view
+from napari_graysam.pipeline.view import model_views
 from napari_graysam.progress import Progress, run
 from napari_graysam.recipe import GivenRecipe, Prompt, for_image, recipe_of
 from napari_graysam.results import Arm
@@ -120,7 +120,8 @@ def predictor_steps(
     gray = read_gray(image, recipe, contrast_limits=contrast_limits)
     recipe = for_image(recipe, gray.pixels.shape)
     yield Progress("preprocess", 0, 1)
-    view = make_view(gray, recipe)
+    # Of a recipe that joins both arms, the preprocessed one is asked.
+    view = model_views(gray, recipe)[-1]
 
     from napari_graysam.model import load_steps
 

@@ -144,3 +144,35 @@ def make_view(
     return to_rgb(
         apply(gray.pixels, recipe.preprocess, fitted.preprocess), recipe.rgb, fitted.channels
     )
+
+
+def model_views(gray: GrayImage, recipe: Recipe) -> tuple[NDArray[np.uint8], ...]:
+    """Return what the model sees of an image, by the arms that a recipe asks for.
+
+    Parameters
+    ----------
+    gray
+        Of `read_gray`.
+    recipe
+        Uses ``arms``, ``preprocess`` and ``rgb``.
+
+    Returns
+    -------
+    tuple of uint8 (H, W, 3)
+        Of one arm, or of the raw and the preprocessed one where both are joined.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam import Recipe
+    >>> from napari_graysam.pipeline import read_gray
+    >>> from napari_graysam.pipeline.view import model_views
+    >>> recipe = Recipe().with_values({"preprocess": "[{kind: invert}]", "arms": "union"})
+    >>> gray = read_gray(np.array([[0, 255]]), recipe)
+    >>> [int(view[0, 0, 0]) for view in model_views(gray, recipe)]
+    [0, 255]
+    """
+    raw, preprocessed = recipe.raw_arm(), recipe.preprocessed_arm()
+    if recipe.both_arms is not None and recipe.preprocesses:
+        return make_view(gray, raw), make_view(gray, preprocessed)
+    return (make_view(gray, raw if recipe.arms == "raw" else preprocessed),)
