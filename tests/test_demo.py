@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import fake_pipeline
 import numpy as np
@@ -12,6 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_graysam import demo
+from napari_graysam.batch import stack_compare
 from napari_graysam.cli import app
 from napari_graysam.comparison.report import changes_rgb
 from napari_graysam.errors import ImageError, OutputError, UsageError
@@ -71,14 +75,29 @@ def test_the_picture_has_a_row_for_each_sample(fake: list[ModelOptions], tmp_pat
         assert len(np.unique(np.asarray(large.convert("RGB")).reshape(-1, 3), axis=0)) > 500
 
 
+def counted(function: Callable[..., Any], calls: list[int]) -> Callable[..., Any]:
+    def call(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        return function(*arguments, **options)
+
+    return call
+
+
 def test_a_stack_is_compared_in_all_its_planes(
     fake: list[ModelOptions], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_pipeline.install(monkeypatch)
     reports: list[Progress] = []
+    compared: list[int] = []
+    for name in ("compare_volumes", "score_volume"):
+        monkeypatch.setattr(stack_compare, name, counted(getattr(stack_compare, name), compared))
     result = run(demo.demo_steps(tmp_path, ["dividing_cells"]), reports.append)
     assert result.errors == ()
+    assert len(compared) == 3  # The arms with each other, and each with the truth.
     (row,) = result.rows
+    again = run(demo.demo_steps(tmp_path, ["dividing_cells"]))
+    assert replace(again.rows[0], seconds=row.seconds) == row
+    assert len(compared) == 3
     assert row.objects_true == 18
     assert row.ap50_raw is not None
     assert row.title.startswith("Dividing cells (time series), t ")

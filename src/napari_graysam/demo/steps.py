@@ -23,7 +23,7 @@ from napari_graysam.errors import GraysamError, UsageError
 from napari_graysam.masks import ARMS, Arm
 from napari_graysam.model import load_steps
 from napari_graysam.outputs import write_comparison
-from napari_graysam.outputs.stack_comparison import busiest_plane
+from napari_graysam.outputs.stack_comparison import busiest_plane, stack_comparison_files
 from napari_graysam.progress import Progress, renamed
 from napari_graysam.recipe import Recipe
 from napari_graysam.samples import Sample, samples
@@ -135,24 +135,25 @@ def _compare_stack(sample: Sample, out: Path) -> Generator[Progress, None, Strip
         (outcome,) = yield from _progress(compare_stack_steps([image], job))
         if outcome.status == "failed":
             raise GraysamError(outcome.error)
-        both = open_both(image, job, sample.name)
-        changes, scores = both.compare(truth)
-        number = busiest_plane(changes)
-        position = changes.positions[number]
+        text = stack_comparison_files(out, outcome.name)["json"].read_text(encoding="utf-8")
+        both, compared = open_both(image, job, outcome.name), json.loads(text)
+        number = busiest_plane(compared["planes"])
+        axis, position = compared["axis"], both.stack.positions[number]
         views = both.views(position)
     found = {arm: both.labels[arm][number] for arm in ARMS}
-    raw, preprocessed = (scores[arm].volume for arm in ARMS) if scores else (None, None)
+    objects = {arm: sum(compared["objects"][arm].values()) for arm in ARMS}
+    raw, preprocessed = (compared["scores"][arm] for arm in ARMS)
     row = Row(
         sample=sample.name,
-        title=f"{sample.title}, {changes.axis} {position}",
+        title=f"{sample.title}, {axis} {position}",
         preset=sample.preset,
-        ap50_raw=None if raw is None else raw.average_precision[0],
-        ap50_preprocessed=None if preprocessed is None else preprocessed.average_precision[0],
-        objects_true=None if preprocessed is None else preprocessed.n_true,
-        objects_raw=sum(changes.count_objects("raw").values()),
-        objects_preprocessed=sum(changes.count_objects("preprocessed").values()),
+        ap50_raw=raw["average_precision"]["0.50"],
+        ap50_preprocessed=preprocessed["average_precision"]["0.50"],
+        objects_true=preprocessed["n_true"],
+        objects_raw=objects["raw"],
+        objects_preprocessed=objects["preprocessed"],
         seconds=round(perf_counter() - start, 2),
-        **changes.counts,
+        **compared["counts"],
     )
     return strip_of(row, compare_labels(found["raw"], found["preprocessed"]), views, found)
 

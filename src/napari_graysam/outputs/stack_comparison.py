@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_graysam.atomic import atomic_path, write_text
 from napari_graysam.comparison import (
+    CHANGES,
     StackComparison,
     VolumeScores,
     compare_labels,
@@ -112,10 +113,16 @@ def _painted(
         yield comparison.difference(raw, preprocessed)
 
 
-def busiest_plane(comparison: StackComparison) -> int:
-    """Return the number of the plane with most changes among its sections; of equals the middle."""
-    planes = comparison.planes
-    changes = planes[["changed", "gained", "lost", "split", "merged"]].sum(axis=1).to_numpy()
+def busiest_plane(planes: Sequence[Mapping[Any, Any]]) -> int:
+    """Return the number of the plane with most changes among its sections; of equals the middle.
+
+    Parameters
+    ----------
+    planes
+        As in `StackComparison.to_dict`.
+    """
+    others = [change for change in CHANGES if change != "kept"]
+    changes = np.array([sum(plane[change] for change in others) for plane in planes])
     most = np.flatnonzero(changes == changes.max())
     return int(most[most.size // 2])
 
@@ -127,7 +134,7 @@ def stack_figure(
     name: str,
 ) -> Figure:
     """Draw the plane with most changes, in both arms and what became of its sections."""
-    number = busiest_plane(comparison)
+    number = busiest_plane(comparison.planes.to_dict("records"))
     position = comparison.positions[number]
     found = {arm: labels[arm][number] for arm in ARMS}
     counts = ", ".join(f"{change} {count}" for change, count in comparison.counts.items())
