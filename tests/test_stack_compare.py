@@ -203,6 +203,21 @@ def test_the_command_compares_all_planes(fake: None, file: Path, tmp_path: Path)
     assert "is a result of graysam" in left.stderr
 
 
+def test_notes_on_either_arm_are_kept_and_name_it(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def steps(image, recipe, *, cache=None):
+        arm = "preprocessed" if recipe.preprocess else "raw"
+        result = yield from fake_pipeline.segment_steps(image, recipe, source=arm)
+        result.provenance["selection"] = {"notes": ["of both", f"of {arm}"]}
+        return result
+
+    fake_pipeline.install(monkeypatch)
+    monkeypatch.setattr("napari_graysam.pipeline.segment_steps", steps)
+    outcome = compare_stack(file, RECIPE, tmp_path / "out")
+    assert outcome.notes == ("of both", "raw: of raw", "preprocessed: of preprocessed")
+
+
 def test_a_truth_of_all_planes_serves_those_that_are_chosen(
     fake: None, file: Path, tmp_path: Path
 ) -> None:

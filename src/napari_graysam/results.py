@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -180,3 +180,24 @@ class Arms:
                 "the raw and the preprocessed result are of different images, windows or regions "
                 "and cannot be compared: segment the same image both times"
             )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about how both were made."""
+        return notes_of_arms(self.raw.notes, self.preprocessed.notes)
+
+
+def notes_of_arms(raw: Iterable[str], preprocessed: Iterable[str]) -> tuple[str, ...]:
+    """Return the notes on both arms: each once, and what is said of one arm alone names it.
+
+    Examples
+    --------
+    >>> notes_of_arms(["8 bits", "no objects"], ["8 bits"])
+    ('8 bits', 'raw: no objects')
+    """
+    one, other = dict.fromkeys(raw), dict.fromkeys(preprocessed)
+    return (
+        *(note for note in one if note in other),
+        *(f"raw: {note}" for note in one if note not in other),
+        *(f"preprocessed: {note}" for note in other if note not in one),
+    )

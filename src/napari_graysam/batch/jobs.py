@@ -302,7 +302,7 @@ class CompareJob:
             files=files,
             changes={str(change): count for change, count in arms.changes.counts.items()},
             scores=scores,
-            notes=arms.preprocessed.notes + notes,
+            notes=arms.notes + notes,
         )
 
     def _truth(

@@ -36,6 +36,7 @@ from napari_graysam.outputs.stack_comparison import (
 from napari_graysam.pipeline import make_view
 from napari_graysam.progress import Progress, run
 from napari_graysam.recipe import GivenRecipe, Recipe, recipe_of
+from napari_graysam.results import notes_of_arms
 from napari_graysam.source.stack import Stack
 
 Steps = Generator[Report, None, Outcome]
@@ -181,7 +182,7 @@ def _one(path: Path, job: CompareJob, overwrite: bool, cluster: Cluster | None) 
         files=_files(arms) | files,
         changes={str(change): count for change, count in comparison.counts.items()},
         scores=None if scores is None else {str(arm): s.to_dict() for arm, s in scores.items()},
-        notes=found.notes,
+        notes=notes_of_arms(arms["raw"].notes, found.notes),
         name=name,
     )
 
