@@ -7,7 +7,7 @@ from napari_graysam.batch.naming import Naming
 from napari_graysam.batch.run import batch_steps, check_folder
 from napari_graysam.batch.stack import segment_stack, stack_steps
 from napari_graysam.batch.stack_compare import compare_stack, compare_stack_steps
-from napari_graysam.batch.tiles import in_tiles, segment_tiled, tiled_steps
+from napari_graysam.batch.tiles import in_tiles, segment_tiled, segment_tiled_steps, tiled_steps
 
 __all__ = [
     "CachedPlanes",
@@ -26,6 +26,7 @@ __all__ = [
     "in_tiles",
     "segment_stack",
     "segment_tiled",
+    "segment_tiled_steps",
     "stack_steps",
     "tiled_steps",
 ]

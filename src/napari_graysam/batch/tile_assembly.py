@@ -22,6 +22,7 @@ from napari_graysam.files.zarr_labels import LabelBlocks, LabelPlan, create_labe
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
 from napari_graysam.tiles.measure import pixel_size_of
+from napari_graysam.tiles.notes import notes_of_tiles
 from napari_graysam.tiles.number import Numbered, chosen_by_tile
 from napari_graysam.tiles.paint import Painted, write_index
 from napari_graysam.tiles.plan import Prepared
@@ -38,6 +39,8 @@ def assembled(one: TiledImage, prepared: Prepared, start: float) -> Steps[Outcom
     folder, grid, recipe = one.folder, prepared.grid, prepared.recipe
     yield Progress("seams", 0, 1)
     resolved = resolve(grid, recipe, lru_cache(LOADED)(folder.load))
+    of_tiles = notes_of_tiles(folder.about(tile).get("notes", ()) for tile in grid)
+    notes = (*prepared.notes, *of_tiles)
     yield Progress("seams", 1, 1)
     numbered = yield from _measured(one, prepared, resolved)
     one.file("recipe").unlink(missing_ok=True)
@@ -60,7 +63,7 @@ def assembled(one: TiledImage, prepared: Prepared, start: float) -> Steps[Outcom
         report = make_report(finest, grid, resolved.counts)
         write_text(one.file("seams"), json.dumps(report.to_dict(), indent=2))
         write_report_picture(one.file("seam_picture"), report)
-        about = _about(one, prepared, numbered, unmasked, report.to_dict())
+        about = _about(one, prepared, numbered, unmasked, report.to_dict(), notes)
         source = None if one.into_image else one.pyramid.path
         labels = writer.finish(numbered.count, source=source, about=about, build=False)
     write_text(one.file("provenance"), dump_json(about))
@@ -73,7 +76,7 @@ def assembled(one: TiledImage, prepared: Prepared, start: float) -> Steps[Outcom
         unmasked=unmasked,
         seconds=perf_counter() - start,
         files={"labels": labels, **files, **{kind: one.file(kind) for kind in more}},
-        notes=prepared.notes,
+        notes=notes,
         name=one.name,
     )
 
@@ -148,6 +151,7 @@ def _about(
     numbered: Numbered,
     unmasked: float,
     seams: dict[str, Any],
+    notes: tuple[str, ...],
 ) -> dict[str, Any]:
     """Return what the provenance says."""
     grid, image = prepared.grid, prepared.image
@@ -164,5 +168,5 @@ def _about(
         "seams": seams,
         "objects": numbered.count,
         "unmasked": unmasked,
-        "selection": {"notes": list(prepared.notes)},
+        "selection": {"notes": list(notes)},
     }  # fmt: skip

@@ -29,8 +29,10 @@ from napari_graysam.files.zarr_labels import check_store
 from napari_graysam.locks import Lock
 from napari_graysam.model import fetch
 from napari_graysam.outputs.earlier import other_place
+from napari_graysam.outputs.kinds import USUAL, Kind
 from napari_graysam.progress import run
 from napari_graysam.recipe import GivenRecipe, Recipe, recipe_of
+from napari_graysam.source.physical import checked_size
 from napari_graysam.source.pyramid import open_pyramid
 from napari_graysam.tiles.plan import needs_tiles, prepare
 
@@ -49,6 +51,7 @@ def segment_tiled(
     workers: int | None = None,
     scheduler: str | None = None,
     overwrite: bool = False,
+    pixel_size: tuple[float, float] | None = None,
     on_progress: Callable[[Report], None] | None = None,
 ) -> Outcome:
     """Segment an image of any size in tiles, and write labels as OME-Zarr.
@@ -69,6 +72,8 @@ def segment_tiled(
         As for `batch_steps`.
     overwrite
         Whether labels of that name, which are there, may be replaced.
+    pixel_size
+        (Height, width) in micrometres of a pixel of the finest level, in place of the image's.
     on_progress
         Called with every `Report`.
 
@@ -92,15 +97,45 @@ def segment_tiled(
 
     See Also
     --------
-    tiled_steps : Many images, to be cancelled.
+    segment_tiled_steps : The same, to be cancelled.
+    tiled_steps : Many images.
+    """
+    steps = segment_tiled_steps(
+        image, recipe, folder, name=name, workers=workers, scheduler=scheduler,
+        overwrite=overwrite, pixel_size=pixel_size,
+    )  # fmt: skip
+    return run(steps, on_progress)
+
+
+def segment_tiled_steps(
+    image: Any,
+    recipe: GivenRecipe,
+    folder: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    overwrite: bool = False,
+    pixel_size: tuple[float, float] | None = None,
+    kinds: Sequence[Kind] = USUAL,
+) -> Generator[Report, None, Outcome]:
+    """Do as `segment_tiled`, yielding every `Report`; closing the generator cancels.
+
+    Parameters
+    ----------
+    image, recipe, folder, name, workers, scheduler, overwrite, pixel_size
+        As for `segment_tiled`.
+    kinds
+        Of files that are wanted, as of `napari_graysam.outputs.choose_kinds`.
     """
     pyramid, wanted = open_pyramid(image, recipe_of(recipe).image.series), recipe_of(recipe)
     path = Path(name or "image") if pyramid.path is None else Path(pyramid.path)
-    job = SegmentJob(wanted, Path(folder)).absolute()
+    size = None if pixel_size is None else checked_size(pixel_size)
+    job = SegmentJob(wanted, Path(folder), kinds=tuple(kinds), pixel_size=size).absolute()
     check_folder(job.folder)
     with cluster_of(workers, scheduler) as cluster:
         one = TiledImage(path, job, name or path.stem, pyramid, overwrite, cluster)
-        return run(_reported(one, (0, 1)), on_progress)
+        return (yield from _reported(one, (0, 1)))
 
 
 def tiled_steps(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict
@@ -54,6 +55,10 @@ from napari_graysam.profile import Profile
 
 if TYPE_CHECKING:
     from napari_graysam.batch import Naming, Outcome, Report
+
+
+NUMBER = re.compile(r" \d+/\d+(?=: )")
+"""Which of how many tiles a stage belongs to."""
 
 
 @command
@@ -271,7 +276,8 @@ def follow(
             if report.total > 1:
                 bars.show("images", "images", report.done, report.total)
             if report.step is not None and costs is not None:
-                costs.report(report.step)
+                # Of an image in tiles, the same stage of all tiles counts as one.
+                costs.report(report.step._replace(stage=NUMBER.sub("", report.step.stage)))
             if report.step is not None:
                 bars.step(report.step, f"{report.path.name}: " if report.path else "")
             if report.note:

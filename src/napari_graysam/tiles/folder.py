@@ -19,6 +19,7 @@ from napari_graysam.tiles.pieces import Pieces
 
 PLAN = "plan.json"
 FOUND, FINAL = "found", "final"
+ADVICE = "Delete it and run the same command again."
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class TileFolder:
 
     def save(self, tile: Tile, pieces: Pieces, part: str = FOUND) -> None:
         """Keep what a tile found, or what the image has of it."""
-        pieces.save(self.path / part / f"{tile.name}.npz")
+        pieces.save(self._file(tile, part))
 
     def load(self, tile: Tile, part: str = FOUND) -> Pieces:
         """Return what `save` kept.
@@ -89,7 +90,15 @@ class TileFolder:
         OutputError
             The file is missing or damaged.
         """
-        path = self.path / part / f"{tile.name}.npz"
-        advice = "Delete it and run the same command again."
-        with reading(path, "a tile of a run", OutputError, advice):
+        path = self._file(tile, part)
+        with reading(path, "a tile of a run", OutputError, ADVICE):
             return Pieces.load(path)
+
+    def about(self, tile: Tile) -> dict[str, Any]:
+        """Return what is known of a tile besides its objects, as ``about`` of `Pieces`."""
+        path = self._file(tile, FOUND)
+        with reading(path, "a tile of a run", OutputError, ADVICE):
+            return Pieces.load_about(path)
+
+    def _file(self, tile: Tile, part: str) -> Path:
+        return self.path / part / f"{tile.name}.npz"

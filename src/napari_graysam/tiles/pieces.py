@@ -152,6 +152,13 @@ class Pieces:
             arrays = {name: file[name] for name in file.files if name != "about"}
             return cls(**arrays, about=json.loads(str(file["about"])))
 
+    @staticmethod
+    def load_about(path: str | os.PathLike[str]) -> dict[str, Any]:
+        """Read only ``about`` of a file of `save`; errors as of `load`."""
+        with np.load(Path(path), allow_pickle=False) as file:
+            found: dict[str, Any] = json.loads(str(file["about"]))
+            return found
+
 
 def cut_edges(mask: Mask, tile: Tile, shape: tuple[int, int]) -> int:
     """Return where an object touches its tile's window, as ``cut`` of `Pieces`.
