@@ -19,8 +19,9 @@ from typer.testing import CliRunner
 
 from napari_graysam.batch import CompareJob, Outcome, compare_stack, compare_stack_steps
 from napari_graysam.cli import app
+from napari_graysam.cli.inputs import match_truth
 from napari_graysam.comparison import CHANGES, CODES, compare_labels, compare_volumes
-from napari_graysam.errors import ImageError, TruthError
+from napari_graysam.errors import ImageError, TruthError, UsageError
 from napari_graysam.progress import run
 from napari_graysam.recipe import Recipe
 
@@ -164,6 +165,12 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "cells.tif"
 
 
+def folder_of(path: Path, planes) -> None:
+    path.mkdir(parents=True)
+    for number, plane in enumerate(planes):
+        tifffile.imwrite(path / f"{number:02}.tif", plane)
+
+
 def graysam(*arguments: object, status: int = 0):
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == status, result.output
@@ -236,9 +243,16 @@ def test_a_truth_that_does_not_fit_is_refused_before_any_work(
     fake: None, file: Path, tmp_path: Path
 ) -> None:
     tifffile.imwrite(tmp_path / "three.tif", np.ones((3, 8, 8), np.uint8), photometric="minisblack")
+    folder_of(tmp_path / "small", [np.ones((64, 64), np.uint8)] * 3 + [np.ones((64, 60), np.uint8)])
+    folder_of(tmp_path / "two", [np.ones((64, 64), np.uint8)] * 2)
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(RECIPE.to_yaml())
-    for name, said in (("nowhere.tif", "There is no such file"), ("three.tif", "or all; got 3")):
+    for name, said in (
+        ("nowhere.tif", "There is no such file"),
+        ("three.tif", "or all; got 3"),
+        ("two", "or all; got 2"),
+        ("small", "plane 3 has shape (64, 60), but the planes of the image have (64, 64)"),
+    ):
         call = ("compare", file, "--recipe", recipe, "--truth", tmp_path / name)
         stderr = " ".join(graysam(*call, "--out", tmp_path / "out", status=1).stderr.split())
         assert said in stderr
@@ -255,12 +269,27 @@ def test_a_truth_may_be_zarr_or_a_folder_of_planes(
     if kind == "zarr":
         zarr.save_array(truth, planes)
     else:
-        truth.mkdir()
-        for number, plane in enumerate(planes):
-            tifffile.imwrite(truth / f"{number}.tif", plane)
+        folder_of(truth, planes)
     outcome = compare_stack(file, RECIPE, tmp_path / "out", truth=truth)
     assert outcome.scores["preprocessed"]["average_precision"]["0.50"] == 1
-    assert compare_stack(file, RECIPE, tmp_path / "out", truth=truth).status == "skipped"
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE.to_yaml())
+    call = ("compare", file, "--recipe", recipe, "--truth", truth, "--json")
+    (image,) = json.loads(graysam(*call, "--out", tmp_path / "out").stdout)["images"]
+    assert (image["status"], image["scores"]) == ("skipped", outcome.scores)
+
+
+def test_a_folder_of_planes_is_the_truth_of_the_stack_of_its_name(tmp_path: Path) -> None:
+    images = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    truths = [tmp_path / "truth" / name for name in ("a", "b_labels")]
+    for truth in truths:
+        folder_of(truth, np.ones((2, 4, 4), np.uint8))
+    asked = [str(truth) for truth in truths]
+    assert match_truth(images, asked, stacks=True) == dict(zip(images, truths, strict=True))
+    with pytest.raises(UsageError, match=r"no labels for .*b\.tif; .* or b for a folder"):
+        match_truth(images, asked[:1], stacks=True)
+    tifffile.imwrite(truths[0] / "b.tif", np.ones((2, 4, 4), np.uint8), photometric="minisblack")
+    assert match_truth(images[1:], asked[:1], stacks=True) == {images[1]: truths[0] / "b.tif"}
 
 
 def test_an_arm_that_fails_is_named(fake: None, tmp_path: Path) -> None:

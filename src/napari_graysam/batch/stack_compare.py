@@ -146,7 +146,7 @@ def _one(path: Path, job: CompareJob, overwrite: bool, cluster: Cluster | None) 
     truth = job.truth.get(path.absolute())
     if truth is not None:
         # Before both arms are segmented in vain.
-        _open_truth(truth, Stack(path, job.recipe, pixel_size=job.pixel_size))
+        _check_truth(truth, Stack(path, job.recipe, pixel_size=job.pixel_size))
     arms: dict[Arm, Outcome] = {}
     for arm in ARMS:
         of_arm = _arm_job(job, arm)
@@ -230,6 +230,18 @@ def _open_truth(truth: Path, stack: Stack) -> tuple[LabelPlanes, Sequence[int]]:
             f"{len(wanted)} that are segmented or all; got {len(planes)}"
         )
     return planes, wanted
+
+
+def _check_truth(truth: Path, stack: Stack) -> None:
+    """Refuse a truth of other planes than those of a stack."""
+    planes, numbers = _open_truth(truth, stack)
+    for number in numbers:
+        shape = planes[number].shape
+        if shape != stack.shape:
+            raise TruthError(
+                f"{truth}: plane {number} has shape {shape}, but the planes of the image have "
+                f"{stack.shape}; expected labels of the same height and width"
+            )
 
 
 def _files(arms: Mapping[Arm, Outcome]) -> dict[str, Path]:

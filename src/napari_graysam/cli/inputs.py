@@ -149,3 +149,58 @@ def label_files(folder: Path) -> list[Path]:
     if not images:
         raise GraysamError(f"{folder} holds no label images ({', '.join(suffixes)})")
     return named or [path for path in images if LABEL_ENDING.search(path.stem)] or images
+
+
+def match_truth(images: list[Path], truth: list[str], *, stacks: bool = False) -> dict[Path, Path]:
+    """Find each image's ground truth by its name; one image takes one file of any name.
+
+    Parameters
+    ----------
+    images
+        Whose truth it is.
+    truth
+        Files, patterns and folders.
+    stacks
+        Whether all planes of the images are meant: a folder that holds no file of an image's name
+        is then a label volume, one file a plane.
+
+    Raises
+    ------
+    UsageError
+        If an image has none although some was given.
+    """
+    from napari_graysam.files.any_objects import kind_of
+
+    stems = {stem_of(image) for image in images}
+    files: list[Path] = []
+    for path in expand(truth):
+        inside = label_files(path) if path.is_dir() else [path]
+        volume = stacks and path.is_dir() and not any(stem_of(one) in stems for one in inside)
+        files += [path] if volume else inside
+    if len(images) == len(files) == 1:
+        return {images[0]: files[0]}
+    names: dict[str, Path] = {}
+    for image in images if truth else ():
+        other = names.setdefault(stem_of(image), image)
+        if other is not image:
+            raise UsageError(
+                f"{other} and {image} have the same name, by which --truth is found; compare them "
+                "in two calls"
+            )
+    if len(files) == 1 and kind_of(files[0]) == "coco":
+        return dict.fromkeys(images, files[0])
+    labels = by_stem(files)
+    missing = [str(image) for image in images if stem_of(image) not in labels]
+    if truth and missing:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        example = Path(missing[0]).stem
+        kinds = (
+            f"{example}.tif, or {example} for a folder of its planes"
+            if stacks
+            else f"{example}.tif"
+        )
+        raise UsageError(
+            f"--truth has no labels for {', '.join(missing[:5])}{more}; labels are named like "
+            f"their image, such as {kinds}"
+        )
+    return {image: labels[stem_of(image)] for image in images} if truth else {}

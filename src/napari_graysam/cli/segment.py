@@ -12,15 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_graysam.cli.command import command
-from napari_graysam.cli.inputs import (
-    by_stem,
-    expand,
-    expand_images,
-    label_files,
-    search_roots,
-    split_results,
-    stem_of,
-)
+from napari_graysam.cli.inputs import expand_images, match_truth, search_roots, split_results
 from napari_graysam.cli.options import (
     Images,
     ModelName,
@@ -146,7 +138,8 @@ def compare(
             "-t",
             metavar="LABELS",
             help="Ground truth: a label image, COCO, GeoJSON or ROI file, a pattern, or a folder, "
-            "matched to the images by their names; may be repeated.",
+            "matched to the images by their names; of a stack also the folder of its planes; may "
+            "be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -169,7 +162,7 @@ def compare(
         paths = images_of(terminal, images, recursive)
         wanted = make_recipe(recipe, model, settings, region)
         check_one_piece(wanted, "images are compared")
-        truths = match_truth(paths, truth or [])
+        truths = match_truth(paths, truth or [], stacks=wanted.stack.axis != "none")
         if not wanted.preprocesses:
             terminal.note("The recipe preprocesses nothing: both arms will be the same.")
         from napari_graysam.batch import CompareJob, batch_steps, compare_stack_steps
@@ -224,42 +217,6 @@ def summarize(terminal: Terminal, outcomes: list[Outcome]) -> None:
     }
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     terminal.note(f"{len(outcomes)} images: {told}")
-
-
-def match_truth(images: list[Path], truth: list[str]) -> dict[Path, Path]:
-    """Find each image's ground truth by its name; one image takes one file of any name.
-
-    Raises
-    ------
-    UsageError
-        If an image has none although some was given.
-    """
-    from napari_graysam.files.any_objects import kind_of
-
-    files: list[Path] = []
-    for path in expand(truth):
-        files += label_files(path) if path.is_dir() else [path]
-    if len(images) == len(files) == 1:
-        return {images[0]: files[0]}
-    names: dict[str, Path] = {}
-    for image in images if truth else ():
-        other = names.setdefault(stem_of(image), image)
-        if other is not image:
-            raise UsageError(
-                f"{other} and {image} have the same name, by which --truth is found; compare them "
-                "in two calls"
-            )
-    if len(files) == 1 and kind_of(files[0]) == "coco":
-        return dict.fromkeys(images, files[0])
-    labels = by_stem(files)
-    missing = [str(image) for image in images if stem_of(image) not in labels]
-    if truth and missing:
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        raise UsageError(
-            f"--truth has no labels for {', '.join(missing[:5])}{more}; a label image is named "
-            f"like its image, such as {Path(missing[0]).stem}.tif"
-        )
-    return {image: labels[stem_of(image)] for image in images} if truth else {}
 
 
 def follow(
