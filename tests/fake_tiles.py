@@ -14,6 +14,7 @@ from skimage.measure import label
 from napari_graysam.masks import Mask, label_masks
 from napari_graysam.pipeline import Cut
 from napari_graysam.progress import Progress
+from napari_graysam.propose.cache import Cache
 from napari_graysam.recipe import Recipe
 from napari_graysam.results import Segmentation
 from napari_graysam.source.gray import GrayImage
@@ -22,9 +23,10 @@ THRESHOLD = 100
 
 
 def segment_steps(
-    image: GrayImage, recipe: Recipe, *, region: np.ndarray, cut: Cut
+    image: GrayImage, recipe: Recipe, *, region: np.ndarray, cut: Cut, cache: Cache | None = None
 ) -> Generator[Progress, None, Segmentation]:
     view = cut.view(recipe)
+    yield Progress("encode", 0, 1)
     labels = label(view[..., 0] > THRESHOLD).astype(np.uint32)
     crops = cut.points.crops(view.shape[:2], recipe.generator, region)
     points = np.concatenate([crop.points for crop in crops])

@@ -191,15 +191,6 @@ def test_a_coarser_level_is_segmented_in_tiles_however_small_the_image(
         recipe.with_values({"tiles.use": "never"})
 
 
-def test_a_cache_that_tiles_do_not_use_is_named(fake: None, tmp_path: Path) -> None:
-    np.save(tmp_path / "discs.npy", fake_tiles.picture((130, 130))[0])
-    notes: list[str] = []
-    job = SegmentJob(RECIPE, tmp_path / "out", cache=tmp_path / "cache")
-    steps = tiled_steps([tmp_path / "discs.npy"], job)
-    run(steps, lambda report: notes.append(report.note))
-    assert any("--cache does nothing for an image in tiles" in note for note in notes)
-
-
 def test_the_plan_prints_what_a_run_costs_and_writes_nothing(tmp_path: Path) -> None:
     image, _ = fake_tiles.picture((250, 310))
     path = zarr_image(tmp_path / "slide.zarr", image)
@@ -225,7 +216,7 @@ def test_points_lie_on_one_lattice_and_each_is_asked_once(
     asked: list[np.ndarray] = []
     grids = []
 
-    def steps(image, recipe, *, region, cut):
+    def steps(image, recipe, *, region, cut, cache):
         crops = cut.points.crops(region.shape, recipe.generator, region)
         top, left = cut.points.tile.origin
         asked.extend(crop.points + crop.box[:2] + (left, top) for crop in crops)
@@ -295,7 +286,7 @@ def test_a_tile_that_fails_is_tried_again_and_named_if_it_fails_twice(
     image, truth = fake_tiles.picture((250, 310))
     failures = {"r001c002": 1, "r002c000": 2}
 
-    def steps(image, recipe, *, region, cut):
+    def steps(image, recipe, *, region, cut, cache):
         name = cut.points.tile.name
         if failures.get(name, 0) > 0:
             failures[name] -= 1

@@ -39,8 +39,11 @@ def assembled(one: TiledImage, prepared: Prepared, start: float) -> Steps[Outcom
     folder, grid, recipe = one.folder, prepared.grid, prepared.recipe
     yield Progress("seams", 0, 1)
     resolved = resolve(grid, recipe, lru_cache(LOADED)(folder.load))
-    of_tiles = notes_of_tiles(folder.about(tile).get("notes", ()) for tile in grid)
-    notes = (*prepared.notes, *of_tiles)
+    abouts = [folder.about(tile) for tile in grid]
+    again = sum(about.get("asked") is False for about in abouts)
+    notes = [*prepared.notes, *notes_of_tiles(about.get("notes", ()) for about in abouts)]
+    if again:
+        notes.append(f"{again} of {len(grid)} tiles are selected from candidates that were kept")
     yield Progress("seams", 1, 1)
     numbered = yield from _measured(one, prepared, resolved)
     one.file("recipe").unlink(missing_ok=True)
@@ -63,7 +66,7 @@ def assembled(one: TiledImage, prepared: Prepared, start: float) -> Steps[Outcom
         report = make_report(finest, grid, resolved.counts)
         write_text(one.file("seams"), json.dumps(report.to_dict(), indent=2))
         write_report_picture(one.file("seam_picture"), report)
-        about = _about(one, prepared, numbered, unmasked, report.to_dict(), notes)
+        about = _about(one, prepared, numbered, unmasked, report.to_dict(), tuple(notes))
         source = None if one.into_image else one.pyramid.path
         labels = writer.finish(numbered.count, source=source, about=about, build=False)
     write_text(one.file("provenance"), dump_json(about))
@@ -76,7 +79,7 @@ def assembled(one: TiledImage, prepared: Prepared, start: float) -> Steps[Outcom
         unmasked=unmasked,
         seconds=perf_counter() - start,
         files={"labels": labels, **files, **{kind: one.file(kind) for kind in more}},
-        notes=notes,
+        notes=tuple(notes),
         name=one.name,
     )
 

@@ -20,7 +20,14 @@ from napari_graysam.tiles.tile import segment_tile
 from napari_graysam.tiles.view import LargeView
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_graysam.files.zarr_labels import LabelBlocks
+    from napari_graysam.propose.cache import Cache
+
+
+FEATURES = 2**28
+"""Bytes of a tile's features that are kept in memory while it is worked on."""
 
 
 class Segmented(NamedTuple):
@@ -31,6 +38,36 @@ class Segmented(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Candidates:
+    """Where candidates of tiles are kept, so that thresholds change without the model.
+
+    Attributes
+    ----------
+    folder
+        None where none are kept.
+    size
+        Bytes in it, at most.
+    shared
+        Whether other runs keep theirs there too: then what was used longest ago is removed.
+    """
+
+    folder: Path | None
+    size: int
+    shared: bool
+
+    def open(self, recipe: Recipe) -> Cache | None:
+        """Return the cache for one tile."""
+        if self.folder is None:
+            return None
+        from napari_graysam.propose.cache import Cache
+
+        # Asking a second time needs the features of the first.
+        again = recipe.refine or recipe.labels.merging.ask
+        budget = FEATURES if again else 0
+        return Cache(budget, self.folder, self.size, evict=self.shared)
+
+
+@dataclass(frozen=True)
 class SegmentTile:
     """Segments a tile and keeps what it found."""
 
@@ -38,10 +75,12 @@ class SegmentTile:
     recipe: Recipe
     size: int
     folder: TileFolder
+    candidates: Candidates
 
     def __call__(self, tile: Tile) -> Generator[Progress, None, Segmented]:
         """Work on one tile."""
-        pieces = yield from segment_tile(self.view, self.recipe, tile, self.size)
+        cache = self.candidates.open(self.recipe)
+        pieces = yield from segment_tile(self.view, self.recipe, tile, self.size, cache)
         self.folder.save(tile, pieces)
         return Segmented(len(pieces), float(pieces.about["seconds"]))
 

@@ -11,12 +11,13 @@ from typing import TypeAlias, TypeVar, cast
 from napari_graysam.batch.cluster import Cluster
 from napari_graysam.batch.jobs import SegmentJob
 from napari_graysam.batch.tasks import Again, Ended, Work, share
+from napari_graysam.batch.tile_work import Candidates
 from napari_graysam.errors import OutputError, UsageError
 from napari_graysam.outputs.kinds import INTO_IMAGE, Kind
 from napari_graysam.progress import Progress
 from napari_graysam.source.places import is_address
 from napari_graysam.source.pyramid import Pyramid
-from napari_graysam.tiles.folder import TileFolder
+from napari_graysam.tiles.folder import CANDIDATES, TileFolder
 from napari_graysam.tiles.plan import Prepared
 from napari_graysam.tiles.write import ENDINGS, FILES
 
@@ -57,6 +58,23 @@ class TiledImage:
     def file(self, kind: str) -> Path:
         """Return the path of a kind of results."""
         return self.job.folder / f"{self.name}.{ENDINGS[kind]}"
+
+    @property
+    def candidates(self) -> Candidates:
+        """Where candidates are kept: in a cache that was given, or else beside the tiles."""
+        job = self.job
+        if job.cache is not None:
+            return Candidates(job.cache, job.cache_size, True)
+        own = self.folder.path / CANDIDATES if job.cache_size else None
+        return Candidates(own, job.cache_size, False)
+
+    def halo_of(self, base: str, asked: str) -> int | None:
+        """Return the halo of an earlier run whose tiles or candidates can be used again."""
+        plan = self.folder.plan()
+        same = plan.get("base") == base
+        if self.candidates.folder is not None:
+            same = same or plan.get("asked") == asked
+        return plan.get("halo") if same else None
 
     @property
     def files(self) -> tuple[Kind, ...]:

@@ -221,13 +221,13 @@ def _segment(one: TiledImage) -> Steps[Outcome]:
     there = other_place(one.job.folder, one.name, place)
     if there is not None and not one.overwrite:
         raise UsageError(clash(one.job.folder / one.name, place, there))
-    store, plan = one.store, folder.plan()
+    store = one.store
     check_store(store, into_image=one.into_image)
     prepared = yield from prepare(
         one.pyramid,
         recipe,
         pixel_size=one.job.pixel_size,
-        halo_of=lambda digest: plan.get("halo") if plan.get("base") == digest else None,
+        halo_of=one.halo_of,
     )
     if is_complete(one, prepared) and not one.overwrite:
         return Outcome(one.path, "skipped", name=one.name)
@@ -243,10 +243,8 @@ def _segment(one: TiledImage) -> Steps[Outcome]:
             "Repeat that one to go on with it, choose another folder or name, or --overwrite, "
             "which removes them."
         )
-    if one.job.cache is not None:
-        yield f"--cache does nothing for an image in tiles: what they find is kept in {folder.path}"
     grid = prepared.grid
-    about = {"base": prepared.base, "halo": grid.halo, "size": grid.size,
+    about = {"base": prepared.base, "asked": prepared.asked, "halo": grid.halo, "size": grid.size,
              "shape": list(grid.shape), "tiles": len(grid)}  # fmt: skip
     continued = folder.begin(prepared.digest, about)
     yield from _fetched(one)
@@ -254,7 +252,7 @@ def _segment(one: TiledImage) -> Steps[Outcome]:
     done = len(grid) - len(missing)
     if continued and done:
         yield f"goes on: {done} of {len(grid)} tiles are there"
-    work = SegmentTile(prepared.view, prepared.recipe, grid.size, folder)
+    work = SegmentTile(prepared.view, prepared.recipe, grid.size, folder, one.candidates)
     broken = yield from work_on_all(one, "tiles", work, missing, lambda tile: tile.name, {}, done)
     if broken:
         return _broken(one, broken, len(grid))

@@ -34,8 +34,8 @@ CacheFolder = Annotated[
         metavar="DIR",
         help="Folder for the candidate masks of every image, down to half the thresholds: "
         "another run with other thresholds, higher or lower, then needs no model. Takes some "
-        "3 MB for an image with 50 objects. Stacks have one of their own, NAME.planes/candidates; "
-        "images in tiles use none.",
+        "3 MB for an image with 50 objects. Stacks and images in tiles have one of their own, "
+        "NAME.planes/candidates and NAME.tiles/candidates.",
         show_default=False,
     ),
 ]
@@ -44,7 +44,8 @@ CacheSize = Annotated[
     typer.Option(
         min=0,
         metavar="GB",
-        help="Size of that folder; what was used longest ago is removed. Of 0, stacks keep none.",
+        help="Size of that folder; what was used longest ago is removed, and images in tiles keep "
+        "no more. Of 0, stacks and images in tiles keep none.",
     ),
 ]
 

@@ -49,6 +49,9 @@ class Cache:
         down to half the floors that are asked for, so that thresholds can be lowered later.
     folder_budget
         Bytes in the folder, at most: what was used longest ago is removed.
+    evict
+        Whether it is; if not, nothing more is kept. Where all is asked for in turn, what was
+        used longest ago is what is asked for next.
 
     Raises
     ------
@@ -61,7 +64,10 @@ class Cache:
         budget: int = BUDGET,
         folder: Path | None = None,
         folder_budget: int = FOLDER_BUDGET,
+        *,
+        evict: bool = True,
     ) -> None:
+        self._evict = evict
         self.folder = folder
         self.folder_budget = folder_budget
         if folder is not None:
@@ -145,11 +151,14 @@ class Cache:
         size, most = proposals.nbytes, self.folder_budget
         if size > most:
             return (f"{lost} {size / 1e6:.0f} MB are more than its {most / 1e6:.0f} MB",)
+        if not self._evict and _used(self.folder) + size > most:
+            return (f"{lost} its {most / 1e9:.3g} GB are full",)
         try:
             proposals.save(self.folder / f"{key}.npz")
         except OutputError as error:
             return (f"{lost} {error}",)
-        _trim(self.folder, most)
+        if self._evict:
+            _trim(self.folder, most)
         return ()
 
     def _load(self, key: str) -> Proposals | None:
@@ -181,6 +190,7 @@ def proposals_key(
     model: LoadedModel | ModelOptions,
     options: GeneratorOptions,
     region: npt.NDArray[np.bool_] | None,
+    place: str = "",
 ) -> str:
     """Name the candidates of a view: a hash of all that decides them.
 
@@ -194,6 +204,8 @@ def proposals_key(
         Uses the parameters that need the encoder or the decoder.
     region
         As in `propose`.
+    place
+        Of the source of the points.
     """
     values = by_stage(options)
     asked = [values[stage] for stage in MODEL_STAGES]
@@ -203,7 +215,8 @@ def proposals_key(
         if isinstance(model, ModelOptions)
         else identity_of(model)
     )
-    return digest_of("proposals", array_digest(view), known, asked, where, versions())
+    parts = ["proposals", array_digest(view), known, asked, where, versions()]
+    return digest_of(*parts, *([place] if place else []))
 
 
 def _covers(found: Proposals, options: GeneratorOptions, score_floors: tuple[float, float]) -> bool:
@@ -251,6 +264,15 @@ def _trim(folder: Path, budget: int) -> None:
         if used > budget and not unfinished:
             with suppress(OSError):
                 path.unlink()
+
+
+def _used(folder: Path) -> int:
+    """Return how many bytes a folder holds."""
+    used = 0
+    for path in folder.glob("*.npz"):
+        with suppress(OSError):
+            used += path.stat().st_size
+    return used
 
 
 def _tensor_bytes(features: Features) -> int:

@@ -88,7 +88,7 @@ def propose(
         have been kept above lower floors. If its folder takes no more, ``record["notes"]`` says
         so.
     points
-        Where to ask; the grid of ``options`` if omitted. Proposals at other points are not cached.
+        Where to ask; the grid of ``options`` if omitted. Explicit points are not cached.
 
     Yields
     ------
@@ -128,8 +128,9 @@ def propose(
         options.pred_iou_thresh if iou_floor is None else iou_floor,
         options.stability_score_thresh if stability_floor is None else stability_floor,
     )
-    key = proposals_key(view, model, options, region)
-    known = cache.proposals(key, options, floors) if points is None else None
+    place = "" if points is None else points.place
+    key = proposals_key(view, model, options, region, place or "")
+    known = None if place is None else cache.proposals(key, options, floors)
     if known is not None:
         yield Progress("decode", 1, 1)
         return known
@@ -164,7 +165,7 @@ def propose(
                 yield Progress("decode", done, total)
     record = _record(settings, batches, (done, of_grid), region)
     proposals = gather(found, view.shape[:2], record)
-    if points is None and (notes := cache.keep(key, proposals)):
+    if place is not None and (notes := cache.keep(key, proposals)):
         return replace(proposals, record={**record, "notes": [*record["notes"], *notes]})
     return proposals
 

@@ -27,6 +27,10 @@ class PointSource(Protocol):
     def name(self) -> str:
         """What proposals remember of it."""
 
+    @property
+    def place(self) -> str | None:
+        """Names what decides the points besides view, options and region; None: no cache."""
+
     def crops(
         self,
         image_size: tuple[int, int],
@@ -43,6 +47,7 @@ class FullGrid:
     """Every point of the grid that the options describe."""
 
     name = "full grid"
+    place: str | None = ""
 
     def crops(
         self,
@@ -89,6 +94,7 @@ class ExplicitPoints:
     """
 
     name = "explicit points"
+    place: str | None = None
 
     def __init__(self, points: npt.ArrayLike) -> None:
         self.points = np.asarray(points, np.float64)

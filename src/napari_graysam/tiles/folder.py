@@ -18,7 +18,7 @@ from napari_graysam.tiles.grid import Tile
 from napari_graysam.tiles.pieces import Pieces
 
 PLAN = "plan.json"
-FOUND, FINAL = "found", "final"
+FOUND, FINAL, CANDIDATES = "found", "final", "candidates"
 ADVICE = "Delete it and run the same command again."
 
 
@@ -26,8 +26,8 @@ ADVICE = "Delete it and run the same command again."
 class TileFolder:
     """The folder ``NAME.tiles`` of a run; can be sent to another process.
 
-    It holds ``plan.json``, what each tile found in ``found``, and in ``final`` what the image has
-    of it once the seams are resolved.
+    It holds ``plan.json``, what each tile found in ``found``, in ``final`` what the image has of
+    it once the seams are resolved, and in ``candidates`` what its objects were selected from.
     """
 
     path: Path
@@ -40,16 +40,21 @@ class TileFolder:
         digest
             Of all that decides the result; tiles of another run are removed.
         plan
-            Written into the folder.
+            Written into the folder; where its ``asked`` is that of the earlier run, candidates
+            stay.
 
         Returns
         -------
         bool
             Whether there are tiles of the same run.
         """
-        same = self.plan().get("digest") == digest
+        before = self.plan()
+        same = before.get("digest") == digest
         if not same:
-            for part in (FOUND, FINAL):
+            outdated = [FOUND, FINAL]
+            if before.get("asked") != plan.get("asked"):
+                outdated.append(CANDIDATES)
+            for part in outdated:
                 with writing(self.path):
                     if (self.path / part).is_dir():
                         shutil.rmtree(self.path / part)

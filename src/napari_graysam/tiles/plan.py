@@ -17,7 +17,7 @@ from napari_graysam.masks import paint
 from napari_graysam.model.identity import identify
 from napari_graysam.profile import Profile
 from napari_graysam.progress import Progress, renamed
-from napari_graysam.recipe import Recipe, for_image, objects_notes
+from napari_graysam.recipe import MODEL_STAGES, Recipe, for_image, objects_notes
 from napari_graysam.source.gray import BYTES_PER_PIXEL, LARGEST_SIDE
 from napari_graysam.source.pyramid import Pyramid
 from napari_graysam.tiles.grid import SMALLEST_CORE, TileGrid
@@ -52,6 +52,8 @@ class Prepared:
         Of the result.
     base, digest
         Of what decides the tiles, without and with the halo: equal where a run can go on.
+    asked
+        Of what decides the candidates, without the halo: equal where they can be used again.
     notes
         What the user should know.
     """
@@ -62,6 +64,7 @@ class Prepared:
     fingerprint: Fingerprint
     base: str
     digest: str
+    asked: str
     notes: tuple[str, ...]
 
     @property
@@ -115,7 +118,7 @@ def prepare(
     recipe: Recipe,
     *,
     pixel_size: tuple[float, float] | None = None,
-    halo_of: Callable[[str], int | None] = lambda digest: None,
+    halo_of: Callable[[str, str], int | None] = lambda base, asked: None,
 ) -> Generator[Progress, None, Prepared]:
     """Measure an image, fit its preprocessing and find the halo; nothing is written.
 
@@ -128,7 +131,8 @@ def prepare(
     pixel_size
         As of `open_large`.
     halo_of
-        Given a digest of all but the halo, returns the one that an earlier run found by a trial.
+        Given ``base`` and ``asked`` of the result, returns the halo that an earlier run found by
+        a trial.
 
     Raises
     ------
@@ -166,12 +170,13 @@ def prepare(
     )
     of_tiles = Fingerprint.of(recipe_of_tile(recipe), inputs)
     base = digest_of(of_tiles.digest, size, recipe.tiles.level)
+    asked = digest_of(of_tiles.stages[MODEL_STAGES[-1]], size, recipe.tiles.level)
     halo = recipe.tiles.halo
     if halo is None and diameter is not None:
         halo = min(max(LEAST_HALO, math.ceil(2 * HALO * diameter)), (size - SMALLEST_CORE) // 2)
         notes.append(f"halo of {halo} pixels, by the objects' diameter")
     if halo is None:
-        halo = halo_of(base)
+        halo = halo_of(base, asked)
         if halo is None:
             halo = yield from renamed(_by_trial(view, recipe), "trial")
         notes.append(f"halo of {halo} pixels, by a trial in the middle of the image")
@@ -179,7 +184,7 @@ def prepare(
     digest = digest_of(base, halo)
     notes += [*image.record["notes"], *view.notes]
     fingerprint = Fingerprint.of(recipe, inputs)
-    return Prepared(view, recipe, grid, fingerprint, base, digest, tuple(notes))
+    return Prepared(view, recipe, grid, fingerprint, base, digest, asked, tuple(notes))
 
 
 def _by_trial(view: LargeView, recipe: Recipe) -> Generator[Progress, None, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -27,8 +28,14 @@ class _Lattice:
         Side of a tile.
     """
 
+    name: str
+
     def __init__(self, tile: Tile, size: int) -> None:
         self.tile, self.size = tile, size
+        (rows, columns), core = tile.window, tile.core
+        # Where the image ends does not count: what the tile sees of it is in the view.
+        sides = [(one.start, one.stop) for one in (rows, columns, *core)]
+        self.place: str | None = json.dumps([self.name, size, sides])
 
     def crops(
         self,

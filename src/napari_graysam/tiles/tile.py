@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_graysam.files.region import region_window
 from napari_graysam.masks import Box, Mask
@@ -13,11 +13,17 @@ from napari_graysam.pipeline.cut import Cut
 from napari_graysam.pipeline.segmenting import segment_steps
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import LabelOptions, Recipe
+from napari_graysam.results import Segmentation
 from napari_graysam.tiles.grid import Tile
 from napari_graysam.tiles.pieces import Pieces, cut_edges
 from napari_graysam.tiles.points import points_of
 from napari_graysam.tiles.view import LargeView
 
+if TYPE_CHECKING:
+    from napari_graysam.propose.cache import Cache
+
+ASKING = "encode"
+"""Stage that a run from candidates that were kept has not."""
 LATER = ("overlap", "level", "min_area", "max_area", "exclude_border", "filters")
 """Values of ``labels`` that are for whole objects, and wait until these are put together."""
 
@@ -31,7 +37,7 @@ def recipe_of_tile(recipe: Recipe) -> Recipe:
 
 
 def segment_tile(
-    view: LargeView, recipe: Recipe, tile: Tile, size: int
+    view: LargeView, recipe: Recipe, tile: Tile, size: int, cache: Cache | None = None
 ) -> Generator[Progress, None, Pieces]:
     """Segment one tile of a large image, yielding `Progress`; closing the generator cancels.
 
@@ -45,6 +51,8 @@ def segment_tile(
         The tile; points are asked in its core, which lie in no other.
     size
         Side of a tile, which the distance of points follows from.
+    cache
+        Candidates of earlier runs, so that the model is asked only where there are none.
     """
     start = time.perf_counter()
     region = tile.core_mask()
@@ -58,12 +66,23 @@ def segment_tile(
     gray = view.gray(tile.window)
     if not points.crops(tile.shape, recipe.generator, region):
         return Pieces.of([], about={"seconds": 0.0, "points": 0, "notes": []})
-    result = yield from segment_steps(gray, of_tile, region=region, cut=cut)
+    asked = False
+    steps = segment_steps(gray, of_tile, region=region, cut=cut, cache=cache)
+    try:
+        while True:
+            step = next(steps)
+            asked = asked or step.stage.endswith(ASKING)
+            yield step
+    except StopIteration as stop:
+        result: Segmentation = stop.value
+    finally:
+        steps.close()
     masks = [_moved(mask, tile.origin) for mask in result.masks]
     about = {
         "seconds": time.perf_counter() - start,
         "points": result.provenance["proposals"]["points"],
         "notes": list(result.notes),
+        "asked": asked,
         "model": result.provenance["model"],
         "versions": result.provenance["versions"],
     }
