@@ -124,7 +124,21 @@ class Placement:
             shape[axis], offset[axis] = stop - first, first
         return self.moved(offset, shape)
 
-    def moved(self, offset: Sequence[int], shape: Sequence[int]) -> Placement:
+    def at_level(self, plane_shape: tuple[int, int]) -> Placement:
+        """Return where the same plane lies at a coarser level of so many rows and columns.
+
+        As napari shows levels: all of them begin and end at the edges of the same pixels.
+        """
+        shape, scale = list(self.shape), np.array(self.options["scale"], float)
+        offset = [0.0] * len(self.shape)
+        for axis, length in zip(self.axes, plane_shape, strict=True):
+            factor = self.shape[axis] / length
+            shape[axis], offset[axis] = length, (factor - 1) / 2
+            scale[axis] *= factor
+        moved = self.moved(offset, shape)
+        return replace(moved, options={**moved.options, "scale": scale})
+
+    def moved(self, offset: Sequence[float], shape: Sequence[int]) -> Placement:
         """Return the placement of a layer of another shape that starts at a pixel of this one."""
         translate = (_before_affine(self.options) @ [*offset, 1])[:-1]
         return replace(self, shape=tuple(shape), options={**self.options, "translate": translate})

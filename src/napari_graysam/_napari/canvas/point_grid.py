@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_graysam._napari.canvas.layers import KEY, same_selection
-from napari_graysam._napari.canvas.region import read_region
-from napari_graysam._napari.canvas.source import read_source
+from napari_graysam._napari.canvas.placement import matrix_of, transform_of
+from napari_graysam._napari.canvas.region import to_image
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import GraysamError, ImageError, UsageError
 
@@ -78,8 +78,8 @@ class PointGrid:
             If no plane can be read.
         """
         state = self._state
-        source = read_source(state.viewer, state.layer, state.recipe.image)
-        region = read_region(state.region, source)
+        source = state.read_source()
+        region = state.read_region(source)
         self._worker.submit(partial(_find, source, state.recipe, region))
 
     def _receive(self, found: _Found) -> None:
@@ -197,16 +197,16 @@ def grid_from_layer(state: PanelState, layer: Points | None) -> list[list[float]
     """
     if layer is None:
         raise UsageError("No Points layer is chosen: add one, and click where objects lie.")
-    source = read_source(state.viewer, state.layer, state.recipe.image)
+    source = state.read_source()
     image, axes = state.layer, list(source.placement.axes)
     assert image is not None
-    found = [
-        [(x + 0.5) / source.placement.plane_shape[1], (y + 0.5) / source.placement.plane_shape[0]]
-        for y, x in (
-            np.asarray(image.world_to_data(layer.data_to_world(point)))[axes]
-            for point in layer.data
-        )
-    ]
+    places: Iterable[NDArray[np.floating]] = (
+        np.asarray(image.world_to_data(layer.data_to_world(point)))[axes] for point in layer.data
+    )
+    if source.part is not None:
+        places = to_image(matrix_of(transform_of(layer)), source.placement, layer.data)[:, axes]
+    rows, columns = source.placement.plane_shape
+    found = [[(x + 0.5) / columns, (y + 0.5) / rows] for y, x in places]
     inside = [[float(x), float(y)] for x, y in found if 0 <= x <= 1 and 0 <= y <= 1]
     if not inside:
         raise ImageError(

@@ -12,13 +12,15 @@ from napari_graysam._napari.canvas.layers import kind_of, pixels_of
 from napari_graysam._napari.canvas.placement import Placement, transform_of
 from napari_graysam._napari.canvas.subject import Subject
 from napari_graysam.errors import ImageError
-from napari_graysam.recipe import ImageOptions
+from napari_graysam.recipe import ImageOptions, Percentiles
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
-    from napari_graysam.source.gray import GrayImage
+    from napari_graysam._napari.canvas.part import Part
+    from napari_graysam._napari.canvas.whole import WholeImage
+    from napari_graysam.source.gray import GrayImage, ImageSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,10 @@ class Source:
         along it: 0 along rows and columns.
     alone
         Whether percentiles are taken of this plane alone, as recipes for stacks may ask.
+    part
+        Which rectangle of the plane it is; None for all of it.
+    whole
+        Of which image windows take their percentiles; None for `array`.
     """
 
     layer_name: str
@@ -63,6 +69,23 @@ class Source:
     letters: str = ""
     index: tuple[int, ...] = ()
     alone: bool = False
+    part: Part | None = None
+    whole: WholeImage | None = None
+
+    def images(self) -> ImageSource:
+        """Return all planes with their window, to be measured and read in a worker thread.
+
+        Raises
+        ------
+        ImageError
+            As of `napari_graysam.source.gray.ImageSource`.
+        """
+        from napari_graysam.source.gray import ImageSource
+
+        source = ImageSource(self.array, self.options, contrast_limits=self.contrast_limits)
+        if self.whole is not None and isinstance(self.options.window, Percentiles):
+            source.measured = self.whole.statistics(self.options.window)
+        return source
 
     def gray(self) -> GrayImage:
         """Read the plane; this belongs in a worker thread.
@@ -72,10 +95,7 @@ class Source:
         ImageError
             As of `napari_graysam.source.gray.to_gray`.
         """
-        from napari_graysam.source.gray import ImageSource
-
-        source = ImageSource(self.array, self.options, contrast_limits=self.contrast_limits)
-        plane = self.options.plane
+        source, plane = self.images(), self.options.plane
         return source.alone(plane or 0) if self.alone else source.plane(plane)
 
     @property
@@ -102,13 +122,20 @@ def short_plane(plane: str) -> str:
 
 
 def read_subject(
-    viewer: Viewer, layer: Layer | None, region: Layer | None, options: ImageOptions
+    viewer: Viewer,
+    layer: Layer | None,
+    region: Layer | None,
+    options: ImageOptions,
+    part: Part | None = None,
 ) -> Subject | None:
-    """Return what a run would segment now; None where nothing can be."""
+    """Return what a run would segment now, or a part of it; None where nothing can be."""
+    from napari_graysam._napari.canvas.part import named
+
     try:
         source = read_source(viewer, layer, options.replace(window=ImageOptions().window))
     except ImageError:
         return None
+    source = source if part is None else named(source, part)
     return source.within(region).subject
 
 

@@ -1,7 +1,8 @@
-"""File ▸ Open: labels, COCO, GeoJSON and ImageJ ROIs as Labels layers, recipes into the panel."""
+"""File ▸ Open: labels and objects as Labels layers, recipes into the panel, and large images."""
 
 from __future__ import annotations
 
+import os
 import re
 import zipfile
 from collections.abc import Callable
@@ -12,9 +13,11 @@ from napari_graysam._napari.canvas.layers import KEY
 from napari_graysam._napari.canvas.placement import transform_of
 from napari_graysam._napari.io.label_files import LABEL_ENDINGS, open_label_file
 from napari_graysam._napari.io.placing import open_image, shape_of
+from napari_graysam._napari.io.pyramids import SLIDES, open_large
 from napari_graysam.errors import GraysamError
 from napari_graysam.files.any_objects import json_kind
 from napari_graysam.limits import read_json, reading
+from napari_graysam.source.kinds import is_zarr
 from napari_graysam.source.reading import TIFF_STARTS
 
 if TYPE_CHECKING:
@@ -34,9 +37,9 @@ NOTHING: list[tuple[None]] = [(None,)]
 
 
 def get_reader(path: str | list[str]) -> Reader | None:
-    """Choose a reader for a file of ours, of QuPath or of ImageJ; None for any other.
+    """Choose a reader for a file of ours, of QuPath or of ImageJ, a Zarr store or a slide.
 
-    Only the beginning of the file is read for that.
+    Only the beginning of the file is read for that; of any other there is None.
 
     Parameters
     ----------
@@ -46,7 +49,12 @@ def get_reader(path: str | list[str]) -> Reader | None:
     if isinstance(path, list):
         return None
     suffix = Path(path).suffix.lower()
+    if os.path.isdir(path):
+        return open_large if is_zarr(path) else None
     try:
+        if suffix in SLIDES:
+            with open(path, "rb") as binary:
+                return open_large if binary.read(4) in TIFF_STARTS else None
         if path.lower().endswith(LABEL_ENDINGS):
             with open(path, "rb") as binary:
                 return open_label_file if binary.read(4) in TIFF_STARTS else None

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from psygnal import Signal
 
 from napari_graysam._napari.canvas.listeners import Listeners
-from napari_graysam._napari.canvas.source import read_subject
+from napari_graysam._napari.canvas.source import read_source, read_subject
+from napari_graysam._napari.large.extent import Extent, region_of
 from napari_graysam._napari.results.combined import SHOWN
 from napari_graysam._napari.results.run import Memory
 from napari_graysam.errors import RecipeError
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
+    from napari_graysam._napari.canvas.region import LayerRegion
+    from napari_graysam._napari.canvas.source import Source
     from napari_graysam._napari.canvas.subject import Subject
+    from napari_graysam._napari.large.extent import Kind
     from napari_graysam._napari.results.combined import Shown
     from napari_graysam.results import Segmentation
     from napari_graysam.select.selector import Selector
@@ -60,6 +64,8 @@ class PanelState:
         Emitted where a section wants the shown results to be made anew.
     memory
         The features and candidates that runs and prompts share.
+    extent
+        How much of a large image is segmented.
     """
 
     recipe_changed = Signal(Recipe, object)
@@ -83,7 +89,9 @@ class PanelState:
         self._subject: Subject | None = None
         self._results: dict[Subject | None, dict[Shown, Segmentation]] = {}
         self._selectors: dict[Subject | None, dict[Shown, Selector]] = {}
+        self.extent = Extent(viewer)
         self._listeners = Listeners()
+        self._listeners.add(self.extent.changed, self._look)
         dims = viewer.dims.events
         for emitter in (dims.point, dims.order, dims.ndisplay, viewer.layers.events.removed):
             self._listeners.add(emitter, self._look)
@@ -164,9 +172,60 @@ class PanelState:
         """What a run would segment now, to which the results belong; None where nothing can be."""
         return self._subject
 
+    @property
+    def kind(self) -> Kind:
+        """What a run segments: a plane or stack, or of a large image the view, a region, all."""
+        return self.extent.kind(self._layer, self._recipe, self._region)
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether a run segments a part of a large image."""
+        return self.kind in ("view", "region")
+
+    def look_at_part(self) -> None:
+        """Mean what is in view now, or what the region covers now, if a part is segmented.
+
+        Raises
+        ------
+        GraysamError
+            There is nothing of the image.
+        """
+        if self._layer is not None and self.in_parts:
+            region = self._region if self.kind == "region" else None
+            self.extent.look(self._layer, self._recipe, region)
+
+    def read_source(self) -> Source:
+        """Return what results belong to: the plane that is shown, or the part looked at last.
+
+        Raises
+        ------
+        GraysamError
+            If nothing can be segmented.
+        """
+        layer, region, recipe = self._layer, self._region, self._recipe
+        source = read_source(self.viewer, layer, recipe.image)
+        assert layer is not None
+        if self.in_parts and self.extent.part(layer, recipe, region) is None:
+            self.look_at_part()
+        part = self.extent.part(layer, recipe, region)
+        return self.extent.cut(source, layer, part).within(region)
+
+    def read_region(self, source: Source) -> LayerRegion | None:
+        """Return where points are allowed in `read_source`; None where the recipe says it.
+
+        Raises
+        ------
+        GraysamError
+            If the layer is of another type, or the recipe's region is of another level.
+        """
+        assert self._layer is not None
+        return region_of(source, self._layer, self._region, self._recipe)
+
     def _look(self, *_: object) -> None:
         """Find out what is shown."""
-        subject = read_subject(self.viewer, self._layer, self._region, self._recipe.image)
+        part = self.extent.part(self._layer, self._recipe, self._region)
+        options = self._recipe.image
+        subject = read_subject(self.viewer, self._layer, self._region, options, part)
         before, self._subject = self._subject, subject
         if subject == before:
             return

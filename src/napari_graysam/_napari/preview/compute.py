@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,9 @@ from napari_graysam.preprocess import (
     apply_steps,
     to_rgb_steps,
 )
-from napari_graysam.source.gray import ImageSource
+
+if TYPE_CHECKING:
+    from napari_graysam.source.gray import ImageSource
 
 LARGE = 2048 * 2048
 """Pixels up to which an image is previewed as a whole at once."""
@@ -95,7 +97,7 @@ class Memory:
         part = None if source.array is request.data else source.plane
         key = (options, limits, part)
         if self._stack is None or self._stack[0] is not request.data or self._stack[1] != key:
-            stack = ImageSource(source.array, options, contrast_limits=source.contrast_limits)
+            stack = replace(source, options=options).images()
             self._stack = (request.data, key, stack)
         return self._stack[2]
 

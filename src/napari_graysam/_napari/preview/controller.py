@@ -11,7 +11,9 @@ import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_graysam._napari.canvas.finding import shown_level, visible_part
 from napari_graysam._napari.canvas.layers import pixels_of
+from napari_graysam._napari.canvas.part import plane_shape
 from napari_graysam._napari.canvas.placement import TRANSFORM
 from napari_graysam._napari.canvas.source import Source, read_source
 from napari_graysam._napari.panel.state import PanelState
@@ -30,6 +32,8 @@ MARGIN = 64
 """Pixels computed around the visible region, so that borders of steps stay out of sight."""
 THROTTLE = 10
 """Milliseconds over which changes are gathered."""
+MOVED = 150
+"""Milliseconds without a move of the camera before another view is computed."""
 SETTLED = 400
 """Milliseconds without a change before a large image is computed as a whole."""
 
@@ -68,13 +72,15 @@ class Preview:
         self._asked: tuple[Any, ...] | None = None
         self._cropped: Request | None = None
         self._message = ""
-        self._enabled = self._busy = self._closed = False
+        self._enabled = self._busy = self._closed = self._in_view = False
         self._near = LatestRequest(self._show, self._report_busy, parallel=1)
         self._whole = LatestRequest(self._show, self._report_busy)
         self._soon = QTimer(singleShot=True, interval=THROTTLE)
         self._soon.timeout.connect(self._submit)
         self._settled = QTimer(singleShot=True, interval=SETTLED)
         self._settled.timeout.connect(self._submit_whole)
+        self._moved = QTimer(singleShot=True, interval=MOVED)
+        self._moved.timeout.connect(self.update)
         self._connect("connect")
 
     @property
@@ -85,7 +91,7 @@ class Preview:
     @property
     def busy(self) -> bool:
         """Whether something is being computed or about to be."""
-        timers = self._soon.isActive() or self._settled.isActive()
+        timers = any(one.isActive() for one in (self._soon, self._settled, self._moved))
         return timers or self._near.busy or self._whole.busy
 
     @property
@@ -136,6 +142,8 @@ class Preview:
         state, viewer = self._state, self._state.viewer
         getattr(state.recipe_changed, how)(self.update)
         getattr(state.layer_changed, how)(self._follow_layer)
+        for event in (viewer.scene.camera.events.center, viewer.scene.camera.events.zoom):
+            getattr(event, how)(self._follow_camera)
         for event in (viewer.dims.events.point, viewer.dims.events.order):
             getattr(event, how)(self.update)
         getattr(viewer.dims.events.ndisplay, how)(self.update)
@@ -158,6 +166,11 @@ class Preview:
             self._forget()
             self._output.remove()
             self.update()
+
+    def _follow_camera(self, *_: object) -> None:
+        """Show what is in view when the camera rests, where no more is computed than that."""
+        if self._enabled and self._in_view and not self._closed:
+            self._moved.start()
 
     def _follow_data(self) -> None:
         self._memory = self._asked = None
@@ -197,7 +210,16 @@ class Preview:
         assert layer is not None
         self._watch(layer)
         rows, columns = source.placement.plane_shape
-        box = visible_box(source, layer, int(LARGE**0.5)) if rows * columns > LARGE else None
+        box, side = None, int(LARGE**0.5)
+        self._in_view = bool(state.extent.why_large(layer, recipe))
+        if self._in_view:
+            try:
+                source = self._in_sight(source, layer, side)
+            except ImageError as error:
+                self._say(str(error))
+                return
+        elif rows * columns > LARGE:
+            box = visible_box(source, layer, side)
         request = Request(source, pixels_of(layer), recipe.preprocess, recipe.rgb, box)
         asked = _signature(request)
         if asked == self._asked:
@@ -209,6 +231,13 @@ class Preview:
         image = partial(memory.cropped, request)
         self._near.submit(partial(compute, request, image, memory.images))
         self._report_busy()
+
+    def _in_sight(self, source: Source, layer: Layer, side: int) -> Source:
+        """Return what the canvas shows of an image that may not fit into memory, as it shows it."""
+        axes, level = source.placement.axes, shown_level(layer)
+        seen = visible_part(self._state.viewer, layer, axes, level)
+        part = seen.grown(MARGIN, plane_shape(layer, axes, level))
+        return self._state.extent.cut(source, layer, part.middle(side))
 
     def _submit_whole(self) -> None:
         """Ask for all of an image whose visible region is shown."""
@@ -244,6 +273,7 @@ class Preview:
         """Stop, and forget the source."""
         self._soon.stop()
         self._settled.stop()
+        self._moved.stop()
         self._near.cancel()
         self._whole.cancel()
         self._watch(None)

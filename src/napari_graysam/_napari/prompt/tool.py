@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_graysam._napari.canvas.listeners import Listeners
-from napari_graysam._napari.canvas.source import Source, read_source
+from napari_graysam._napari.canvas.source import Source
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam._napari.prompt.compute import Answered, Question, Session
 from napari_graysam._napari.prompt.drawing import PromptDrawing
@@ -177,7 +177,7 @@ class PromptTool(QWidget):
         """Return the pixel of the chosen image at a place; say why where there is none."""
         state = self._state
         try:
-            self._source = read_source(state.viewer, state.layer, state.recipe.image)
+            self._source = state.read_source()
         except GraysamError as error:
             self._start(str(error))
             return None

@@ -13,8 +13,8 @@ from qtpy.QtCore import QTimer
 
 from napari_graysam._napari.canvas.listeners import Listeners
 from napari_graysam._napari.canvas.placement import TRANSFORM
-from napari_graysam._napari.canvas.region import LayerRegion, read_region
-from napari_graysam._napari.canvas.source import Source, read_source
+from napari_graysam._napari.canvas.region import LayerRegion
+from napari_graysam._napari.canvas.source import Source
 from napari_graysam._napari.results.identity import Identity
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import GraysamError, ImageError
@@ -123,8 +123,8 @@ class InputsWatcher:
     def _check(self) -> None:
         state = self._state
         try:
-            source = read_source(state.viewer, state.layer, state.recipe.image).within(state.region)
-            region = read_region(state.region, source)
+            source = state.read_source()
+            region = state.read_region(source)
         except GraysamError:
             self._receive({}, {})  # Nothing can be run, so nothing is outdated.
             return
@@ -137,7 +137,7 @@ class InputsWatcher:
                 name = f"Contrast limits of “{source.layer_name}”"
                 reasons[arm] = f"Changed since: {name}. Run again, from the image encoder on."
             else:
-                same = ("options", "contrast_limits", "alone")
+                same = ("options", "contrast_limits", "alone", "whole")
                 now = replace(source, **{name: getattr(run.source, name) for name in same})
                 wanted[run.source] = now, run.asked.replace(image=now.options)
         self._worker.submit(partial(_identify, wanted, region, reasons))

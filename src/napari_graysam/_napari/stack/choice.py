@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_graysam._napari.canvas.source import short_plane
+from napari_graysam._napari.large.choice import fits, part_choices
+from napari_graysam._napari.large.extent import KINDS
 from napari_graysam._napari.panel.sections.run_view import duration
 from napari_graysam._napari.stack.scope import asked_scope
 from napari_graysam._napari.stack.words import progress_in_words, what_is_there
@@ -42,20 +44,25 @@ class StackChoice:
         arms
             How many a run segments.
         """
-        subject, found = self._state.subject, self._stacks.jobs.scopes
+        source, found = self._stacks.jobs.source, self._stacks.jobs.scopes
         chosen = asked_scope(found, self._state.recipe.stack.axis)
-        plane = "" if subject is None else f" ({short_plane(subject.plane)})"
-        choices = [(f"this plane{plane}", "none")]
+        plane = "" if source is None or not source.plane else f" ({short_plane(source.plane)})"
+        choices = [(f"this plane{plane}", "none")] if fits(self._state) else []
         for scope in found:
             seconds = self._stacks.estimate(scope, arms)
             about = "" if seconds is None else f", about {duration(seconds)}"
             choices.append((scope.words + about, scope.axis))
-        self._view.show_scopes(choices, "none" if chosen is None else chosen.axis)
+        choices += part_choices(self._state)
+        one = "none" if chosen is None else chosen.axis
+        self._view.show_scopes(choices, one if self._state.kind == "plane" else self._state.kind)
         job = self._stacks.job
         self._view.show_stack("" if job is None else what_is_there(job))
 
     def _choose(self, index: int) -> None:
-        self._state.change({"stack.axis": self._view.scope.itemData(index)})
+        chosen = self._view.scope.itemData(index)
+        part = chosen in KINDS
+        self._state.change({"stack.axis": "none" if part else chosen})
+        self._state.extent.choose(chosen if part else "plane")
 
     def _show_progress(self, progress: StackProgress) -> None:
         self._view.show_planes(progress.done, progress.total, progress_in_words(progress))

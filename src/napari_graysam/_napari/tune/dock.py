@@ -11,8 +11,6 @@ from qtpy.QtWidgets import QWidget
 
 from napari_graysam._napari.canvas.layers import about
 from napari_graysam._napari.canvas.listeners import Listeners
-from napari_graysam._napari.canvas.region import read_region
-from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.compare.pairing import labels_layers, truth_among
 from napari_graysam._napari.forms.wording import sentence
 from napari_graysam._napari.panel.docking import join_soon, panel_state
@@ -152,13 +150,13 @@ class TuneDock(QWidget):
         state, view = self._panel_state(), self.view
         if state is None:
             raise ImageError(_NO_PANEL)
-        source = read_source(self._viewer, state.layer, state.recipe.image).within(state.region)
+        source = state.read_source()
         clicks = {kind: choice.layer for kind, choice in view.clicks.items()}
         known = read_known(view.labels.layer, view.partial.isChecked(), clicks, source)
         return Request(
             source=source,
             recipe=state.recipe,
-            region=read_region(state.region, source),
+            region=state.read_region(source),
             known=known,
             metric=view.metric.currentData(),
             seconds=float(view.seconds.value()) if view.chains.isChecked() else None,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import Container, PushButton
 
 from napari_graysam._napari.canvas.drawn import drawn_diameter
-from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.forms.controls import Note
 from napari_graysam._napari.forms.recipe_form import RecipeForm
 from napari_graysam.errors import GraysamError
@@ -60,7 +59,7 @@ class ObjectSize(Container):
         state = self._state
         active = state.viewer.layers.selection.active
         try:
-            source = read_source(state.viewer, state.layer, state.recipe.image)
+            source = state.read_source()
         except GraysamError as error:
             state.said.emit(str(error), True)
             return

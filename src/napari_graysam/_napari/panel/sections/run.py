@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_graysam._napari.canvas.layers import pixels_of
-from napari_graysam._napari.canvas.region import LayerRegion, read_region
-from napari_graysam._napari.canvas.source import read_source, short_plane
+from napari_graysam._napari.canvas.region import LayerRegion
+from napari_graysam._napari.canvas.source import short_plane
 from napari_graysam._napari.panel.sections.run_job import Job
 from napari_graysam._napari.panel.sections.run_messages import RunMessages
 from napari_graysam._napari.panel.sections.run_view import ResultLine, RunView
@@ -92,6 +92,8 @@ class RunSection:
             (live_update.changed, self._show_results),
             (live_update.message, self._messages.inform),
             (self.stacks.changed, self._show_state),
+            (state.extent.changed, self._show_state),
+            (state.region_changed, self._show_state),
         )
 
     def run(self, arms: Sequence[Arm] = ARMS) -> None:
@@ -104,14 +106,19 @@ class RunSection:
         """
         if self.state.running:
             return
-        if self.stacks.jobs.scope is not None:
+        if not self.state.in_parts and self.stacks.jobs.scope is not None:
             self._run_stack(arms)
             return
+        self._run_plane(arms)
+
+    def _run_plane(self, arms: Sequence[Arm], *, look: bool = True) -> None:
+        """Segment the plane that is shown, or the part in view; without a look the last part."""
         recipe, layer = self.state.recipe, self.state.layer
         try:
-            source = read_source(self.state.viewer, layer, recipe.image)
-            source = source.within(self.state.region)
-            region = read_region(self.state.region, source)
+            if look:
+                self.state.look_at_part()
+            source = self.state.read_source()
+            region = self.state.read_region(source)
         except GraysamError as error:
             self._messages.warn(str(error))
             return
@@ -137,7 +144,11 @@ class RunSection:
 
     def _run_shown(self) -> None:
         """Run the arms that have results; both where none has."""
-        self.run(tuple(arm for arm in ARMS if arm in self.state.results) or ARMS)
+        arms = tuple(arm for arm in ARMS if arm in self.state.results) or ARMS
+        if self.state.in_parts and not self.state.running:
+            self._run_plane(arms, look=False)
+        else:
+            self.run(arms)
 
     def _start(self, arms: Sequence[Arm], region: LayerRegion | None) -> None:
         job = self._job
@@ -247,7 +258,7 @@ class RunSection:
         self._choice.show(len(self._asked))
         self.native.show_subject(
             "" if self.state.layer is None or subject is None else self.state.layer.name,
-            "" if subject is None or self.stacks.jobs.scopes else short_plane(subject.plane),
+            "" if subject is None or self.native.scope.count() > 1 else short_plane(subject.plane),
             "" if region is None else region.name,
         )
         self.native.show_running(self.state.running, possible=self.state.layer is not None)

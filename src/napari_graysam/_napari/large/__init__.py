@@ -1,0 +1,1 @@
+"""Images larger than memory in the panel: the view, a region, or all of it in tiles."""
