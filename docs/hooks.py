@@ -98,6 +98,19 @@ def _presets(_: str) -> str:
     return "| preset | for |\n| --- | --- |\n" + "\n".join(rows)
 
 
+def _samples(_: str) -> str:
+    """Return a row for every sample image, with its picture."""
+    from napari_graysam.samples import samples
+
+    rows = ["| | image | preset |", "| --- | --- | --- |"]
+    for one in samples().values():
+        picture = f"![{one.title}](images/samples/{one.name}.jpg)"
+        truth = " With ground truth." if one.labels else ""
+        about = f"**{one.title}**, `{one.name}`. {one.description}{truth}"
+        rows.append(f"| {picture} | {about} | `{one.preset}` |")
+    return "\n".join(rows)
+
+
 def _help(command: str) -> str:
     """Return what ``graysam COMMAND --help`` prints."""
     arguments = [] if command == "graysam" else command.split("/")
@@ -108,6 +121,22 @@ def _help(command: str) -> str:
     )  # fmt: skip
     text = shown.stdout.strip().replace("python -m napari_graysam.cli", "graysam")
     return f"```text\n{text}\n```"
+
+
+def _commands(_: str) -> str:
+    """Return the examples that the tests run, page by page."""
+    sys.path.append(str(Path(__file__).parent))
+    from examples import commands, python
+
+    parts = []
+    for page in [ROOT / "README.md", *sorted(Path(__file__).parent.rglob("*.md"))]:
+        lines, codes = commands(page), len(python(page))
+        if codes:
+            lines.append(f"# and {codes} Python example{'' if codes == 1 else 's'}")
+        if lines:
+            shown = "\n".join(lines)
+            parts.append(f"**{page.relative_to(ROOT)}**\n\n```text\n{shown}\n```")
+    return "\n\n".join(parts)
 
 
 def _card(_: str) -> str:
@@ -124,7 +153,9 @@ MAKERS = {
     "parameters": _parameters,
     "steps": _steps,
     "presets": _presets,
+    "samples": _samples,
     "help": _help,
     "model card": _card,
     "contributing": _contributing,
+    "commands": _commands,
 }

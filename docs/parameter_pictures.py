@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from time import process_time
 from typing import Any
 
 import numpy as np
-from matplotlib.font_manager import findfont
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from panels import IMAGES, strip
 
 from napari_graysam import Recipe, segment
 from napari_graysam.masks.overlay import overlay_rgb
@@ -23,9 +21,8 @@ from napari_graysam.preprocess import STEPS, apply
 from napari_graysam.samples import samples
 from napari_graysam.source.gray import ImageSource
 
-IMAGES = Path(__file__).parent / "images"
-SIDE, LINE = 256, 20
-"""Pixels of a panel and of the line of text above it."""
+SIDE = 256
+"""Pixels of a panel."""
 BASE: Mapping[str, Any] = {"generator.points_per_side": 24}
 GENERATOR: Mapping[str, tuple[str, Mapping[str, Any], list[Any]]] = {
     "points_per_side": ("nuclei_uneven", {}, [6, 32, 64]),
@@ -54,20 +51,6 @@ GENERATOR: Mapping[str, tuple[str, Mapping[str, Any], list[Any]]] = {
 def crop(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the upper left part that a panel shows."""
     return picture[:SIDE, :SIDE]
-
-
-def strip(panels: list[tuple[str, NDArray[np.uint8]]], path: Path) -> None:
-    """Write panels side by side, each with a line of text above it."""
-    width = len(panels) * (SIDE + 6) - 6
-    sheet = Image.new("RGB", (width, SIDE + LINE), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.truetype(findfont("DejaVu Sans"), 12)
-    for number, (text, panel) in enumerate(panels):
-        left = number * (SIDE + 6)
-        draw.text((left + 2, 2), text, "black", font)
-        sheet.paste(Image.fromarray(panel), (left, LINE))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, quality=82, optimize=True)
-    print(f"{path.relative_to(IMAGES)}: {path.stat().st_size / 1000:.0f} kB", flush=True)
 
 
 def of_generator(only: str | None) -> None:

@@ -41,7 +41,7 @@ class Camera:
 
 
 def panel(camera: Camera) -> None:
-    """Photograph the five-minute start: menu, preview, both arms, why, comparison."""
+    """Photograph the five-minute start: menu, preview, both arms, comparison."""
     viewer, panel = start("faint")
     show(viewer, *camera.variants[0])
     camera.close_up(sample_menu(viewer), "menu")
@@ -52,11 +52,6 @@ def panel(camera: Camera) -> None:
     preprocessing.preview_box.setChecked(False)
     window.segment(panel)
     camera.take(viewer, "panel")
-    panel.why.click()
-    panel.inspector.ask((60, 60))
-    wait(seconds=3)
-    camera.take(viewer, "why")
-    panel.why.click()
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, COMPARE)
     wait(lambda: dock.outcome is not None)
     dock.show_difference()
@@ -76,6 +71,25 @@ def sample_menu(viewer: Any) -> Any:
     return found
 
 
+def why(camera: Camera) -> None:
+    """Photograph the answer to a click on a stone without a mask."""
+    viewer, panel = start("gravel")
+    show(viewer, *camera.variants[0])
+    window.segment(panel)
+    panel.why.click()
+    labels = panel.state.results["preprocessed"].labels
+    for y, x in ((y, x) for y in range(200, 320, 12) for x in range(200, 320, 12)):
+        if labels[y, x]:
+            continue
+        panel.inspector.ask((y, x))
+        wait(seconds=0.5)
+        if 2 <= panel.inspector.table.rowCount() <= 5:
+            break
+    panel.inspector.table.selectRow(0)
+    camera.take(viewer, "why")
+    viewer.close()
+
+
 def undo(camera: Camera) -> None:
     """Photograph a merge of fragments in the comparison, and the button that takes it back."""
     viewer, panel = start("gravel", **SEEN)
@@ -93,11 +107,13 @@ def undo(camera: Camera) -> None:
 
 def tune(camera: Camera) -> None:
     """Photograph the dock that searches a recipe, with a truth."""
-    viewer, panel = start("nuclei_uneven", preprocess="[]", **{"generator.points_per_side": 16})
+    viewer, panel = start("phase_cells", "raw", **{"generator.points_per_side": 16})
     show(viewer, *camera.variants[0])
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, TUNE)
     dock.search()
     wait(lambda: dock.found is not None and not dock.busy)
+    dock.toggle_grid()
+    wait(lambda: not dock.busy)
     camera.take(viewer, "tune")
     panel.close()
     viewer.close()
@@ -132,6 +148,7 @@ def _planes(stacks: Any) -> int:
 
 SCENES: Mapping[str, Callable[[Camera], None]] = {
     "panel": panel,
+    "why": why,
     "undo": undo,
     "tune": tune,
     "stacks": stacks,

@@ -50,16 +50,18 @@ def wait(until: Callable[[], bool] | None = None, seconds: float = 600) -> None:
         time.sleep(0.01)
 
 
-def start(sample: str, **values: Any) -> tuple[Any, Any]:
-    """Return a viewer with a sample and the panel, set to the sample's preset and some values."""
+def start(sample: str, preset: str | None = None, **values: Any) -> tuple[Any, Any]:
+    """Return a viewer with a sample and the panel, set to a preset (its own) and some values."""
     import napari
 
+    from napari_graysam import Recipe
     from napari_graysam.samples import samples
 
     viewer = napari.Viewer()
     viewer.open_sample(PLUGIN, sample)
     _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
-    panel.state.recipe = samples()[sample].recipe().with_values(values)
+    recipe = Recipe.preset(preset) if preset else samples()[sample].recipe()
+    panel.state.recipe = recipe.with_values(values)
     return viewer, panel
 
 

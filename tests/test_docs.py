@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from examples import commands, python
 from PIL import Image
 from zarr_stores import write_image
 
@@ -21,22 +22,6 @@ from napari_graysam.samples import samples
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-NEEDS_MORE = ("models download", "--scheduler", "dask_jobqueue")
-
-
-def blocks(page, kind):
-    """Return the code of one kind on a page, those within lists too."""
-    text = page.read_text(encoding="utf-8")
-    found = re.findall(rf"^( *)```{kind}\n(.*?)^\1```", text, re.M | re.S)
-    return [
-        "\n".join(line.removeprefix(indent) for line in code.splitlines()) for indent, code in found
-    ]
-
-
-def commands(page):
-    """Return the lines of a page's shell examples that call this program."""
-    lines = "\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
-    return [line for line in lines if line.startswith("graysam ")]
 
 
 def title(page):
@@ -74,13 +59,13 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_readme_has_examples():
-    assert len(blocks(ROOT / "README.md", "python")) >= 2
+    assert len(python(ROOT / "README.md")) >= 2
     assert len(commands(ROOT / "README.md")) >= 6
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if commands(page) or blocks(page, "python")], ids=title
+    "page", [page for page in PAGES if commands(page) or python(page)], ids=title
 )
 def test_examples_run_in_order(page, folder):
     """Commands first, whose files the Python code may read."""
@@ -89,15 +74,11 @@ def test_examples_run_in_order(page, folder):
     from napari_graysam.cli import app
 
     for command in commands(page):
-        if any(words in command for words in NEEDS_MORE):
-            continue
         arguments = shlex.split(command, comments=True)[1:]
         result = CliRunner().invoke(app, arguments, env=dict(os.environ))
         assert result.exit_code == 0, f"{command}\n{result.output}"
     names = {"__name__": "example"}
-    for code in blocks(page, "python"):
-        if any(words in code for words in NEEDS_MORE):
-            continue
+    for code in python(page):
         exec(compile(code, str(page), "exec"), names)
 
 

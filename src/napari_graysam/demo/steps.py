@@ -76,7 +76,7 @@ def demo_steps(
     errors: list[str] = []
     for number, sample in enumerate(chosen, start=1):
         try:
-            compare = _compare if sample.axis is None else _compare_stack
+            compare = compare_sample if sample.axis is None else _compare_stack
             strips.append((yield from renamed(compare(sample, out), sample.name)))
         except GraysamError as error:
             errors.append(f"sample {sample.name}: {error}")
@@ -100,7 +100,8 @@ def _choose(names: Sequence[str] | None) -> list[Sample]:
     return [known[name] for name in (known if names is None else names)]
 
 
-def _compare(sample: Sample, out: Path) -> Generator[Progress, None, Strip]:
+def compare_sample(sample: Sample, out: Path) -> Generator[Progress, None, Strip]:
+    """Compare one image in both ways, write its files, and return its row and pictures."""
     start = perf_counter()
     recipe = Recipe.preset(sample.preset)
     arms = yield from pipeline.compare_steps(sample.load(), recipe, truth=sample.truth())
