@@ -102,12 +102,12 @@ def _samples(_: str) -> str:
     """Return a row for every sample image, with its picture."""
     from napari_graysam.samples import samples
 
-    rows = ["| | image | preset |", "| --- | --- | --- |"]
+    rows = ["| | image |", "| --- | --- |"]
     for one in samples().values():
         picture = f"![{one.title}](images/samples/{one.name}.jpg)"
         truth = " With ground truth." if one.labels else ""
-        about = f"**{one.title}**, `{one.name}`. {one.description}{truth}"
-        rows.append(f"| {picture} | {about} | `{one.preset}` |")
+        about = f"**{one.title}**, `{one.name}`. {one.description}{truth} Preset `{one.preset}`."
+        rows.append(f"| {picture} | {about} |")
     return "\n".join(rows)
 
 

@@ -18,6 +18,8 @@ from examples import commands, python
 from PIL import Image
 from zarr_stores import write_image
 
+from napari_graysam.doctor import diagnose
+from napari_graysam.model.catalog import CATALOG
 from napari_graysam.samples import samples
 
 ROOT = Path(__file__).parents[1]
@@ -101,6 +103,9 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert "generator.points_per_side" in parameters
     assert "<!-- parameters" not in parameters
     assert "read_image" in (tmp_path / "site" / "api.html").read_text(encoding="utf-8")
+    contributing = (tmp_path / "site" / "contributing.html").read_text(encoding="utf-8")
+    assert "import-linter" in contributing
+    assert "graysam compare cells.tif" in contributing
 
 
 @pytest.mark.parametrize("page", PAGES, ids=title)
@@ -108,3 +113,12 @@ def test_pictures_of_a_page_are_there(page):
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
         assert (page.parent / target).is_file(), target
+
+
+@pytest.mark.slow
+def test_the_page_on_troubleshooting_has_every_line_of_the_doctor():
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    official = {entry.name for entry in CATALOG}
+    names = {check.name for check in diagnose()} - official
+    assert len(names) >= 10
+    assert not [name for name in names if f"| `{name}` |" not in page]
