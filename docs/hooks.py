@@ -77,7 +77,8 @@ def _steps(_: str) -> str:
         lines = [f"### {step.title}", f"`kind: {kind}`. {step.description}"]
         picture = PICTURES / "steps" / f"{kind}.jpg"
         if picture.is_file():
-            lines.append(f"![Before and after {step.title}](images/steps/{picture.name})")
+            about = f"{step.title}: before, and with three values, the default among them"
+            lines.append(f"![{about}](images/steps/{picture.name})")
         rows = [
             f"- **`{name}`** ({one.allowed}{_unit(one)}; default {one.default}): {one.description}"
             for one in every

@@ -32,7 +32,7 @@ def strip(
     height, width = panels[0][1].shape[:2]
     columns = len(panels) if columns is None else columns
     rows = -(-len(panels) // columns)
-    letters = width // 20
+    letters = max(12, width // 20)
     line = letters + 8
     size = (columns * (width + GAP) - GAP, rows * (height + line))
     sheet = Image.new("RGB", size, "white")

@@ -21,8 +21,8 @@ from napari_graysam.preprocess import STEPS, apply
 from napari_graysam.samples import samples
 from napari_graysam.source.gray import ImageSource
 
-SIDE = 256
-"""Pixels of a panel."""
+SIDE, STEP_SIDE = 256, 200
+"""Pixels of a panel of a parameter, and of one of a step."""
 BASE: Mapping[str, Any] = {"generator.points_per_side": 24}
 GENERATOR: Mapping[str, tuple[str, Mapping[str, Any], list[Any]]] = {
     "points_per_side": ("nuclei_uneven", {}, [6, 32, 64]),
@@ -48,9 +48,36 @@ GENERATOR: Mapping[str, tuple[str, Mapping[str, Any], list[Any]]] = {
 }  # fmt: skip
 
 
-def crop(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+VARIED: Mapping[str, tuple[str, str, tuple[float, ...]]] = {
+    "rescale": ("em_texture", "low", (0, 0.5, 20)),
+    "gamma": ("nuclei_uneven", "gamma", (0.25, 0.5, 2)),
+    "log": ("faint", "gain", (1, 10, 300)),
+    "sigmoid": ("em_texture", "gain", (4, 10, 30)),
+    "invert": ("em_texture", "", (0,)),
+    "equalize": ("faint", "amount", (0.2, 0.6, 1)),
+    "clahe": ("nuclei_uneven", "clip_limit", (1.5, 3, 10)),
+    "local_normalize": ("em_texture", "sigma", (8, 25, 80)),
+    "subtract_background": ("nuclei_uneven", "radius", (10, 50, 200)),
+    "flatten_illumination": ("nuclei_uneven", "sigma", (30, 100, 400)),
+    "gaussian": ("em_texture", "sigma", (0.5, 1, 4)),
+    "median": ("em_texture", "radius", (1, 3, 6)),
+    "bilateral": ("em_texture", "sigma", (1, 2, 6)),
+    "nl_means": ("em_texture", "strength", (0.02, 0.05, 0.2)),
+    "total_variation": ("em_texture", "weight", (0.02, 0.05, 0.3)),
+    "unsharp": ("em_texture", "amount", (0.5, 1, 4)),
+    "sobel": ("membranes", "amount", (0.2, 0.5, 1)),
+    "scharr": ("membranes", "amount", (0.2, 0.5, 1)),
+    "laplacian": ("em_texture", "amount", (0.5, 1, 4)),
+    "difference_of_gaussians": ("em_texture", "sigma_high", (4, 15, 60)),
+    "ridges": ("membranes", "amount", (0.2, 0.5, 1)),
+    "local_contrast": ("em_texture", "amount", (0.5, 1.5, 4)),
+}
+"""Of each kind of step: a sample, the parameter that is varied, and its values."""
+
+
+def crop(picture: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
     """Return the upper left part that a panel shows."""
-    return picture[:SIDE, :SIDE]
+    return picture[:side, :side]
 
 
 def of_generator(only: str | None) -> None:
@@ -94,18 +121,33 @@ def _text(value: Any) -> str:
 
 
 def of_steps(only: str | None) -> None:
-    """Draw each kind of step, at its defaults, before and after."""
-    subjects = {"subtract_background": "nuclei_uneven", "flatten_illumination": "nuclei_uneven",
-                "log": "faint", "gamma": "faint", "equalize": "faint", "clahe": "nuclei_uneven",
-                "ridges": "membranes", "sobel": "membranes", "scharr": "membranes"}  # fmt: skip
-    for kind in STEPS:
+    """Draw three values of each kind of step, the default among them, and what they cost."""
+    for kind, (sample, name, values) in VARIED.items():
         if only not in (None, kind):
             continue
-        image = samples()[subjects.get(kind, "em_texture")].load()
-        raw = ImageSource(image).plane(0).pixels
-        after = apply(raw, [STEPS[kind]()])
-        panels = [("before", raw), (f"after {kind}", after)]
-        strip([(text, crop(_gray(one))) for text, one in panels], IMAGES / "steps" / f"{kind}.jpg")
+        raw = ImageSource(samples()[sample].load()).plane(0).pixels
+        panels = [("before", raw)]
+        for value in values:
+            step = STEPS[kind].model_validate({name: value} if name else {})
+            after, milliseconds = timed(raw, step)
+            default = name and value == STEPS[kind].model_fields[name].default
+            text = f"{name} {value:g}{' (default)' if default else ''}" if name else "after"
+            cost = f"{milliseconds:.{0 if milliseconds >= 2 else 1}f} ms"
+            panels.append((f"{text}, {cost}", after))
+        strip(
+            [(text, crop(_gray(one), STEP_SIDE)) for text, one in panels],
+            IMAGES / "steps" / f"{kind}.jpg",
+        )
+
+
+def timed(image: NDArray[np.float32], step: Any) -> tuple[NDArray[np.float32], float]:
+    """Return the image after a step, and the step's milliseconds of processor time."""
+    times = []
+    for _ in range(3):
+        start = process_time()
+        after = apply(image, [step])
+        times.append(process_time() - start)
+    return after, 1000 * min(times)
 
 
 def _gray(image: NDArray[Any]) -> NDArray[np.uint8]:
@@ -114,6 +156,8 @@ def _gray(image: NDArray[Any]) -> NDArray[np.uint8]:
 
 def main() -> None:
     """Read the options and draw."""
+    if missing := set(STEPS) - set(VARIED):
+        raise ValueError(f"No picture is described of {', '.join(sorted(missing))}.")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="one parameter or kind of step")
     arguments = parser.parse_args()
