@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeAlias
 
-from napari_graysam.batch.jobs import Outcome, Report, SegmentJob
+from napari_graysam.batch.jobs import CompareJob, Outcome, Report, SegmentJob
 from napari_graysam.batch.run import batch_steps
+from napari_graysam.batch.tile_compare import compare_tiled_steps
 from napari_graysam.batch.tiles import in_tiles, tiled_steps
+from napari_graysam.recipe import Recipe
+
+Batch: TypeAlias = Generator[Report, None, list[Outcome]]
 
 
 def image_steps(
@@ -18,7 +24,7 @@ def image_steps(
     overwrite: bool = False,
     workers: int | None = None,
     scheduler: str | None = None,
-) -> Generator[Report, None, list[Outcome]]:
+) -> Batch:
     """Segment images in one piece or in tiles, as the recipe's part ``tiles`` says.
 
     Parameters, reports and errors as of `batch_steps`; a note says which images are in tiles.
@@ -34,19 +40,49 @@ def image_steps(
     >>> [report.outcome.files["labels"].name for report in steps if report.outcome]
     ['small.labels.tif']
     """
-    reasons = {path: in_tiles(path, job.recipe) for path in paths}
+    options: dict[str, Any] = {"overwrite": overwrite, "workers": workers, "scheduler": scheduler}
+    in_one, tiled = (
+        partial(batch_steps, job=job, **options),
+        partial(tiled_steps, job=job, **options),
+    )
+    return (yield from _by_size(paths, job.recipe, in_one, tiled))
+
+
+def compare_image_steps(
+    paths: Sequence[Path],
+    job: CompareJob,
+    *,
+    overwrite: bool = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> Batch:
+    """Compare both arms of images in one piece or in tiles, as `image_steps` segments them."""
+    options: dict[str, Any] = {"overwrite": overwrite, "workers": workers, "scheduler": scheduler}
+    in_one = partial(batch_steps, job=job, **options)
+    tiled = partial(compare_tiled_steps, job=job, **options)
+    return (yield from _by_size(paths, job.recipe, in_one, tiled))
+
+
+def _by_size(
+    paths: Sequence[Path],
+    recipe: Recipe,
+    in_one: Callable[[Sequence[Path]], Batch],
+    in_several: Callable[[Sequence[Path]], Batch],
+) -> Batch:
+    """Work on the images that fit, then on the others, and say which these are."""
+    reasons = {path: in_tiles(path, recipe) for path in paths}
     whole = [path for path in paths if not reasons[path]]
     tiled = [path for path in paths if reasons[path]]
     total = len(paths)
     ended: dict[Path, Outcome] = {}
-    for some, way in ((whole, batch_steps), (tiled, tiled_steps)):
+    for some, way in ((whole, in_one), (tiled, in_several)):
         before = len(ended)
-        if way is tiled_steps:
-            for path in some:
+        for path in some:
+            if reasons[path]:
                 yield Report(before, total, path, note=f"{path}: in tiles, as {reasons[path]}")
         if not some:
             continue
-        steps = way(some, job, overwrite=overwrite, workers=workers, scheduler=scheduler)
+        steps = way(some)
         try:
             while True:
                 report = next(steps)

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_graysam.batch.arm_runs import Steps, arm_files, arm_job, counted, of_arm
 from napari_graysam.batch.attempt import failed
 from napari_graysam.batch.cluster import Cluster, cluster_of
-from napari_graysam.batch.jobs import CompareJob, Outcome, Report, SegmentJob
+from napari_graysam.batch.jobs import CompareJob, Outcome, Report
 from napari_graysam.batch.naming import check_names
 from napari_graysam.batch.run import check_folder
 from napari_graysam.batch.stack import stack_steps
@@ -38,8 +39,6 @@ from napari_graysam.progress import Progress, run
 from napari_graysam.recipe import GivenRecipe, Recipe, recipe_of
 from napari_graysam.results import notes_of_arms
 from napari_graysam.source.stack import Stack
-
-Steps = Generator[Report, None, Outcome]
 
 
 def compare_stack(
@@ -118,7 +117,7 @@ def compare_stack_steps(
         for number, path in enumerate(paths):
             try:
                 steps = _one(path, job, overwrite, cluster)
-                outcome = yield from _counted(steps, number, len(paths))
+                outcome = yield from counted(steps, number, len(paths))
             except (ModelError, DeviceError, SchedulerError, UsageError):
                 raise
             except Exception as error:
@@ -126,18 +125,6 @@ def compare_stack_steps(
             outcomes.append(outcome)
             yield Report(number + 1, len(paths), path, outcome=outcome)
     return outcomes
-
-
-def _counted(steps: Steps, done: int, total: int) -> Steps:
-    """Pass on reports of one stack as those of the whole batch."""
-    try:
-        while True:
-            yield replace(next(steps), done=done, total=total)
-    except StopIteration as stop:
-        outcome: Outcome = stop.value
-        return outcome
-    finally:
-        steps.close()
 
 
 def _one(path: Path, job: CompareJob, overwrite: bool, cluster: Cluster | None) -> Steps:
@@ -149,9 +136,8 @@ def _one(path: Path, job: CompareJob, overwrite: bool, cluster: Cluster | None) 
         _check_truth(truth, Stack(path, job.recipe, pixel_size=job.pixel_size))
     arms: dict[Arm, Outcome] = {}
     for arm in ARMS:
-        of_arm = _arm_job(job, arm)
-        steps = stack_steps([path], of_arm, overwrite=overwrite, cluster=cluster)
-        (arms[arm],) = yield from _of_arm(steps, arm)
+        steps = stack_steps([path], arm_job(job, arm), overwrite=overwrite, cluster=cluster)
+        (arms[arm],) = yield from of_arm(steps, arm)
         if arms[arm].status == "failed":
             return replace(arms[arm], name=name)
     digest = _digest(job, name, truth)
@@ -179,37 +165,12 @@ def _one(path: Path, job: CompareJob, overwrite: bool, cluster: Cluster | None) 
         objects=sum(comparison.count_objects("preprocessed").values()),
         unmasked=found.unmasked,
         seconds=perf_counter() - start,
-        files=_files(arms) | files,
+        files=arm_files(arms) | files,
         changes={str(change): count for change, count in comparison.counts.items()},
         scores=None if scores is None else {str(arm): s.to_dict() for arm, s in scores.items()},
         notes=notes_of_arms(arms["raw"].notes, found.notes),
         name=name,
     )
-
-
-def _arm_job(job: CompareJob, arm: Arm) -> SegmentJob:
-    recipe = job.recipe.raw_arm() if arm == "raw" else job.recipe.preprocessed_arm()
-    naming = replace(job.naming, pattern=f"{job.naming.pattern}.{arm}")
-    return SegmentJob(
-        recipe, job.folder, job.cache, job.cache_size, naming, job.kinds, job.pixel_size
-    )
-
-
-def _of_arm(
-    steps: Generator[Report, None, list[Outcome]], arm: Arm
-) -> Generator[Report, None, list[Outcome]]:
-    """Pass on the reports of an arm without its outcome."""
-    try:
-        while True:
-            report = next(steps)
-            step = report.step and report.step._replace(stage=f"{arm}: {report.step.stage}")
-            if report.outcome is None:
-                yield replace(report, step=step)
-    except StopIteration as stop:
-        outcomes: list[Outcome] = stop.value
-        return outcomes
-    finally:
-        steps.close()
 
 
 def _digest(job: CompareJob, name: str, truth: Path | None) -> str:
@@ -242,14 +203,6 @@ def _check_truth(truth: Path, stack: Stack) -> None:
                 f"{truth}: plane {number} has shape {shape}, but the planes of the image have "
                 f"{stack.shape}; expected labels of the same height and width"
             )
-
-
-def _files(arms: Mapping[Arm, Outcome]) -> dict[str, Path]:
-    return {
-        f"{arm}.{kind}": path
-        for arm, outcome in arms.items()
-        for kind, path in outcome.files.items()
-    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,5 +244,5 @@ def open_both(path: Path, job: CompareJob, name: str) -> BothArms:
     """Open a stack, and the label volumes of both arms that a run left under a name."""
     stack = Stack(path, job.recipe, pixel_size=job.pixel_size)
     labels = {arm: LabelPlanes.of_file(job.folder / f"{name}.{arm}.labels.tif") for arm in ARMS}
-    recipes = {arm: _arm_job(job, arm).recipe for arm in ARMS}
+    recipes = {arm: arm_job(job, arm).recipe for arm in ARMS}
     return BothArms(stack, recipes, labels)

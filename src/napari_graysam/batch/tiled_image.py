@@ -41,6 +41,8 @@ class TiledImage:
         Whether results that are there may be replaced.
     cluster
         Whose workers do it; None for this process.
+    halo
+        Of another run with the same tiles, in place of a trial.
     """
 
     path: Path
@@ -49,6 +51,7 @@ class TiledImage:
     pyramid: Pyramid
     overwrite: bool
     cluster: Cluster | None
+    halo: int | None = None
 
     @property
     def folder(self) -> TileFolder:
@@ -70,6 +73,8 @@ class TiledImage:
 
     def halo_of(self, base: str, asked: str) -> int | None:
         """Return the halo of an earlier run whose tiles or candidates can be used again."""
+        if self.halo is not None:
+            return self.halo
         plan = self.folder.plan()
         same = plan.get("base") == base
         if self.candidates.folder is not None:

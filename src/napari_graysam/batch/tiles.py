@@ -135,7 +135,7 @@ def segment_tiled_steps(
     check_folder(job.folder)
     with cluster_of(workers, scheduler) as cluster:
         one = TiledImage(path, job, name or path.stem, pyramid, overwrite, cluster)
-        return (yield from _reported(one, (0, 1)))
+        return (yield from tiled_reports(one, (0, 1)))
 
 
 def tiled_steps(
@@ -157,7 +157,7 @@ def tiled_steps(
             try:
                 pyramid = open_pyramid(path.absolute(), job.recipe.image.series)
                 one = TiledImage(path, job, name, pyramid, overwrite, cluster)
-                outcome = yield from _reported(one, (number, len(paths)))
+                outcome = yield from tiled_reports(one, (number, len(paths)))
             except (ModelError, DeviceError, SchedulerError, UsageError):
                 raise
             except Exception as error:
@@ -186,8 +186,8 @@ def in_tiles(path: Path, recipe: Recipe) -> str:
         return ""
 
 
-def _reported(one: TiledImage, count: tuple[int, int]) -> Generator[Report, None, Outcome]:
-    """Turn steps and notes of one image into reports."""
+def tiled_reports(one: TiledImage, count: tuple[int, int]) -> Generator[Report, None, Outcome]:
+    """Segment one image in tiles; its progress and notes as reports."""
     steps = _locked(one)
     try:
         while True:

@@ -155,23 +155,24 @@ def compare(
     """Segment images raw and preprocessed, and show what the preprocessing changed.
 
     A run that was stopped goes on where it ended, as with segment; images that are skipped are in
-    the table too.
+    the table too. Images too large for one piece are compared in tiles.
     """
     with terminal:
         check_sharing(workers, scheduler)
         paths = images_of(terminal, images, recursive)
         wanted = make_recipe(recipe, model, settings, region)
-        check_one_piece(wanted, "images are compared")
+        if wanted.stack.axis != "none":
+            check_one_piece(wanted, "stacks are compared")
         truths = match_truth(paths, truth or [], stacks=wanted.stack.axis != "none")
         if not wanted.preprocesses:
             terminal.note("The recipe preprocesses nothing: both arms will be the same.")
-        from napari_graysam.batch import CompareJob, batch_steps, compare_stack_steps
+        from napari_graysam.batch import CompareJob, compare_image_steps, compare_stack_steps
 
         naming = naming_of(name, images, recursive)
         kinds, size = chosen_kinds(write), pixel_size_of(pixel_size)
         budget = int(cache_size * GB)
         job = CompareJob(wanted, out, truths, naming, kinds, size, cache, budget, overwrite)
-        work = batch_steps if wanted.stack.axis == "none" else compare_stack_steps
+        work = compare_image_steps if wanted.stack.axis == "none" else compare_stack_steps
         steps = work(paths, job, overwrite=overwrite, workers=workers, scheduler=scheduler)
         outcomes = follow(terminal, steps)
         compared = any(outcome.changes is not None for outcome in outcomes)

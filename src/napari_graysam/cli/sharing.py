@@ -73,5 +73,5 @@ def check_one_piece(recipe: Recipe, what: str) -> None:
     if recipe.tiles.use == "always" or recipe.tiles.level > 0:
         raise UsageError(
             f"tiles.use is {recipe.tiles.use} and tiles.level {recipe.tiles.level}, but {what} in "
-            "one piece only: leave both out, or segment single planes without comparing"
+            "one piece only: leave both out, or work on single planes"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -136,6 +136,20 @@ def find_label_changes(overlaps: Overlaps, rules: Rules) -> tuple[Event, ...]:
         return label_groups(overlaps, rules)
 
     return _sorted(overlaps, rules, groups)
+
+
+def named_events(
+    events: Sequence[Event], ids: NDArray[np.integer], other_ids: NDArray[np.integer]
+) -> tuple[Event, ...]:
+    """Name objects by their labels in place of their positions."""
+    return tuple(
+        replace(
+            event,
+            raw=tuple(ids[list(event.raw)].tolist()),
+            preprocessed=tuple(other_ids[list(event.preprocessed)].tolist()),
+        )
+        for event in events
+    )
 
 
 def _sorted(

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam.comparison.changes import CHANGES, CODES, Change, Event, find_label_changes
+from napari_graysam.comparison.changes import (
+    CHANGES,
+    Change,
+    Event,
+    find_label_changes,
+    named_events,
+)
+from napari_graysam.comparison.painted import changed_pixels
 from napari_graysam.comparison.rules import DEFAULT_RULES, Rules
 from napari_graysam.comparison.stack_tables import Seen, stack_objects
 from napari_graysam.errors import ImageError
@@ -87,20 +94,7 @@ class StackComparison:
             uint8 (H, W): 0 background, 1 kept, 2 changed, 3 gained, 4 lost, 5 split, 6 merged,
             as in `Comparison`; of the whole object, the smaller one on top.
         """
-        codes = {event: CODES[one.change] for event, one in enumerate(self.events, start=1)}
-        painted = []
-        for arm, labels in zip(ARMS, (raw, preprocessed), strict=True):
-            of_arm = self.objects[self.objects["arm"] == arm]
-            numbers = of_arm["index"].to_numpy(np.int64)
-            at = np.searchsorted(numbers, labels).clip(max=max(0, numbers.size - 1))
-            inside = labels > 0
-            values = np.array([codes[event] for event in of_arm["event"].tolist()] or [0])
-            sizes = of_arm["voxels"].to_numpy(np.int64) if numbers.size else np.zeros(1, np.int64)
-            painted.append((np.where(inside, values[at], 0), np.where(inside, sizes[at], 0)))
-        (of_raw, size), (of_preprocessed, other_size) = painted
-        behind = (of_raw == 0) | ((of_preprocessed > 0) & (other_size < size))
-        found: NDArray[np.uint8] = np.where(behind, of_preprocessed, of_raw).astype(np.uint8)
-        return found
+        return changed_pixels(self.events, self.objects, "voxels", raw, preprocessed)
 
     def to_dict(self) -> dict[str, Any]:
         """Return rules, counts, planes and events as plain values for JSON, None for NaN."""
@@ -177,7 +171,7 @@ def compare_volumes(
     for number, planes in enumerate(_pairs(raw, preprocessed)):
         position = number if positions is None else positions[number]
         ids, other_ids, overlaps = whole.add(*planes)
-        changes = _named(find_label_changes(overlaps, rules), ids, other_ids)
+        changes = named_events(find_label_changes(overlaps, rules), ids, other_ids)
         count = Counter(event.change for event in changes)
         for event in changes:
             seen[0].add(position, event.change, event.raw)
@@ -187,7 +181,7 @@ def compare_volumes(
     ids, other_ids, overlaps = whole.total()
     events = find_label_changes(overlaps, rules)
     return StackComparison(
-        events=_named(events, ids, other_ids),
+        events=named_events(events, ids, other_ids),
         objects=stack_objects(events, (ids, other_ids), overlaps, seen),
         planes=pd.DataFrame(rows, columns=[axis, *ARMS, *CHANGES]).astype("int64"),
         axis=axis,
@@ -213,15 +207,3 @@ def _pairs(
                 f"{other.shape}; a comparison needs label images (H, W) of the same shape."
             )
         yield one, other
-
-
-def _named(events: Sequence[Event], ids: Numbers, other_ids: Numbers) -> tuple[Event, ...]:
-    """Name objects by their numbers in place of their positions."""
-    return tuple(
-        replace(
-            event,
-            raw=tuple(ids[list(event.raw)].tolist()),
-            preprocessed=tuple(other_ids[list(event.preprocessed)].tolist()),
-        )
-        for event in events
-    )
