@@ -247,6 +247,34 @@ def test_an_opened_panel_imports_pytorch_in_the_background_only() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+CLOSED_WHILE_RUNNING = """
+import time
+import napari
+from napari_graysam._napari.threads.latest_request import LatestRequest
+
+def steps():
+    try:
+        while True:
+            time.sleep(0.5)
+            yield 1
+    finally:
+        print("ended")
+
+viewer = napari.Viewer(show=False)
+LatestRequest(print).submit(steps)
+time.sleep(0.1)
+viewer.close()
+"""
+
+
+def test_a_program_without_an_event_loop_ends_with_its_computations_stopped() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSED_WHILE_RUNNING], capture_output=True, text=True, timeout=180
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "ended"
+
+
 def test_a_worker_waits_for_imports_that_another_thread_has_begun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import time
 from collections.abc import Callable, Generator
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from qtpy.QtCore import QTimer
@@ -20,6 +21,26 @@ class _Failed(NamedTuple):
 
 
 Steps = Callable[[], Generator[Any, None, None]]
+
+
+_running: list[Generator[Any, None, None]] = []
+"""What has been started in any thread and is not closed yet."""
+
+
+@cache
+def _end_with_the_program() -> None:
+    """Stop what still runs when a program ends without an event loop, before Qt is torn down.
+
+    At the end of an event loop, napari stops workers itself.
+    """
+    from napari.qt.threading import GeneratorWorker
+
+    def end() -> None:
+        GeneratorWorker.await_workers()
+        while _running:
+            _running.pop().close()
+
+    atexit.register(end)
 
 
 class LatestRequest:
@@ -91,6 +112,8 @@ class LatestRequest:
             except Exception as error:
                 yield _Failed(error)
 
+        _end_with_the_program()
+        _running.append(running)
         self._started = time.monotonic()
         self._worker = worker = create_worker(generate, _start_thread=False)
         worker.yielded.connect(partial(self._receive, worker))
@@ -107,6 +130,7 @@ class LatestRequest:
 
     def _finish(self, worker: Any, steps: Generator[Any, None, None]) -> None:
         steps.close()  # napari keeps workers, and with them what a stopped computation holds.
+        _running.remove(steps)
         if worker in self._stopped:
             self._stopped.remove(worker)
             if self._worker is not None and self._patience() == 0:
