@@ -348,8 +348,8 @@ def test_wrong_usage_has_status_2_and_says_what_is_wrong(
 @pytest.mark.parametrize(
     ("command", "values"),
     [
-        ("compare", ["tiles.use=always"]),
-        ("compare", ["tiles.level=1"]),
+        ("compare", ["tiles.use=always", "stack.axis=z"]),
+        ("compare", ["tiles.level=1", "stack.axis=z"]),
         ("segment", ["tiles.use=always", "stack.axis=z"]),
     ],
 )
