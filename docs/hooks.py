@@ -47,7 +47,8 @@ def _parameters(part: str) -> str:
     for one in parameters(Recipe):
         if not one.path.startswith(f"{part}.") or SINGLE.match(one.path):
             continue
-        facts = f"`{one.path}`: {one.allowed}{_unit(one)}; default {one.default}."
+        default = re.sub(r"(\.\d{3})\d{6,}", r"\1…", one.default)
+        facts = f"`{one.path}`: {one.allowed}{_unit(one)}; default {default}."
         picture = PICTURES / "parameters" / f"{one.path.split('.', 1)[1]}.jpg"
         shown = ""
         if picture.is_file():
