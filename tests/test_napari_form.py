@@ -361,3 +361,29 @@ def test_labels_of_a_form_stand_in_one_column(form, qtbot):
 def test_an_unknown_type_is_refused_by_name():
     with pytest.raises(TypeError, match=r"Sample\.hidden"):
         field_widget(Sample, "hidden", ())
+
+
+def test_a_value_stands_below_a_text_that_leaves_no_room_beside_it(qtbot):
+    widths = {}
+    for text in ("0", "the last one"):
+        field = OptionalField(3, NumberField(3, low=0, whole=True), text)
+        qtbot.addWidget(field.native)
+        field.native.show()
+        box, inner = field.box.native.geometry(), field.inner.native.geometry()
+        assert (inner.top() > box.bottom()) == (text != "0")
+        assert (inner.left() > box.right()) == (text == "0")
+        widths[text] = field.native.minimumSizeHint().width()
+        field.value = None
+        assert not field.inner.visible
+    assert widths["the last one"] < widths["0"] + field.box.native.minimumSizeHint().width()
+
+
+@pytest.mark.parametrize("slider", [False, True])
+def test_a_unit_is_whole_or_not_shown(qtbot, slider):
+    unit = "of the smaller mask"
+    field = NumberField(0.4, low=0, high=1, unit=unit, slider=slider)
+    qtbot.addWidget(field.native)
+    assert field.spin.native.suffix() == ("" if slider else f" {unit}")
+    short = NumberField(0.4, low=0, high=1, unit="px", slider=slider)
+    qtbot.addWidget(short.native)
+    assert short.spin.native.suffix() == " px"

@@ -48,7 +48,7 @@ class LinkOptions(Part):
         "the smaller one. Lower it when objects move far from plane to plane, raise it when "
         "neighbours are taken for one object. Null is 0.5 along z, and 0.25 along t, where "
         "objects move.",
-        json_schema_extra={"unit": "of the smaller mask", "none": "0.5 along z, 0.25 along t"},
+        json_schema_extra={"unit": "of the smaller mask", "none": "0.5 (z), 0.25 (t)"},
     )
     neck: float | None = Field(
         None,
@@ -59,7 +59,7 @@ class LinkOptions(Part):
         "the areas of both sides, extrapolated to the other one, are less than this part of "
         "what is there. Lower it when objects with a waist are cut, raise it when objects that "
         "lie above each other become one. 0 cuts nothing. Null is 0.5 along z, and 0 along t.",
-        json_schema_extra={"none": "0.5 along z, 0 along t"},
+        json_schema_extra={"none": "0.5 (z), 0 (t)"},
     )
     max_distance: float | None = Field(
         None,
@@ -69,7 +69,7 @@ class LinkOptions(Part):
         "frame to the next one that has it, at most. Raise it when fast objects lose their "
         "number, lower it when they take that of others. Null is the diameter of a disc of "
         "the median area.",
-        json_schema_extra={"unit": "px", "none": "the usual diameter"},
+        json_schema_extra={"unit": "px", "none": "usual diameter"},
     )
     min_extent: int = Field(
         1,

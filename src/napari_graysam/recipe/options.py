@@ -81,7 +81,7 @@ class ModelOptions(Part):
         "to 1024; the official models know no frame but their own.",
         json_schema_extra={
             "unit": "px",
-            "none": "by the image's size",
+            "none": "by image size",
             "start": 768,
             "allowed": "a multiple of 64 from 256 to 2048, or null",
         },

@@ -44,7 +44,7 @@ class StackOptions(Part):
         title="Last plane",
         description="The last plane that is segmented, counted from 0; it belongs to them. Null "
         "goes on to the end.",
-        json_schema_extra={"none": "the last of the image"},
+        json_schema_extra={"none": "the last one"},
     )
     step: int = Field(
         1,

@@ -42,7 +42,7 @@ class TileOptions(Part):
         "pieces. More costs time: a quarter of the tile's side means four times as many tiles as "
         "none. Null takes 1.5 times the typical object's diameter where that is known, else three "
         "quarters of the longest objects of a trial in the middle of the image.",
-        json_schema_extra={"unit": "px", "none": "by the objects' size"},
+        json_schema_extra={"unit": "px", "none": "by object size"},
     )
     level: int = Field(
         0,

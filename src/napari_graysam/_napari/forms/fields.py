@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from magicgui.widgets import CheckBox, FloatSpinBox, LineEdit, Slider
 from magicgui.widgets.bases import ValuedContainerWidget, Widget
@@ -15,7 +15,11 @@ from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QSlider, QWidget
 _POSITIONS = 1000
 _MOST_DECIMALS = 4
 _SPIN_WIDTH = 84
+_SHORT = 4
+"""Characters of a text that leaves room beside it, in a panel of 350 pixels."""
 _WHEELED = (QAbstractSpinBox, QSlider, QComboBox)
+
+Layout = Literal["horizontal", "vertical"]
 
 
 class _WheelGuard(QObject):
@@ -41,9 +45,14 @@ def guard_wheel(native: QWidget) -> None:
 class _Field(ValuedContainerWidget):
     """Base of value widgets made of others; setting the value emits nothing."""
 
-    def __init__(self, widgets: list[Widget], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        widgets: list[Widget],
+        layout: Layout = "horizontal",
+        **kwargs: Any,
+    ) -> None:
         self._silent = False
-        super().__init__(widgets=widgets, layout="horizontal", labels=False, **kwargs)
+        super().__init__(widgets=widgets, layout=layout, labels=False, **kwargs)
         self.margins = (0, 0, 0, 0)
 
     @contextmanager
@@ -74,7 +83,7 @@ class NumberField(_Field):
     low, high
         Ends of the range, inclusive; None where there is none.
     unit
-        Shown behind the number.
+        Shown behind the number; a longer one only where there is no slider.
     whole
         Whether it is an integer; `value` is then an int.
     logarithmic
@@ -104,7 +113,8 @@ class NumberField(_Field):
         super().__init__([*([self.slider] if self.slider else []), self.spin], **kwargs)
         native = self.spin.native
         native.setKeyboardTracking(False)
-        native.setSuffix(f" {unit}" if unit else "")
+        shown = unit if self.slider is None or len(unit) <= _SHORT else ""
+        native.setSuffix(f" {shown}" if shown else "")
         if self.slider:
             native.setFixedWidth(_SPIN_WIDTH)
             native.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
@@ -201,13 +211,15 @@ class OptionalField(_Field):
     inner
         Widget of the value; it holds what is shown when None is switched off.
     none_text
-        What None means, such as "no limit".
+        What None means, such as "no limit"; beside a longer one there is no room for the value,
+        which is then below it.
     """
 
     def __init__(self, value: Any, inner: Widget, none_text: str, **kwargs: Any) -> None:
         self.box = CheckBox(text=none_text)
         self.inner = inner
-        super().__init__([self.box, inner], nullable=True, **kwargs)
+        layout: Layout = "horizontal" if len(none_text) <= _SHORT else "vertical"
+        super().__init__([self.box, inner], layout, nullable=True, **kwargs)
         self.box.changed.connect(self._switched)
         inner.changed.connect(self._edited)
         self.set_value(value)
