@@ -74,7 +74,9 @@ def test_labels_have_the_levels_of_their_image_and_only_its_values(image):
             assert (read == level).mean() > 0.97
 
 
+# Of napari-ome-zarr's reader; the second with pandas 3.1.
 @pytest.mark.filterwarnings("ignore:color_dict did not provide a default color")
+@pytest.mark.filterwarnings("ignore:The inplace keyword")
 def test_napari_shows_image_labels_and_the_row_of_every_label(image):
     from napari.layers import Labels
     from napari_ome_zarr import napari_get_reader
