@@ -28,7 +28,7 @@ from napari_graysam.tiles.paint import Painted, write_index
 from napari_graysam.tiles.plan import Prepared
 from napari_graysam.tiles.report import make_report, write_report_picture
 from napari_graysam.tiles.resolve import Resolved, resolve
-from napari_graysam.tiles.write import Objects, write_objects, write_small_overlay
+from napari_graysam.tiles.write import Objects, no_rois, write_objects, write_small_overlay
 
 LOADED = 16
 """Tiles whose objects are in memory at once."""
@@ -38,7 +38,8 @@ def assembled(one: TiledImage, prepared: Prepared, start: float) -> Steps[Outcom
     """Resolve the seams, measure, paint and write; ``start`` is when the run began."""
     folder, grid, recipe = one.folder, prepared.grid, prepared.recipe
     yield Progress("seams", 0, 1)
-    resolved = resolve(grid, recipe, lru_cache(LOADED)(folder.load))
+    digest = prepared.image.record["digest"]
+    resolved = resolve(grid, recipe, lru_cache(LOADED)(folder.load), digest)
     abouts = [folder.about(tile) for tile in grid]
     again = sum(about.get("asked") is False for about in abouts)
     notes = [*prepared.notes, *notes_of_tiles(about.get("notes", ()) for about in abouts)]
@@ -48,8 +49,6 @@ def assembled(one: TiledImage, prepared: Prepared, start: float) -> Steps[Outcom
     numbered = yield from _measured(one, prepared, resolved)
     one.file("recipe").unlink(missing_ok=True)
     write_index(folder, numbered.index(resolved))
-    if "rois" in one.job.kinds:
-        yield "ROI files are not written of images in tiles; GeoJSON is, where asked for"
     with create_labels(
         one.store,
         one.labels.name,
@@ -126,9 +125,14 @@ def _written(
     one: TiledImage, recipe: Recipe, objects: Objects, labels: Any
 ) -> Steps[dict[str, Path]]:
     """Write the files that are wanted besides the labels."""
-    paths: dict[str, Path] = {kind: one.file(kind) for kind in one.files}
+    count, shape = objects.numbered.count, objects.grid.shape
+    kinds = one.written(count, shape)
+    if kinds != one.files:
+        yield no_rois(count, shape)
+        one.file("rois").unlink(missing_ok=True)
+    paths: dict[str, Path] = {kind: one.file(kind) for kind in kinds}
     name = Path(one.pyramid.path or one.name).name
-    yield from write_objects(objects, recipe, one.job.kinds, paths, name)
+    yield from write_objects(objects, recipe, kinds, paths, name)
     if "overlay" in paths:
         write_small_overlay(paths["overlay"], objects.image, labels)
     return paths
@@ -160,7 +164,7 @@ def _about(
     grid, image = prepared.grid, prepared.image
     size = pixel_size_of(image)
     return {
-        "files": list(one.files),
+        "files": list(one.written(numbered.count, grid.shape)),
         "fingerprint": prepared.fingerprint.model_dump(),
         "versions": prepared.fingerprint.inputs.versions,
         "model": prepared.fingerprint.inputs.model,

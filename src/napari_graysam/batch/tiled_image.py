@@ -19,7 +19,7 @@ from napari_graysam.source.places import is_address
 from napari_graysam.source.pyramid import Pyramid
 from napari_graysam.tiles.folder import CANDIDATES, TileFolder
 from napari_graysam.tiles.plan import Prepared
-from napari_graysam.tiles.write import ENDINGS, FILES
+from napari_graysam.tiles.write import ENDINGS, FILES, no_rois
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -85,6 +85,11 @@ class TiledImage:
     def files(self) -> tuple[Kind, ...]:
         """Kinds of files that are wanted besides the labels."""
         return tuple(kind for kind in FILES if kind in self.job.kinds)
+
+    def written(self, objects: int, shape: tuple[int, int]) -> tuple[Kind, ...]:
+        """Return the kinds of files that are written of so many objects of an image (H, W)."""
+        rois = not no_rois(objects, shape)
+        return tuple(kind for kind in self.files if rois or kind != "rois")
 
     @property
     def into_image(self) -> bool:
@@ -176,9 +181,8 @@ def is_complete(one: TiledImage, prepared: Prepared) -> bool:
             and found["image"]["pixel_unit"] == prepared.image.record["pixel_unit"]
         )
         written = set(found["files"])
+        wanted = one.written(found["objects"], prepared.grid.shape)
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    files = [one.file(kind) for kind in (*one.files, "seams", "recipe")]
-    return (
-        same and set(one.files) <= written and one.labels.is_dir() and all(map(Path.exists, files))
-    )
+    files = [one.file(kind) for kind in (*wanted, "seams", "recipe")]
+    return same and set(wanted) <= written and one.labels.is_dir() and all(map(Path.exists, files))

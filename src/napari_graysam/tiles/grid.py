@@ -124,6 +124,14 @@ class TileGrid:
         rows, columns = self.spans[0][row], self.spans[1][column]
         return Tile(row, column, (rows[0], columns[0]), (rows[1], columns[1]))
 
+    def holding(self, x: float, y: float) -> int:
+        """Return the number of the tile whose core holds a point of the image."""
+        row, column = (
+            max(0, sum(core.start <= place for _, core in spans) - 1)
+            for spans, place in zip(self.spans, (y, x), strict=True)
+        )
+        return int(row * len(self.spans[1]) + column)
+
     def around(self, tile: Tile) -> list[Tile]:
         """Return the tiles whose window shares a pixel with a tile's, without itself."""
         rows, columns = (

@@ -21,7 +21,7 @@ from napari_graysam.select.table import COLUMNS, physical
 from napari_graysam.tiles.folder import FINAL, TileFolder
 from napari_graysam.tiles.grid import Tile
 from napari_graysam.tiles.image import LargeImage
-from napari_graysam.tiles.pieces import Pieces
+from napari_graysam.tiles.pieces import PINNED, Pieces
 from napari_graysam.units import in_micrometres
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def measure_tile(
     Returns
     -------
     bool (M,)
-        Which of them lie in the range of every filter.
+        Which of them lie in the range of every filter, or are pinned.
     """
     masks = chosen.masks(folder.load(tile)) if len(chosen.within) else []
     folder.save(tile, Pieces.of(masks, chosen.cut.tolist()), FINAL)
@@ -83,7 +83,7 @@ def measure_tile(
                for name, kind in COLUMNS.items()}  # fmt: skip
     with atomic_path(table_path(folder, tile)) as temporary:
         np.savez(temporary, **columns)
-    return in_all_ranges(table, filters)
+    return in_all_ranges(table, filters) | ((chosen.cut & PINNED) > 0)
 
 
 def table_path(folder: TileFolder, tile: Tile) -> Path:

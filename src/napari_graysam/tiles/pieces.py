@@ -21,6 +21,8 @@ TOP, BOTTOM, LEFT, RIGHT = 1, 2, 4, 8
 """Edges of a tile's window that lie inside the image, and where an object may be cut off."""
 BORDER = 16
 """An edge of the image, which an object touches."""
+PINNED = 32
+"""The recipe asks for this very object: no filter drops it."""
 _ARM: dict[str, int] = {arm: number for number, arm in enumerate(ARMS)}
 _COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "box": (np.int32, (4,)),
@@ -54,7 +56,8 @@ class Pieces:
         uint8 (N,), place of the arm in `ARMS`.
     cut
         uint8 (N,), edges of the window where an object goes on unseen, `TOP`, `BOTTOM`, `LEFT` and
-        `RIGHT`, and `BORDER`: bits; none of the first four for an object that is seen whole.
+        `RIGHT`, and `BORDER` and `PINNED`: bits; none of the first four for an object that is seen
+        whole.
     runs
         uint32, run lengths of all objects inside their boxes, column by column.
     ends
@@ -131,6 +134,7 @@ class Pieces:
             point=(float(self.point[index, 0]), float(self.point[index, 1])),
             crop_box=(crop[0], crop[1], crop[2], crop[3]),
             source=ARMS[int(self.source[index])],
+            pinned=bool(self.cut[index] & PINNED),
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -17,7 +17,15 @@ from napari_graysam.masks import paint
 from napari_graysam.model.identity import identify
 from napari_graysam.profile import Profile
 from napari_graysam.progress import Progress, renamed
-from napari_graysam.recipe import MODEL_STAGES, Recipe, for_image, objects_notes
+from napari_graysam.recipe import (
+    MODEL_STAGES,
+    Recipe,
+    SeparateObjects,
+    WholeObject,
+    for_image,
+    objects_notes,
+)
+from napari_graysam.select.pins import is_of
 from napari_graysam.source.gray import BYTES_PER_PIXEL, LARGEST_SIDE
 from napari_graysam.source.pyramid import Pyramid
 from napari_graysam.tiles.grid import SMALLEST_CORE, TileGrid
@@ -145,9 +153,6 @@ def prepare(
             "is segmented in tiles: empty the list"
         )
     notes: list[str] = []
-    if recipe.labels.pinned:
-        notes.append("entries in labels.pinned do nothing where an image is segmented in tiles")
-        recipe = recipe.replace(labels=recipe.labels.replace(pinned=()))
     size = recipe.tiles.size
     if recipe.tiles.halo is not None:
         # Refused before an image is read that may take hours.
@@ -157,6 +162,7 @@ def prepare(
         shape = pyramid.plane(recipe.image, recipe.tiles.level).shape
         inside = yield from region_digest(region, shape)
     image = yield from open_large(pyramid, recipe, pixel_size=pixel_size)
+    notes += _pin_notes(recipe, image)
     diameter = recipe.image.object_diameter
     square = (min(size, max(image.shape)),) * 2
     notes += objects_notes(recipe, square)
@@ -185,6 +191,24 @@ def prepare(
     notes += [*image.record["notes"], *view.notes]
     fingerprint = Fingerprint.of(recipe, inputs)
     return Prepared(view, recipe, grid, fingerprint, base, digest, asked, tuple(notes))
+
+
+def _pin_notes(recipe: Recipe, image: LargeImage) -> list[str]:
+    """Say which entries of ``labels.pinned`` do nothing."""
+    pins = recipe.labels.pinned
+    own = [pin for pin in pins if is_of(pin, image.shape, image.record["digest"])]
+    held = sum(isinstance(pin, SeparateObjects | WholeObject) for pin in own)
+    notes = []
+    if len(own) < len(pins):
+        notes.append(
+            f"{len(pins) - len(own)} of {len(pins)} entries in labels.pinned are of other images"
+        )
+    if held:
+        notes.append(
+            f"{held} entries in labels.pinned, apart and whole, do nothing in tiles, each of which "
+            "is merged and split by itself"
+        )
+    return notes
 
 
 def _by_trial(view: LargeView, recipe: Recipe) -> Generator[Progress, None, int]:

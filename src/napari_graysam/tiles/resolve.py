@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_graysam.masks import Mask, separate, shared_pixels
+from napari_graysam.masks import Mask, separate
 from napari_graysam.masks.hierarchy import CONTAINED
-from napari_graysam.masks.overlap import shared_box_pixels
 from napari_graysam.recipe import LabelOptions, Recipe
-from napari_graysam.tiles.grid import Tile, TileGrid
-from napari_graysam.tiles.pieces import BORDER, Pieces
+from napari_graysam.tiles.grid import TileGrid
+from napari_graysam.tiles.objects import Seen, together
+from napari_graysam.tiles.pieces import BORDER, PINNED, Pieces
+from napari_graysam.tiles.pins import with_pins
 from napari_graysam.tiles.seams import Found, Load, Pairs, compete, find_joins, find_pairs
 
 
@@ -47,7 +48,7 @@ class Resolved:
     counts: dict[str, int]
 
 
-def resolve(grid: TileGrid, recipe: Recipe, load: Load) -> Resolved:
+def resolve(grid: TileGrid, recipe: Recipe, load: Load, image: str | None = None) -> Resolved:
     """Put the objects of all tiles together; shapes of a few tiles are in memory at a time.
 
     Parameters
@@ -58,20 +59,23 @@ def resolve(grid: TileGrid, recipe: Recipe, load: Load) -> Resolved:
         Uses ``labels`` and ``generator``.
     load
         Gives what a tile found.
+    image
+        `napari_graysam.fingerprint.array_digest` of the image, whose pins count; None takes
+        those of every image of this size.
     """
-    tiles = list(grid)
     found = Found.of(grid, load)
-    pairs = _together(find_pairs(grid, found, load))
+    pairs = together(find_pairs(grid, found, load))
+    objects = Seen(found, pairs, {}, found.tile, list(grid), load)
     joins = find_joins(found, pairs)
-    made: dict[int, Pieces] = {}
-    owner = found.tile
     if joins:
         count = len(found)
-        found, pairs, made, owner = _joined(found, pairs, joins, tiles, load)
+        objects = _joined(objects, joins)
+        found, pairs = objects.found, objects.pairs
         pieces = np.array([one for join in joins for one in join], np.intp)
         left = np.ones(len(found), bool)
         left[pieces] = False
         pairs = pairs.only(left[pairs.a] & left[pairs.b])
+        objects = replace(objects, pairs=pairs)
         stays = compete(found, pairs, recipe) & left
         joined = int(stays[count:].sum())
     else:
@@ -84,64 +88,28 @@ def resolve(grid: TileGrid, recipe: Recipe, load: Load) -> Resolved:
         "pieces": sum(map(len, joins)),
         "cut_off": int((cut & stays).sum()),
     }
+    objects, stays = with_pins(objects, stays, recipe, grid, image)
+    found, pairs, owner = objects.found, objects.pairs, objects.owner
     stays &= _of_wanted_size(found, recipe.labels)
     # By tile, so that numbers of neighbours are near each other.
     chosen = np.flatnonzero(stays)
     chosen = chosen[np.lexsort((chosen, owner[chosen]))]
     parent = _parents(found, pairs, chosen)
-    chosen, parent, depth = _at_level(chosen, parent, recipe.labels)
-    resolved = Resolved(found, chosen, owner, parent, depth, made, counts)
+    pinned = (found.cut[chosen] & PINNED) > 0
+    chosen, parent, depth = _at_level(chosen, parent, pinned, recipe.labels)
+    resolved = Resolved(found, chosen, owner, parent, depth, objects.made, counts)
     if recipe.labels.overlap == "disjoint":
-        return _separated(resolved, pairs, tiles, load)
+        return _separated(resolved, objects)
     return resolved
 
 
-def _together(parts: Iterable[Pairs]) -> Pairs:
-    """Return all pairs as one."""
-    some = list(parts)
-    empty = Pairs.of([])
-    columns = [[vars(part)[name] for part in (empty, *some)] for name in vars(empty)]
-    return Pairs(*(np.concatenate(column) for column in columns))
-
-
-def _joined(
-    found: Found, pairs: Pairs, joins: Sequence[Sequence[int]], tiles: Sequence[Tile], load: Load
-) -> tuple[Found, Pairs, dict[int, Pieces], NDArray[np.intp]]:
+def _joined(objects: Seen, joins: Sequence[Sequence[int]]) -> Seen:
     """Add the objects that pieces are joined to, and their pairs with all others."""
-    count = len(found)
-    made: dict[int, Pieces] = {}
-    owners = list(found.tile)
-    rows: list[tuple[int, int, int, int, int]] = []
-    known, joined = found.box.astype(np.int64), np.zeros((len(joins), 4), np.int64)
-    extra: list[tuple[tuple[int, ...], int, float, int]] = []
-    for number, join in enumerate(joins, start=count):
-        mask = _union([_mask(found, one, tiles, load) for one in join])
-        border = int(np.bitwise_or.reduce(found.cut[list(join)])) & BORDER
-        made[number] = Pieces.of([mask], [border])
-        owners.append(found.tile[max(join, key=lambda one: (found.area[one], -one))])
-        extra.append((mask.box, mask.area, mask.predicted_iou, border))
-        box, before = np.array(mask.box), number - count
-        near = np.setdiff1d(np.flatnonzero(shared_box_pixels(box, known)), join)
-        earlier = count + np.flatnonzero(shared_box_pixels(box, joined[:before]))
-        joined[before] = box
-        for other in [*near.tolist(), *earlier.tolist()]:
-            there = made[other].mask(0) if other in made else _mask(found, other, tiles, load)
-            if shared := shared_pixels(mask, there):
-                rows.append((other, number, shared, there.area, mask.area))
-    boxes, areas, scores, cuts = (list(column) for column in zip(*extra, strict=True))
-    wider = Found(
-        np.concatenate([found.tile, len(tiles) + np.arange(len(joins), dtype=np.intp)]),
-        np.concatenate([found.within, np.full(len(joins), -1, np.intp)]),
-        np.concatenate([found.box, np.array(boxes, np.int32)]),
-        np.concatenate([found.area, np.array(areas, np.int64)]),
-        np.concatenate([found.predicted_iou, np.array(scores, np.float64)]),
-        np.concatenate([found.cut, np.array(cuts, np.uint8)]),
-    )
-    return wider, _together([pairs, Pairs.of(rows)]), made, np.array(owners, np.intp)
-
-
-def _mask(found: Found, number: int, tiles: Sequence[Tile], load: Load) -> Mask:
-    return load(tiles[int(found.tile[number])]).mask(int(found.within[number]))
+    found = objects.found
+    masks = (_union([objects.mask(one) for one in join]) for join in joins)
+    borders = [int(np.bitwise_or.reduce(found.cut[list(join)])) & BORDER for join in joins]
+    largest = [max(join, key=lambda one: (found.area[one], -one)) for join in joins]
+    return objects.with_masks(masks, found.tile[largest].tolist(), borders, joins)
 
 
 def _union(masks: Sequence[Mask]) -> Mask:
@@ -170,7 +138,7 @@ def _of_wanted_size(found: Found, labels: LabelOptions) -> NDArray[np.bool_]:
         wanted &= found.area <= labels.max_area
     if labels.exclude_border:
         wanted &= (found.cut & BORDER) == 0
-    return np.asarray(wanted)
+    return np.asarray(wanted | ((found.cut & PINNED) > 0))
 
 
 def _parents(found: Found, pairs: Pairs, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -196,7 +164,10 @@ def _parents(found: Found, pairs: Pairs, chosen: NDArray[np.intp]) -> NDArray[np
 
 
 def _at_level(
-    chosen: NDArray[np.intp], parent: NDArray[np.intp], labels: LabelOptions
+    chosen: NDArray[np.intp],
+    parent: NDArray[np.intp],
+    pinned: NDArray[np.bool_],
+    labels: LabelOptions,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Keep wholes or parts; the depth is that in the full hierarchy."""
     depth = np.zeros(chosen.size, np.intp)
@@ -206,9 +177,10 @@ def _at_level(
         above = np.where(inside, parent[above], -1)
     kept = np.ones(chosen.size, bool)
     if labels.level == "whole":
-        kept = parent < 0
+        kept = (parent < 0) | pinned
     elif labels.level == "parts":
         kept[parent[parent >= 0]] = False
+        kept |= pinned
     return chosen[kept], kept_parents(parent, kept), depth[kept]
 
 
@@ -221,12 +193,12 @@ def kept_parents(parent: NDArray[np.intp], kept: NDArray[np.bool_]) -> NDArray[n
     return np.where(ancestor >= 0, place[ancestor], -1)[kept]
 
 
-def _separated(resolved: Resolved, pairs: Pairs, tiles: Sequence[Tile], load: Load) -> Resolved:
+def _separated(resolved: Resolved, objects: Seen) -> Resolved:
     """Make the objects disjoint, group by group of those that share pixels."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    found, chosen = resolved.found, resolved.chosen
+    found, chosen, pairs = resolved.found, resolved.chosen, objects.pairs
     place = np.full(len(found), -1, np.intp)
     place[chosen] = np.arange(chosen.size)
     a, b = place[pairs.a], place[pairs.b]
@@ -242,8 +214,7 @@ def _separated(resolved: Resolved, pairs: Pairs, tiles: Sequence[Tile], load: Lo
             continue
         masks = []
         for member in members.tolist():
-            number = int(chosen[member])
-            mask = made[number].mask(0) if number in made else _mask(found, number, tiles, load)
+            mask = objects.mask(int(chosen[member]))
             masks.append(mask.marked(candidates=(member,), parent=-1))
         left = {mask.candidates[0]: mask for mask in separate(masks)}
         kept[members] = [member in left for member in members.tolist()]

@@ -247,7 +247,7 @@ def compete(found: Found, pairs: Pairs, recipe: Recipe) -> NDArray[np.bool_]:
     area, cut = found.area, found.cut % BORDER > 0
     at_edge = cut[some.a] | cut[some.b]
     iou = some.shared / (area[some.a] + area[some.b] - some.shared)
-    same = (iou > SAME) | (at_edge & (some.seen_iou > SAME)) | _rule(found, some, iou, recipe)
+    same = (iou > SAME) | (at_edge & (some.seen_iou > SAME)) | duplicates(found, some, iou, recipe)
     dropped_by_b = same | (cut[some.a] & (some.shared > LEFTOVER * area[some.a]))
     dropped_by_a = same | (cut[some.b] & (some.shared > LEFTOVER * area[some.b]))
     loser = np.concatenate([some.b[dropped_by_a], some.a[dropped_by_b]])
@@ -265,7 +265,7 @@ def compete(found: Found, pairs: Pairs, recipe: Recipe) -> NDArray[np.bool_]:
     return stays
 
 
-def _rule(
+def duplicates(
     found: Found, pairs: Pairs, iou: NDArray[np.float64], recipe: Recipe
 ) -> NDArray[np.bool_]:
     """Tell which pairs the recipe takes for duplicates in one image."""

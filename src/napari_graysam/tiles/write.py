@@ -14,6 +14,7 @@ from napari_graysam.atomic import atomic_path
 from napari_graysam.files.coco import stream_coco
 from napari_graysam.files.geojson import stream_geojson
 from napari_graysam.files.overlay import LARGEST, write_overlay
+from napari_graysam.files.rois import LARGEST_SIDE, write_rois
 from napari_graysam.masks import Mask
 from napari_graysam.outputs.kinds import ENDINGS as OF_IMAGES
 from napari_graysam.outputs.kinds import Kind
@@ -28,8 +29,10 @@ from napari_graysam.tiles.number import Numbered
 if TYPE_CHECKING:
     import pandas as pd
 
-FILES: tuple[Kind, ...] = ("objects", "coco", "geojson", "overlay")
+FILES: tuple[Kind, ...] = ("objects", "coco", "geojson", "rois", "overlay")
 """Kinds that can be chosen besides the labels, which are always OME-Zarr."""
+MOST_ROIS = 20_000
+"""Objects of which a ROI file is written."""
 ENDINGS: dict[str, str] = {
     **{str(kind): OF_IMAGES[kind] for kind in FILES},
     "labels": OF_IMAGES["zarr"],
@@ -96,14 +99,14 @@ def write_objects(
     recipe
         Kept in the files.
     kinds
-        ``objects`` (CSV), ``coco`` and ``geojson`` count.
+        ``objects`` (CSV), ``coco``, ``geojson`` and ``rois`` (see `no_rois`) count.
     paths
         Of the files, by kind.
     name
         Of the image.
     """
     shape, plain = objects.grid.shape, recipe.to_dict()
-    wanted = [kind for kind in ("objects", "coco", "geojson") if kind in kinds]
+    wanted = [kind for kind in ("objects", "coco", "geojson", "rois") if kind in kinds]
     for number, kind in enumerate(wanted):
         yield Progress("write", number, len(wanted))
         if kind == "objects":
@@ -117,9 +120,47 @@ def write_objects(
                 )
             )
             stream_coco(paths[kind], rows, name, shape, plain)
+        elif kind == "rois":
+            _write_rois(objects, paths[kind], plain, name)
         else:
             some = ((table["index"].tolist(), masks, table) for table, masks in objects.masks())
             stream_geojson(paths[kind], some, shape, plain, image_name=name)
+
+
+def no_rois(objects: int, shape: tuple[int, int]) -> str:
+    """Say why no ROI file of ImageJ is written; an empty text where one is.
+
+    Parameters
+    ----------
+    objects
+        How many there are.
+    shape
+        Rows and columns of the image.
+
+    Examples
+    --------
+    >>> no_rois(500, (9000, 9000)), no_rois(10**6, (9000, 9000))[:30]
+    ('', 'no ROI file: 1,000,000 objects')
+    """
+    if max(shape) > LARGEST_SIDE:
+        return f"no ROI file: ImageJ's format ends at {LARGEST_SIDE:,} pixels; GeoJSON has no end"
+    if objects > MOST_ROIS:
+        return (
+            f"no ROI file: {objects:,} objects are more than the {MOST_ROIS:,} that ImageJ's ROI "
+            "Manager is good for; GeoJSON takes all"
+        )
+    return ""
+
+
+def _write_rois(objects: Objects, path: Path, plain: dict[str, Any], name: str) -> None:
+    import pandas as pd
+
+    parts = list(objects.masks())
+    masks = [mask for _, some in parts for mask in some]
+    table = pd.concat([table for table, _ in parts], ignore_index=True) if parts else None
+    labels = [] if table is None else table["index"].tolist()
+    shape = objects.grid.shape
+    write_rois(path, masks, shape, plain, labels=labels, table=table, image_name=name)
 
 
 def _write_table(objects: Objects, path: Path) -> None:
