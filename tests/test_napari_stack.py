@@ -650,3 +650,44 @@ def test_closing_in_the_middle_of_a_run_leaves_nothing_behind(
     assert job() is None
     assert not list(tmp_path.iterdir())
     assert QThreadPool.globalInstance().waitForDone(20_000)
+
+
+def test_planes_that_are_among_other_chosen_ones_stay(make, viewer, stub, qtbot):
+    section = make(stack(), values={"stack.first": 1, "stack.last": 3})
+    section.native.both.click()
+    settle(qtbot, section)
+    assert counts(layer_of(viewer)) == [0, 2, 3, 3, 0]
+    layer, kept = layer_of(viewer), np.asarray(layer_of(viewer).data)[2].copy()
+    calls = len(stub.calls)
+    section.state.change({"stack.last": None})
+    assert section.native.both.text() == "Continue"
+    section.native.both.click()
+    settle(qtbot, section)
+    assert len(stub.calls) == calls + 1
+    assert counts(layer_of(viewer)) == [0, 2, 3, 3, 3]
+    assert len(viewer.layers) == 2
+    np.testing.assert_array_equal(layer.data[2] > 0, kept > 0)
+    assert layer.features["planes"].max() == 4
+
+    section.state.change({"stack.first": 2, "stack.step": 2})
+    assert section.native.both.text() != "Continue"
+    section.native.both.click()
+    settle(qtbot, section)
+    assert len(stub.calls) == calls + 1
+    assert counts(layer_of(viewer)) == [0, 0, 3, 0, 3]
+    assert layer.features["planes"].max() == 2
+    assert "all 2 planes" in section.native.stack.text()
+    assert layer.metadata["napari-graysam"]["stack"]["planes"] == [2, 4]
+    section.native.both.click()
+    settle(qtbot, section)
+    assert len(stub.calls) == calls + 3
+
+
+def test_a_wrong_choice_of_planes_is_said_and_takes_nothing_away(make, viewer, stub, qtbot):
+    section = make(stack())
+    section.native.both.click()
+    settle(qtbot, section)
+    section.state.change({"stack.first": 9})
+    section.native.both.click()
+    settle(qtbot, section)
+    assert counts(layer_of(viewer)) == [1, 2, 3, 3, 3]

@@ -435,3 +435,13 @@ def test_results_of_a_plane_and_of_the_stack_never_overwrite_each_other_unasked(
 def test_one_plane_says_that_it_is_no_stack() -> None:
     recipe = RECIPE.with_values({"generator.points_per_side": 2})
     assert any("whole stacks" in note for note in segment(planes()[0], recipe).notes)
+
+
+def test_other_planes_of_an_opened_stack_have_their_own_distance() -> None:
+    values = {"stack.axis": "z", "stack.spacing": 2, "stack.first": 1}
+    stack = Stack(np.zeros((9, 8, 8), np.uint8), Recipe().with_values(values))
+    other = stack.choosing(Recipe().with_values({"stack.last": 6, "stack.step": 3}).stack)
+    assert (list(other.positions), other.spacing) == ([0, 3, 6], 6)
+    assert (stack.positions[0], stack.spacing) == (1, 2)
+    with pytest.raises(ImageError, match="choose no planes of 9"):
+        stack.choosing(Recipe().with_values({"stack.first": 9}).stack)

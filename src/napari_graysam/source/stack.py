@@ -56,8 +56,6 @@ class Stack:
         Of the planes that are segmented, along the axis, counted from 0.
     pixel_size
         (Height, width) of a pixel in µm; None where it is not known.
-    spacing
-        Of the segmented planes, in µm (z) or seconds (t); None where it is not known.
 
     Raises
     ------
@@ -104,8 +102,12 @@ class Stack:
         self._stored = stored
         self.pixel_size = in_micrometres(stored.pixel_size, stored.unit)
         self._window: StackWindow | None = None
-        given = self.options.spacing or (spacing or {}).get(self.axis)
-        self.spacing = None if given is None else given * self.options.step
+        self._distance = self.options.spacing or (spacing or {}).get(self.axis)
+
+    @property
+    def spacing(self) -> float | None:
+        """Distance of segmented planes, in µm (z) or seconds (t); None where it is not known."""
+        return None if self._distance is None else self._distance * self.options.step
 
     def among(self, positions: Sequence[int], recipe: Recipe) -> Stack:
         """Return the same image with other planes that are segmented, by another recipe.
@@ -119,6 +121,21 @@ class Stack:
         """
         other = copy(self)
         other.positions, other.recipe = tuple(positions), recipe
+        return other
+
+    def choosing(self, options: StackOptions) -> Stack:
+        """Return the same image with the planes that ``first``, ``last`` and ``step`` choose.
+
+        Raises
+        ------
+        ImageError
+            They choose none.
+        """
+        other = copy(self)
+        wanted = {name: getattr(options, name) for name in ("first", "last", "step")}
+        other.options = self.options.replace(**wanted)
+        other.recipe = self.recipe.replace(stack=other.options)
+        other.positions = chosen_positions(len(self._numbers), other.options)
         return other
 
     def __len__(self) -> int:

@@ -136,7 +136,8 @@ class StackController:
             return 0
         if not all(job.same_model(arm, recipe) for arm in arms if arm in job.asked):
             return 0
-        return len(job.missing([arm for arm in arms if job.there(arm)]))
+        there = [arm for arm in arms if job.there(arm)]
+        return len(job.missing(there, job.choosing(recipe)))
 
     def start(self, arms: Sequence[Arm], *, new: bool) -> None:
         """Segment a stack, or go on with what is missing.

@@ -16,6 +16,7 @@ from napari_graysam._napari.results.combined import COMBINED, of_arm
 from napari_graysam._napari.results.inputs import has_other_limits
 from napari_graysam._napari.stack.scope import Scope, StackKey
 from napari_graysam.comparison import ARMS
+from napari_graysam.errors import ImageError
 from napari_graysam.pipeline.kept import KeptPlanes
 from napari_graysam.recipe import MODEL_STAGES, Recipe
 from napari_graysam.source.stack import Stack
@@ -98,6 +99,7 @@ class StackJob:
     combined: dict[int, pd.DataFrame] = field(default_factory=dict)
     tuned: dict[Shown, Recipe] = field(default_factory=dict)
     linked_by: dict[Shown, StackOptions] = field(default_factory=dict)
+    _chosen_anew: bool = False
 
     @property
     def title(self) -> str:
@@ -110,9 +112,9 @@ class StackJob:
         return f"{title} in {self.source.region_name}" if self.source.region_name else title
 
     def is_of(self, layer: Layer, source: Source, recipe: Recipe) -> bool:
-        """Whether it still is of this image, window and choice of planes."""
+        """Whether it still is of this image and window; which planes count, `choose` changes."""
         before, now = self.recipe, recipe
-        same = ("axis", "at", "window", "spacing", "step", "first", "last")
+        same = ("axis", "at", "window", "spacing")
         return (
             pixels_of(layer) is self.pixels
             and not has_other_limits(self.source, source, recipe)
@@ -124,9 +126,39 @@ class StackJob:
 
     def has_regions(self, regions: dict[int, LayerRegion] | None) -> bool:
         """Whether regions, by position, have the shapes that they had at the start."""
-        before, now = self.regions or {}, regions or {}
-        shapes = {position: region.shapes for position, region in before.items()}
-        return shapes == {position: region.shapes for position, region in now.items()}
+        if self.regions is None or regions is None:
+            return self.regions is regions
+        both = self.regions.keys() & regions.keys()
+        return all(self.regions[one].shapes == regions[one].shapes for one in both)
+
+    def choosing(self, recipe: Recipe) -> Sequence[int]:
+        """Return the positions that a recipe chooses; none where it chooses wrongly."""
+        try:
+            return self.stack.choosing(recipe.stack).positions
+        except ImageError:
+            return ()
+
+    def choose(self, recipe: Recipe, regions: dict[int, LayerRegion] | None) -> None:
+        """Go on with the planes that a recipe chooses; those among them that are there stay.
+
+        Raises
+        ------
+        ImageError
+            There are none.
+        """
+        stack = self.stack.choosing(recipe.stack)
+        if stack.options == self.stack.options:
+            return
+        left = set(self.stack.positions).difference(stack.positions)
+        for position in left:
+            self.combined.pop(position, None)
+            for volume in self.volumes.values():
+                volume.discard(position)
+            for arm in ARMS:
+                self.kept.discard((position, arm))
+        self.lost -= left
+        self.linked.clear()
+        self.stack, self.regions, self._chosen_anew = stack, regions, True
 
     def same_model(self, arm: Shown, recipe: Recipe) -> bool:
         """Whether the planes of an arm need no model to be as a recipe asks."""
@@ -162,6 +194,8 @@ class StackJob:
     def prepare(self, arms: Sequence[Arm], recipe: Recipe) -> dict[int, list[Arm]]:
         """Let go of what is not of a recipe's model, or of all if nothing is missing.
 
+        Where other planes were chosen, what is there stays.
+
         Returns
         -------
         dict
@@ -172,7 +206,8 @@ class StackJob:
                 self.forget(arm)
         self.lacking.clear()
         missing = self.missing(arms)
-        if not missing:
+        anew, self._chosen_anew = self._chosen_anew, False
+        if not missing and not anew:
             for arm in arms:
                 self.forget(arm)
             missing = self.missing(arms)
@@ -188,10 +223,12 @@ class StackJob:
             del self.tuned[arm]
         self.linked.pop(arm, None)
 
-    def missing(self, arms: Sequence[Arm]) -> dict[int, list[Arm]]:
-        """Return the planes that are not there yet, with their arms."""
+    def missing(
+        self, arms: Sequence[Arm], positions: Sequence[int] | None = None
+    ) -> dict[int, list[Arm]]:
+        """Return the planes that are not there yet, with their arms; of those chosen if omitted."""
         found = {}
-        for position in self.stack.positions:
+        for position in self.stack.positions if positions is None else positions:
             some = [arm for arm in arms if position not in self.there(arm)]
             if some and position not in self.lacking:
                 found[position] = some

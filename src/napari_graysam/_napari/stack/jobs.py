@@ -91,8 +91,10 @@ class StackJobs:
         key = key_of(source, scope.along)
         known = self._jobs.get(key)
         if known is not None and not new and self.goes_on(known, scope):
-            regions = read_regions(state.region, source, scope, known.stack.positions)
+            positions = known.choosing(state.recipe)
+            regions = read_regions(state.region, source, scope, positions)
             if known.has_regions(regions):
+                known.choose(state.recipe, regions)
                 return known
         job = open_stack(state.layer, source, scope, state.recipe, state.region)
         if known is not None and not new:
