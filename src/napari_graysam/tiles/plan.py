@@ -179,7 +179,7 @@ def prepare(
     asked = digest_of(of_tiles.stages[MODEL_STAGES[-1]], size, recipe.tiles.level)
     halo = recipe.tiles.halo
     if halo is None and diameter is not None:
-        halo = min(max(LEAST_HALO, math.ceil(2 * HALO * diameter)), (size - SMALLEST_CORE) // 2)
+        halo = _by_diameter(diameter, size)
         notes.append(f"halo of {halo} pixels, by the objects' diameter")
     if halo is None:
         halo = halo_of(base, asked)
@@ -209,6 +209,39 @@ def _pin_notes(recipe: Recipe, image: LargeImage) -> list[str]:
             "is merged and split by itself"
         )
     return notes
+
+
+def _by_diameter(diameter: float, size: int) -> int:
+    return min(max(LEAST_HALO, math.ceil(2 * HALO * diameter)), (size - SMALLEST_CORE) // 2)
+
+
+def likely_grid(shape: tuple[int, int], recipe: Recipe) -> tuple[TileGrid, bool]:
+    """Return the tiles of an image before anything of it is read, and whether they are sure.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns of the level that is segmented.
+    recipe
+        Where it tells neither halo nor diameter, a trial will; an eighth of a tile is assumed.
+
+    Raises
+    ------
+    RecipeError
+        The halo leaves nothing of a tile.
+
+    Examples
+    --------
+    >>> grid, sure = likely_grid((4000, 4000), Recipe())
+    >>> len(grid), sure
+    (25, False)
+    """
+    size, halo = recipe.tiles.size, recipe.tiles.halo
+    sure = halo is not None or recipe.image.object_diameter is not None
+    if halo is None:
+        diameter = recipe.image.object_diameter
+        halo = size // 8 if diameter is None else _by_diameter(diameter, size)
+    return TileGrid(shape, size, halo), sure
 
 
 def _by_trial(view: LargeView, recipe: Recipe) -> Generator[Progress, None, int]:

@@ -99,12 +99,8 @@ def region_part(region: Layer, source: Source, layer: Layer, level: int, margin:
 
 def _label_corners(region: Layer, place: Placement) -> np.ndarray[Any, Any]:
     """Return ``(x, y)`` in pixels from the corner, around all labels of a layer."""
+    check_small(region)
     data = levels_of(region)[0]
-    if np.prod(data.shape, dtype=float) > MOST_LABELS:
-        raise ImageError(
-            f"“{region.name}” is too large to be looked through for its labels: draw the region "
-            "as a rectangle or polygon in a Shapes layer."
-        )
     found = np.nonzero(np.asarray(data))
     if not len(found[0]):
         return np.zeros((0, 2))
@@ -113,3 +109,18 @@ def _label_corners(region: Layer, place: Placement) -> np.ndarray[Any, Any]:
     corners = corners.reshape(-1, len(found))
     pixels = to_image(matrix_of(transform_of(region)), place, corners)
     return pixels[:, place.axes[::-1]] + 0.5
+
+
+def check_small(region: Layer) -> None:
+    """Refuse a Labels layer that does not fit into memory as a region.
+
+    Raises
+    ------
+    ImageError
+        The message says what to do.
+    """
+    if np.prod(levels_of(region)[0].shape, dtype=float) > MOST_LABELS:
+        raise ImageError(
+            f"“{region.name}” is too large to be looked through for its labels: draw the region "
+            "as a rectangle or polygon in a Shapes layer."
+        )

@@ -112,6 +112,23 @@ def lazy(array: Any) -> Any:
     return da.from_array(array, chunks=chunks, name=False, asarray=True, meta=nothing)
 
 
+def level_index(
+    source: Source,
+    levels: Sequence[Any],
+    number: int,
+    rows: slice = slice(None),
+    columns: slice = slice(None),
+) -> tuple[int | slice, ...]:
+    """Return the index of rows and columns of a source's plane and channel in a level."""
+    sides = {"Y": rows, "X": columns, "S": slice(None)}
+    return tuple(
+        sides[letter] if letter in sides else at * size // whole
+        for letter, at, size, whole in zip(
+            source.letters, source.index, levels[number].shape, levels[0].shape, strict=True
+        )
+    )
+
+
 def named(source: Source, part: Part) -> Source:
     """Return a source that says which part it is; its pixels are those of the whole plane."""
     return replace(source, plane=", ".join(filter(None, (source.plane, part.words))), part=part)
@@ -140,14 +157,8 @@ def cut(source: Source, layer: Layer, part: Part, wholes: WholeImages | None = N
     levels = levels_of(layer)
     level = levels[part.level]
     x0, y0, x1, y1 = part.box
-    sides = {"Y": slice(y0, y1), "X": slice(x0, x1), "S": slice(None)}
-    index = tuple(
-        sides[letter] if letter in sides else at * size // whole
-        for letter, at, size, whole in zip(
-            source.letters, source.index, level.shape, levels[0].shape, strict=True
-        )
-    )
-    axes = "".join(letter for letter in source.letters if letter in sides)
+    index = level_index(source, levels, part.level, slice(y0, y1), slice(x0, x1))
+    axes = "".join(letter for letter in source.letters if letter in "YXS")
     channel = None if "C" in source.letters else source.options.channel
     options = source.options.replace(axes=axes, plane=None, channel=channel, region=None)
     return replace(

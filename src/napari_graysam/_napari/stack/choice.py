@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 from napari_graysam._napari.canvas.source import short_plane
 from napari_graysam._napari.large.choice import fits, part_choices
 from napari_graysam._napari.large.extent import KINDS
+from napari_graysam._napari.large.words import whole_in_words, whole_is_there
 from napari_graysam._napari.panel.sections.run_view import duration
 from napari_graysam._napari.stack.scope import asked_scope
 from napari_graysam._napari.stack.words import progress_in_words, what_is_there
 
 if TYPE_CHECKING:
+    from napari_graysam._napari.large.controller import WholeController
+    from napari_graysam._napari.large.run import WholeProgress
     from napari_graysam._napari.panel.sections.run_view import RunView
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam._napari.stack.controller import StackController
@@ -27,14 +30,23 @@ class StackChoice:
         Whose recipe has the choice, as ``stack.axis``.
     stacks
         What is there of them.
+    whole
+        What is there of images in tiles.
     view
         Of the Run section.
     """
 
-    def __init__(self, state: PanelState, stacks: StackController, view: RunView) -> None:
-        self._state, self._stacks, self._view = state, stacks, view
+    def __init__(
+        self,
+        state: PanelState,
+        stacks: StackController,
+        whole: WholeController,
+        view: RunView,
+    ) -> None:
+        self._state, self._stacks, self._whole, self._view = state, stacks, whole, view
         view.scope.activated.connect(self._choose)
         stacks.progressed.connect(self._show_progress)
+        whole.progressed.connect(self._show_tiles)
 
     def show(self, arms: int) -> None:
         """Offer the shown plane and the stacks that it belongs to; say what is there of one.
@@ -52,11 +64,14 @@ class StackChoice:
             seconds = self._stacks.estimate(scope, arms)
             about = "" if seconds is None else f", about {duration(seconds)}"
             choices.append((scope.words + about, scope.axis))
-        choices += part_choices(self._state)
+        choices += part_choices(self._state, arms)
         one = "none" if chosen is None else chosen.axis
         self._view.show_scopes(choices, one if self._state.kind == "plane" else self._state.kind)
-        job = self._stacks.job
-        self._view.show_stack("" if job is None else what_is_there(job))
+        job, whole = self._stacks.job, self._whole.job
+        if self._state.kind == "whole" and whole is not None:
+            self._view.show_stack(whole_is_there(self._whole, whole))
+        else:
+            self._view.show_stack("" if job is None else what_is_there(job))
 
     def _choose(self, index: int) -> None:
         chosen = self._view.scope.itemData(index)
@@ -66,3 +81,10 @@ class StackChoice:
 
     def _show_progress(self, progress: StackProgress) -> None:
         self._view.show_planes(progress.done, progress.total, progress_in_words(progress))
+
+    def _show_tiles(self, progress: WholeProgress) -> None:
+        tile = progress.stage.startswith("tiles ")
+        if not tile:  # Else the bar stays where whole tiles have brought it.
+            self._view.show_planes(progress.done, progress.total, whole_in_words(progress))
+        else:
+            self._view.show_status(whole_in_words(progress))

@@ -71,8 +71,8 @@ class StackLayer:
         self.tracks: Tracks | None = None
         self.layer: Labels = Labels(
             self._arranged(volume.ids),
-            name=_free_name(viewer, name),
-            colormap=_colormap(),
+            name=free_name(viewer, name),
+            colormap=mixed_colors(),
             metadata={KEY: about},
             **placement.options,
         )
@@ -205,7 +205,7 @@ def tracks_layer(
     )
 
 
-def _colormap() -> Any:
+def mixed_colors() -> Any:
     """Return colours by number that are all well seen, mixed so that neighbours differ."""
     from napari.utils.colormaps import CyclicLabelColormap
 
@@ -217,7 +217,8 @@ def _colormap() -> Any:
     )
 
 
-def _free_name(viewer: Viewer, name: str) -> str:
+def free_name(viewer: Viewer, name: str) -> str:
+    """Return a layer's name with a number where it is taken."""
     taken = {layer.name.replace(UPDATING, "") for layer in viewer.layers}
     names = (name if number == 1 else f"{name} {number}" for number in range(1, len(taken) + 2))
     return next(some for some in names if some not in taken)

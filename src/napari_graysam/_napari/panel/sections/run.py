@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from napari_graysam._napari.canvas.layers import pixels_of
 from napari_graysam._napari.canvas.region import LayerRegion
 from napari_graysam._napari.canvas.source import short_plane
+from napari_graysam._napari.large.controller import WholeController
 from napari_graysam._napari.panel.sections.run_job import Job
 from napari_graysam._napari.panel.sections.run_messages import RunMessages
 from napari_graysam._napari.panel.sections.run_view import ResultLine, RunView
-from napari_graysam._napari.results.combined import SHOWN
+from napari_graysam._napari.results.combined import COMBINED, SHOWN
 from napari_graysam._napari.results.identity import comparable
 from napari_graysam._napari.results.inputs import Run
 from napari_graysam._napari.results.layers import ResultLayers
@@ -66,7 +67,9 @@ class RunSection:
         self.stacks = StackController(state, self.layers, self.live_update, self._messages)
         self._closed = self._cancelled = False
         self.native = RunView()
-        self._choice = StackChoice(state, self.stacks, self.native)
+        self.whole = WholeController(state, self._messages)
+        self.native.add_output(self.whole.output)
+        self._choice = StackChoice(state, self.stacks, self.whole, self.native)
         self._connect()
         self._show_state()
 
@@ -92,6 +95,7 @@ class RunSection:
             (live_update.changed, self._show_results),
             (live_update.message, self._messages.inform),
             (self.stacks.changed, self._show_state),
+            (self.whole.changed, self._show_state),
             (state.extent.changed, self._show_state),
             (state.region_changed, self._show_state),
         )
@@ -105,6 +109,9 @@ class RunSection:
             What to segment, in this order.
         """
         if self.state.running:
+            return
+        if self.state.kind == "whole":
+            self._run_whole(arms)
             return
         if not self.state.in_parts and self.stacks.jobs.scope is not None:
             self._run_stack(arms)
@@ -131,6 +138,19 @@ class RunSection:
         self._cancelled = False
         try:
             self.stacks.start(arms, new=self.native.new_layers.isChecked())
+        except GraysamError as error:
+            self._messages.warn(str(error))
+            return
+        self._messages.begin()
+        self.native.show_status("Starting…")
+
+    def _run_whole(self, arms: Sequence[Shown]) -> None:
+        """Segment all tiles of a large image, each with both arms where the recipe joins them."""
+        if tuple(arms) == ARMS and self.state.recipe.both_arms is not None:
+            arms = (COMBINED,)
+        self._cancelled = False
+        try:
+            self.whole.start(arms)
         except GraysamError as error:
             self._messages.warn(str(error))
             return
@@ -165,7 +185,7 @@ class RunSection:
 
     def cancel(self) -> None:
         """Stop the run within one batch of points; results that are there stay."""
-        if self._worker.busy or self.stacks.cancel():
+        if self._worker.busy or self.stacks.cancel() or self.whole.cancel():
             self._worker.cancel()
             self._cancelled = True
             self.native.show_status("Cancelling after this batch…")
@@ -246,6 +266,7 @@ class RunSection:
         self._closed = True
         self.live_update.close()
         self.stacks.close()
+        self.whole.close()
         self.state.close()
         with suppress(RuntimeError):  # Qt may have deleted the window at the program's end.
             self.layers.queue.finish()  # Or layers would stay hidden.
@@ -272,21 +293,43 @@ class RunSection:
 
     def _show_hint(self) -> None:
         recipe, hint = self.state.recipe, self._outdated_together
-        unfinished = 0 if self.state.running else self.stacks.unfinished(self._asked)
-        self.native.show_asked(recipe.arms, unfinished)
+        if self.state.kind == "whole":
+            self._show_whole()
+        else:
+            unfinished = 0 if self.state.running else self.stacks.unfinished(self._asked)
+            self.native.show_asked(recipe.arms, unfinished)
         if self.state.running:
             hint = ""
         elif self.state.layer is None:
             hint = "Choose an image to segment."
         elif self.stacks.jobs.scope is not None and self.stacks.jobs.scope.chosen == 0:
             hint = "stack.first and stack.last choose no plane of this stack."
-        elif self.state.subject is not None and not self.state.results and not self.stacks.job:
+        elif self._nothing_there:
             whole = self.stacks.jobs.scope is not None
-            title = self.state.layer.name if whole else self.state.subject.title
+            subject = self.state.subject
+            title = self.state.layer.name if whole or subject is None else subject.title
             hint = f"“{title}” is not segmented yet."
         elif not hint and not recipe.preprocesses:
             hint = "No preprocessing is on: raw and preprocessed will be the same."
         self.native.show_hint(hint)
+
+    @property
+    def _nothing_there(self) -> bool:
+        """Whether nothing of what a run would segment is there."""
+        state = self.state
+        if state.subject is None:
+            return False
+        if state.kind == "whole":
+            return self.whole.job is None
+        return not state.results and not self.stacks.job
+
+    def _show_whole(self) -> None:
+        """Say on the main button what a run of the whole image would do."""
+        whole, running = self.whole, self.state.running
+        job, joined = whole.job, self.state.recipe.both_arms is not None
+        left = 0 if running else whole.unfinished((COMBINED,) if joined else self._asked)
+        again = not running and job is not None and bool(whole.outdated(job))
+        self.native.show_asked(self.state.recipe.arms, left, "tile", again=again)
 
     @property
     def _outdated_together(self) -> str:

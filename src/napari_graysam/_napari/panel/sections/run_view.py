@@ -106,7 +106,15 @@ class RunView(QWidget):
         for widget in (*shown, self.new_layers):
             layout.addWidget(widget)
 
-    def show_asked(self, arms: str, unfinished: int = 0) -> None:
+    def add_output(self, widget: QWidget) -> None:
+        """Put where results go above the buttons."""
+        layout = self.layout()
+        assert isinstance(layout, QVBoxLayout)
+        layout.insertWidget(layout.indexOf(self.scope) + 1, widget)
+
+    def show_asked(
+        self, arms: str, unfinished: int = 0, what: str = "plane", *, again: bool = False
+    ) -> None:
         """Say on the main button what a run does.
 
         Parameters
@@ -115,11 +123,17 @@ class RunView(QWidget):
             The recipe's.
         unfinished
             Planes that a run goes on with; 0 where it starts from the beginning.
+        what
+            What they are, if no planes.
+        again
+            Whether a run only selects objects again.
         """
         text, tip = ASKED[arms]
         if unfinished:
-            planes = "one plane" if unfinished == 1 else f"{unfinished} planes"
-            text, tip = "Continue", f"{tip}: the {planes} that are missing"
+            some = f"one {what}" if unfinished == 1 else f"{unfinished} {what}s"
+            text, tip = "Continue", f"{tip}: the {some} that are missing"
+        elif again:
+            text, tip = "Select again", "Select objects from what the tiles keep, without the model"
         self.both.setText(text)
         self.both.setToolTip(tip)
 
@@ -166,10 +180,10 @@ class RunView(QWidget):
             button.setEnabled(possible and not running)
         self.scope.setEnabled(not running)
         self.cancel.setEnabled(running)
-        self.bar.setVisible(running)
-        if running:
+        if running and self.bar.isHidden():
             self.bar.setRange(0, 0)
-        else:
+        self.bar.setVisible(running)
+        if not running:
             self.status.clear()
             self.status.hide()
 

@@ -1,0 +1,199 @@
+"""Segmenting a whole image in tiles, for a worker thread: nothing of the viewer goes in."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from napari_graysam._napari.canvas.part import lazy
+from napari_graysam._napari.large.job import WholeJob, shapes_of
+from napari_graysam._napari.results.combined import of_arm
+from napari_graysam._napari.threads import heavy_imports
+from napari_graysam._napari.threads.collection import full_collections_put_off
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_graysam._napari.results.combined import Shown
+    from napari_graysam.batch.jobs import Outcome, Report
+    from napari_graysam.recipe import Recipe
+    from napari_graysam.tiles.folder import TileFolder
+    from napari_graysam.tiles.provisional import ProvisionalLabels
+
+LARGEST_TABLE = 100_000
+"""Objects up to which the layer gets their table."""
+SEEN_AFTER = 0.5
+"""Seconds between two looks at what tiles have found."""
+
+
+class WholeProgress(NamedTuple):
+    """Where a run is: ``done`` of ``total`` of a stage, and seconds that tiles still take."""
+
+    arm: Shown
+    stage: str
+    done: int
+    total: int
+    left: float | None = None
+
+
+class TilesSeen(NamedTuple):
+    """More tiles are painted: ``done`` of ``total``, in the levels of provisional labels."""
+
+    arm: Shown
+    done: int
+    total: int
+    levels: list[Any]
+
+
+class Noted(NamedTuple):
+    """What the user should know."""
+
+    text: str
+
+
+class WholeDone(NamedTuple):
+    """The labels of an arm are written; ``table`` is None where there are too many objects."""
+
+    arm: Shown
+    recipe: Recipe
+    outcome: Outcome
+    path: str
+    levels: list[Any]
+    table: pd.DataFrame | None
+    about: dict[str, Any]
+
+
+WholeEvent = WholeProgress | TilesSeen | Noted | WholeDone
+
+
+def segment_whole(
+    job: WholeJob, asked: Recipe, arms: Sequence[Shown], overwrite: Mapping[Shown, bool]
+) -> Generator[WholeEvent | None, None, None]:
+    """Segment all tiles of one arm after the other; closing the generator keeps the finished ones.
+
+    Parameters
+    ----------
+    job
+        The image.
+    asked
+        The recipe as the user set it.
+    arms
+        Which; "combined" runs the recipe as it is, with both arms in every tile.
+    overwrite
+        By arm, whether labels that are there may be replaced.
+    """
+    from napari_graysam.errors import OutputError
+
+    yield WholeProgress(arms[0], "load", 0, 1)
+    heavy_imports.load()
+    recipe = job.recipe
+    if job.region is not None:
+        polygons = job.region.shapes or job.region.polygons()
+        recipe = recipe.replace(image=recipe.image.replace(region=polygons))
+    for arm in arms:
+        with full_collections_put_off():
+            outcome = yield from _run(job, recipe, arm, overwrite[arm])
+        if outcome.status == "failed":
+            raise OutputError(outcome.error)
+        yield _done(job, asked, arm, outcome)
+
+
+def _run(
+    job: WholeJob, recipe: Recipe, arm: Shown, overwrite: bool
+) -> Generator[WholeEvent | None, None, Outcome]:
+    from napari_graysam.batch.tiles import segment_tiled_steps
+    from napari_graysam.tiles.folder import TileFolder
+
+    stem = job.stem(arm)
+    steps = segment_tiled_steps(
+        job.pyramid, of_arm(arm, recipe), job.folder, name=stem, overwrite=overwrite
+    )
+    watch = _Watch(job, arm, TileFolder(job.folder / f"{stem}.tiles"))
+    try:
+        while True:
+            report = next(steps)
+            yield from watch.events(report)
+    except StopIteration as stop:
+        outcome: Outcome = stop.value
+        return outcome
+    finally:
+        steps.close()
+
+
+class _Watch:
+    """Turns reports into events, and paints the tiles that are there."""
+
+    def __init__(self, job: WholeJob, arm: Shown, folder: TileFolder) -> None:
+        self._job, self._arm, self._folder = job, arm, folder
+        self._labels: ProvisionalLabels | None = None
+        self._painted: set[str] = set()
+        self._looked = 0.0
+        self._start: tuple[float, int] | None = None
+        self._left: float | None = None
+
+    def events(self, report: Report) -> Generator[WholeEvent | None, None, None]:
+        if report.note:
+            yield Noted(report.note.rpartition(": ")[2] if ": " in report.note else report.note)
+        step = report.step
+        if step is None:
+            return
+        stage, done, total = step
+        whole = stage == "tiles"
+        if whole:
+            self._job.left[self._arm] = total - done
+            self._count(done, total)
+        yield WholeProgress(self._arm, stage, done, total, self._left)
+        if stage.startswith("tiles") and (whole or time.monotonic() - self._looked > SEEN_AFTER):
+            yield from self._paint()
+
+    def _count(self, done: int, total: int) -> None:
+        """Estimate the time that is left from the tiles of this run."""
+        now = time.monotonic()
+        if self._start is None:
+            self._start = (now, done)
+        began, first = self._start
+        if done > first:
+            self._left = (now - began) / (done - first) * (total - done)
+
+    def _paint(self) -> Generator[WholeEvent | None, None, None]:
+        from napari_graysam.tiles.grid import TileGrid
+        from napari_graysam.tiles.provisional import ProvisionalLabels
+
+        plan = self._folder.plan()
+        if "shape" not in plan:
+            return
+        grid = TileGrid((plan["shape"][0], plan["shape"][1]), plan["size"], plan["halo"])
+        missing = {tile.name for tile in self._folder.missing(grid)}
+        new = [tile for tile in grid if tile.name not in self._painted | missing]
+        self._labels = self._labels or ProvisionalLabels(shapes_of(self._job))
+        for tile in new:
+            self._labels.add(tile, self._folder.load(tile), self._job.recipe.labels.overlap)
+            self._painted.add(tile.name)
+            yield None
+        self._looked = time.monotonic()
+        if new:
+            yield TilesSeen(self._arm, len(self._painted), len(grid), self._labels.levels)
+
+
+def _done(job: WholeJob, asked: Recipe, arm: Shown, outcome: Outcome) -> WholeDone:
+    import pandas as pd
+
+    from napari_graysam.outputs.kinds import ENDINGS
+    from napari_graysam.outputs.zarr import labels_place
+    from napari_graysam.source.pyramid import open_pyramid
+
+    stem = job.stem(arm)
+    path = labels_place("zarr", job.folder, stem, {})
+    about = json.loads((job.folder / f"{stem}.{ENDINGS['provenance']}").read_bytes())
+    objects = int(about.get("objects", 0))
+    table_path = job.folder / f"{stem}.{ENDINGS['objects']}"
+    table = None
+    if objects <= LARGEST_TABLE and table_path.exists():
+        table = pd.read_csv(table_path)
+    notes = outcome.notes or tuple(about.get("selection", {}).get("notes", ()))
+    outcome = replace(outcome, objects=objects, notes=notes)
+    levels = [lazy(level) for level in open_pyramid(path).levels]
+    return WholeDone(arm, asked, outcome, str(path), levels, table, about)

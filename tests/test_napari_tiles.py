@@ -1,0 +1,343 @@
+"""Whole images in tiles from the panel: live labels, cancel and continue, selecting again."""
+
+import json
+import os
+import threading
+
+import dask.array as da
+import fake_tiles
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+
+from napari_graysam._napari.canvas.layers import about
+from napari_graysam._napari.large.job import check_folder, default_folder
+from napari_graysam._napari.panel.sections.run import RunSection
+from napari_graysam._napari.panel.state import PanelState
+from napari_graysam.errors import UsageError
+from napari_graysam.masks import label_overlaps, match
+from napari_graysam.progress import Progress
+from napari_graysam.recipe import Recipe
+from napari_graysam.source.pyramid import open_pyramid
+
+RECIPE = Recipe().with_values(
+    {
+        "tiles.use": "always",
+        "tiles.size": 192,
+        "tiles.halo": 24,
+        "generator.points_per_side": 48,
+        "arms": "raw",
+    }
+)
+IMAGE, TRUTH = fake_tiles.picture((300, 400), long=True)
+
+
+class Gate:
+    """The tiles' model, which waits before a tile, or fails, where a test asks for it."""
+
+    def __init__(self):
+        self.tiles, self.stop_before, self.open = 0, None, threading.Event()
+        self.error = None
+        self.threads = set()
+
+    def steps(self, *some, **options):
+        if self.tiles == self.stop_before:
+            while not self.open.wait(0.02):
+                yield Progress("decode", 1, 2)
+        if self.error is not None:
+            raise self.error
+        self.threads.add(threading.current_thread())
+        self.tiles += 1
+        return (yield from fake_tiles.segment_steps(*some, **options))
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    gate = Gate()
+    fake_tiles.install(monkeypatch, gate.steps)
+    return gate
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def make(viewer, gate, qtbot, tmp_path):
+    """Make a Run section for an image of two levels that goes to be segmented in tiles."""
+    made = []
+
+    def one(values=None, data=None, **options):
+        section = RunSection(PanelState(viewer, RECIPE.with_values(values or {})))
+        viewer.window.add_dock_widget(section.native, name="Run")
+        if data is None:
+            data = [da.from_array(level, chunks=100) for level in (IMAGE, IMAGE[::2, ::2])]
+            options["multiscale"] = True
+        section.state.layer = viewer.add_image(data, name="slide", **options)
+        section.state.extent.choose("whole")
+        choose_folder(section, tmp_path / "out")
+        made.append(section)
+        notification_manager.records.clear()
+        return section
+
+    yield one
+    for section in made:
+        gate.open.set()
+        section.cancel()
+        settle(qtbot, section)
+
+
+def choose_folder(section, folder):
+    section.whole.output.line.setText(str(folder))
+    section.whole.output.line.editingFinished.emit()
+
+
+def settle(qtbot, section):
+    qtbot.waitUntil(lambda: not (section.state.running or section.whole.busy), timeout=60_000)
+
+
+def said():
+    return [record.message for record in notification_manager.records]
+
+
+def same_objects(found, truth):
+    ids, others, overlaps = label_overlaps(found, truth)
+    return len(match(overlaps, 1.0)) == len(ids) == len(others)
+
+
+def layer_of(viewer, name="slide [raw]"):
+    return viewer.layers[name]
+
+
+def test_the_whole_image_becomes_one_multiscale_layer(make, viewer, gate, qtbot, tmp_path):
+    place = {"scale": (0.5, 0.25), "translate": (3, 4), "units": ("um", "um")}
+    section = make(**place)
+    section.native.both.click()
+    assert section.state.running
+    settle(qtbot, section)
+    layer, image = layer_of(viewer), viewer.layers["slide"]
+    assert layer.multiscale
+    assert [one.shape for one in layer.data] == [one.shape for one in image.data]
+    assert same_objects(np.asarray(layer.data[0]), TRUTH)
+    for name in ("scale", "translate", "units"):
+        assert tuple(getattr(layer, name)) == tuple(getattr(image, name))
+    labels = open_pyramid(tmp_path / "out" / "slide_raw.zarr" / "labels" / "slide_raw")
+    np.testing.assert_array_equal(np.asarray(layer.data[1]), np.asarray(labels.levels[1]))
+    assert labels.pixel_size().size == (0.5, 0.25)
+    objects = len(np.unique(TRUTH)) - 1
+    assert sorted(layer.features["index"]) == list(range(1, objects + 1))
+    assert layer.features["area_um2"].sum() == pytest.approx((TRUTH > 0).sum() * 0.125)
+    assert f"{objects:,} objects" in section.native.stack.text()
+    assert about(layer)["arm"] == "raw"
+    assert about(layer)["provenance"]["tiles"]["count"] == gate.tiles > 3
+    assert threading.main_thread() not in gate.threads
+    assert not [text for text in said() if "Warning" in text]
+
+
+def test_labels_of_finished_tiles_are_seen_and_said_to_be_provisional(make, viewer, gate, qtbot):
+    section = make()
+    gate.stop_before = 2
+    section.native.both.click()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=60_000)
+    qtbot.waitUntil(lambda: "2 of 6 tiles" in viewer.layers[1].name, timeout=60_000)
+    layer = viewer.layers[1]
+    assert layer.name == "slide [raw] (2 of 6 tiles, provisional)"
+    assert about(layer)["provisional"]
+    fine, coarse = (np.asarray(one) for one in layer.data)
+    assert fine[:100, :180].any()
+    assert not fine[200:].any()
+    seen = fine[:100, :180] > 0
+    np.testing.assert_array_equal(seen, TRUTH[:100, :180] > 0)
+    assert np.mean((coarse > 0) != (fine[1::2, 1::2] > 0)) < 0.01
+    assert "tile 3 of 6" in section.native.status.text()
+    assert section.native.bar.value() == 2
+    gate.open.set()
+    settle(qtbot, section)
+    assert layer_of(viewer) == layer
+    assert "provisional" not in about(layer)
+    assert same_objects(np.asarray(layer.data[0]), TRUTH)
+
+
+def test_cancel_keeps_tiles_and_continue_segments_only_the_others(make, viewer, gate, qtbot):
+    section = make()
+    gate.stop_before = 3
+    section.native.both.click()
+    qtbot.waitUntil(
+        lambda: any("3 of 6 tiles" in layer.name for layer in viewer.layers), timeout=60_000
+    )
+    section.native.cancel.click()
+    settle(qtbot, section)
+    assert section.native.both.text() == "Continue"
+    assert "3 tiles are missing" in section.native.stack.text()
+    gate.stop_before = None
+    section.native.both.click()
+    settle(qtbot, section)
+    assert gate.tiles == 6
+    assert same_objects(np.asarray(layer_of(viewer).data[0]), TRUTH)
+    assert section.native.both.text() != "Continue"
+
+
+def test_another_panel_goes_on_with_the_tiles_on_disk(make, viewer, gate, qtbot):
+    section = make()
+    gate.stop_before = 3
+    section.native.both.click()
+    qtbot.waitUntil(lambda: gate.tiles == 3, timeout=60_000)
+    qtbot.wait(100)
+    section.native.cancel.click()
+    settle(qtbot, section)
+    viewer.layers.clear()
+    gate.stop_before = None
+    again = make()
+    again.native.both.click()
+    settle(qtbot, again)
+    assert gate.tiles == 6
+    assert any("3 of 6 tiles are there" in text for text in said())
+
+
+def test_sizes_and_filters_select_again_without_the_model(make, viewer, gate, qtbot):
+    section = make()
+    section.native.both.click()
+    settle(qtbot, section)
+    before, tiles = len(layer_of(viewer).features), gate.tiles
+    section.state.change({"labels.min_area": 150})
+    assert section.native.both.text() == "Select again"
+    assert viewer.layers[1].name == "slide [raw] (outdated)"
+    assert "without the model" in section.native.stack.text()
+    section.native.both.click()
+    settle(qtbot, section)
+    layer = layer_of(viewer)
+    assert gate.tiles == tiles
+    assert 0 < len(layer.features) < before
+    assert layer.features["area"].min() >= 150
+    assert set(np.unique(np.asarray(layer.data[0]))) == {0, *layer.features["index"]}
+    assert section.native.both.text() == "Raw arm"
+
+
+def test_thresholds_select_again_what_the_tiles_have_kept(make, viewer, qtbot):
+    section = make()
+    section.native.both.click()
+    settle(qtbot, section)
+    section.state.change({"generator.stability_score_thresh": 0.97})
+    assert section.native.both.text() == "Select again"
+    section.native.both.click()
+    settle(qtbot, section)
+    assert about(layer_of(viewer))["recipe"]["generator"]["stability_score_thresh"] == 0.97
+    assert not [text for text in said() if "Replace" in text]
+
+
+def test_what_needs_other_tiles_is_not_replaced_unasked(make, viewer, gate, qtbot):
+    section = make()
+    section.native.both.click()
+    settle(qtbot, section)
+    section.state.change({"generator.points_per_side": 40})
+    assert section.native.both.text() == "Raw arm"
+    assert "asks the model anew" in section.native.stack.text()
+    labels = np.asarray(layer_of(viewer, "slide [raw] (outdated)").data[0])
+    section.native.both.click()
+    settle(qtbot, section)
+    assert "Replace what is there" in said()[-1]
+    assert "--overwrite" not in said()[-1]
+    np.testing.assert_array_equal(np.asarray(viewer.layers[1].data[0]), labels)
+    section.whole.output.replace.setChecked(True)
+    section.native.both.click()
+    settle(qtbot, section)
+    assert gate.tiles == 12
+    assert layer_of(viewer).name == "slide [raw]"
+
+
+def test_both_arms_become_two_layers(make, viewer, qtbot):
+    section = make({"arms": "preprocessed", "preprocess": "[{kind: gamma, gamma: 0.5}]"})
+    section.native.both.click()
+    settle(qtbot, section)
+    names = [layer.name for layer in viewer.layers]
+    assert names == ["slide", "slide [raw]", "slide [preprocessed]"]
+
+
+def test_a_coarser_level_is_placed_on_the_image(make, viewer, qtbot):
+    section = make({"tiles.level": 1, "tiles.size": 96, "tiles.halo": 12}, scale=(2, 2))
+    section.native.both.click()
+    settle(qtbot, section)
+    layer, image = layer_of(viewer), viewer.layers["slide"]
+    data = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+    assert data.shape == (150, 200)
+    for corner in ((-0.5, -0.5), (149.5, 199.5)):
+        fine = (np.array(corner) + 0.5) * 2 - 0.5
+        np.testing.assert_allclose(layer.data_to_world(corner), image.data_to_world(fine))
+
+
+def test_a_region_limits_the_points(make, viewer, qtbot):
+    section = make()
+    corners = [[20, 20], [20, 120], [120, 120], [120, 20]]
+    section.state.region = viewer.add_shapes([corners], shape_type="polygon", name="here")
+    section.native.both.click()
+    settle(qtbot, section)
+    found = np.asarray(layer_of(viewer, "slide in here [raw]").data[0])
+    assert found[20:120, 20:120].any()
+    assert not found[160:].any()
+
+
+def test_a_plane_of_a_stack_lies_at_that_plane(make, viewer, qtbot):
+    stack = np.stack([IMAGE * 0, IMAGE])
+    section = make(data=stack, axis_labels=("z", "y", "x"))
+    viewer.dims.set_current_step(0, 1)
+    section.native.both.click()
+    settle(qtbot, section)
+    layer = layer_of(viewer, "slide z 1 [raw]")
+    assert layer.translate[0] == 1
+    data = np.asarray(layer.data)
+    assert data.shape == (1, *IMAGE.shape)
+    assert same_objects(data[0], TRUTH)
+
+
+def test_a_tile_that_fails_is_named_and_the_others_stay(make, gate, qtbot):
+    section = make()
+    gate.error = MemoryError("the card is full")
+    section.native.both.click()
+    settle(qtbot, section)
+    assert "6 of 6 tiles failed twice" in said()[-1]
+    assert "the card is full" in said()[-1]
+    assert not section.state.running
+
+
+def test_tiles_and_time_are_told_before(make, qtbot):
+    section = make()
+    scope = section.native.scope
+    assert scope.itemText(scope.findData("whole")) == "whole image (6 tiles)"
+    section.state.change({"tiles.halo": None})
+    assert scope.itemText(scope.findData("whole")).startswith("whole image (about ")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="everything can be written")
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(UsageError, match="cannot be written"):
+        check_folder(str(tmp_path / "locked" / "out"))
+
+
+def test_bad_folders_are_refused(make, qtbot, tmp_path):
+    section = make()
+    (tmp_path / "file").write_text("")
+    for text, message in (("  ", "No folder"), (str(tmp_path / "file" / "out"), "is a file")):
+        section.whole.output.line.setText(text)
+        section.native.both.click()
+        assert not section.state.running
+        assert message in said()[-1]
+
+
+def test_results_go_beside_the_image_by_default(make, viewer, tmp_path):
+    np.save(tmp_path / "a.npy", IMAGE)
+    (layer,) = viewer.open(str(tmp_path / "a.npy"), plugin="napari")
+    assert default_folder(layer) == tmp_path / "a_graysam"
+    assert "napari-graysam" in str(default_folder(viewer.add_image(IMAGE, name="a/b")))
+
+
+def test_the_provenance_names_the_image(make, viewer, qtbot, tmp_path):
+    np.save(tmp_path / "a.npy", IMAGE)
+    section = make()
+    (section.state.layer,) = viewer.open(str(tmp_path / "a.npy"), plugin="napari")
+    choose_folder(section, tmp_path / "out")
+    section.native.both.click()
+    settle(qtbot, section)
+    record = json.loads((tmp_path / "out" / "a.npy_raw.provenance.json").read_text())
+    assert record["image"]["path"] == str(tmp_path / "a.npy")
