@@ -8,6 +8,7 @@ Needs a display; without one, run it under ``xvfb-run -a -s "-screen 0 1920x1080
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,14 @@ from window import COMPARE, LARGE, PLUGIN, SMALL, TUNE, show, start, wait
 IMAGES = Path(__file__).parent / "images"
 SEEN = {"generator.pred_iou_thresh": 0.35, "labels.merging.merge": 0.5}
 """Of the scene with a merge: thresholds that leave objects in pieces, and what joins them."""
+TILED = {
+    "tiles.use": "always",
+    "tiles.size": 512,
+    "tiles.halo": 48,
+    "generator.points_per_side": 16,
+}
+TILES_SEEN = 7
+"""After which the picture of an image in tiles is taken."""
 
 
 @dataclass(frozen=True)
@@ -146,12 +155,46 @@ def _planes(stacks: Any) -> int:
     return 0 if stacks.job is None else len(stacks.job.there("preprocessed"))
 
 
+def large(camera: Camera) -> None:
+    """Photograph a mosaic of many fields while it is segmented in tiles, and when it is done."""
+    import numpy as np
+
+    viewer, panel = start("nuclei_uneven", **TILED)
+    field = np.asarray(viewer.layers[0].data)
+    row = np.hstack([field, field[:, ::-1], field, field[:, ::-1]])
+    mosaic = np.vstack([row, row[::-1], row])
+    viewer.layers.clear()
+    levels = [mosaic, mosaic[::2, ::2], mosaic[::4, ::4]]
+    viewer.add_image(levels, name="slide", multiscale=True, contrast_limits=(0, mosaic.max()))
+    panel.state.extent.choose("whole")
+    show(viewer, *camera.variants[0])
+    with tempfile.TemporaryDirectory() as folder:
+        whole = panel.run.whole
+        whole.output.line.setText(f"{folder}/slide_graysam")
+        panel.run.run(("preprocessed",))
+        seen: list[int] = []
+        whole.changed.connect(lambda: seen.append(_tiles(whole)))
+        wait(lambda: bool(seen) and seen[-1] >= TILES_SEEN)
+        camera.take(viewer, "large")
+        wait(lambda: not (panel.state.running or whole.busy))
+        if len(camera.variants) > 1:
+            camera.take(viewer, "large-done")
+        viewer.close()
+
+
+def _tiles(whole: Any) -> int:
+    """Return how many tiles are painted, as the layer's name says."""
+    layer = whole.layer("preprocessed")
+    return int(layer.name.rpartition("(")[2].split()[0]) if layer and " tiles" in layer.name else 0
+
+
 SCENES: Mapping[str, Callable[[Camera], None]] = {
     "panel": panel,
     "why": why,
     "undo": undo,
     "tune": tune,
     "stacks": stacks,
+    "large": large,
 }
 
 

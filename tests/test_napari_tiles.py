@@ -341,3 +341,14 @@ def test_the_provenance_names_the_image(make, viewer, qtbot, tmp_path):
     settle(qtbot, section)
     record = json.loads((tmp_path / "out" / "a.npy_raw.provenance.json").read_text())
     assert record["image"]["path"] == str(tmp_path / "a.npy")
+
+
+def test_the_time_of_the_tiles_tells_how_long_all_will_take(make, gate, qtbot, monkeypatch):
+    section = make()
+    monkeypatch.setattr("napari_graysam.tiles.tile.ASKING", "")
+    section.native.both.click()
+    settle(qtbot, section)
+    scope = section.native.scope
+    section.state.change({"labels.min_area": 5})
+    text = scope.itemText(scope.findData("whole"))
+    assert text.startswith("whole image (6 tiles, about ")

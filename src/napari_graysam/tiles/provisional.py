@@ -38,7 +38,7 @@ class ProvisionalLabels:
     >>> from napari_graysam.masks import Mask
     >>> from napari_graysam.tiles.grid import TileGrid
     >>> labels = ProvisionalLabels([(4, 8), (2, 4)])
-    >>> tile = TileGrid((4, 8), 8, 0).tile(0, 0)
+    >>> tile = TileGrid((4, 8), 16, 0).tile(0, 0)
     >>> labels.add(tile, Pieces.of([Mask(np.ones((2, 2), bool), (2, 0, 4, 2))]))
     >>> labels.levels[1][:].tolist()
     [[0, 1, 0, 0], [0, 0, 0, 0]]

@@ -29,6 +29,7 @@ from napari_graysam._napari.large.run import (
     WholeProgress,
     segment_whole,
 )
+from napari_graysam._napari.results.clock import Pace
 from napari_graysam._napari.results.combined import of_arm
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import GraysamError, OutputError, UsageError
@@ -181,6 +182,8 @@ class WholeController:
             self._messages.inform_once(event.text)
         elif isinstance(event, TilesSeen):
             self._layers[job.key, event.arm].show_tiles(event)
+            if event.pace is not None:
+                self._state.memory.pace = Pace(job.recipe.model, event.pace)
             self.changed.emit()
         elif isinstance(event, WholeDone):
             self._arm_done(job, event)

@@ -40,12 +40,16 @@ class WholeProgress(NamedTuple):
 
 
 class TilesSeen(NamedTuple):
-    """More tiles are painted: ``done`` of ``total``, in the levels of provisional labels."""
+    """More tiles are painted: ``done`` of ``total``, in the levels of provisional labels.
+
+    ``pace`` is the number of seconds that a point took; None where no model was asked.
+    """
 
     arm: Shown
     done: int
     total: int
     levels: list[Any]
+    pace: float | None = None
 
 
 class Noted(NamedTuple):
@@ -169,13 +173,17 @@ class _Watch:
         missing = {tile.name for tile in self._folder.missing(grid)}
         new = [tile for tile in grid if tile.name not in self._painted | missing]
         self._labels = self._labels or ProvisionalLabels(shapes_of(self._job))
+        pace = None
         for tile in new:
-            self._labels.add(tile, self._folder.load(tile), self._job.recipe.labels.overlap)
+            pieces = self._folder.load(tile)
+            self._labels.add(tile, pieces, self._job.recipe.labels.overlap)
+            if pieces.about.get("asked") and pieces.about["points"]:
+                pace = float(pieces.about["seconds"]) / int(pieces.about["points"])
             self._painted.add(tile.name)
             yield None
         self._looked = time.monotonic()
         if new:
-            yield TilesSeen(self._arm, len(self._painted), len(grid), self._labels.levels)
+            yield TilesSeen(self._arm, len(self._painted), len(grid), self._labels.levels, pace)
 
 
 def _done(job: WholeJob, asked: Recipe, arm: Shown, outcome: Outcome) -> WholeDone:
