@@ -142,12 +142,12 @@ def test_ordinary_images_offer_no_parts(make):
     assert section.state.kind == "plane"
 
 
-def test_an_image_of_levels_offers_the_view_beside_the_plane(make, viewer, qtbot):
+def test_an_image_of_levels_offers_its_parts_beside_the_plane(make, viewer, qtbot):
     section = make(levels(mosaic()), multiscale=True)
-    assert list(choices(section)) == ["none", "view"]
+    assert list(choices(section)) == ["none", "view", "whole"]
     viewer.add_shapes([[0, 0], [50, 50]], shape_type="rectangle", name="here")
     section.state.region = viewer.layers["here"]
-    assert list(choices(section)) == ["none", "view", "region"]
+    assert list(choices(section)) == ["none", "view", "region", "whole"]
 
 
 def test_what_exceeds_the_limit_offers_parts_alone(make):
