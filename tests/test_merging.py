@@ -12,7 +12,7 @@ from synthetic import drawn
 from napari_graysam.comparison import compare_masks, comparison_csv, event_table
 from napari_graysam.errors import ProposalsError
 from napari_graysam.masks import Mask
-from napari_graysam.prompt import taking_back
+from napari_graysam.prompt import removal, taking_back
 from napari_graysam.recipe import GeneratorOptions, LabelOptions, MergingOptions, Recipe
 from napari_graysam.select import Selector
 from napari_graysam.select.pins import pins_holding
@@ -315,6 +315,21 @@ def test_taking_back_one_merge_leaves_the_others() -> None:
     pinned = labels.replace(pinned=(taking_back(one, "1f", (SIDE, SIDE)),))
     after = selector.selection(GENERATOR, pinned)
     assert sorted(sorted(mask.candidates) for mask in after.masks) == [[0], [1], [2, 3]]
+
+
+def test_an_object_that_merging_made_is_removed_by_a_pin_and_comes_back_without_it() -> None:
+    other = disc(14, 14, 9)
+    thirds = [DISC & (X < 42), DISC & (X >= 42) & (X < 54), DISC & (X >= 54), other]
+    image = picture(DISC | other)
+    plain = select(thirds, [0.7] * 4, image, merge=0.9)
+    merged = next(mask for mask in plain.masks if same(mask, DISC))
+    pin = removal(merged, "1f", (SIDE, SIDE))
+    (left,) = select(thirds, [0.7] * 4, image, merge=0.9, pinned=(pin,)).masks
+    assert same(left, other)
+    apart = select(thirds, [0.7] * 4, image, pinned=(pin,)).masks
+    assert len(apart) == 4  # Without merging, no fragment is the object that was removed.
+    again = select(thirds, [0.7] * 4, image, merge=0.9)
+    assert [mask.candidates for mask in again.masks] == [mask.candidates for mask in plain.masks]
 
 
 def test_a_run_and_selecting_again_merge_alike_and_say_so() -> None:

@@ -110,6 +110,24 @@ def pin_masks(edits: Sequence[Edit], source: str) -> list[Mask]:
     return kept
 
 
+def without_removed(masks: Sequence[Mask], edits: Sequence[Edit]) -> list[Mask]:
+    """Return masks without those that merging or splitting made of a removed object.
+
+    Parameters
+    ----------
+    masks
+        Whose fragments may each be another object than the removed one.
+    edits
+        Of `edits_of`.
+    """
+    gone = [mask for edit in edits for mask in edit.gone]
+    return [
+        mask
+        for mask in masks
+        if not (mask.regrouped and any(mask_iou(mask, other) >= SAME for other in gone))
+    ]
+
+
 def held_of(edits: Sequence[Edit]) -> Held:
     """Return what the pins of an image say about merging and splitting."""
     return Held(

@@ -19,7 +19,7 @@ from napari_graysam.select.derived import Derived
 from napari_graysam.select.filters import check_covers, near_crop_edge
 from napari_graysam.select.overlaps import OverlapTable
 from napari_graysam.select.pinned import is_pinned
-from napari_graysam.select.pins import Edit, displaced_by, edits_of, pin_masks
+from napari_graysam.select.pins import Edit, displaced_by, edits_of, pin_masks, without_removed
 from napari_graysam.select.regrouping.asked import Answers
 from napari_graysam.select.regrouping.objects import Regrouping
 from napari_graysam.select.regrouping.outline import Levels
@@ -262,6 +262,7 @@ def find_objects(
     regroupings: tuple[Regrouping, ...] = ()
     if labels.merging.enabled:
         masks, regroupings = Regrouper(derived, found, source, levels, answers).regroup()
+        masks = without_removed(masks, found.edits)
     else:
         masks = found.masks_of(found.survivors, cleaned, source)
     masks = of_size(masks, labels, size)
