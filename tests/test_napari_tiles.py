@@ -214,6 +214,19 @@ def test_sizes_and_filters_select_again_without_the_model(make, viewer, gate, qt
     assert section.native.both.text() == "Raw arm"
 
 
+def test_select_again_leaves_an_arm_that_was_not_run(make, viewer, gate, qtbot):
+    section = make({"arms": "preprocessed", "preprocess": "[{kind: gamma, gamma: 0.5}]"})
+    section.native.preprocessed.click()
+    settle(qtbot, section)
+    tiles = gate.tiles
+    section.state.change({"labels.min_area": 150})
+    section.native.both.click()
+    settle(qtbot, section)
+    assert gate.tiles == tiles
+    assert [layer.name for layer in viewer.layers] == ["slide", "slide [preprocessed]"]
+    assert layer_of(viewer, "slide [preprocessed]").features["area"].min() >= 150
+
+
 def test_thresholds_select_again_what_the_tiles_have_kept(make, viewer, qtbot):
     section = make()
     section.native.both.click()

@@ -146,7 +146,11 @@ class RunSection:
 
     def _run_whole(self, arms: Sequence[Shown]) -> None:
         """Segment all tiles of a large image, each with both arms where the recipe joins them."""
-        if tuple(arms) == ARMS and self.state.recipe.both_arms is not None:
+        job = self.whole.job
+        behind = [] if job is None else self.whole.outdated(job)
+        if behind and tuple(arms) == self._asked:
+            arms = behind  # “Select again” asks no model for an arm that is not there.
+        elif tuple(arms) == ARMS and self.state.recipe.both_arms is not None:
             arms = (COMBINED,)
         self._cancelled = False
         try:
