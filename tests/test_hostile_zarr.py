@@ -351,3 +351,13 @@ def test_a_link_among_labels_is_not_followed(tmp_path):
                 tmp_path / "a.zarr", name, labels, plan, into_image=True, overwrite=True
             )
     assert (tmp_path / "mine/text").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["cells.ozx", "cells.zarr.zip"])
+def test_a_zipped_store_says_that_it_is_to_be_unpacked(tmp_path, name):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("zarr.json", "{}")
+    with pytest.raises(ImageError, match=r"zipped Zarr store.*folder NAME\.zarr"):
+        open_pyramid(tmp_path / name)

@@ -57,6 +57,7 @@ ENDINGS = {
     ".mrc": ("an MRC file", f"export it as TIFF, {READ.format('mrcfile')}"),
     ".svg": ("an SVG drawing", "export it as PNG"),
 }
+ZIPPED = (".ozx", ".zarr.zip")
 ZARR = (".zarray", ".zgroup", ".zattrs", "zarr.json")
 
 
@@ -88,6 +89,8 @@ def foreign(path: str | os.PathLike[str], start: bytes) -> str | None:
     'This is a PDF file, which is not read; export its picture as TIFF or PNG.'
     """
     known = next((about for head, *about in STARTS if start.startswith(head)), None)
+    if start.startswith(b"PK") and Path(path).name.lower().endswith(ZIPPED):
+        known = ["a zipped Zarr store", "unpack it into a folder NAME.zarr and give that"]
     if known is None and start[4:8] == b"ftyp":
         name = "an HEIC picture" if start[8:12] in HEIC else "an AVIF picture or a film"
         known = [name, "export it as PNG or TIFF"]
