@@ -445,3 +445,16 @@ def test_other_planes_of_an_opened_stack_have_their_own_distance() -> None:
     assert (stack.positions[0], stack.spacing) == (1, 2)
     with pytest.raises(ImageError, match="choose no planes of 9"):
         stack.choosing(Recipe().with_values({"stack.first": 9}).stack)
+
+
+def test_planes_in_files_of_their_own_are_told_how_to_become_a_stack(tmp_path: Path) -> None:
+    folder = tmp_path / "planes"
+    folder.mkdir()
+    for number, rows in enumerate((8, 6)):
+        tifffile.imwrite(folder / f"{number}.tif", np.ones((rows, 8), np.uint8))
+    call = ["segment", str(folder), "--set", "stack.axis=z", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, call)
+    said = " ".join(result.output.split())
+    assert result.exit_code == 1
+    assert said.count("is one plane only") == 2
+    assert "write planes that lie in files of their own into one TIFF file" in said

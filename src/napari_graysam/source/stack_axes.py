@@ -67,8 +67,9 @@ def stack_planes(layout: Layout, stack: StackOptions) -> tuple[Axis, list[int]]:
     where = f"The image of shape {layout.shape} with axes {layout.axes}"
     if not long:
         raise ImageError(
-            f"{where} is one plane only, no stack: leave stack.axis out, or name its axes with "
-            "image.axes"
+            f"{where} is one plane only, no stack: leave stack.axis out, name its axes with "
+            "image.axes, or write planes that lie in files of their own into one TIFF file, all "
+            "of the same height and width"
         )
     letter = long[0] if stack.axis == "auto" else stack.axis.upper()
     if stack.axis == "auto" and len(long) > 1:
