@@ -40,7 +40,8 @@ class GeneratorOptions(Part):
         "learns from the answers and the image where others pay, and leaves out background and "
         "objects already found. It saves time where asking a point is dear (official models, "
         "exact arithmetic); with the bundled model in fast arithmetic, searching takes longer "
-        "than asking. Now and then an object is missed or comes out differently. "
+        "than asking. Fewer candidates are in memory; now and then an object is missed or comes "
+        "out differently. "
         "The thresholds of IoU, stability and mask decide where it asks, so changing one of them "
         "needs a new run. Own points are always asked in full.",
         json_schema_extra={"stage": "decode"},
