@@ -29,9 +29,9 @@ from napari_graysam.errors import DeviceError, ModelError, SchedulerError, Truth
 from napari_graysam.files import LabelPlanes
 from napari_graysam.fingerprint import array_digest, digest_of
 from napari_graysam.masks import ARMS, Arm
-from napari_graysam.outputs.earlier import read_provenance
+from napari_graysam.outputs.earlier import read_provenance, read_whole_comparison
 from napari_graysam.outputs.stack_comparison import (
-    read_stack_comparison,
+    stack_comparison_files,
     write_stack_comparison,
 )
 from napari_graysam.pipeline import make_view
@@ -141,7 +141,8 @@ def _one(path: Path, job: CompareJob, overwrite: bool, cluster: Cluster | None) 
         if arms[arm].status == "failed":
             return replace(arms[arm], name=name)
     digest = _digest(job, name, truth)
-    before = None if overwrite else read_stack_comparison(job.folder, name, digest)
+    files = stack_comparison_files(job.folder, name)
+    before = None if overwrite else read_whole_comparison(files, digest)
     if before is not None and all(outcome.status == "skipped" for outcome in arms.values()):
         scores = before.get("scores")
         return Outcome(path, "skipped", changes=before["counts"], scores=scores, name=name)

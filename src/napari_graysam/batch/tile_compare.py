@@ -33,10 +33,10 @@ from napari_graysam.files.any_objects import kind_of
 from napari_graysam.fingerprint import array_digest, digest_of
 from napari_graysam.limits import reading
 from napari_graysam.masks import ARMS, Arm, OverlapSum, match
-from napari_graysam.outputs.earlier import read_provenance
+from napari_graysam.outputs.earlier import read_provenance, read_whole_comparison
 from napari_graysam.outputs.kinds import KINDS
 from napari_graysam.outputs.tiled_comparison import (
-    read_tiled_comparison,
+    tiled_comparison_files,
     write_tiled_comparison,
 )
 from napari_graysam.preprocess import squares
@@ -165,7 +165,8 @@ def _one(path: Path, job: CompareJob, overwrite: bool, cluster: Cluster | None) 
     about = {arm: read_provenance(job.folder, f"{name}.{arm}") for arm in ARMS}
     true = None if truth is None else _digest_of_plane(truth)
     digest = digest_of([_decides(about[arm]) for arm in ARMS], true)
-    before = None if overwrite else read_tiled_comparison(job.folder, name, digest)
+    files = tiled_comparison_files(job.folder, name)
+    before = None if overwrite else read_whole_comparison(files, digest)
     if before is not None and all(outcome.status == "skipped" for outcome in ended.values()):
         found = before.get("scores")
         return Outcome(path, "skipped", changes=before["counts"], scores=found, name=name)

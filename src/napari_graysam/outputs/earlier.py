@@ -128,6 +128,16 @@ def read_comparison(folder: Folder, stem: str) -> dict[str, Any]:
         return {}
 
 
+def read_whole_comparison(paths: Mapping[str, Path], digest: str) -> dict[str, Any] | None:
+    """Return the JSON among a comparison's files if all are there, with this digest; else None."""
+    try:
+        found: dict[str, Any] = json.loads(paths["json"].read_bytes())
+        same = found["digest"] == digest and isinstance(found["counts"], dict)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if same and all(path.is_file() for path in paths.values()) else None
+
+
 def read_provenance(folder: Folder, stem: str) -> dict[str, Any]:
     """Return what `write_segmentation` wrote about a result; nothing where that is damaged."""
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,17 +41,6 @@ ENDINGS = {
 def stack_comparison_files(folder: Path, name: str) -> dict[str, Path]:
     """Return the paths of a comparison by kind."""
     return {kind: folder / f"{name}.{ending}" for kind, ending in ENDINGS.items()}
-
-
-def read_stack_comparison(folder: Path, name: str, digest: str) -> dict[str, Any] | None:
-    """Return the JSON of a comparison whose files are all there, with a digest; else None."""
-    paths = stack_comparison_files(folder, name)
-    try:
-        found: dict[str, Any] = json.loads(paths["json"].read_bytes())
-        same = found["digest"] == digest and isinstance(found["counts"], dict)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found if same and all(path.is_file() for path in paths.values()) else None
 
 
 def write_stack_comparison(

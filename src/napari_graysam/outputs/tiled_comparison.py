@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -34,17 +33,6 @@ LARGEST = 2048
 def tiled_comparison_files(folder: Path, name: str) -> dict[str, Path]:
     """Return the paths of a comparison by kind, those of an image in one piece."""
     return {kind: folder / f"{name}.comparison.{kind}" for kind in COMPARISON}
-
-
-def read_tiled_comparison(folder: Path, name: str, digest: str) -> dict[str, Any] | None:
-    """Return the JSON of a comparison whose files are all there, with a digest; else None."""
-    paths = tiled_comparison_files(folder, name)
-    try:
-        found: dict[str, Any] = json.loads(paths["json"].read_bytes())
-        same = found["digest"] == digest and isinstance(found["counts"], dict)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found if same and all(path.is_file() for path in paths.values()) else None
 
 
 def write_tiled_comparison(
