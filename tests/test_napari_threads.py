@@ -212,6 +212,7 @@ def test_full_collections_are_put_off_until_the_last_run_has_ended() -> None:
 OPEN_PANEL = """
 import os, sys, threading, time
 import napari
+import numpy as np
 from napari_graysam._napari.threads import heavy_imports
 from qtpy.QtWidgets import QApplication
 
@@ -223,6 +224,8 @@ class Watch:
 
 sys.meta_path.insert(0, Watch())
 viewer = napari.Viewer()
+# Of a large image, the panel says how many tiles it has.
+viewer.add_image([np.zeros((8192, 8192), np.uint8), np.zeros((4096, 4096), np.uint8)])
 viewer.window.add_plugin_dock_widget("napari-graysam", "Segment everything (SAM 2)")
 assert "torch" not in sys.modules, "imported before the window is up"
 end = time.monotonic() + 120

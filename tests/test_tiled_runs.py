@@ -29,8 +29,8 @@ from napari_graysam.recipe import ColumnFilter, Recipe
 from napari_graysam.select import object_table
 from napari_graysam.source.pyramid import open_pyramid
 from napari_graysam.tiles import TileGrid
+from napari_graysam.tiles.extent import needs_tiles
 from napari_graysam.tiles.pieces import Pieces, cut_edges
-from napari_graysam.tiles.plan import needs_tiles
 from napari_graysam.tiles.report import make_report
 from napari_graysam.tiles.resolve import resolve
 

@@ -34,7 +34,8 @@ from napari_graysam.progress import run
 from napari_graysam.recipe import GivenRecipe, Recipe, recipe_of
 from napari_graysam.source.physical import checked_size
 from napari_graysam.source.pyramid import open_pyramid
-from napari_graysam.tiles.plan import needs_tiles, prepare
+from napari_graysam.tiles.extent import needs_tiles
+from napari_graysam.tiles.plan import prepare
 
 SMALL = 2**22
 """Bytes of a file below which its image is not looked at: it fits."""

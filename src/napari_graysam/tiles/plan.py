@@ -12,7 +12,6 @@ import numpy as np
 
 from napari_graysam.errors import ImageError, RecipeError
 from napari_graysam.fingerprint import Fingerprint, Inputs, digest_of, versions
-from napari_graysam.limits import available_memory
 from napari_graysam.masks import paint
 from napari_graysam.model.identity import identify
 from napari_graysam.profile import Profile
@@ -26,8 +25,8 @@ from napari_graysam.recipe import (
     objects_notes,
 )
 from napari_graysam.select.pins import is_of
-from napari_graysam.source.gray import BYTES_PER_PIXEL, LARGEST_SIDE
 from napari_graysam.source.pyramid import Pyramid
+from napari_graysam.tiles.extent import HALO, LEAST_HALO, halo_by_diameter
 from napari_graysam.tiles.grid import SMALLEST_CORE, TileGrid
 from napari_graysam.tiles.image import LargeImage, open_large, region_digest
 from napari_graysam.tiles.pieces import BORDER, Pieces
@@ -35,11 +34,6 @@ from napari_graysam.tiles.points import count_points
 from napari_graysam.tiles.tile import recipe_of_tile, segment_tile
 from napari_graysam.tiles.view import LargeView, fit_large
 
-MOST_PIXELS = 2**27
-"""Pixels of an image above which tiles are used."""
-HALO = 0.75
-"""Of the longest object: half would do for one of two tiles to see it whole, to the pixel."""
-LEAST_HALO = 16
 LONGEST = 95
 """Percentile of the lengths of a trial's objects that counts as the longest."""
 
@@ -84,41 +78,6 @@ class Prepared:
     def points(self) -> int:
         """About how many points the model is asked."""
         return count_points(self.grid.shape, self.grid.size, self.recipe.generator)
-
-
-def needs_tiles(shape: tuple[int, int], recipe: Recipe) -> str:
-    """Say why an image is segmented in tiles; an empty text for one that is not.
-
-    Parameters
-    ----------
-    shape
-        Rows and columns.
-    recipe
-        Uses ``tiles``.
-
-    Examples
-    --------
-    >>> needs_tiles((20_000, 20_000), Recipe())
-    'the image has 20,000 × 20,000 pixels, more than 2²⁷'
-    >>> needs_tiles((500, 500), Recipe())
-    ''
-    >>> needs_tiles((500, 500), Recipe().with_values({"tiles.level": 1}))
-    'tiles.level is 1'
-    """
-    rows, columns = shape
-    size, use = recipe.tiles.size, recipe.tiles.use
-    what = f"the image has {rows:,} × {columns:,} pixels"
-    if use == "never":
-        return ""
-    if recipe.tiles.level > 0:
-        return f"tiles.level is {recipe.tiles.level}"
-    if use == "always":
-        return f"{what}, and tiles.use is always" if max(shape) > size else ""
-    if rows * columns > MOST_PIXELS or max(shape) > LARGEST_SIDE:
-        return f"{what}, more than 2²⁷"
-    if rows * columns * BYTES_PER_PIXEL > available_memory():
-        return f"{what}, for which memory does not suffice"
-    return ""
 
 
 def prepare(
@@ -179,7 +138,7 @@ def prepare(
     asked = digest_of(of_tiles.stages[MODEL_STAGES[-1]], size, recipe.tiles.level)
     halo = recipe.tiles.halo
     if halo is None and diameter is not None:
-        halo = _by_diameter(diameter, size)
+        halo = halo_by_diameter(diameter, size)
         notes.append(f"halo of {halo} pixels, by the objects' diameter")
     if halo is None:
         halo = halo_of(base, asked)
@@ -209,39 +168,6 @@ def _pin_notes(recipe: Recipe, image: LargeImage) -> list[str]:
             "is merged and split by itself"
         )
     return notes
-
-
-def _by_diameter(diameter: float, size: int) -> int:
-    return min(max(LEAST_HALO, math.ceil(2 * HALO * diameter)), (size - SMALLEST_CORE) // 2)
-
-
-def likely_grid(shape: tuple[int, int], recipe: Recipe) -> tuple[TileGrid, bool]:
-    """Return the tiles of an image before anything of it is read, and whether they are sure.
-
-    Parameters
-    ----------
-    shape
-        Rows and columns of the level that is segmented.
-    recipe
-        Where it tells neither halo nor diameter, a trial will; an eighth of a tile is assumed.
-
-    Raises
-    ------
-    RecipeError
-        The halo leaves nothing of a tile.
-
-    Examples
-    --------
-    >>> grid, sure = likely_grid((4000, 4000), Recipe())
-    >>> len(grid), sure
-    (25, False)
-    """
-    size, halo = recipe.tiles.size, recipe.tiles.halo
-    sure = halo is not None or recipe.image.object_diameter is not None
-    if halo is None:
-        diameter = recipe.image.object_diameter
-        halo = size // 8 if diameter is None else _by_diameter(diameter, size)
-    return TileGrid(shape, size, halo), sure
 
 
 def _by_trial(view: LargeView, recipe: Recipe) -> Generator[Progress, None, int]:

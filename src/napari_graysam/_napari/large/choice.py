@@ -43,8 +43,7 @@ def fits(state: PanelState) -> bool:
 def _whole(state: PanelState, arms: int) -> str:
     """Name the whole image, its tiles, and the time by what the last points took."""
     from napari_graysam.recipe import for_image
-    from napari_graysam.tiles.plan import likely_grid
-    from napari_graysam.tiles.points import count_points
+    from napari_graysam.tiles.extent import likely_grid
 
     recipe, layer = state.recipe, state.layer
     assert layer is not None
@@ -58,6 +57,8 @@ def _whole(state: PanelState, arms: int) -> str:
     text = f"{tiles if known else f'about {tiles}'}"
     pace = state.memory.pace
     if pace is not None and pace.model == recipe.model:
+        from napari_graysam.tiles.points import count_points
+
         sized = for_image(recipe, (min(grid.size, max(shape)),) * 2)
         points = count_points(shape, grid.size, sized.generator)
         text += f", about {duration(pace.seconds * points * arms)}"

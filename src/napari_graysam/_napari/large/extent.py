@@ -60,7 +60,7 @@ class Extent:
         """Say why parts of a layer are offered; an empty text where they are not."""
         from napari.layers import Image
 
-        from napari_graysam.tiles.plan import needs_tiles
+        from napari_graysam.tiles.extent import needs_tiles
 
         if layer is None or not isinstance(layer, Image):
             return ""
@@ -147,7 +147,7 @@ def check_part(part: Part, recipe: Recipe) -> None:
     ImageError
         The message says what to do.
     """
-    from napari_graysam.tiles.plan import needs_tiles
+    from napari_graysam.tiles.extent import needs_tiles
 
     whole = recipe.with_values({"tiles.use": "auto", "tiles.level": 0})
     if needs_tiles(part.shape, whole):

@@ -140,7 +140,7 @@ class _Watch:
 
     def events(self, report: Report) -> Generator[WholeEvent | None, None, None]:
         if report.note:
-            yield Noted(report.note.rpartition(": ")[2] if ": " in report.note else report.note)
+            yield Noted(report.note.removeprefix(f"{report.path}: "))
         step = report.step
         if step is None:
             return
