@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +16,7 @@ from stub_decoder import StubModel, differences, loaded, noise, small_sam2
 from napari_graysam.errors import DeviceError, ImageError, OutputError, ProposalsError
 from napari_graysam.progress import run
 from napari_graysam.propose import Proposals, propose, rescore
+from napari_graysam.propose.candidates import Room
 from napari_graysam.propose.decode import Decoder
 from napari_graysam.propose.encode import encode
 from napari_graysam.propose.grid import crops, layer_boxes, regular_grid
@@ -342,3 +348,51 @@ def test_points_of_ones_own_are_asked_and_join_those_of_the_grid(stub: StubModel
             Proposals.concat(parts)
     with pytest.raises(ProposalsError, match=r"\(3,\)"):
         ExplicitPoints([1, 2, 3])
+
+
+@pytest.mark.parametrize("grid", ["full", "adaptive"])
+@pytest.mark.parametrize("left", [0, 3 * 64 * 64 * 4 * 8])
+def test_candidates_beyond_their_room_are_compact_and_select_the_same(
+    stub: StubModel, monkeypatch: pytest.MonkeyPatch, grid: str, left: int
+) -> None:
+    options = LOOSE.replace(grid=grid, points_per_side=12, points_per_batch=5, crop_n_layers=1)
+
+    def asked() -> Proposals:
+        return run(propose(noise(*SHAPE), loaded(stub), options, iou_floor=0, stability_floor=0))
+
+    whole = asked()
+    monkeypatch.setattr("napari_graysam.propose.generator.Room", partial(Room, left=left))
+    small = asked()
+    assert small.nbytes < whole.nbytes
+    assert len(small) == len(whole) > 0
+    for name in ("predicted_iou", "stability", "area", "box", "point", "crop"):
+        np.testing.assert_array_equal(getattr(small, name), getattr(whole, name))
+    both = [select(one, options, LabelOptions()) for one in (whole, small, small.compact())]
+    for other in both[1:]:
+        assert len(other) == len(both[0]) > 0
+        for one, same in zip(both[0], other, strict=True):
+            assert one.box == same.box
+            np.testing.assert_array_equal(one.bits, same.bits)
+    with pytest.raises(ProposalsError, match="low enough"):
+        rescore(small, options.replace(mask_threshold=-9.0))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="elsewhere there is no such limit")
+def test_freed_memory_is_kept_also_where_dask_limits_it() -> None:
+    """A worker of Dask starts with this limit; every block would come from the system anew."""
+    code = (
+        "import resource, torch\n"
+        "from napari_graysam.propose.decode import keep_freed_memory\n"
+        "keep_freed_memory()\n"
+        "torch.zeros(2**23, dtype=torch.uint8)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(20):\n"
+        "    torch.empty(2**23, dtype=torch.uint8).fill_(1)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    limited = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=limited, capture_output=True, text=True, check=True
+    )
+    pages = 2**23 // os.sysconf("SC_PAGE_SIZE")
+    assert int(found.stdout) < 4 * pages  # Of 20 blocks.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_graysam.propose.compact import LogitWindows, join_logits
 from napari_graysam.propose.grid import Crop
 from napari_graysam.propose.proposals import Proposals
+
+LARGEST = 2**30
+"""Bytes of logits above which they are kept compact."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +25,35 @@ class Candidates:
     area: npt.NDArray[np.int64]
     box: npt.NDArray[np.int32]
     point: npt.NDArray[np.float32]
-    logits: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32] | LogitWindows
     number: npt.NDArray[np.intp]
     crop: Crop
     asked: npt.NDArray[np.intp]
     best_iou: npt.NDArray[np.float32]
+
+
+@dataclass
+class Room:
+    """How much logits may take while a view is asked; what comes later is kept compact.
+
+    Attributes
+    ----------
+    level
+        Down to which compact logits are kept.
+    left
+        Bytes for logits as they are.
+    """
+
+    level: float
+    left: int = LARGEST
+
+    def held(self, some: Candidates) -> Candidates:
+        """Return candidates as they are kept."""
+        logits = some.logits
+        if isinstance(logits, LogitWindows) or logits.nbytes <= self.left:
+            self.left -= logits.nbytes
+            return some
+        return replace(some, logits=LogitWindows.of(logits, self.level))
 
 
 def gather(
@@ -33,7 +61,7 @@ def gather(
 ) -> Proposals:
     """Join the batches in the full grid's order: by crop, then point, then mask.
 
-    Each one's logits are given back as soon as they are copied.
+    Each one's logits are given back as soon as they are copied. All are compact where some are.
     """
 
     def joined(name: str, dtype: type[np.generic], *shape: int) -> npt.NDArray[Any]:
@@ -54,7 +82,13 @@ def gather(
         "crop": crop,
     }
     sorted_scores: dict[str, Any] = {name: values[order] for name, values in scores.items()}
-    logits = _stack(found, np.argsort(order))
+    logits: npt.NDArray[np.float32] | LogitWindows
+    if any(isinstance(some.logits, LogitWindows) for some in found):
+        windows = join_logits([some.logits for some in found])
+        assert isinstance(windows, LogitWindows)
+        logits = windows.take(order)
+    else:
+        logits = _stack(found, np.argsort(order))
     return Proposals(**sorted_scores, logits=logits, image_size=image_size, record=record)
 
 
@@ -64,7 +98,7 @@ def _stack(found: list[Candidates], rank: npt.NDArray[np.intp]) -> npt.NDArray[n
     logits = np.empty((sum(len(some.logits) for some in found), *shape), np.float32)
     end = len(logits)
     while found:
-        some = found.pop().logits
+        some = found.pop().logits[:]
         logits[rank[end - len(some) : end]] = some
         end -= len(some)
     return logits

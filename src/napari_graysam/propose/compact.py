@@ -87,6 +87,18 @@ class LogitWindows:
         values = np.concatenate([one.values for one in parts])
         return cls(parts[0].side, max(one.level for one in parts), window, values)
 
+    def take(self, numbers: Integers) -> Self:
+        """Return the windows of some candidates, in the order of their numbers."""
+        start: Integers = self._start  # type: ignore[attr-defined]
+        window = self.window[numbers]
+        values = np.empty(int((start[numbers + 1] - start[numbers]).sum()), np.float32)
+        end = 0
+        for number in numbers.tolist():
+            own = self.values[start[number] : start[number + 1]]
+            values[end : end + own.size] = own
+            end += own.size
+        return type(self)(self.side, self.level, window, values)
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """``(N, h, w)``, of all logits."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -23,8 +26,9 @@ _MPS_POINTS = 16
 _CUDA_POINTS = 64
 # What the decoder allocates for a point at a frame of 1024 pixels in float32, at its peak.
 _BYTES_A_POINT = 64 * 2**20
-# The largest block whose release makes glibc keep the memory of later ones of up to that size.
-_KEPT_BLOCK = 32 * 2**20 - 2**16
+# Blocks of up to this size are kept: the most that glibc takes, and what it would rise to.
+_KEPT_BLOCK = 32 * 2**20
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 # SAM 2 limits the logits that it is given back as a mask prompt.
 _PROMPT_LIMIT = 32.0
 
@@ -89,15 +93,19 @@ def batch_size(model: LoadedModel) -> int:
     return max(1, min(_CUDA_POINTS, int(free / 2 / (_BYTES_A_POINT * frames))))
 
 
+@cache
 def keep_freed_memory() -> None:
     """Let the C library reuse freed blocks of megabytes instead of mapping new ones.
 
     A model frees and asks for such blocks thousands of times an image, and fresh pages cost
-    a third of the bundled model's time on Linux. glibc raises its limits for this by itself
-    once a large block was freed (``M_MMAP_THRESHOLD`` in ``mallopt(3)``); elsewhere nothing
-    happens.
+    a third of the bundled model's time on Linux. glibc raises its limits for this by itself, but
+    not where one was set for a process, as Dask does for its workers: so both are set here
+    (``mallopt(3)``). Elsewhere nothing happens.
     """
-    torch.empty(_KEPT_BLOCK, dtype=torch.uint8)
+    with suppress(AttributeError, OSError, TypeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, _KEPT_BLOCK)
+        library.mallopt(_M_TRIM_THRESHOLD, 2 * _KEPT_BLOCK)
 
 
 class Decoder:

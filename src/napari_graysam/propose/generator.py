@@ -24,7 +24,7 @@ from napari_graysam.errors import DeviceError, ImageError
 from napari_graysam.model import LoadedModel
 from napari_graysam.progress import Progress
 from napari_graysam.propose.cache import Cache, proposals_key
-from napari_graysam.propose.candidates import Candidates, gather
+from napari_graysam.propose.candidates import Candidates, Room, gather
 from napari_graysam.propose.decode import (
     Batches,
     Decoder,
@@ -36,7 +36,7 @@ from napari_graysam.propose.encode import Features, encode
 from napari_graysam.propose.enlarge import Enlargement, enlargement_of
 from napari_graysam.propose.grid import Crop
 from napari_graysam.propose.points import PointSource, source_of
-from napari_graysam.propose.proposals import Proposals, masks_together
+from napari_graysam.propose.proposals import Proposals, compact_level, masks_together
 from napari_graysam.propose.statistics import begin_measuring
 from napari_graysam.propose.workers import Workers
 from napari_graysam.recipe import GeneratorOptions, ModelOptions
@@ -44,13 +44,14 @@ from napari_graysam.recipe import GeneratorOptions, ModelOptions
 
 @dataclass(frozen=True)
 class _Settings:
-    """What stays the same for all batches of a run."""
+    """What stays the same for all batches of a run, and the room that they share."""
 
     model: LoadedModel
     options: GeneratorOptions
     points: PointSource
     iou_floor: float
     stability_floor: float
+    room: Room
 
 
 def propose(
@@ -82,7 +83,8 @@ def propose(
         Candidates are kept if their predicted IoU exceeds, and their stability reaches, this;
         0 keeps all. None means the thresholds of ``options``. Lower floors let `select` lower
         its thresholds later without the model, at 4 bytes a low-resolution logit: 0.26 MB a
-        candidate for the official models.
+        candidate for the official models. Above 1 GiB, candidates are kept as
+        `Proposals.compact` keeps them.
     cache
         Looked into for features and proposals of earlier runs, and added to. What it holds may
         have been kept above lower floors. If its folder takes no more, ``record["notes"]`` says
@@ -137,7 +139,8 @@ def propose(
     if isinstance(model, ModelOptions):
         model = (yield from models.load_steps(model)).fitted(view.shape[:2])
     points_of = source_of(options) if points is None else points
-    settings = _Settings(model, options, points_of, *cache.floors(floors))
+    level = compact_level(options.mask_threshold, options.stability_score_offset)
+    settings = _Settings(model, options, points_of, *cache.floors(floors), Room(level))
     if model.device.type == "cpu":
         keep_freed_memory()
     found: list[Candidates] = []
@@ -241,7 +244,7 @@ def _decode_points(
         try:
             for numbers, finish in zip(parts, workers.map(decode, parts), strict=True):
                 # Here, as a worker's torch, on fewer threads, enlarges with another rounding.
-                candidates = finish()
+                candidates = settings.room.held(finish())
                 start += len(numbers)
                 yield candidates, len(numbers)
         except RuntimeError as error:

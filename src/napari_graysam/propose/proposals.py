@@ -188,7 +188,8 @@ class Proposals:
         >>> found.compact().nbytes < found.nbytes or len(found) == 0
         True
         """
-        if isinstance(self.logits, LogitWindows):
+        logits = self.logits
+        if isinstance(logits, LogitWindows) and self.masks is not None:
             return self
         made = self.record["generator"]
         threshold = made["mask_threshold"]
@@ -196,8 +197,10 @@ class Proposals:
         places = [(x0, y0, x1, y1) for x0, y0, x1, y1 in box.tolist()]
         bits = (self.bits(index, threshold, place) for index, place in enumerate(places))
         masks = PackedMasks.of(threshold, box, bits)
-        level = threshold - made["stability_score_offset"] - SPARE - _SLACK
-        return replace(self, logits=LogitWindows.of(self.logits, level), masks=masks)
+        if not isinstance(logits, LogitWindows):
+            level = compact_level(threshold, made["stability_score_offset"])
+            logits = LogitWindows.of(logits, level)
+        return replace(self, logits=logits, masks=masks)
 
     def half_open(self, index: int) -> Box:
         """Return a candidate's box with the ends after its last pixels; equal where it is empty."""
@@ -313,6 +316,11 @@ SPARE = 2.0
 """How far the cut of masks can fall below what candidates were measured at, once compact."""
 _SLACK = 0.01
 """Room for the rounding of pixels between logits that are no higher than the level."""
+
+
+def compact_level(mask_threshold: float, stability_score_offset: float) -> float:
+    """Return down to which compact candidates keep their logits."""
+    return mask_threshold - stability_score_offset - SPARE - _SLACK
 
 
 def masks_together(options: GeneratorOptions) -> int:
