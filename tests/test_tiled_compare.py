@@ -199,8 +199,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_no_more_than_a_block_is_read_at_once(tmp_path: Path, monkeypatch) -> None:
     from napari_graysam.source.plane import Plane
 
-    monkeypatch.setattr("napari_graysam.batch.tile_compare.BLOCK", 64)
-    monkeypatch.setattr("napari_graysam.outputs.tiled_comparison.LARGEST", 64)
+    monkeypatch.setattr("napari_graysam.comparison.blocks.BLOCK", 64)
+    monkeypatch.setattr("napari_graysam.comparison.coarse.LARGEST", 64)
     sizes: list[int] = []
     read = Plane.__getitem__
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,7 @@ from napari_graysam.batch.naming import check_names
 from napari_graysam.batch.run import check_folder
 from napari_graysam.batch.tiled_image import TiledImage
 from napari_graysam.batch.tiles import tiled_reports
-from napari_graysam.comparison import Scores
-from napari_graysam.comparison.blocks import compare_sums
-from napari_graysam.comparison.metrics import scores_of
+from napari_graysam.comparison.blocks import BLOCK, LabelSums, compare_sums, sum_blocks
 from napari_graysam.errors import (
     DeviceError,
     ImageError,
@@ -32,14 +30,13 @@ from napari_graysam.errors import (
 from napari_graysam.files.any_objects import kind_of
 from napari_graysam.fingerprint import array_digest, digest_of
 from napari_graysam.limits import reading
-from napari_graysam.masks import ARMS, Arm, OverlapSum, match
+from napari_graysam.masks import ARMS, Arm
 from napari_graysam.outputs.earlier import read_provenance, read_whole_comparison
 from napari_graysam.outputs.kinds import KINDS
 from napari_graysam.outputs.tiled_comparison import (
     tiled_comparison_files,
     write_tiled_comparison,
 )
-from napari_graysam.preprocess import squares
 from napari_graysam.progress import Progress, run
 from napari_graysam.recipe import GivenRecipe, recipe_of
 from napari_graysam.results import notes_of_arms
@@ -48,9 +45,6 @@ from napari_graysam.source.pyramid import Pyramid, open_pyramid
 
 if TYPE_CHECKING:
     import pandas as pd
-
-BLOCK = 2048
-"""Side of what is compared at once, in pixels."""
 
 
 def compare_tiled(
@@ -174,12 +168,12 @@ def _one(path: Path, job: CompareJob, overwrite: bool, cluster: Cluster | None) 
     sums = yield from _sums(path, labels, truth)
     size = about["raw"]["image"]["pixel_size_um"]
     comparison = compare_sums(
-        sums.arms,
+        sums,
         (_table(arms["raw"]), _table(arms["preprocessed"])),
         pixel_size=None if size is None else (size[0], size[1]),
     )
     yield Report(0, 1, path, step=Progress("write", 0, 1))
-    scores = None if truth is None else {arm: _scores(sums.truth[arm]) for arm in ARMS}
+    scores = sums.scores
     window = about["raw"]["image"]["window"]
     files = write_tiled_comparison(
         comparison,
@@ -245,33 +239,19 @@ def _decides(about: Mapping[str, Any]) -> list[Any]:
     return [about["fingerprint"]["stages"], about["tiles"]["digest"], size]
 
 
-@dataclass(frozen=True)
-class _Sums:
-    """Overlaps of both arms, and of each with the truth."""
-
-    arms: OverlapSum
-    truth: Mapping[Arm, OverlapSum]
-
-
 def _sums(
     path: Path, labels: Mapping[Arm, Pyramid], truth: Plane | None
-) -> Generator[Report, None, _Sums]:
+) -> Generator[Report, None, LabelSums]:
     """Read the labels of both arms, and the truth, block by block."""
-    planes = {arm: labels[arm].plane() for arm in ARMS}
-    sums = _Sums(OverlapSum(), {arm: OverlapSum() for arm in ARMS})
-    blocks = list(squares(planes["raw"].shape, BLOCK))
-    for number, block in enumerate(blocks):
-        yield Report(0, 1, path, step=Progress("compare", number, len(blocks)))
-        found = {arm: planes[arm][block] for arm in ARMS}
-        sums.arms.add(found["raw"], found["preprocessed"])
-        if truth is None:
-            continue
-        true = truth[block]
-        if true.min(initial=0) < 0:
-            raise TruthError(f"The truth of {path} has negative numbers; expected labels, 0 none.")
-        for arm in ARMS:
-            sums.truth[arm].add(found[arm], true)
-    return sums
+    steps = sum_blocks(labels["raw"].plane(), labels["preprocessed"].plane(), truth)
+    while True:
+        try:
+            yield Report(0, 1, path, step=next(steps))
+        except StopIteration as stop:
+            sums: LabelSums = stop.value
+            return sums
+        except TruthError as error:
+            raise TruthError(f"{path}, or its truth: {error}") from error
 
 
 def _table(one: TiledImage) -> pd.DataFrame:
@@ -281,9 +261,3 @@ def _table(one: TiledImage) -> pd.DataFrame:
     advice = "Delete it and run the same command again."
     with reading(path, "the table of an arm", OutputError, advice):
         return pd.read_csv(path)
-
-
-def _scores(whole: OverlapSum) -> Scores:
-    *_, overlaps = whole.total()
-    iou = overlaps.iou[match(overlaps, 0.5)]
-    return scores_of(iou, overlaps.areas_a.size, overlaps.areas_b.size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def changed_pixels(
-    events: Sequence[Event],
-    objects: pd.DataFrame,
-    size: str,
-    raw: NDArray[np.integer],
-    preprocessed: NDArray[np.integer],
-) -> NDArray[np.uint8]:
-    """Paint the objects in a part of both arms' labels, the smaller one on top.
+class _Known(NamedTuple):
+    """Labels of an arm, ascending; their codes and sizes."""
+
+    labels: NDArray[np.int64]
+    codes: NDArray[np.uint8]
+    sizes: NDArray[np.int64]
+
+    def look_up(self, labels: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        at = np.searchsorted(self.labels, labels).clip(max=self.labels.size - 1)
+        inside = self.labels[at] == labels
+        return np.where(inside, self.codes[at], 0).astype(np.uint8), self.sizes[at]
+
+
+class ChangePainter:
+    """Paints what became of objects into any part of an image, the smaller one on top.
 
     Parameters
     ----------
@@ -33,25 +40,38 @@ def changed_pixels(
         ``event`` from 1, and its size.
     size
         Name of that column.
-    raw, preprocessed
-        Labels of each arm, (H, W).
 
-    Returns
-    -------
-    ndarray
-        uint8 (H, W), codes as in `Comparison`.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_graysam.comparison import compare_labels
+    >>> raw = np.array([[1, 1, 0, 2], [1, 1, 0, 2]])
+    >>> preprocessed = np.array([[1, 1, 0, 0], [1, 1, 3, 0]])
+    >>> changes = compare_labels(raw, preprocessed)
+    >>> ChangePainter(changes.events, changes.objects).paint(raw[1], preprocessed[1])
+    array([1, 1, 3, 4], dtype=uint8)
     """
-    codes = {event: CODES[one.change] for event, one in enumerate(events, start=1)}
-    painted = []
-    for arm, labels in zip(ARMS, (raw, preprocessed), strict=True):
-        of_arm = objects[objects["arm"] == arm]
-        numbers = of_arm["index"].to_numpy(np.int64)
-        at = np.searchsorted(numbers, labels).clip(max=max(0, numbers.size - 1))
-        inside = labels > 0
-        values = np.array([codes[event] for event in of_arm["event"].tolist()] or [0])
-        sizes = of_arm[size].to_numpy(np.int64) if numbers.size else np.zeros(1, np.int64)
-        painted.append((np.where(inside, values[at], 0), np.where(inside, sizes[at], 0)))
-    (of_raw, first), (of_preprocessed, second) = painted
-    behind = (of_raw == 0) | ((of_preprocessed > 0) & (second < first))
-    found: NDArray[np.uint8] = np.where(behind, of_preprocessed, of_raw).astype(np.uint8)
-    return found
+
+    def __init__(self, events: Sequence[Event], objects: pd.DataFrame, size: str = "area") -> None:
+        codes = np.array([0, *(CODES[event.change] for event in events)], np.uint8)
+        self._arms = []
+        for arm in ARMS:
+            of_arm = objects[objects["arm"] == arm].sort_values("index")
+            # Background first, so that no table is empty.
+            labels = np.append(0, of_arm["index"].to_numpy(np.int64))
+            places = np.append(0, of_arm["event"].to_numpy(np.int64))
+            sizes = np.append(0, of_arm[size].to_numpy(np.int64))
+            order = np.argsort(labels, kind="stable")
+            self._arms.append(_Known(labels[order], codes[places[order]], sizes[order]))
+
+    def paint(
+        self, raw: NDArray[np.integer], preprocessed: NDArray[np.integer]
+    ) -> NDArray[np.uint8]:
+        """Return the codes of `Comparison.difference` for labels of each arm, of one shape."""
+        (one, first), (other, second) = (
+            known.look_up(labels.astype(np.int64))
+            for known, labels in zip(self._arms, (raw, preprocessed), strict=True)
+        )
+        behind = (one == 0) | ((other > 0) & (second < first))
+        painted: NDArray[np.uint8] = np.where(behind, other, one)
+        return painted

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,7 @@ from napari_graysam.comparison.changes import (
     find_label_changes,
     named_events,
 )
-from napari_graysam.comparison.painted import changed_pixels
+from napari_graysam.comparison.painted import ChangePainter
 from napari_graysam.comparison.rules import DEFAULT_RULES, Rules
 from napari_graysam.comparison.stack_tables import Seen, stack_objects
 from napari_graysam.errors import ImageError
@@ -80,6 +81,10 @@ class StackComparison:
         of_arm = self.objects.loc[self.objects["arm"] == arm, "change"]
         return {change: int((of_arm == change).sum()) for change in CHANGES}
 
+    @cached_property
+    def _painter(self) -> ChangePainter:
+        return ChangePainter(self.events, self.objects, "voxels")
+
     def difference(self, raw: Labels, preprocessed: Labels) -> NDArray[np.uint8]:
         """Paint what became of the objects in one plane.
 
@@ -94,7 +99,7 @@ class StackComparison:
             uint8 (H, W): 0 background, 1 kept, 2 changed, 3 gained, 4 lost, 5 split, 6 merged,
             as in `Comparison`; of the whole object, the smaller one on top.
         """
-        return changed_pixels(self.events, self.objects, "voxels", raw, preprocessed)
+        return self._painter.paint(raw, preprocessed)
 
     def to_dict(self) -> dict[str, Any]:
         """Return rules, counts, planes and events as plain values for JSON, None for NaN."""

@@ -1,6 +1,7 @@
 """Masks: bits inside a box, which mask is which, label images and run lengths."""
 
 from napari_graysam.masks.hierarchy import Level, at_level, nest, subset
+from napari_graysam.masks.label_boxes import BoxSum
 from napari_graysam.masks.mask import ARMS, Arm, Box, Mask
 from napari_graysam.masks.matching import match
 from napari_graysam.masks.overlap import (
@@ -23,6 +24,7 @@ __all__ = [
     "ARMS",
     "Arm",
     "Box",
+    "BoxSum",
     "Level",
     "Mask",
     "Overlap",

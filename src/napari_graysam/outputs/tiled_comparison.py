@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,14 @@ from napari_graysam.comparison import (
     Comparison,
     Scores,
     comparison_csv,
-    comparison_figure,
     comparison_json,
 )
-from napari_graysam.comparison.painted import changed_pixels
+from napari_graysam.comparison.coarse import coarse_figure
 from napari_graysam.masks import ARMS, Arm
 from napari_graysam.outputs.kinds import COMPARISON
 from napari_graysam.recipe import Recipe
-from napari_graysam.source.plane import Plane
 from napari_graysam.source.pyramid import Pyramid
 from napari_graysam.source.window import apply_window, finite_mask
-
-LARGEST = 2048
-"""Longest side of the picture's level, in pixels."""
 
 
 def tiled_comparison_files(folder: Path, name: str) -> dict[str, Path]:
@@ -69,33 +64,15 @@ def write_tiled_comparison(
     paths = tiled_comparison_files(folder, name)
     paths["json"].unlink(missing_ok=True)
     write_text(paths["csv"], comparison_csv(comparison))
-    level, step = _level(labels["raw"])
-    small = {arm: _thinned(labels[arm].plane(level=level), step) for arm in ARMS}
-    changes = changed_pixels(comparison.events, comparison.objects, "area", *small.values())
-    view = _view(gray, small["raw"].shape)
-    figure = comparison_figure(
-        replace(comparison, difference=changes),
-        small,
-        dict.fromkeys(ARMS, view),
-        title=name,
-        scores=scores,
-    )
+    levels = [
+        {arm: labels[arm].plane(level=level) for arm in ARMS}
+        for level in range(len(labels["raw"].levels))
+    ]
+    figure = coarse_figure(comparison, levels, partial(_view, gray), title=name, scores=scores)
     with atomic_path(paths["png"]) as temporary:
         figure.savefig(temporary)
     write_text(paths["json"], comparison_json(comparison, scores, **about))
     return paths
-
-
-def _level(pyramid: Pyramid) -> tuple[int, int]:
-    """Return the finest level that is small enough, or else the last, and every which pixel."""
-    longest = [max(pyramid.plane(level=n).shape) for n in range(len(pyramid.levels))]
-    level = next((n for n, side in enumerate(longest) if side <= LARGEST), len(longest) - 1)
-    return level, max(1, -(-longest[level] // LARGEST))
-
-
-def _thinned(plane: Plane, step: int) -> NDArray[Any]:
-    rows, columns = plane.shape
-    return plane[slice(0, rows, step), slice(0, columns, step)]
 
 
 def _view(gray: tuple[Pyramid, Recipe, float, float], shape: tuple[int, ...]) -> NDArray[np.uint8]:
