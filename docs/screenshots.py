@@ -184,7 +184,7 @@ def large(camera: Camera) -> None:
 
 def _tiles(whole: Any) -> int:
     """Return how many tiles are painted, as the layer's name says."""
-    layer = whole.layer("preprocessed")
+    layer = whole.jobs.layer("preprocessed")
     return int(layer.name.rpartition("(")[2].split()[0]) if layer and " tiles" in layer.name else 0
 
 

@@ -55,7 +55,7 @@ def run(viewer, image, qtbot):
     state.layer = viewer.add_image(image, name="nuclei", scale=SCALE, translate=SHIFT)
     yield run
     run.cancel()
-    qtbot.waitUntil(lambda: not run._worker.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not run.planes._worker.busy, timeout=60_000)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def tool(run, qtbot):
 
 def settle(tool, run, qtbot):
     workers = (
-        *(tool._worker, tool.pins._worker, run._worker),
+        *(tool._worker, tool.pins._worker, run.planes._worker),
         *(run.live_update._selecting, run.live_update._measuring, run.layers.queue),
     )
     qtbot.waitUntil(lambda: not any(worker.busy for worker in workers), timeout=120_000)

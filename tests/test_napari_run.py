@@ -37,7 +37,7 @@ def section(viewer, qtbot):
     notification_manager.records.clear()
     yield section
     section.cancel()
-    qtbot.waitUntil(lambda: not section._worker.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not section.planes._worker.busy, timeout=60_000)
 
 
 def said():
@@ -208,12 +208,12 @@ def test_a_closed_viewer_ends_the_run(make_napari_viewer, stub, qtbot):
     section.state.layer = viewer.add_image(stub_run.squares(1))
     stub.gate.clear()
     section.run()
-    worker = section._worker._worker
+    worker = section.planes._worker._worker
     qtbot.waitUntil(lambda: stub.batches == 2, timeout=60_000)
     section.native.deleteLater()
     qtbot.waitUntil(lambda: worker.abort_requested, timeout=60_000)
     stub.gate.set()
-    qtbot.waitUntil(lambda: not section._worker.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not section.planes._worker.busy, timeout=60_000)
     assert section.state.results == {}
     section.state.recipe = Recipe()  # Nobody listens any more.
 

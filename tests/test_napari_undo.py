@@ -54,7 +54,7 @@ def opened(viewer, qtbot, monkeypatch):
 def settle(panel, qtbot):
     run = panel.run
     workers = (
-        *(run._worker, run.layers.queue),
+        *(run.planes._worker, run.layers.queue),
         *(run.live_update._selecting, run.live_update._measuring),
     )
     qtbot.waitUntil(

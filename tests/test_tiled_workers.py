@@ -154,3 +154,23 @@ def test_a_scheduler_that_goes_ends_the_run_in_one_sentence(tmp_path: Path) -> N
                     pass
     finally:
         local.close()
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_runs_once(tmp_path: Path) -> None:
+    """Workers import nothing of the program: one that opens a window opens no other."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import numpy as np\n"
+        "from napari_graysam import Recipe\n"
+        "from napari_graysam.batch import segment_tiled\n"
+        "print('once', flush=True)\n"
+        "values = {'tiles.size': 64, 'tiles.halo': 16, 'generator.points_per_side': 4}\n"
+        "image = np.eye(96, dtype=np.uint8)\n"
+        "recipe = Recipe().with_values(values)\n"
+        "print(segment_tiled(image, recipe, 'out', name='eye', workers=2).status)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=200
+    )
+    assert done.stdout.split() == ["once", "done"], done.stderr

@@ -10,7 +10,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from multiprocessing import resource_tracker
+from multiprocessing import resource_tracker, spawn
 from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
@@ -108,7 +108,7 @@ def _local(workers: int) -> Iterator[Client]:
     from dask import config
     from distributed import Client, LocalCluster
 
-    with _event_loop() as loop:
+    with _event_loop() as loop, _without_main_module():
         # A task that waits for a worker which another task kills would count as its accomplice.
         saturation = {"distributed.scheduler.worker-saturation": 1.0}
         with _interrupts_wait(), config.set(saturation):
@@ -137,6 +137,8 @@ def _local(workers: int) -> Iterator[Client]:
             raise
         finally:
             _close(client, cluster, patience)
+            if patience == HASTE_S:
+                _kill_workers(cluster)  # One may have started meanwhile.
 
 
 def _close(client: Client, cluster: LocalCluster, patience: float) -> None:
@@ -150,7 +152,8 @@ def _close(client: Client, cluster: LocalCluster, patience: float) -> None:
 
 def _kill_workers(cluster: LocalCluster) -> None:
     """End workers in the middle of an image: what they write is whole or not there."""
-    for nanny in cluster.workers.values():
+    # Those that are starting are not among the cluster's workers yet.
+    for nanny in {*cluster.workers.values(), *getattr(cluster, "_created", ())}:
         nanny.auto_restart = False
         if nanny.pid:
             with suppress(OSError):
@@ -168,6 +171,29 @@ def _interrupts_wait() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Let Dask's processes start without the program's own module, also those that replace one.
+
+    They need nothing of it, and a script that is not guarded would run a second time in each: one
+    that opens a viewer would open another.
+    """
+    usual = spawn.get_preparation_data
+
+    def prepared(name: str) -> dict[str, Any]:
+        about: dict[str, Any] = usual(name)
+        if name.startswith("Dask"):
+            about.pop("init_main_from_name", None)
+            about.pop("init_main_from_path", None)
+        return about
+
+    spawn.get_preparation_data = prepared
+    try:
+        yield
+    finally:
+        spawn.get_preparation_data = usual
 
 
 @contextmanager

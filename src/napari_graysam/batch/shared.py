@@ -117,8 +117,7 @@ class Watch:
         elif self._starting and now - self._began > START_S:
             raise SchedulerError(
                 f"no worker process has started within {START_S:.0f} s: try one image in this "
-                "process, which shows why; a script of your own has to call this below "
-                '`if __name__ == "__main__":`'
+                "process, which shows why"
             )
         if there or self._starting or self._told:
             return ""

@@ -44,7 +44,11 @@ class Again(NamedTuple, Generic[Item]):
     error: str
 
 
-Event: TypeAlias = "Progress | str | Again[Item] | Ended[Item, Value]"
+class Waiting(NamedTuple):
+    """Other processes work; whoever listens may stop here."""
+
+
+Event: TypeAlias = "Progress | str | Waiting | Again[Item] | Ended[Item, Value]"
 
 
 def share(
@@ -63,9 +67,10 @@ def share(
 
     Yields
     ------
-    Progress, str, Again, Ended
-        Steps of an item (in this process only), what the user should know, an item that failed
-        once, and every item that ended, in any order. Items that fail twice do not stop others.
+    Progress, str, Waiting, Again, Ended
+        Steps of an item (in this process only), what the user should know, that other processes
+        are at work (every second), an item that failed once, and every item that ended, in any
+        order. Items that fail twice do not stop others.
 
     Raises
     ------
@@ -138,8 +143,7 @@ def _on_dask(
             try:
                 future = ended.get(timeout=LOOK_S)
             except Empty:
-                if note := watch.look():
-                    yield note
+                yield watch.look() or Waiting()
                 continue
             item = flying.pop(future)
             try:

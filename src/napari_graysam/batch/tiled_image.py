@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar, cast
 
 from napari_graysam.batch.cluster import Cluster
 from napari_graysam.batch.jobs import SegmentJob
-from napari_graysam.batch.tasks import Again, Ended, Work, share
+from napari_graysam.batch.tasks import Again, Ended, Waiting, Work, share
 from napari_graysam.batch.tile_work import Candidates
 from napari_graysam.errors import OutputError, UsageError
 from napari_graysam.outputs.kinds import INTO_IMAGE, Kind
@@ -151,6 +151,8 @@ def work_on_all(
                     broken[name(event.item)] = event.error
                 else:
                     values[name(event.item)] = cast(Value, event.value)
+                yield Progress(stage, done, total)
+            elif isinstance(event, Waiting):
                 yield Progress(stage, done, total)
             elif isinstance(event, Again):
                 yield f"{stage} {name(event.item)} failed, tried again later: {event.error}"

@@ -1,4 +1,4 @@
-"""Where the results of a whole image go: a folder beside the buttons."""
+"""Where the results of a whole image go, and how many processes work: beside the buttons."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
+    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_graysam._napari.large.run import Team
+
 REPLACE = "Replace what is there"
+MOST_PROCESSES = 64
 
 
 class OutputRow(QWidget):
-    """A folder, and whether what is in it may be replaced.
+    """A folder, whether what is in it may be replaced, and who works.
 
     Attributes
     ----------
@@ -42,15 +46,26 @@ class OutputRow(QWidget):
         self.replace.setToolTip(
             "On: labels of the same name, and tiles of another recipe, in this folder are removed."
         )
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        for widget in (QLabel("Results in"), self.line, self.browse):
-            row.addWidget(widget)
+        self.processes = QSpinBox(minimum=1, maximum=MOST_PROCESSES)
+        self.processes.setToolTip(
+            "How many tiles are segmented at once, each by a process with a model of its own.\n"
+            "One already uses all cores: more pay with several GPUs, or with many cores and "
+            "memory for as many models."
+        )
+        self.scheduler = QLineEdit(placeholderText="tcp://host:8786")
+        self.scheduler.setToolTip(
+            "Address of a Dask scheduler, whose workers segment the tiles in place of processes "
+            "on this computer;\nthey must see the image and the folder under the same paths"
+        )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
-        layout.addLayout(row)
+        layout.addLayout(_row(QLabel("Results in"), self.line, self.browse))
+        layout.addLayout(
+            _row(QLabel("Processes"), self.processes, QLabel("or scheduler"), self.scheduler)
+        )
         layout.addWidget(self.replace)
+        self.scheduler.textChanged.connect(self._on_scheduler)
         self.line.editingFinished.connect(lambda: self.chosen.emit(self.line.text()))
         self.browse.clicked.connect(self._browse)
         self.hide()
@@ -60,6 +75,21 @@ class OutputRow(QWidget):
         if not self.line.hasFocus() and self.line.text() != folder:
             self.line.setText(folder)
 
+    @property
+    def team(self) -> Team:
+        """Who works."""
+        address = self.scheduler.text().strip()
+        return Team(scheduler=address) if address else Team(self.processes.value())
+
+    def show_running(self, running: bool) -> None:
+        """Let nothing be changed that a run has begun with."""
+        for widget in (self.line, self.browse, self.replace, self.scheduler):
+            widget.setEnabled(not running)
+        self.processes.setEnabled(not running and not self.scheduler.text().strip())
+
+    def _on_scheduler(self, text: str) -> None:
+        self.processes.setEnabled(not text.strip())
+
     def _browse(self) -> None:
         start = Path(self.line.text())
         here = next((str(one) for one in (start, *start.parents) if one.is_dir()), "")
@@ -67,3 +97,11 @@ class OutputRow(QWidget):
         if folder:
             self.line.setText(folder)
             self.chosen.emit(folder)
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setSpacing(4)
+    for widget in widgets:
+        row.addWidget(widget)
+    return row

@@ -73,8 +73,19 @@ class WholeDone(NamedTuple):
 WholeEvent = WholeProgress | TilesSeen | Noted | WholeDone
 
 
+class Team(NamedTuple):
+    """Processes on this computer, and the address of a Dask scheduler to use instead."""
+
+    workers: int = 1
+    scheduler: str | None = None
+
+
 def segment_whole(
-    job: WholeJob, asked: Recipe, arms: Sequence[Shown], overwrite: Mapping[Shown, bool]
+    job: WholeJob,
+    asked: Recipe,
+    arms: Sequence[Shown],
+    overwrite: Mapping[Shown, bool],
+    team: Team,
 ) -> Generator[WholeEvent | None, None, None]:
     """Segment all tiles of one arm after the other; closing the generator keeps the finished ones.
 
@@ -88,6 +99,8 @@ def segment_whole(
         Which; "combined" runs the recipe as it is, with both arms in every tile.
     overwrite
         By arm, whether labels that are there may be replaced.
+    team
+        Who works.
     """
     from napari_graysam.errors import OutputError
 
@@ -99,21 +112,27 @@ def segment_whole(
         recipe = recipe.replace(image=recipe.image.replace(region=polygons))
     for arm in arms:
         with full_collections_put_off():
-            outcome = yield from _run(job, recipe, arm, overwrite[arm])
+            outcome = yield from _run(job, recipe, arm, overwrite[arm], team)
         if outcome.status == "failed":
             raise OutputError(outcome.error)
         yield _done(job, asked, arm, outcome)
 
 
 def _run(
-    job: WholeJob, recipe: Recipe, arm: Shown, overwrite: bool
+    job: WholeJob, recipe: Recipe, arm: Shown, overwrite: bool, team: Team
 ) -> Generator[WholeEvent | None, None, Outcome]:
     from napari_graysam.batch.tiles import segment_tiled_steps
     from napari_graysam.tiles.folder import TileFolder
 
     stem = job.stem(arm)
     steps = segment_tiled_steps(
-        job.pyramid, of_arm(arm, recipe), job.folder, name=stem, overwrite=overwrite
+        job.pyramid,
+        of_arm(arm, recipe),
+        job.folder,
+        name=stem,
+        overwrite=overwrite,
+        workers=team.workers,
+        scheduler=team.scheduler,
     )
     watch = _Watch(job, arm, TileFolder(job.folder / f"{stem}.tiles"))
     try:
@@ -134,7 +153,7 @@ class _Watch:
         self._job, self._arm, self._folder = job, arm, folder
         self._labels: ProvisionalLabels | None = None
         self._painted: set[str] = set()
-        self._looked = 0.0
+        self._looked, self._done = 0.0, -1
         self._start: tuple[float, int] | None = None
         self._left: float | None = None
 
@@ -145,12 +164,13 @@ class _Watch:
         if step is None:
             return
         stage, done, total = step
-        whole = stage == "tiles"
-        if whole:
+        new = stage == "tiles" and done != self._done
+        if new:
+            self._done = done
             self._job.left[self._arm] = total - done
             self._count(done, total)
         yield WholeProgress(self._arm, stage, done, total, self._left)
-        if stage.startswith("tiles") and (whole or time.monotonic() - self._looked > SEEN_AFTER):
+        if stage.startswith("tiles") and (new or time.monotonic() - self._looked > SEEN_AFTER):
             yield from self._paint()
 
     def _count(self, done: int, total: int) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from napari_graysam._napari.panel.sections.run_view import STAGES, duration
 
 if TYPE_CHECKING:
-    from napari_graysam._napari.large.controller import WholeController
     from napari_graysam._napari.large.job import WholeJob
+    from napari_graysam._napari.large.jobs import WholeJobs
     from napari_graysam._napari.large.run import WholeProgress
 
 WHOLE_STAGES = {
@@ -44,9 +44,9 @@ def whole_in_words(progress: WholeProgress) -> str:
     return f"{progress.arm.capitalize()}: {text}{counted}"
 
 
-def whole_is_there(whole: WholeController, job: WholeJob) -> str:
+def whole_is_there(jobs: WholeJobs, job: WholeJob) -> str:
     """Say how much of an image is there, by arm, where it is, and what is not up to date."""
-    behind, stale = whole.outdated(job), whole.stale(job)
+    behind, stale = jobs.outdated(job), jobs.stale(job)
     lines = []
     for arm in dict.fromkeys((*job.done, *job.left)):
         if arm in job.done:

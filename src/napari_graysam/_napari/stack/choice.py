@@ -67,9 +67,9 @@ class StackChoice:
         choices += part_choices(self._state, arms)
         one = "none" if chosen is None else chosen.axis
         self._view.show_scopes(choices, one if self._state.kind == "plane" else self._state.kind)
-        job, whole = self._stacks.job, self._whole.job
+        job, whole = self._stacks.job, self._whole.jobs.shown
         if self._state.kind == "whole" and whole is not None:
-            self._view.show_stack(whole_is_there(self._whole, whole))
+            self._view.show_stack(whole_is_there(self._whole.jobs, whole))
         else:
             self._view.show_stack("" if job is None else what_is_there(job))
 

@@ -4,36 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari_graysam._napari.canvas.layers import pixels_of
-from napari_graysam._napari.canvas.region import LayerRegion
 from napari_graysam._napari.canvas.source import short_plane
 from napari_graysam._napari.large.controller import WholeController
-from napari_graysam._napari.panel.sections.run_job import Job
+from napari_graysam._napari.panel.sections.plane_runs import PlaneRuns
 from napari_graysam._napari.panel.sections.run_messages import RunMessages
 from napari_graysam._napari.panel.sections.run_view import ResultLine, RunView
-from napari_graysam._napari.results.combined import COMBINED, SHOWN
-from napari_graysam._napari.results.identity import comparable
-from napari_graysam._napari.results.inputs import Run
+from napari_graysam._napari.results.combined import SHOWN
 from napari_graysam._napari.results.layers import ResultLayers
 from napari_graysam._napari.results.live_update import LiveUpdate
-from napari_graysam._napari.results.run import ArmDone, RunEvent, RunProgress, run_arms
 from napari_graysam._napari.stack.choice import StackChoice
 from napari_graysam._napari.stack.controller import StackController
-from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS
 from napari_graysam.errors import GraysamError
 
 if TYPE_CHECKING:
-    from napari_graysam._napari.canvas.subject import Subject
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam._napari.results.combined import Shown
     from napari_graysam.results import Arm, Segmentation
-
-
-CANCELLED = "Cancelled. Results that were finished stay."
 
 
 class RunSection:
@@ -52,6 +41,8 @@ class RunSection:
         The result layers.
     live_update
         Follows the recipe after a run.
+    planes, stacks, whole
+        Run planes, stacks, and large images in tiles.
     """
 
     title = "Run"
@@ -60,13 +51,16 @@ class RunSection:
         self.state = state
         self.layers = ResultLayers(state.viewer)
         self.live_update = LiveUpdate(state, self.layers)
-        self._seconds: dict[tuple[Subject, Shown], float] = {}
-        self._worker = LatestRequest(self._receive, self._finish, self._fail)
-        self._job: Job | None = None
         self._messages = RunMessages(state)
-        self.stacks = StackController(state, self.layers, self.live_update, self._messages)
-        self._closed = self._cancelled = False
         self.native = RunView()
+        self.planes = PlaneRuns(
+            state,
+            self.layers,
+            self.live_update,
+            self._messages,
+            self.native.new_layers.isChecked,
+        )
+        self.stacks = StackController(state, self.layers, self.live_update, self._messages)
         self.whole = WholeController(state, self._messages)
         self.native.add_output(self.whole.output)
         self._choice = StackChoice(state, self.stacks, self.whole, self.native)
@@ -80,6 +74,7 @@ class RunSection:
         view.preprocessed.clicked.connect(lambda: self.run(("preprocessed",)))
         view.cancel.clicked.connect(lambda: self.cancel())
         view.destroyed.connect(self._close)
+        self.planes.progressed.connect(view.show_progress)
         for signal, slot in self._listening():
             signal.connect(slot)
 
@@ -108,53 +103,20 @@ class RunSection:
         arms
             What to segment, in this order.
         """
-        if self.state.running:
+        state = self.state
+        if state.running:
             return
-        if self.state.kind == "whole":
-            self._run_whole(arms)
-            return
-        if not self.state.in_parts and self.stacks.jobs.scope is not None:
-            self._run_stack(arms)
-            return
-        self._run_plane(arms)
+        if state.kind == "whole":
+            self._try(lambda: self.whole.start(self.whole.jobs.arms_of(arms, self._asked)))
+        elif not state.in_parts and self.stacks.jobs.scope is not None:
+            self._try(lambda: self.stacks.start(arms, new=self.native.new_layers.isChecked()))
+        else:
+            self._try(lambda: self.planes.start(arms))
 
-    def _run_plane(self, arms: Sequence[Arm], *, look: bool = True) -> None:
-        """Segment the plane that is shown, or the part in view; without a look the last part."""
-        recipe, layer = self.state.recipe, self.state.layer
+    def _try(self, start: Callable[[], None]) -> None:
+        """Start a run; say why where that is not possible."""
         try:
-            if look:
-                self.state.look_at_part()
-            source = self.state.read_source()
-            region = self.state.read_region(source)
-        except GraysamError as error:
-            self._messages.warn(str(error))
-            return
-        assert layer is not None
-        self._job = Job(recipe, source, layer, pixels_of(layer))
-        self._start(arms, region)
-
-    def _run_stack(self, arms: Sequence[Arm]) -> None:
-        """Segment every plane of the stack that is shown."""
-        self._cancelled = False
-        try:
-            self.stacks.start(arms, new=self.native.new_layers.isChecked())
-        except GraysamError as error:
-            self._messages.warn(str(error))
-            return
-        self._messages.begin()
-        self.native.show_status("Starting…")
-
-    def _run_whole(self, arms: Sequence[Shown]) -> None:
-        """Segment all tiles of a large image, each with both arms where the recipe joins them."""
-        job = self.whole.job
-        behind = [] if job is None else self.whole.outdated(job)
-        if behind and tuple(arms) == self._asked:
-            arms = behind  # “Select again” asks no model for an arm that is not there.
-        elif tuple(arms) == ARMS and self.state.recipe.both_arms is not None:
-            arms = (COMBINED,)
-        self._cancelled = False
-        try:
-            self.whole.start(arms)
+            start()
         except GraysamError as error:
             self._messages.warn(str(error))
             return
@@ -170,28 +132,13 @@ class RunSection:
         """Run the arms that have results; both where none has."""
         arms = tuple(arm for arm in ARMS if arm in self.state.results) or ARMS
         if self.state.in_parts and not self.state.running:
-            self._run_plane(arms, look=False)
+            self._try(lambda: self.planes.start(arms, look=False))
         else:
             self.run(arms)
 
-    def _start(self, arms: Sequence[Arm], region: LayerRegion | None) -> None:
-        job = self._job
-        assert job is not None
-        known = self.state.results_of(job.source.subject)
-        others = {arm: result for arm, result in known.items() if arm not in arms}
-        self.state.running = True
-        self._cancelled = False
-        self._messages.begin()
-        self.native.show_status("Starting…")
-        self._worker.submit(
-            partial(run_arms, job.source, job.recipe, arms, region, others, self.state.memory)
-        )
-
     def cancel(self) -> None:
         """Stop the run within one batch of points; results that are there stay."""
-        if self._worker.busy or self.stacks.cancel() or self.whole.cancel():
-            self._worker.cancel()
-            self._cancelled = True
+        if self.planes.cancel() or self.stacks.cancel() or self.whole.cancel():
             self.native.show_status("Cancelling after this batch…")
             self.native.cancel.setEnabled(False)
 
@@ -202,72 +149,9 @@ class RunSection:
                 "There are no two results to switch between: run both arms first."
             )
 
-    def _forget_incomparable(self, event: ArmDone, subject: Subject) -> None:
-        """Let go of a result of what the image or region held before; its layer stays."""
-        for arm, result in tuple(self.state.results_of(subject).items()):
-            if not comparable(result, event.live.result):
-                self.live_update.forget(arm, subject)
-
-    def _receive(self, event: RunEvent) -> None:
-        if self._closed or self._job is None:
-            return
-        if isinstance(event, RunProgress):
-            self.native.show_progress(event)
-        else:
-            self._arm_done(event, self._job)
-
-    def _fail(self, error: Exception) -> None:
-        if not self._closed:
-            self._messages.report(error)
-
-    def _arm_done(self, event: ArmDone, job: Job) -> None:
-        """Show an arm's result, in pieces between which the window answers."""
-        self._seconds[job.source.subject, event.arm] = event.seconds
-        message = self.layers.show(
-            event.arm,
-            event.live.result,
-            job.source,
-            event.colors[event.arm],
-            new=self.native.new_layers.isChecked(),
-        )
-        self.layers.queue.add(
-            partial(self._recolor_others, event, job),
-            partial(self._adopt, event, job),
-            partial(self._notify, message, job),
-            event.displayed.set,
-        )
-
-    def _recolor_others(self, event: ArmDone, job: Job) -> None:
-        for arm, colors in event.colors.items():
-            if arm != event.arm:
-                self.layers.recolor(arm, colors, job.source.subject)
-
-    def _adopt(self, event: ArmDone, job: Job) -> None:
-        if self._closed:
-            return
-        subject = job.source.subject
-        self.state.set_result(event.arm, event.live.result, event.live.selector, subject)
-        self.live_update.adopt(event.arm, Run(job.recipe, job.source, event.live))
-        self._forget_incomparable(event, subject)
-
-    def _notify(self, message: str, job: Job) -> None:
-        """Say what the user should know, each thing once a run."""
-        if not self._closed:
-            self._messages.inform_once(message, job.what_happened(self.state))
-
-    def _finish(self) -> None:
-        self._job = None
-        self.layers.queue.add(self._end)
-
-    def _end(self) -> None:
-        if not self._closed:
-            self.state.running = False
-            if self._cancelled:
-                self.state.said.emit(CANCELLED, False)
-
     def _close(self, *_: object) -> None:
         """Stop everything when the panel or the viewer goes."""
-        self._closed = True
+        self.planes.close()
         self.live_update.close()
         self.stacks.close()
         self.whole.close()
@@ -276,7 +160,6 @@ class RunSection:
             self.layers.queue.finish()  # Or layers would stay hidden.
         for signal, slot in self._listening():
             signal.disconnect(slot, missing_ok=True)
-        self._worker.cancel()
 
     def _show_state(self, *_: object) -> None:
         subject, region = self.state.subject, self.state.region
@@ -298,7 +181,8 @@ class RunSection:
     def _show_hint(self) -> None:
         recipe, hint = self.state.recipe, self._outdated_together
         if self.state.kind == "whole":
-            self._show_whole()
+            left, again = self.whole.jobs.to_do(self._asked)
+            self.native.show_asked(recipe.arms, left, "tile", again=again)
         else:
             unfinished = 0 if self.state.running else self.stacks.unfinished(self._asked)
             self.native.show_asked(recipe.arms, unfinished)
@@ -324,16 +208,8 @@ class RunSection:
         if state.subject is None:
             return False
         if state.kind == "whole":
-            return self.whole.job is None
+            return self.whole.jobs.shown is None
         return not state.results and not self.stacks.job
-
-    def _show_whole(self) -> None:
-        """Say on the main button what a run of the whole image would do."""
-        whole, running = self.whole, self.state.running
-        job, joined = whole.job, self.state.recipe.both_arms is not None
-        left = 0 if running else whole.unfinished((COMBINED,) if joined else self._asked)
-        again = not running and job is not None and bool(whole.outdated(job))
-        self.native.show_asked(self.state.recipe.arms, left, "tile", again=again)
 
     @property
     def _outdated_together(self) -> str:
@@ -347,11 +223,10 @@ class RunSection:
         return "" if why == self._outdated_together else why
 
     def _line(self, arm: Shown, result: Segmentation) -> ResultLine:
-        subject = self.state.subject
         return ResultLine(
             objects=len(result.masks),
             unmasked=result.unmasked,
-            seconds=None if subject is None else self._seconds.get((subject, arm)),
+            seconds=self.planes.seconds(arm),
             outdated=self._outdated_alone(arm),
             notes=result.notes,
         )

@@ -1,0 +1,133 @@
+"""What is there of the whole images of a panel, and what of it is not up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from napari_graysam._napari.canvas.source import read_source
+from napari_graysam._napari.large.job import WholeJob, for_compute, key_of, same_tiles
+from napari_graysam._napari.large.layers import WholeLayer
+from napari_graysam._napari.results.combined import COMBINED, of_arm
+from napari_graysam.comparison import ARMS
+from napari_graysam.errors import GraysamError
+
+if TYPE_CHECKING:
+    from napari_graysam._napari.panel.state import PanelState
+    from napari_graysam._napari.results.combined import Shown
+    from napari_graysam.results import Arm
+
+
+class WholeJobs:
+    """The whole images that were segmented, with their layers.
+
+    Parameters
+    ----------
+    state
+        The panel's.
+    """
+
+    def __init__(self, state: PanelState) -> None:
+        self._state = state
+        self._jobs: dict[Hashable, WholeJob] = {}
+        self._layers: dict[tuple[Hashable, Shown], WholeLayer] = {}
+
+    @property
+    def shown(self) -> WholeJob | None:
+        """What is there of the image, plane and region that are chosen."""
+        state = self._state
+        try:
+            source = read_source(state.viewer, state.layer, state.recipe.image)
+        except GraysamError:
+            return None
+        return self._jobs.get(key_of(source.within(state.region)))
+
+    def layer(self, arm: Shown) -> Any:
+        """Return the layer of an arm of the shown image; None where there is none."""
+        job = self.shown
+        shown = None if job is None else self._layers.get((job.key, arm))
+        return shown.layer if shown is not None and shown.present else None
+
+    def layer_of(self, job: WholeJob, arm: Shown) -> WholeLayer:
+        """Return what shows an arm of an image that was put here."""
+        return self._layers[job.key, arm]
+
+    def put(self, job: WholeJob, arms: Sequence[Shown]) -> None:
+        """Follow a run of some arms; what is there of the image and still holds stays."""
+        before = self.shown
+        if before is not None and before.folder == job.folder and not self.stale(before):
+            for name in ("left", "done", "objects", "notes"):
+                setattr(job, name, getattr(before, name))
+        self._jobs[job.key] = job
+        for arm in arms:
+            known = self._layers.get((job.key, arm))
+            if known is not None:
+                known.follow(job)
+            else:
+                self._layers[job.key, arm] = WholeLayer(self._state.viewer, job, arm)
+
+    def unfinished(self, arms: Sequence[Shown]) -> int:
+        """Return how many tiles a run goes on with; 0 where it starts from the beginning."""
+        job = self.shown
+        if job is None or not any(job.left.get(arm) for arm in arms):
+            return 0
+        asked = for_compute(self._state.recipe, job.source)
+        if not same_tiles(job.recipe, asked):
+            return 0
+        return sum(job.left.get(arm, 0) for arm in arms)
+
+    def outdated(self, job: WholeJob) -> list[Shown]:
+        """Return the arms whose labels the recipe asks otherwise, from the same candidates."""
+        recipe = self._state.recipe
+        asked = for_compute(recipe, job.source)
+        if self.stale(job):
+            return []
+        return [arm for arm, of in job.done.items() if of_arm(arm, of) != of_arm(arm, asked)]
+
+    def stale(self, job: WholeJob) -> bool:
+        """Whether the recipe asks the model for something else than what is there."""
+        asked = for_compute(self._state.recipe, job.source)
+        return bool(job.done) and not same_tiles(job.recipe, asked, candidates=True)
+
+    def to_do(self, asked: Sequence[Arm]) -> tuple[int, bool]:
+        """Return how many tiles a run goes on with, and whether it only selects again.
+
+        Parameters
+        ----------
+        asked
+            The arms that the recipe asks for.
+        """
+        if self._state.running:
+            return 0, False
+        job = self.shown
+        again = job is not None and bool(self.outdated(job))
+        return self.unfinished(self._joined(asked)), again
+
+    def arms_of(self, arms: Sequence[Arm], asked: Sequence[Arm]) -> Sequence[Shown]:
+        """Return what a run of some arms segments.
+
+        Parameters
+        ----------
+        arms, asked
+            Those that are wanted, and those that the recipe asks for.
+        """
+        job = self.shown
+        behind = [] if job is None else self.outdated(job)
+        if behind and tuple(arms) == tuple(asked):
+            return behind  # “Select again” asks no model for an arm that is not there.
+        return self._joined(arms)
+
+    def mark(self) -> None:
+        """Say in the layers' names what is outdated."""
+        job = self.shown
+        if job is None:
+            return
+        behind = job.done if self.stale(job) else self.outdated(job)
+        for arm in job.done:
+            self._layers[job.key, arm].mark(arm in behind)
+
+    def _joined(self, arms: Sequence[Arm]) -> Sequence[Shown]:
+        """Return both arms as one run where the recipe joins them."""
+        if tuple(arms) == ARMS and self._state.recipe.both_arms is not None:
+            return (COMBINED,)
+        return arms
