@@ -133,7 +133,7 @@ def in_mosaic(arguments: argparse.Namespace) -> dict[str, Any]:
         alone[name] = float(score(labels, truth).average_precision[0])
     found: dict[str, Any] = {"side": side, "spacing": SPACING, "alone": alone, "tiles": {}}
     found_labels: dict[int, np.ndarray] = {}
-    for size, halo in ((512, 96), (1024, 96), (2048, 96)):
+    for size, halo in ((2048, 96), (1024, 96), (512, 96)):
         seen = min(size, side)
         if seen % 64:
             continue

@@ -242,7 +242,7 @@ def test_the_note_names_the_squares_that_a_step_which_looks_far_is_fitted_to(
 @given(
     height=st.integers(1, 700),
     width=st.integers(1, 700),
-    size=st.integers(64, 200),
+    size=st.integers(64, 320),
     halo=st.integers(0, 24),
 )
 def test_cores_are_a_partition_and_windows_hold_them_with_their_halo(
@@ -259,6 +259,9 @@ def test_cores_are_a_partition_and_windows_hold_them_with_their_halo(
             assert window.stop == length or window.stop - core.stop >= halo
     assert (owner == 1).all()
     assert len(grid) == len(list(grid))
+    if size - 2 * halo >= 128:
+        inner = [window.start for spans in grid.spans for window, _ in spans[:-1]]
+        assert all(start % 64 == 0 for start in inner), "the model's patches lie elsewhere"
 
 
 def test_a_tile_knows_those_around_it() -> None:

@@ -16,6 +16,12 @@ from napari_graysam.preprocess.chain import Box
 
 SMALLEST_CORE = 16
 """Pixels of a tile that must be left between its halos."""
+ALIGNED = 64
+"""Pixels to whose multiples windows begin, so that the model sees the same in any of them.
+
+An encoder sees an image in patches, those of SAM 2 of up to 32 pixels; moved by half a patch, it
+finds other outlines.
+"""
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ class Tile:
 @dataclass(frozen=True)
 class TileGrid:
     """How an image is cut into tiles: windows of one size that overlap by two halos or more.
+
+    Unless tiles are small, windows begin at multiples of `ALIGNED`, but for the last ones.
 
     Parameters
     ----------
@@ -156,12 +164,21 @@ def _meet(one: slice, other: slice) -> bool:
 
 
 def _spans(length: int, size: int, halo: int) -> Iterator[tuple[slice, slice]]:
-    """Yield window and core along one axis: as few as cover it, evenly spaced."""
+    """Yield window and core along one axis: as few as cover it, about evenly spaced."""
     if length <= size:
         yield slice(0, length), slice(0, length)
         return
-    count = 1 + math.ceil((length - size) / (size - 2 * halo))
-    starts = [round(n * (length - size) / (count - 1)) for n in range(count)]
+    reach = size - 2 * halo
+    count = 1 + math.ceil((length - size) / reach)
+    while max(np.diff(starts := _starts(length - size, count, reach))) > reach:
+        count += 1
     bounds = [0, *((one + size + two) // 2 for one, two in pairwise(starts))]
     for start, first, last in zip(starts, bounds, [*bounds[1:], length], strict=True):
         yield slice(start, start + size), slice(first, last)
+
+
+def _starts(last: int, count: int, reach: int) -> list[int]:
+    """Return where so many windows begin; at the model's steps, where these are short enough."""
+    step = ALIGNED if reach >= 2 * ALIGNED else 1
+    inner = (round(n * last / (count - 1)) // step * step for n in range(count - 1))
+    return [*inner, last]
