@@ -11,7 +11,7 @@ import pytest
 from napari.utils.notifications import notification_manager
 
 from napari_graysam._napari.canvas.layers import about
-from napari_graysam._napari.large.job import default_folder
+from napari_graysam._napari.large.folder import default_folder
 from napari_graysam._napari.panel.sections.run import RunSection
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam.masks import label_overlaps, match
@@ -367,3 +367,112 @@ def test_the_time_of_the_tiles_tells_how_long_all_will_take(make, gate, qtbot, m
     section.state.change({"labels.min_area": 5})
     text = scope.itemText(scope.findData("whole"))
     assert text.startswith("whole image (6 tiles, about ")
+
+
+def arrays(folder):
+    return np.asarray(open_pyramid(folder).levels[0])
+
+
+def test_new_layers_leave_earlier_ones_and_their_labels_alone(make, viewer, gate, qtbot, tmp_path):
+    section = make()
+    section.native.both.click()
+    settle(qtbot, section)
+    first, tiles = viewer.layers["slide [raw]"], gate.tiles
+    before = np.asarray(first.data[0])
+    section.native.new_layers.setChecked(True)
+    section.state.change({"labels.min_area": 150})
+    section.native.both.click()
+    settle(qtbot, section)
+    assert gate.tiles == tiles
+    second = viewer.layers["slide [raw] 2"]
+    np.testing.assert_array_equal(np.asarray(first.data[0]), before)
+    assert second.features["area"].min() >= 150 > first.features["area"].min()
+    store = tmp_path / "out" / "slide_raw_2.zarr" / "labels" / "slide_raw_2"
+    np.testing.assert_array_equal(arrays(store), np.asarray(second.data[0]))
+    section.native.new_layers.setChecked(False)
+    section.state.change({"labels.min_area": 0})
+    section.native.both.click()
+    settle(qtbot, section)
+    assert len(viewer.layers) == 3
+    np.testing.assert_array_equal(np.asarray(first.data[0]), before)
+    assert len(second.features) == len(first.features)
+
+
+def test_new_layers_of_other_tiles_need_nothing_replaced(make, viewer, gate, qtbot):
+    section = make()
+    section.native.both.click()
+    settle(qtbot, section)
+    section.native.new_layers.setChecked(True)
+    section.state.change({"generator.points_per_side": 40})
+    section.native.both.click()
+    settle(qtbot, section)
+    assert gate.tiles == 12
+    assert not [text for text in said() if "Replace" in text]
+    assert about(viewer.layers["slide [raw] 2"])["recipe"]["generator"]["points_per_side"] == 40
+
+
+def test_a_run_that_was_stopped_goes_on_in_its_new_layer(make, viewer, gate, qtbot):
+    section = make()
+    section.native.both.click()
+    settle(qtbot, section)
+    section.native.new_layers.setChecked(True)
+    section.state.change({"generator.points_per_side": 40})
+    gate.stop_before = 8
+    section.native.both.click()
+    qtbot.waitUntil(lambda: any("2 of 6" in one.name for one in viewer.layers), timeout=60_000)
+    section.native.cancel.click()
+    settle(qtbot, section)
+    assert section.native.both.text() == "Continue"
+    gate.stop_before = None
+    section.native.both.click()
+    settle(qtbot, section)
+    assert gate.tiles == 12
+    assert sorted(one.name for one in viewer.layers if "raw" in one.name) == [
+        "slide [raw]",
+        "slide [raw] 2",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["shapes", "labels"])
+def test_a_region_that_moved_or_was_edited_marks_what_is_there(make, viewer, gate, qtbot, kind):
+    section = make()
+    if kind == "shapes":
+        corners = [[20, 20], [20, 120], [120, 120], [120, 20]]
+        region = viewer.add_shapes([corners], shape_type="polygon", name="here")
+    else:
+        painted = np.zeros(IMAGE.shape, np.uint8)
+        painted[20:120, 20:120] = 1
+        region = viewer.add_labels(painted, name="here")
+    section.state.region = region
+    section.native.both.click()
+    settle(qtbot, section)
+
+    def checked():
+        qtbot.waitUntil(lambda: not section.whole.jobs.inputs.busy, timeout=20_000)
+        return section.native.stack.text()
+
+    assert "changed" not in checked()
+    region.translate = (40, 40)
+    assert "The region has changed: run again." in checked()
+    assert any(one.name.endswith("[raw] (outdated)") for one in viewer.layers)
+    region.translate = (0, 0)
+    assert "changed" not in checked()
+    assert not any(one.name.endswith("(outdated)") for one in viewer.layers)
+    if kind == "shapes":
+        region.add_rectangles([[150, 150], [200, 200]])
+    else:
+        region.data = np.roll(painted, 60, axis=0)
+    assert "The region has changed: run again." in checked()
+    section.whole.output.replace.setChecked(True)
+    section.native.both.click()
+    settle(qtbot, section)
+    assert "changed" not in checked()
+
+
+def test_other_pixels_mark_what_is_there(make, viewer, qtbot):
+    section = make(data=IMAGE)
+    section.native.both.click()
+    settle(qtbot, section)
+    viewer.layers["slide"].data = IMAGE[::-1].copy()
+    qtbot.waitUntil(lambda: not section.whole.jobs.inputs.busy, timeout=20_000)
+    assert "The image has changed: run again." in section.native.stack.text()

@@ -61,6 +61,22 @@ class TileFolder:
             write_text(self.path / PLAN, json.dumps({"digest": digest, **plan}, indent=2))
         return same
 
+    def take_from(self, other: TileFolder) -> None:
+        """Take over what another run found, and leave it that; nothing where there is something.
+
+        Files are linked where the disk can: none of them is ever changed, only replaced.
+        """
+        if self.plan() or not other.plan():
+            return
+        for part in (FOUND, CANDIDATES):
+            with writing(self.path):
+                (self.path / part).mkdir(parents=True, exist_ok=True)
+                there = other.path / part
+                for name in os.listdir(there) if there.is_dir() else ():
+                    if name.endswith(".npz") and not name.startswith("."):
+                        _link(there / name, self.path / part / name)
+        write_text(self.path / PLAN, (other.path / PLAN).read_text())
+
     def of_another(self, digest: str) -> int:
         """Return how many tiles there are of another run."""
         found = self.path / FOUND
@@ -107,3 +123,10 @@ class TileFolder:
 
     def _file(self, tile: Tile, part: str) -> Path:
         return self.path / part / f"{tile.name}.npz"
+
+
+def _link(path: Path, new: Path) -> None:
+    try:
+        os.link(path, new)
+    except OSError:
+        shutil.copyfile(path, new)

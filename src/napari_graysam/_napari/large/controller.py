@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_graysam._napari.canvas.listeners import Listeners
-from napari_graysam._napari.large.job import WholeJob, check_folder, default_folder, open_job
+from napari_graysam._napari.large.folder import check_folder, default_folder
+from napari_graysam._napari.large.job import WholeJob, open_job
 from napari_graysam._napari.large.jobs import WholeJobs
 from napari_graysam._napari.large.output import REPLACE, OutputRow
 from napari_graysam._napari.large.run import (
+    Asked,
     Noted,
     TilesSeen,
     WholeDone,
@@ -20,6 +22,7 @@ from napari_graysam._napari.large.run import (
     WholeProgress,
     segment_whole,
 )
+from napari_graysam._napari.large.saving import WholeSaver
 from napari_graysam._napari.results.clock import Pace
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import OutputError, UsageError
@@ -46,6 +49,8 @@ class WholeController:
     ----------
     jobs
         What is there.
+    saver
+        Saves it elsewhere.
     output
         Where results go, for the Run section.
     progressed
@@ -60,6 +65,7 @@ class WholeController:
     def __init__(self, state: PanelState, messages: RunMessages) -> None:
         self._state, self._messages = state, messages
         self.jobs = WholeJobs(state)
+        self.saver = WholeSaver(state, self.jobs)
         self.output = OutputRow()
         self._folders: dict[Hashable, str] = {}
         self._running: WholeJob | None = None
@@ -69,13 +75,15 @@ class WholeController:
         self._listeners = Listeners()
         for emitter in (state.recipe_changed, state.extent.changed, state.layer_changed):
             self._listeners.add(emitter, self._follow)
-        for emitter in (state.subject_changed, state.running_changed):
+        for emitter in (state.subject_changed, state.running_changed, self.jobs.inputs.changed):
             self._listeners.add(emitter, self._follow)
 
     def close(self) -> None:
         """Stop; finished tiles stay where they are."""
         self._closed = True
         self._listeners.clear()
+        self.jobs.inputs.close()
+        self.saver.close()
         self._worker.cancel()
 
     @property
@@ -93,8 +101,15 @@ class WholeController:
         """Whether a run would segment a whole image in tiles."""
         return self._state.kind == "whole"
 
-    def start(self, arms: Sequence[Shown]) -> None:
+    def start(self, arms: Sequence[Shown], *, new: bool = False) -> None:
         """Segment all tiles, or go on with what is missing, or select objects again.
+
+        Parameters
+        ----------
+        arms
+            Which.
+        new
+            Leave finished layers of earlier runs alone, and what they show on disk.
 
         Raises
         ------
@@ -106,13 +121,13 @@ class WholeController:
         job = open_job(state, folder)
         if state.layer is not None:
             self._folders[state.layer.unique_id] = str(folder)
-        self.jobs.put(job, arms)
+        earlier = self.jobs.put(job, arms, new=new)
         allowed = self.output.replace.isChecked()
         overwrite = {arm: allowed or arm in job.done for arm in arms}
         self._running, self._cancelled = job, False
         state.running = True
-        team = self.output.team
-        self._worker.submit(partial(segment_whole, job, job.recipe, tuple(arms), overwrite, team))
+        asked = Asked(job.recipe, tuple(arms), overwrite, earlier, self.output.team)
+        self._worker.submit(partial(segment_whole, job, asked))
 
     def cancel(self) -> bool:
         """Stop within one batch of points; return whether there was a run."""

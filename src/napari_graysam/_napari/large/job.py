@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,14 @@ from napari_graysam._napari.canvas.finding import check_small
 from napari_graysam._napari.canvas.part import lazy, level_index, levels_of, plane_shape
 from napari_graysam._napari.canvas.region import LayerRegion, read_region
 from napari_graysam._napari.canvas.source import read_source, short_plane
-from napari_graysam.errors import ImageError, UsageError
+from napari_graysam.errors import ImageError
 from napari_graysam.recipe import MODEL_STAGES, Explicit, StackOptions
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_graysam._napari.canvas.placement import Placement
+    from napari_graysam._napari.canvas.region import Polygons
     from napari_graysam._napari.canvas.source import Source
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam._napari.results.combined import Shown
@@ -45,10 +46,16 @@ class WholeJob:
         Where points are allowed; None for everywhere, or as the recipe says.
     folder, name
         Where results go, and how their names begin.
+    pixels
+        The layer's arrays, of all levels.
+    inside
+        Polygons that the region had in the run; empty where it limited nothing, None before.
     left
         Tiles that are missing, by arm.
     done
         The recipe of the labels that are there, by arm.
+    numbers
+        Behind the names of an arm's files where layers of earlier runs show others.
     """
 
     key: Hashable
@@ -59,14 +66,34 @@ class WholeJob:
     region: LayerRegion | None
     folder: Path
     name: str
+    pixels: Sequence[Any] = ()
+    inside: Polygons | None = None
     left: dict[Shown, int] = field(default_factory=dict)
     done: dict[Shown, Recipe] = field(default_factory=dict)
     objects: dict[Shown, int] = field(default_factory=dict)
     notes: dict[Shown, tuple[str, ...]] = field(default_factory=dict)
+    numbers: dict[Shown, int] = field(default_factory=dict)
 
     def stem(self, arm: Shown) -> str:
         """Return how the names of an arm's files begin."""
-        return f"{self.name}_{arm}"
+        number = self.numbers.get(arm, 1)
+        return f"{self.name}_{arm}" if number == 1 else f"{self.name}_{arm}_{number}"
+
+    def carry_on(self, before: WholeJob) -> None:
+        """Take over what is there of the same image."""
+        for name in ("left", "done", "objects", "notes", "numbers", "inside"):
+            setattr(self, name, getattr(before, name))
+
+    def renumber(self, arm: Shown) -> None:
+        """Leave an arm's files to the layer that shows them, and take other names."""
+        self.numbers = dict(self.numbers)
+        for of in (self.left, self.done, self.objects, self.notes):
+            of.pop(arm, None)
+        while True:
+            self.numbers[arm] = self.numbers.get(arm, 1) + 1
+            stem = self.folder / self.stem(arm)
+            if not any(stem.with_name(f"{stem.name}{end}").exists() for end in (".zarr", ".tiles")):
+                return
 
 
 def key_of(source: Source) -> Hashable:
@@ -96,7 +123,19 @@ def open_job(state: PanelState, folder: Path) -> WholeJob:
         region=_region(state.region, replace(source, placement=placement)),
         folder=folder,
         name=_name(layer, source),
+        pixels=levels_of(layer),
     )
+
+
+def region_of_job(layer: Layer | None, job: WholeJob) -> LayerRegion | None:
+    """Return where a layer allows points in an image that was run, as it is now.
+
+    Raises
+    ------
+    GraysamError
+        As of `open_job`.
+    """
+    return _region(layer, replace(job.source, placement=job.placement))
 
 
 def for_compute(recipe: Recipe, source: Source) -> Recipe:
@@ -138,17 +177,17 @@ def _pyramid(layer: Layer, source: Source) -> Pyramid:
         tuple((*one, *(1.0,) * more) for one in scales),
         (*texts, *("",) * more),
         tuple((*one, *(0.0,) * more) for one in moves),
-        path=_path(layer),
+        path=path_of(layer),
     )
 
 
-def _path(layer: Layer) -> str | None:
+def path_of(layer: Layer) -> str | None:
     path = layer.source.path
     return os.path.abspath(path) if path and os.path.exists(path) else None
 
 
 def _name(layer: Layer, source: Source) -> str:
-    path = _path(layer)
+    path = path_of(layer)
     stem = layer.name if path is None else Path(path).name
     for ending in (".zarr", ".tif", ".tiff", ".ome"):
         stem = stem.removesuffix(ending)
@@ -166,36 +205,6 @@ def _region(layer: Layer | None, source: Source) -> LayerRegion | None:
     elif not region.shapes:
         raise ImageError(region.problem)
     return region
-
-
-def default_folder(layer: Layer) -> Path:
-    """Return a folder for results: beside the image, or in the user's cache where it cannot be."""
-    from platformdirs import user_cache_path
-
-    path = _path(layer)
-    name = re.sub(r"[^\w.-]+", "_", layer.name).strip("._") or "image"
-    if path is not None and os.access(Path(path).parent, os.W_OK):
-        return Path(path).parent / f"{name}_graysam"
-    return user_cache_path("napari-graysam", appauthor=False) / "large" / name
-
-
-def check_folder(text: str) -> Path:
-    """Return the folder that was typed.
-
-    Raises
-    ------
-    UsageError
-        It is empty, a file, or cannot be written to.
-    """
-    if not text.strip():
-        raise UsageError("No folder for the results is given: type one, or choose it with “…”.")
-    folder = Path(text.strip()).expanduser().absolute()
-    there = next(one for one in (folder, *folder.parents) if one.exists())
-    if not there.is_dir():
-        raise UsageError(f"{there} is a file: choose a folder for the results.")
-    if not os.access(there, os.W_OK):
-        raise UsageError(f"{there} cannot be written to: choose another folder for the results.")
-    return folder
 
 
 def same_tiles(one: Recipe, other: Recipe, *, candidates: bool = False) -> bool:

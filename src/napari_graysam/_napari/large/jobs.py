@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_graysam._napari.canvas.source import read_source
+from napari_graysam._napari.large.inputs import WholeInputs
 from napari_graysam._napari.large.job import WholeJob, for_compute, key_of, same_tiles
 from napari_graysam._napari.large.layers import WholeLayer
 from napari_graysam._napari.results.combined import COMBINED, of_arm
@@ -25,12 +26,18 @@ class WholeJobs:
     ----------
     state
         The panel's.
+
+    Attributes
+    ----------
+    inputs
+        Knows whether they are of the image and region as they are.
     """
 
     def __init__(self, state: PanelState) -> None:
         self._state = state
         self._jobs: dict[Hashable, WholeJob] = {}
         self._layers: dict[tuple[Hashable, Shown], WholeLayer] = {}
+        self.inputs = WholeInputs(state, lambda: self.shown)
 
     @property
     def shown(self) -> WholeJob | None:
@@ -52,24 +59,49 @@ class WholeJobs:
         """Return what shows an arm of an image that was put here."""
         return self._layers[job.key, arm]
 
-    def put(self, job: WholeJob, arms: Sequence[Shown]) -> None:
-        """Follow a run of some arms; what is there of the image and still holds stays."""
-        before = self.shown
-        if before is not None and before.folder == job.folder and not self.stale(before):
-            for name in ("left", "done", "objects", "notes"):
-                setattr(job, name, getattr(before, name))
+    def put(self, job: WholeJob, arms: Sequence[Shown], *, new: bool = False) -> dict[Shown, str]:
+        """Follow a run of some arms; what is there of the image and still holds stays.
+
+        Parameters
+        ----------
+        job, arms
+            The run.
+        new
+            Leave the layers of earlier runs alone, and the labels on disk that they show.
+
+        Returns
+        -------
+        dict
+            Of arms that are selected again into a new layer, how the names of their files began.
+        """
+        before = self._jobs.get(job.key)
+        here = before is not None and before.folder == job.folder
+        reusable = False
+        if before is not None and here:
+            job.numbers, reusable = before.numbers, not self.stale(before)
+            if reusable:
+                job.carry_on(before)
+        known = {arm: self._layers.get((job.key, arm)) for arm in arms}
+        kept = [arm for arm, one in known.items() if new and one is not None and one.whole]
+        earlier: dict[Shown, str] = {}
+        for arm in kept:
+            self._layers[job.key, arm].mark(False)  # It is what it is, and followed no more.
+            if reusable:
+                earlier[arm] = job.stem(arm)
+            if here:
+                job.renumber(arm)
         self._jobs[job.key] = job
-        for arm in arms:
-            known = self._layers.get((job.key, arm))
-            if known is not None:
-                known.follow(job)
-            else:
+        for arm, one in known.items():
+            if one is None or arm in kept:
                 self._layers[job.key, arm] = WholeLayer(self._state.viewer, job, arm)
+            else:
+                one.follow(job)
+        return earlier
 
     def unfinished(self, arms: Sequence[Shown]) -> int:
         """Return how many tiles a run goes on with; 0 where it starts from the beginning."""
         job = self.shown
-        if job is None or not any(job.left.get(arm) for arm in arms):
+        if job is None or not any(job.left.get(arm) for arm in arms) or self.inputs.reason(job):
             return 0
         asked = for_compute(self._state.recipe, job.source)
         if not same_tiles(job.recipe, asked):
@@ -85,9 +117,12 @@ class WholeJobs:
         return [arm for arm, of in job.done.items() if of_arm(arm, of) != of_arm(arm, asked)]
 
     def stale(self, job: WholeJob) -> bool:
-        """Whether the recipe asks the model for something else than what is there."""
+        """Whether image, region or recipe ask the model for something else than what is there."""
+        if not job.done:
+            return False
         asked = for_compute(self._state.recipe, job.source)
-        return bool(job.done) and not same_tiles(job.recipe, asked, candidates=True)
+        changed = not same_tiles(job.recipe, asked, candidates=True)
+        return changed or bool(self.inputs.reason(job))
 
     def to_do(self, asked: Sequence[Arm]) -> tuple[int, bool]:
         """Return how many tiles a run goes on with, and whether it only selects again.

@@ -53,6 +53,15 @@ class WholeLayer:
         """Whether the layer is in the viewer."""
         return self.layer is not None and self.layer in self._viewer.layers
 
+    @property
+    def whole(self) -> bool:
+        """Whether the layer is there and shows finished labels."""
+        return self.present and not self.provisional
+
+    def shows(self, layer: Labels) -> bool:
+        """Whether a layer is this one, and shows finished labels."""
+        return self.whole and self.layer is not None and self.layer.unique_id == layer.unique_id
+
     def follow(self, job: WholeJob) -> None:
         """Show another run of the same image from now on."""
         self._job = job

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -80,13 +80,31 @@ class Team(NamedTuple):
     scheduler: str | None = None
 
 
-def segment_whole(
-    job: WholeJob,
-    asked: Recipe,
-    arms: Sequence[Shown],
-    overwrite: Mapping[Shown, bool],
-    team: Team,
-) -> Generator[WholeEvent | None, None, None]:
+class Asked(NamedTuple):
+    """What a run is asked for.
+
+    Attributes
+    ----------
+    recipe
+        As the user set it.
+    arms
+        Which, in this order; "combined" runs the recipe as it is, with both arms in every tile.
+    overwrite
+        By arm, whether labels that are there may be replaced.
+    earlier
+        How the names of an arm's files began whose tiles this run can use, under other names.
+    team
+        Who works.
+    """
+
+    recipe: Recipe
+    arms: tuple[Shown, ...]
+    overwrite: Mapping[Shown, bool]
+    earlier: Mapping[Shown, str]
+    team: Team
+
+
+def segment_whole(job: WholeJob, asked: Asked) -> Generator[WholeEvent | None, None, None]:
     """Segment all tiles of one arm after the other; closing the generator keeps the finished ones.
 
     Parameters
@@ -94,47 +112,44 @@ def segment_whole(
     job
         The image.
     asked
-        The recipe as the user set it.
-    arms
-        Which; "combined" runs the recipe as it is, with both arms in every tile.
-    overwrite
-        By arm, whether labels that are there may be replaced.
-    team
-        Who works.
+        What of it.
     """
     from napari_graysam.errors import OutputError
 
-    yield WholeProgress(arms[0], "load", 0, 1)
+    yield WholeProgress(asked.arms[0], "load", 0, 1)
     heavy_imports.load()
     recipe = job.recipe
-    if job.region is not None:
-        polygons = job.region.shapes or job.region.polygons()
-        recipe = recipe.replace(image=recipe.image.replace(region=polygons))
-    for arm in arms:
+    job.inside = () if job.region is None else job.region.polygons()
+    if job.inside:
+        recipe = recipe.replace(image=recipe.image.replace(region=job.inside))
+    for arm in asked.arms:
         with full_collections_put_off():
-            outcome = yield from _run(job, recipe, arm, overwrite[arm], team)
+            outcome = yield from _run(job, recipe, arm, asked)
         if outcome.status == "failed":
             raise OutputError(outcome.error)
-        yield _done(job, asked, arm, outcome)
+        yield _done(job, asked.recipe, arm, outcome)
 
 
 def _run(
-    job: WholeJob, recipe: Recipe, arm: Shown, overwrite: bool, team: Team
+    job: WholeJob, recipe: Recipe, arm: Shown, asked: Asked
 ) -> Generator[WholeEvent | None, None, Outcome]:
     from napari_graysam.batch.tiles import segment_tiled_steps
     from napari_graysam.tiles.folder import TileFolder
 
     stem = job.stem(arm)
+    folder = TileFolder(job.folder / f"{stem}.tiles")
+    if arm in asked.earlier:
+        folder.take_from(TileFolder(job.folder / f"{asked.earlier[arm]}.tiles"))
     steps = segment_tiled_steps(
         job.pyramid,
         of_arm(arm, recipe),
         job.folder,
         name=stem,
-        overwrite=overwrite,
-        workers=team.workers,
-        scheduler=team.scheduler,
+        overwrite=asked.overwrite[arm] or arm in asked.earlier,
+        workers=asked.team.workers,
+        scheduler=asked.team.scheduler,
     )
-    watch = _Watch(job, arm, TileFolder(job.folder / f"{stem}.tiles"))
+    watch = _Watch(job, arm, folder)
     try:
         while True:
             report = next(steps)
@@ -183,13 +198,12 @@ class _Watch:
             self._left = (now - began) / (done - first) * (total - done)
 
     def _paint(self) -> Generator[WholeEvent | None, None, None]:
-        from napari_graysam.tiles.grid import TileGrid
+        from napari_graysam.tiles.kept import planned_grid
         from napari_graysam.tiles.provisional import ProvisionalLabels
 
-        plan = self._folder.plan()
-        if "shape" not in plan:
+        grid = planned_grid(self._folder)
+        if grid is None:
             return
-        grid = TileGrid((plan["shape"][0], plan["shape"][1]), plan["size"], plan["halo"])
         missing = {tile.name for tile in self._folder.missing(grid)}
         new = [tile for tile in grid if tile.name not in self._painted | missing]
         self._labels = self._labels or ProvisionalLabels(shapes_of(self._job))

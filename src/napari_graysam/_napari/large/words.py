@@ -47,12 +47,15 @@ def whole_in_words(progress: WholeProgress) -> str:
 def whole_is_there(jobs: WholeJobs, job: WholeJob) -> str:
     """Say how much of an image is there, by arm, where it is, and what is not up to date."""
     behind, stale = jobs.outdated(job), jobs.stale(job)
+    changed = jobs.inputs.reason(job)
     lines = []
     for arm in dict.fromkeys((*job.done, *job.left)):
         if arm in job.done:
             count = job.objects[arm]
             text = f"<b>{arm.capitalize()}</b>, whole image: {count:,} object{'s' * (count != 1)}"
-            if stale:
+            if changed:
+                text += f"<br><i>{changed}</i>"
+            elif stale:
                 text += "<br><i>Outdated: the recipe asks the model anew; run again.</i>"
             elif arm in behind:
                 text += "<br><i>Outdated: “Select again” takes what the tiles have kept, without "

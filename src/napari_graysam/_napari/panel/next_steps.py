@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_graysam._napari.canvas.listeners import Listeners
+from napari_graysam._napari.large.saving import FILES as WHOLE_FILES
 from napari_graysam._napari.panel.keys import with_key
+from napari_graysam._napari.panel.objects_table import ObjectsTable
 from napari_graysam.errors import GraysamError
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
+    from napari_graysam._napari.large.controller import WholeController
+    from napari_graysam._napari.large.saving import WholeSaver
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam._napari.stack.saving import StackSaver
 
@@ -39,6 +43,8 @@ class NextSteps(QWidget):
         Returns the layers of the shown results.
     stacks
         Saves the layers of whole stacks; None where there are none.
+    whole
+        Has the results of large images in tiles; None where there are none.
 
     Attributes
     ----------
@@ -51,9 +57,12 @@ class NextSteps(QWidget):
         state: PanelState,
         layers: Callable[[], list[Labels]],
         stacks: StackSaver | None = None,
+        whole: WholeController | None = None,
     ) -> None:
         super().__init__()
         self._stacks = stacks
+        self._whole = None if whole is None else whole.saver
+        self._table = ObjectsTable(state.viewer)
         self._state = state
         self._layers = layers
         self.why = QPushButton("Why is this unmasked?", checkable=True)
@@ -78,14 +87,20 @@ class NextSteps(QWidget):
         # Not a lambda: the garbage collector may have emptied it when Qt destroys the widget.
         self._listeners = Listeners()
         self._listeners.add(state.result_changed, self._follow)
+        self._listeners.add(state.extent.changed, self._follow)
+        if whole is not None:
+            self._listeners.add(whole.changed, self._follow)
         self.destroyed.connect(self._listeners.clear)
         self._follow()
 
     def _follow(self, *_: object) -> None:
-        results = self._state.results
-        self.setVisible(bool(results))
-        self.why.setVisible(bool(results))
-        self.compare.setEnabled(len(results) > 1)
+        count = len(self._state.results)
+        if self._state.kind == "whole":
+            count = len(self._layers())
+        self.setVisible(bool(count))
+        self.why.setVisible(bool(count))
+        self.compare.setEnabled(count > 1)
+        self.tune.setVisible(self._state.kind != "whole")
 
     def _chosen(self) -> Labels | None:
         """Return the layer of the result that is seen."""
@@ -98,14 +113,21 @@ class NextSteps(QWidget):
 
     def _show_table(self) -> None:
         layer = self._chosen()
-        if layer is not None:
-            self._state.viewer.layers.selection.active = layer
-            self._open("napari", "Features table widget")
+        if layer is None:
+            return
+        if not len(layer.features) and self._whole is not None and self._whole.holds(layer):
+            file = self._whole.file_of(layer).with_suffix(".objects.csv")
+            self._state.said.emit(f"There are too many objects for a table here: see {file}.", True)
+            return
+        self._table.show(layer)
 
     def _ask(self) -> None:
         layer = self._chosen()
         if layer is None:
             self._state.said.emit("The result's layer was removed: run again to save it.", True)
+            return
+        if self._state.kind == "whole" and self._whole is not None:
+            self._ask_whole(layer, self._whole)
             return
         if self._stacks is not None and self._stacks.holds(layer):
             self._ask_stack(layer, self._stacks)
@@ -128,6 +150,21 @@ class NextSteps(QWidget):
         )
         if path:
             stacks.write(layer, path)
+
+    def _ask_whole(self, layer: Labels, whole: WholeSaver) -> None:
+        if why := whole.why_not(layer):
+            self._state.said.emit(why, True)
+            return
+        there = whole.file_of(layer)
+        filters = [f"{title} (*{ending})" for title, (ending, _) in WHOLE_FILES.items()]
+        path, chosen = QFileDialog.getSaveFileName(
+            self,
+            f"Save results of {layer.name} (all are in {there.parent})",
+            str(_folder_of(self._state) / there.name),
+            ";;".join(filters),
+        )
+        if path:
+            whole.write(layer, path, _ending(chosen) if chosen else there.suffix)
 
     def write(self, layer: Labels, path: str, ending: str = ".csv") -> None:
         """Save a layer's objects and say where; the name's ending chooses the format.

@@ -75,7 +75,12 @@ class SegmentPanel(QWidget):
         self.keys = Keys(napari_viewer, self._actions())
         self.preset = PresetBar(self.state)
         stacks = getattr(self.run, "stacks", None)
-        self.next = NextSteps(self.state, self._result_layers, getattr(stacks, "saver", None))
+        self.next = NextSteps(
+            self.state,
+            self._result_layers,
+            getattr(stacks, "saver", None),
+            getattr(self.run, "whole", None),
+        )
         self.why = self.next.why
         self.message = Message()
         self._lay_out()
@@ -188,7 +193,10 @@ class SegmentPanel(QWidget):
 
     def _result_layers(self) -> list[Any]:
         """Return the layers of the shown results: of both arms together, then preprocessed."""
-        found = [self.run.layers.layer(arm, self.state.subject) for arm in SHOWN[::-1]]
+        if self.state.kind == "whole":
+            found = [self.run.whole.jobs.layer(arm) for arm in SHOWN[::-1]]
+        else:
+            found = [self.run.layers.layer(arm, self.state.subject) for arm in SHOWN[::-1]]
         return [layer for layer in found if layer is not None]
 
     def _placement(self, arm: Shown) -> Placement | None:

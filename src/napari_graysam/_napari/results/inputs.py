@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SETTLED = 250
 """Milliseconds without a change after which the pixels are read again."""
+IMAGE_CHANGED = "The image has changed: run again."
+REGION_CHANGED = "The region has changed: run again."
 _MOVES = (*(name for name in TRANSFORM if name not in ("units", "axis_labels")), "data")
 
 
@@ -106,18 +108,7 @@ class InputsWatcher:
             self._timer.start()
 
     def _follow_layers(self, *_: object) -> None:
-        self._layers.clear()
-        image, region = self._state.layer, self._state.region
-        watched = [
-            (image, "data"),
-            (image, "contrast_limits"),
-            *((region, name) for name in _MOVES),
-        ]
-        # Of strokes, undo and redo, a Labels layer tells by these alone.
-        watched += [(region, name) for name in ("paint", "set_data") if hasattr(region, "paint")]
-        for layer, name in watched:
-            if layer is not None:
-                self._layers.add(getattr(layer.events, name), self.check_soon)
+        follow_layers(self._layers, self._state, self.check_soon)
         self.check_soon()
 
     def _check(self) -> None:
@@ -148,12 +139,28 @@ class InputsWatcher:
                 continue
             (image, region), before = found[run.source], run.live.result.fingerprint.inputs
             if image != before.image:
-                reasons[arm] = "The image has changed: run again."
+                reasons[arm] = IMAGE_CHANGED
             elif region != before.region:
-                reasons[arm] = "The region has changed: run again."
+                reasons[arm] = REGION_CHANGED
         self.reasons.clear()
         self.reasons.update({arm: reasons[arm] for arm in self._runs if arm in reasons})
         self.changed.emit()
+
+
+def follow_layers(listeners: Listeners, state: PanelState, slot: Callable[..., Any]) -> None:
+    """Call a slot whenever the chosen image or region is moved or edited, and for no other."""
+    listeners.clear()
+    image, region = state.layer, state.region
+    watched = [
+        (image, "data"),
+        (image, "contrast_limits"),
+        *((region, name) for name in _MOVES),
+    ]
+    # Of strokes, undo and redo, a Labels layer tells by these alone.
+    watched += [(region, name) for name in ("paint", "set_data") if hasattr(region, "paint")]
+    for layer, name in watched:
+        if layer is not None:
+            listeners.add(getattr(layer.events, name), slot)
 
 
 def has_other_limits(before: Source, now: Source, recipe: Recipe) -> bool:

@@ -103,13 +103,14 @@ class RunSection:
         arms
             What to segment, in this order.
         """
-        state = self.state
+        state, new = self.state, self.native.new_layers.isChecked()
         if state.running:
             return
         if state.kind == "whole":
-            self._try(lambda: self.whole.start(self.whole.jobs.arms_of(arms, self._asked)))
+            wanted = self.whole.jobs.arms_of(arms, self._asked)
+            self._try(lambda: self.whole.start(wanted, new=new))
         elif not state.in_parts and self.stacks.jobs.scope is not None:
-            self._try(lambda: self.stacks.start(arms, new=self.native.new_layers.isChecked()))
+            self._try(lambda: self.stacks.start(arms, new=new))
         else:
             self._try(lambda: self.planes.start(arms))
 

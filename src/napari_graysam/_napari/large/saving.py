@@ -1,0 +1,129 @@
+"""Saving what is there of a whole image somewhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_graysam._napari.threads.latest_request import LatestRequest
+from napari_graysam.errors import GraysamError
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_graysam._napari.large.job import WholeJob
+    from napari_graysam._napari.large.jobs import WholeJobs
+    from napari_graysam._napari.panel.state import PanelState
+
+FILES = {
+    "Labels, OME-Zarr": (".zarr", "labels"),
+    "Table of objects": (".csv", "objects"),
+    "COCO JSON": (".coco.json", "coco"),
+    "GeoJSON for QuPath": (".geojson", "geojson"),
+    "Recipe": (".recipe.yaml", "recipe"),
+    "Provenance": (".provenance.json", "provenance"),
+}
+"""What can be saved: endings, which choose, and kinds of `napari_graysam.tiles.export`."""
+
+
+class WholeSaver:
+    """Copies results of whole images in the background, and says where they are.
+
+    Parameters
+    ----------
+    state
+        Its ``said`` is told.
+    jobs
+        The images.
+    """
+
+    def __init__(self, state: PanelState, jobs: WholeJobs) -> None:
+        self._state, self._jobs = state, jobs
+        self._worker = LatestRequest(self._written, on_error=self._failed)
+        self._closed = False
+
+    def close(self) -> None:
+        """Write to the end what is being written, and say nothing more."""
+        self._closed = True
+        self._worker.cancel()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being written."""
+        return self._worker.busy
+
+    def holds(self, layer: Labels) -> bool:
+        """Whether a layer is one of a whole image."""
+        return self._found(layer) is not None
+
+    def why_not(self, layer: Labels) -> str:
+        """Say why a layer's results cannot be saved now; empty if they can."""
+        if self._state.running:
+            return "A run is going on: save when it has ended."
+        if self._worker.busy:
+            return "Something is being saved: wait until that is done."
+        if self._found(layer) is None:
+            return "The whole image is not segmented yet: let it run to its end, then save."
+        return ""
+
+    def file_of(self, layer: Labels) -> Path:
+        """Return the path of the labels of a layer's results, which stands for all of them."""
+        found = self._found(layer)
+        assert found is not None
+        job, name = found
+        return job.folder / f"{name}.zarr"
+
+    def write(self, layer: Labels, path: str, ending: str = ".zarr") -> None:
+        """Save one kind of results; the name's ending chooses which.
+
+        Parameters
+        ----------
+        layer
+            Of a whole image.
+        path
+            Of the file or store.
+        ending
+            Used where the name has none of those that are known.
+        """
+        found, why = self._found(layer), self.why_not(layer)
+        if why or found is None:
+            self._state.said.emit(why, True)
+            return
+        known = dict(FILES.values())
+        chosen = next((of for of in known if path.endswith(of)), "")
+        target = Path(path if chosen else path + ending)
+        self._state.said.emit(f"Saving {target}…", False)
+        job, name = found
+        self._worker.submit(partial(_write, job, name, known[chosen or ending], target))
+
+    def _found(self, layer: Labels) -> tuple[WholeJob, str] | None:
+        """Return the image of a finished layer that is shown, and how its files' names begin."""
+        job = self._jobs.shown
+        if job is None:
+            return None
+        for arm in job.done:
+            if self._jobs.layer_of(job, arm).shows(layer):
+                return job, job.stem(arm)
+        return None
+
+    def _written(self, done: tuple[Path, Path]) -> None:
+        path, there = done
+        text = f"It is there already: {path}." if path.parent == there else f"Saved {path}."
+        self._state.said.emit(f"{text} All results are in {there}.", False)
+
+    def _failed(self, error: Exception) -> None:
+        if self._closed or not isinstance(error, (GraysamError, OSError)):
+            raise error
+        self._state.said.emit(f"This was not saved: {error}", True)
+
+
+def _write(
+    job: WholeJob, name: str, kind: str, path: Path
+) -> Generator[tuple[Path, Path] | None, None, None]:
+    from napari_graysam.tiles.export import export_tiled
+
+    yield None
+    export_tiled(job.folder, name, kind, path)
+    yield path, job.folder

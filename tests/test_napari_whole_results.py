@@ -1,0 +1,175 @@
+"""What the panel does with the results of a whole image in tiles: table and files."""
+
+import json
+
+import dask.array as da
+import fake_tiles
+import numpy as np
+import pandas as pd
+import pytest
+from qtpy.QtWidgets import QFileDialog
+
+from napari_graysam._napari.large import run as large_run
+from napari_graysam._napari.large.saving import FILES
+from napari_graysam._napari.panel.widget import SegmentPanel
+from napari_graysam.files import read_coco, read_geojson
+from napari_graysam.masks import paint
+from napari_graysam.recipe import Recipe
+from napari_graysam.source.pyramid import open_pyramid
+
+RECIPE = Recipe().with_values(
+    {
+        "tiles.use": "always",
+        "tiles.size": 192,
+        "tiles.halo": 24,
+        "generator.points_per_side": 48,
+        "arms": "raw",
+    }
+)
+IMAGE, TRUTH = fake_tiles.picture((300, 400), long=True)
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def panel(viewer, monkeypatch, qtbot, tmp_path):
+    fake_tiles.install(monkeypatch)
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel, name="panel", area="right")
+    state = panel.state
+    state.recipe = RECIPE
+    data = [da.from_array(level, chunks=100) for level in (IMAGE, IMAGE[::2, ::2])]
+    state.layer = viewer.add_image(data, name="slide", multiscale=True, scale=(0.5, 0.25))
+    state.extent.choose("whole")
+    panel.run.whole.output.line.setText(str(tmp_path / "out"))
+    panel.run.whole.output.line.editingFinished.emit()
+    panel.told = []
+    state.said.connect(lambda text, warning: panel.told.append(text))
+    yield panel
+    settle(qtbot, panel)
+
+
+def settle(qtbot, panel):
+    whole = panel.run.whole
+    qtbot.waitUntil(
+        lambda: not (panel.state.running or whole.busy or whole.saver.busy), timeout=60_000
+    )
+
+
+@pytest.fixture
+def segmented(panel, qtbot):
+    panel.run.native.both.click()
+    settle(qtbot, panel)
+    panel.told.clear()
+    return panel
+
+
+def layer_of(viewer):
+    return viewer.layers["slide [raw]"]
+
+
+def test_the_next_steps_are_those_of_the_whole_image(panel, qtbot):
+    assert not panel.next.isVisibleTo(panel)
+    panel.run.native.both.click()
+    settle(qtbot, panel)
+    assert panel.next.isVisibleTo(panel)
+    assert panel.next.table.isEnabled()
+    panel.state.extent.choose("view")
+    assert not panel.next.isVisibleTo(panel)
+
+
+def test_a_row_of_the_table_moves_to_its_object(segmented, viewer, qtbot):
+    segmented.next.table.click()
+    layer = layer_of(viewer)
+    assert viewer.layers.selection.active == layer
+    table = segmented.next._table._followed.table
+    for row in (30, 4):
+        object_ = layer.features.iloc[row]
+        viewer.scene.camera.center = (0, 0, 0)
+        table.selectRow(row)
+        qtbot.wait(10)
+        assert layer.selected_label == object_["index"]
+        y, x = viewer.scene.camera.center[-2:]
+        middle = [(object_[f"bbox_{a}0"] + object_[f"bbox_{a}1"] - 1) / 2 for a in "yx"]
+        np.testing.assert_allclose((y / 0.5, x / 0.25), middle, atol=0.01)
+        assert [one.row() for one in table.selectionModel().selectedRows()] == [row]
+
+
+def test_too_many_objects_have_their_table_on_disk(panel, qtbot, monkeypatch, tmp_path):
+    monkeypatch.setattr(large_run, "LARGEST_TABLE", 3)
+    panel.run.native.both.click()
+    settle(qtbot, panel)
+    panel.next.table.click()
+    assert str(tmp_path / "out" / "slide_raw.objects.csv") in panel.told[-1]
+    assert (tmp_path / "out" / "slide_raw.objects.csv").exists()
+
+
+def save(panel, qtbot, path, kind, monkeypatch):
+    title, ending = next((t, e) for t, (e, of) in FILES.items() if of == kind)
+    asked = []
+
+    def answer(parent, caption, start, filters):
+        asked.append((caption, filters))
+        return str(path), f"{title} (*{ending})"
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", answer)
+    panel.next.save.click()
+    settle(qtbot, panel)
+    return asked
+
+
+@pytest.mark.parametrize("kind", [kind for _, kind in FILES.values()])
+def test_results_are_saved_elsewhere(segmented, viewer, qtbot, monkeypatch, tmp_path, kind):
+    ending = next(end for end, of in FILES.values() if of == kind)
+    path = tmp_path / "copy" / f"mine{ending}"
+    asked = save(segmented, qtbot, tmp_path / "copy" / "mine", kind, monkeypatch)
+    assert str(tmp_path / "out") in asked[0][0]
+    assert segmented.told[-1] == f"Saved {path}. All results are in {tmp_path / 'out'}."
+    assert sorted(one.name for one in path.parent.iterdir()) == [path.name]
+    shown = np.asarray(layer_of(viewer).data[0])
+    if kind == "labels":
+        found = open_pyramid(path / "labels" / "slide_raw")
+        np.testing.assert_array_equal(np.asarray(found.levels[0]), shown)
+    elif kind == "objects":
+        assert pd.read_csv(path)["index"].tolist() == layer_of(viewer).features["index"].tolist()
+    elif kind in ("coco", "geojson"):
+        masks = read_coco(path) if kind == "coco" else read_geojson(path).masks
+        np.testing.assert_array_equal(paint(masks, IMAGE.shape), shown)
+    elif kind == "recipe":
+        assert Recipe.from_file(path).tiles == RECIPE.tiles
+    else:
+        assert json.loads(path.read_text())["objects"] == shown.max()
+
+
+def test_coco_that_the_run_did_not_write_is_made(segmented, viewer, qtbot, monkeypatch, tmp_path):
+    (tmp_path / "out" / "slide_raw.coco.json").unlink()
+    save(segmented, qtbot, tmp_path / "mine", "coco", monkeypatch)
+    masks = read_coco(tmp_path / "mine.coco.json")
+    shown = np.asarray(layer_of(viewer).data[0])
+    np.testing.assert_array_equal(paint(masks, IMAGE.shape), shown)
+
+
+def test_what_is_in_the_folder_already_is_said(segmented, qtbot, monkeypatch, tmp_path):
+    path = tmp_path / "out" / "slide_raw.objects.csv"
+    before = path.stat().st_mtime_ns
+    save(segmented, qtbot, path, "objects", monkeypatch)
+    assert "there already" in segmented.told[-1]
+    assert path.stat().st_mtime_ns == before
+
+
+def test_a_store_that_is_there_is_never_replaced(segmented, qtbot, monkeypatch, tmp_path):
+    (tmp_path / "mine.zarr").mkdir()
+    (tmp_path / "mine.zarr" / "note").write_text("mine")
+    save(segmented, qtbot, tmp_path / "mine.zarr", "labels", monkeypatch)
+    assert "is there already" in segmented.told[-1]
+    assert (tmp_path / "mine.zarr" / "note").read_text() == "mine"
+
+
+def test_results_that_were_removed_are_said(segmented, qtbot, monkeypatch, tmp_path):
+    (tmp_path / "out" / "slide_raw.provenance.json").unlink()
+    save(segmented, qtbot, tmp_path / "mine", "provenance", monkeypatch)
+    assert "segment the image again" in segmented.told[-1]
+    assert not (tmp_path / "mine.provenance.json").exists()
