@@ -18,6 +18,8 @@ FLUSH = 4
 """Pixels along a line that an object must end at to count as cut there."""
 MOST_LINES = 24
 """Lines that are looked at in each direction, at seams and elsewhere."""
+MOST_DRAWN = 80
+"""Lines of one kind up to which they are drawn."""
 Z = 1.96
 """Standard deviations of an interval of 95 %."""
 Kind = Literal["seam", "interior"]
@@ -95,12 +97,15 @@ class SeamReport:
         (H, W) of the image.
     borders
         Rows and columns where the core of one tile ends and that of the next begins.
+    edges
+        Rows and columns where windows begin or end, inside the image.
     counts
         What happened to objects at seams.
     """
 
     shape: tuple[int, int]
     borders: tuple[Sequence[int], Sequence[int]] = ((), ())
+    edges: tuple[Sequence[int], Sequence[int]] = ((), ())
     seam: Rate = field(default_factory=Rate)
     interior: Rate = field(default_factory=Rate)
     places: list[tuple[float, float]] = field(default_factory=list)
@@ -135,9 +140,8 @@ def seam_lines(grid: TileGrid) -> list[Line]:
 def _lines(
     along: Literal["row", "column"], spans: Sequence[tuple[slice, slice]], length: int
 ) -> Iterator[Line]:
-    edges = {edge for window, _ in spans for edge in (window.start, window.stop)}
-    edges |= {core.start for _, core in spans}
-    seams = sorted(edge for edge in edges if 0 < edge < length)
+    starts = {core.start for _, core in spans if core.start > 0}
+    seams = sorted(starts | set(_edges(spans, length)))
     bounds = np.array([0, *seams, length])
     gaps = np.diff(bounds)
     # The middle of what lies between two seams, but for slivers.
@@ -146,6 +150,12 @@ def _lines(
         step = -(-len(places) // MOST_LINES) or 1
         for at in places[::step]:
             yield Line("seam" if kind == "seam" else "interior", along, int(at))
+
+
+def _edges(spans: Sequence[tuple[slice, slice]], length: int) -> list[int]:
+    """Return where windows begin or end, inside the image."""
+    edges = {edge for window, _ in spans for edge in (window.start, window.stop)}
+    return sorted(edge for edge in edges if 0 < edge < length)
 
 
 def look_at(report: SeamReport, line: Line, before: NDArray[Any], behind: NDArray[Any]) -> None:
@@ -211,7 +221,10 @@ def make_report(labels: Any, grid: TileGrid, counts: dict[str, int] | None = Non
     >>> report.seam.ending, report.seam.crossing
     (2, 5)
     """
-    report = SeamReport(grid.shape, grid.seams(), counts=counts or {})
+    rows, columns = (
+        _edges(spans, length) for spans, length in zip(grid.spans, grid.shape, strict=True)
+    )
+    report = SeamReport(grid.shape, grid.seams(), (rows, columns), counts=counts or {})
     for line in seam_lines(grid):
         if line.along == "row":
             before, behind = np.asarray(labels[line.at - 1 : line.at + 1, :])
@@ -243,13 +256,17 @@ def write_report_picture(path: str | os.PathLike[str], report: SeamReport) -> No
     if report.places:
         x, y = np.array(report.places).T
         places.plot(x, y, ".", color="#D55E00", markersize=4)
-    for row in report.borders[0]:
-        places.axhline(row, color="0.85", linewidth=0.6, zorder=0)
-    for column in report.borders[1]:
-        places.axvline(column, color="0.85", linewidth=0.6, zorder=0)
+    for (rows, columns), style in ((report.borders, "-"), (report.edges, ":")):
+        if len(rows) + len(columns) > MOST_DRAWN:
+            continue
+        for row in rows:
+            places.axhline(row, color="0.75", linewidth=0.6, linestyle=style, zorder=0)
+        for column in columns:
+            places.axvline(column, color="0.75", linewidth=0.6, linestyle=style, zorder=0)
     places.set_xlim(0, width)
     places.set_ylim(height, 0)
     places.set_aspect("equal")
-    places.set_title("where objects end at seams", fontsize="medium")
+    title = "where objects end at seams (of cores: lines, of windows: dots)"
+    places.set_title(title, fontsize="medium")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110)
