@@ -170,6 +170,37 @@ def cut(source: Source, layer: Layer, part: Part, wholes: WholeImages | None = N
     )
 
 
+def thinned_source(source: Source, layer: Layer, shape: tuple[int, int]) -> Source:
+    """Return a plane of a large image with fewer pixels; nothing is read.
+
+    Parameters
+    ----------
+    source
+        The plane.
+    layer
+        Its image layer.
+    shape
+        Rows and columns that are wanted: those of the coarsest level that has as many are used,
+        some of them left out where it has twice as many. An image of one level that has just
+        these is returned as it is.
+    """
+    axes, levels = source.placement.axes, levels_of(layer)
+    shapes = [plane_shape(layer, axes, level) for level in range(len(levels))]
+    if len(levels) == 1 and shapes[0] == shape:
+        return source
+    enough = [
+        n for n, (rows, columns) in enumerate(shapes) if rows >= shape[0] and columns >= shape[1]
+    ]
+    level = max(enough, default=0)
+    rows, columns = shapes[level]
+    step = max(1, min(rows // shape[0], columns // shape[1]))
+    whole = cut(source, layer, Part(level, (0, 0, columns, rows)))
+    index = tuple(
+        slice(None, None, step if letter in "YX" else None) for letter in whole.options.axes or ""
+    )
+    return replace(whole, array=whole.array[index])
+
+
 def recipe_region(
     recipe: Recipe, part: Part, shape: tuple[int, int], factors: tuple[float, float]
 ) -> LayerRegion | None:

@@ -14,9 +14,12 @@ from napari_graysam.comparison.objects import BOX
 from napari_graysam.errors import GraysamError
 from napari_graysam.masks import Mask
 from napari_graysam.masks.regions import covers
+from napari_graysam.progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from napari_graysam._napari.compare.levels import Levels
 
     Tables = tuple[pd.DataFrame | None, pd.DataFrame | None]
 
@@ -53,6 +56,8 @@ class Request:
         Reads the ground truth, if there is one.
     previous
         What is shown; it comes back as it is if nothing has changed since.
+    levels
+        What is compared block by block; None for planes that are read whole.
     """
 
     number: int
@@ -63,17 +68,19 @@ class Request:
     results: Mapping[Arm, Written] = field(default_factory=dict)
     read_truth: Callable[[], Plane] | None = None
     previous: Outcome | None = None
+    levels: Levels | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """A comparison, what it was made of, and scores against the ground truth.
 
-    ``masks`` are whole, also where others cover them; None where label images were compared.
+    ``labels`` can be sliced. ``masks`` are whole, also where others cover them; None where label
+    images were compared.
     """
 
     comparison: Comparison
-    labels: dict[Arm, Plane]
+    labels: dict[Arm, Any]
     masks: Masks | None
     tables: Tables
     truth: Plane | None
@@ -90,14 +97,14 @@ class Outcome:
         planes = zip((*labels.values(), truth), (*self.labels.values(), self.truth), strict=True)
         tables = zip(request.tables, self.tables, strict=True)
         if masks is None or self.masks is None:
-            same = masks is self.masks and all(_same(one, other) for one, other in tables)
+            unchanged = masks is self.masks and all(same(one, other) for one, other in tables)
         else:
-            same = all(masks[arm] is self.masks[arm] for arm in ARMS)
+            unchanged = all(masks[arm] is self.masks[arm] for arm in ARMS)
         return (
-            same
+            unchanged
             and request.rules == self.comparison.rules
             and request.pixel_size == self.comparison.pixel_size
-            and all(_same(one, other) for one, other in planes)
+            and all(same(one, other) for one, other in planes)
         )
 
     def masks_of(self, labels: Mapping[Arm, Sequence[int]]) -> dict[Arm, list[Mask]]:
@@ -110,7 +117,20 @@ class Outcome:
         objects = self.comparison.objects
         (place,) = np.flatnonzero((objects["arm"] == arm) & (objects["index"] == label))
         x0, y0, x1, y1 = map(int, objects.iloc[place][list(BOX)])
-        return Mask(self.labels[arm][y0:y1, x0:x1] == label, (x0, y0, x1, y1))
+        seen = np.asarray(self.labels[arm][y0:y1, x0:x1])
+        return Mask(seen == label, (x0, y0, x1, y1))
+
+    def outlined(self, labels: Mapping[Arm, Sequence[int]]) -> dict[Arm, list[Mask]] | None:
+        """Return the objects of a change, as `masks_of`; None where they cannot be outlined."""
+        return self.masks_of(labels)
+
+    def label_at(self, arm: Arm, x: int, y: int) -> int:
+        """Return the label that is seen at a pixel; 0 for none."""
+        return int(np.asarray(self.labels[arm][y : y + 1, x : x + 1])[0, 0])
+
+    def code_at(self, x: int, y: int) -> int:
+        """Return the code of the class that is seen at a pixel; 0 for none."""
+        return int(self.comparison.difference[y, x])
 
     def regrouped_at(self, arm: Arm, x: int, y: int) -> int:
         """Return the label of the merged, split or pinned object at a pixel, also a hidden one.
@@ -123,7 +143,7 @@ class Outcome:
             for label, mask in enumerate(masks, start=1)
             if mask.regrouped and covers(mask, x, y)
         )
-        return next(found, int(self.labels[arm][y, x]))
+        return next(found, self.label_at(arm, x, y))
 
     def hides(self, arm: Arm, label: int) -> bool:
         """Whether an object is covered by others, so that its layer shows none of it."""
@@ -139,13 +159,13 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What came of the request with a number."""
+    """What came of the request with a number, or how far it has come."""
 
     number: int
-    result: Outcome | Failure
+    result: Outcome | Failure | Progress
 
 
-def _same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
     """Whether two arrays or tables, or nothing, are the same."""
     if one is None or other is None:
         return one is other
@@ -182,7 +202,7 @@ def compare(request: Request) -> Generator[Answer, None, None]:
 
 def _masks(results: Mapping[Arm, Written], labels: dict[Arm, Plane]) -> Masks | None:
     """Return the masks of both layers; None unless both still show what the results hold."""
-    if not all(arm in results and _same(labels[arm], results[arm].labels) for arm in ARMS):
+    if not all(arm in results and same(labels[arm], results[arm].labels) for arm in ARMS):
         return None
     return {arm: results[arm].masks for arm in ARMS}
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_graysam._napari.canvas.layers import KEY, about
 from napari_graysam._napari.compare.compute import Outcome
+from napari_graysam._napari.compare.levels import painted
 from napari_graysam._napari.compare.pairing import arm_of, base_name
 from napari_graysam._napari.compare.planes import placement_of
+from napari_graysam._napari.compare.whole_image import WholeOutcome
 from napari_graysam.comparison import CODES, COLORS, Arm
 
 if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.utils.colormaps import DirectLabelColormap
     from napari.viewer import Viewer
+
+    from napari_graysam._napari.canvas.placement import Placement
 
 
 def difference_colormap() -> DirectLabelColormap:
@@ -63,10 +67,13 @@ class DifferenceLayer:
     def show(self, layers: dict[Arm, Labels], outcome: Outcome) -> Labels:
         """Add the layer above both others, or update it."""
         placement = placement_of(layers["raw"], self._viewer.dims)
-        data = placement.arrange(outcome.comparison.difference)
+        data, several = _pixels(placement, outcome)
         counts = dict(outcome.comparison.counts)
         metadata = {KEY: {**self._about(layers), "counts": counts}}
         layer = self.layer
+        if layer is not None and layer.multiscale != several:
+            self._viewer.layers.remove(layer)
+            layer = None
         if layer is None:
             self._layer = layer = self._viewer.add_labels(
                 data,
@@ -74,6 +81,8 @@ class DifferenceLayer:
                 colormap=difference_colormap(),
                 metadata=metadata,
                 opacity=0.9,
+                multiscale=several,
+                cache=False,  # Another comparison paints other pixels.
                 **placement.options,
             )
             layer.editable = False
@@ -86,3 +95,14 @@ class DifferenceLayer:
     @staticmethod
     def _about(layers: dict[Arm, Labels]) -> dict[str, object]:
         return {"kind": "difference", "layers": {arm: one.name for arm, one in layers.items()}}
+
+
+def _pixels(placement: Placement, outcome: Outcome) -> tuple[Any, bool]:
+    """Return what a layer shows of the difference, and whether it has several levels."""
+    if not isinstance(outcome, WholeOutcome):
+        return placement.arrange(outcome.comparison.difference), False
+    levels = [
+        placement.at_level(plane.shape).arrange(plane)
+        for plane in (painted(arms, outcome.painter) for arms in outcome.levels.arms)
+    ]
+    return (levels, True) if len(levels) > 1 else (levels[0], False)

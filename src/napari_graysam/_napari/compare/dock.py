@@ -13,40 +13,30 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from napari_graysam._napari.canvas.cells import SideBySide
 from napari_graysam._napari.canvas.listeners import Listeners
 from napari_graysam._napari.compare import export
+from napari_graysam._napari.compare.asking import LayerWatch, request_of, shown_planes
 from napari_graysam._napari.compare.chosen_layers import ChosenLayers
-from napari_graysam._napari.compare.compute import (
-    Answer,
-    Failure,
-    Outcome,
-    Request,
-    Written,
-    compare,
-)
+from napari_graysam._napari.compare.compute import Answer, Failure, Outcome, compare
 from napari_graysam._napari.compare.difference import DifferenceLayer
+from napari_graysam._napari.compare.levels import too_large
 from napari_graysam._napari.compare.pairing import source_of
-from napari_graysam._napari.compare.planes import is_stack, shown_plane
+from napari_graysam._napari.compare.planes import is_stack
 from napari_graysam._napari.compare.selected_object import SelectedObject
 from napari_graysam._napari.compare.table import EventRow
 from napari_graysam._napari.compare.undo import UndoButton
 from napari_graysam._napari.compare.view import DockView
+from napari_graysam._napari.compare.whole_image import compare_whole
 from napari_graysam._napari.panel.docking import join_soon
-from napari_graysam._napari.results.written import result_of
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS, Arm
 from napari_graysam.errors import OutputError
-from napari_graysam.units import in_micrometres
+from napari_graysam.progress import Progress
 
 if TYPE_CHECKING:
     import napari.viewer
-    from napari.layers import Labels
 
 _SETTLE = 250
 """Milliseconds without a change after which layers are compared again."""
 _LIST_EVENTS = ("inserted", "removed", "reordered", "renamed")
-_LAYER_EVENTS = (
-    *("data", "paint", "features"),
-    *("scale", "translate", "rotate", "shear", "affine", "units"),
-)
 
 
 class CompareDock(QWidget):
@@ -68,7 +58,8 @@ class CompareDock(QWidget):
         self._timer = QTimer(self, singleShot=True, interval=_SETTLE)
         self._timer.timeout.connect(self.refresh)
         self._joined = False
-        self._listeners, self._watched = Listeners(), Listeners()
+        self._listeners = Listeners()
+        self._watched = LayerWatch(self._soon, self._maybe_soon)
         self.view = view = DockView(self, napari_viewer)
         self.chosen = ChosenLayers(napari_viewer, view.choices, view.truth, self._on_choice)
         self.difference = DifferenceLayer(napari_viewer)
@@ -112,18 +103,8 @@ class CompareDock(QWidget):
 
     def _on_choice(self) -> None:
         self._forget()
-        self._watch()
+        self._watched.watch(self.chosen, self._viewer.dims)
         self._soon()
-
-    def _watch(self) -> None:
-        """Listen to the chosen layers and to no others."""
-        self._watched.clear()
-        truth = self.chosen.truth
-        for layer in (*self.chosen.layers.values(), *([] if truth is None else [truth])):
-            for name in _LAYER_EVENTS:
-                self._watched.add(getattr(layer.events, name), self._soon)
-            # The only event of undo and redo; napari sends it with every other redraw, too.
-            self._watched.add(layer.events.set_data, self._maybe_soon)
 
     def _soon(self, *_: object) -> None:
         """Compare again when nothing has changed for a moment, or when the dock is in sight."""
@@ -133,6 +114,7 @@ class CompareDock(QWidget):
     def _begin_soon(self) -> None:
         self._outdated = True
         self._asked += 1
+        self._worker.cancel()
         if self.isVisible():
             if self._outcome is not None:
                 self.view.say_status("Changed since the comparison; comparing again …")
@@ -155,27 +137,22 @@ class CompareDock(QWidget):
         self.view.say_problem("")
         if self._outcome is None:
             self.view.say_status("Comparing …")
-        layers, truth, dims = self.chosen.layers, self.chosen.truth, self._viewer.dims
-        found = {arm: shown_plane(layer, dims) for arm, layer in layers.items()}
-        planes = {arm: plane for arm, plane in found.items() if plane is not None}
-        self.view.whole.offer(planes, self.view.chosen_rules)
-        of_truth = None if truth is None else shown_plane(truth, dims)
-        request = Request(
-            number=self._asked,
-            read={arm: one.read for arm, one in planes.items()},
-            tables=(layers["raw"].features.copy(), layers["preprocessed"].features.copy()),
-            rules=self.view.chosen_rules,
-            pixel_size=in_micrometres(*planes["raw"].placement.pixel_size),
-            results=_written(layers),
-            read_truth=None if of_truth is None else of_truth.read,
-            previous=self._outcome,
+        layers, dims, rules = self.chosen.layers, self._viewer.dims, self.view.chosen_rules
+        planes = shown_planes(layers, dims)
+        self.view.whole.offer({} if too_large(planes.values()) else planes, rules)
+        request = request_of(
+            self._asked, self.chosen, dims, rules, self._watched.version, self._outcome
         )
-        self._worker.submit(partial(compare, request))
+        steps = compare if request.levels is None else compare_whole
+        self._worker.submit(partial(steps, request))
 
     def _receive(self, answer: Answer) -> None:
         if answer.number != self._asked:
             return
         result, names = answer.result, self.chosen.names
+        if isinstance(result, Progress):
+            self.view.show_progress(result)
+            return
         if isinstance(result, Failure):
             self._forget(result.message)
             return
@@ -243,8 +220,7 @@ class CompareDock(QWidget):
         if self._outcome is None:
             return
         layers = self.chosen.layers
-        height, width = self._outcome.comparison.difference.shape
-        view = partial(export.backdrop, self._viewer, layers["raw"], (height, width))
+        view = partial(export.backdrop, self._viewer, layers["raw"])
         export.write(path, kind, self._outcome, layers, view, self.chosen.names)
 
     def _on_export(self, kind: str) -> None:
@@ -308,13 +284,9 @@ class CompareDock(QWidget):
             _let_go(self._listeners, self._watched, self.selected)
 
 
-def _written(layers: dict[Arm, Labels]) -> dict[Arm, Written]:
-    """Return what the panel has written into layers, of those whose results are still there."""
-    found = {arm: result_of(layer) for arm, layer in layers.items()}
-    return {arm: Written(one.labels, one.masks) for arm, one in found.items() if one is not None}
-
-
-def _let_go(listeners: Listeners, watched: Listeners, selected: SelectedObject, *_: object) -> None:
+def _let_go(
+    listeners: Listeners, watched: LayerWatch, selected: SelectedObject, *_: object
+) -> None:
     """Stop listening to viewer and layers: a closed dock must not answer them."""
     listeners.clear()
     watched.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_graysam._napari.canvas.cells import is_copy
+from napari_graysam._napari.canvas.part import thinned_source
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.compare.compute import Outcome
 from napari_graysam._napari.compare.pairing import source_of
+from napari_graysam._napari.compare.whole_image import WholeOutcome
 from napari_graysam.comparison import ARMS, Arm
 from napari_graysam.errors import GraysamError
 from napari_graysam.recipe import ImageOptions
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from napari.layers import Labels
     from napari.viewer import Viewer
 
@@ -33,7 +37,7 @@ def write(
     kind: str,
     outcome: Outcome,
     layers: Mapping[Arm, Labels],
-    view: Callable[[], NDArray[np.uint8]],
+    view: Callable[[tuple[int, int]], NDArray[np.uint8]],
     called: Mapping[Arm, str],
 ) -> None:
     """Write a comparison whole or not at all.
@@ -49,7 +53,7 @@ def write(
     layers
         The layers that were compared.
     view
-        Returns the image behind a picture's outlines, uint8 (H, W).
+        Called with rows and columns; returns the image behind a picture's outlines, uint8.
     called
         What the arms are called in a picture.
 
@@ -59,19 +63,14 @@ def write(
         If the file cannot be written.
     """
     from napari_graysam.atomic import atomic_path
-    from napari_graysam.comparison import comparison_csv, comparison_figure, comparison_json
+    from napari_graysam.comparison import comparison_csv, comparison_json
 
     names = {arm: layers[arm].name for arm in ARMS}
     with atomic_path(path) as temporary:
         if kind == "png":
-            views = dict.fromkeys(ARMS, view())
-            title = " vs ".join(names.values())
             arms = all(called[arm] == arm for arm in ARMS)
-            figure = comparison_figure(
-                outcome.comparison,
-                outcome.labels,
-                views,
-                title=title,
+            figure = _figure(outcome, view)(
+                title=" vs ".join(names.values()),
                 scores=outcome.scores,
                 names=None if arms else called,
             )
@@ -86,17 +85,40 @@ def write(
         temporary.write_text(text, encoding="utf-8")
 
 
+def _figure(
+    outcome: Outcome, view: Callable[[tuple[int, int]], NDArray[np.uint8]]
+) -> Callable[..., Figure]:
+    """Return what draws a comparison: whole, or from a coarse level."""
+    from napari_graysam.comparison import comparison_figure
+    from napari_graysam.comparison.coarse import coarse_figure
+
+    comparison = outcome.comparison
+    if isinstance(outcome, WholeOutcome):
+        return partial(coarse_figure, comparison, outcome.levels.arms, view)
+    height, width = comparison.difference.shape
+    views = dict.fromkeys(ARMS, view((height, width)))
+    return partial(comparison_figure, comparison, outcome.labels, views)
+
+
 def backdrop(viewer: Viewer, labels: Labels, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return the image that a Labels layer lies on as uint8 (H, W); black if there is none."""
+    """Return the image that a Labels layer lies on as uint8, of rows and columns; else black.
+
+    Of an image of several levels, a coarse one is read; its rows and columns are left out or
+    repeated as the shape wants.
+    """
     from napari_graysam.source.gray import to_gray
 
+    nothing = np.zeros(shape, np.uint8)
     image = source_of(viewer.layers, labels)
-    if image is not None and not is_copy(image):
-        try:
-            source = read_source(viewer, image, ImageOptions())
-            pixels = to_gray(source.array, source.options).pixels
-        except GraysamError:
-            return np.zeros(shape, np.uint8)
-        if pixels.shape == shape:
-            return np.asarray(np.rint(pixels * 255), dtype=np.uint8)
-    return np.zeros(shape, np.uint8)
+    if image is None or is_copy(image):
+        return nothing
+    try:
+        source = read_source(viewer, image, ImageOptions())
+        fitted = thinned_source(source, image, shape)
+        pixels = to_gray(fitted.array, fitted.options).pixels
+    except GraysamError:
+        return nothing
+    if fitted is not source:
+        at = [np.arange(n) * size // n for n, size in zip(shape, pixels.shape, strict=True)]
+        pixels = pixels[np.ix_(*at)]
+    return np.asarray(np.rint(pixels * 255), dtype=np.uint8) if pixels.shape == shape else nothing

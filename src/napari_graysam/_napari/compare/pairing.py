@@ -122,6 +122,11 @@ def problem_with(
         return f"“{first.name}” is chosen twice: choose another Labels layer to compare it with."
     chosen = [layer for layer in (first, second, truth) if layer is not None]
     for layer in chosen:
+        if about(layer).get("provisional"):
+            return (
+                f"“{layer.name}” is provisional: tiles are missing, and objects are cut at the "
+                "seams. Wait until the run ends, or press “Continue” in the panel to finish it."
+            )
         if shown_plane(layer, dims) is None:
             return (
                 f"“{layer.name}” has the shape {shape_of(layer)}, and planes are compared one by "

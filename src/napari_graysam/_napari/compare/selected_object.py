@@ -110,7 +110,11 @@ class SelectedObject:
             self._busy = False
         placement = placement_of(self._layers["raw"], self._viewer.dims)
         if not self._viewer.canvas.grid.enabled:  # Another layer would shift the cells.
-            self.outline.show(row.change, self._outcome.masks_of(row.labels), placement)
+            masks = self._outcome.outlined(row.labels)
+            if masks is None:
+                self.outline.remove()
+            else:
+                self.outline.show(row.change, masks, placement)
         if picked is None:
             reveal(row.labels, self._layers)
             box = event_box(self._outcome.comparison, row.event)
@@ -166,8 +170,8 @@ class SelectedObject:
         if pixel is None:
             return
         x, y = pixel
-        found = {arm: int(outcome.labels[arm][y, x]) for arm in ARMS}
-        code = int(outcome.comparison.difference[y, x])
+        found = {arm: outcome.label_at(arm, x, y) for arm in ARMS}
+        code = outcome.code_at(x, y)
         for arm in self._preferred(cell, found, code):
             if found[arm]:
                 self._on_picked(arm, found[arm])

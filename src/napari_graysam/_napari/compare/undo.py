@@ -26,6 +26,7 @@ NOTHING = "Select a row in whose column “Merged, split” something stands"
 NO_PANEL = (
     "Only in results that the panel still holds can a merge or split be taken back: segment again"
 )
+WHOLE = "Merges and splits of whole images are not listed here, and cannot be taken back one by one"
 BACK = "Take back what was merged or split here; a pin in the recipe keeps it so (key U)"
 AGAIN = "Take the pin back, so that it is merged or split where there is evidence"
 
@@ -84,10 +85,11 @@ class UndoButton:
         pinned = said.startswith("pinned")
         words = dict.fromkeys(text for of in self._objects for text in _words(*of))
         self.words = said if pinned and self._objects else "; ".join(words)
+        nothing = WHOLE if any(one.multiscale for one in layers.values()) else NOTHING
         self._button.setText("Unpin" if pinned else "Undo")
         self._button.setEnabled(bool(self._objects))
         self._button.setToolTip(
-            (AGAIN if pinned else BACK) if self._objects else NO_PANEL if said else NOTHING
+            (AGAIN if pinned else BACK) if self._objects else NO_PANEL if said else nothing
         )
 
     def follow(self, outcome: Outcome) -> tuple[Arm, int] | None:

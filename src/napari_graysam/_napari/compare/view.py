@@ -27,9 +27,11 @@ from napari_graysam._napari.compare.plots import Plots
 from napari_graysam._napari.compare.scores import ScoreTable
 from napari_graysam._napari.compare.table import EventRow, EventTable
 from napari_graysam._napari.compare.whole import WholeStack
+from napari_graysam._napari.compare.whole_image import WholeOutcome
 from napari_graysam._napari.forms.folds import Fold, Message
 from napari_graysam._napari.forms.form import PartForm
 from napari_graysam.comparison import ARMS, Arm, Rules
+from napari_graysam.progress import Progress
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -42,6 +44,7 @@ _ROLES: dict[Arm, tuple[str, str]] = {
 _NOTHING = "Select a row to go to the objects; click an object to find its row."
 _MASKS = "Compared: whole masks, also where one covers another"
 _LABELS = "Compared: label images, so only what the layers show"
+_BLOCKS = "Compared: label images, block by block, so only what the layers show"
 _BASIS_TIP = (
     "<qt>Whole masks are compared while both layers are results of the panel and have not been "
     "edited since; otherwise the pixels of the layers are.</qt>"
@@ -156,7 +159,8 @@ class DockView:
         self.table.show_comparison(outcome.comparison, names)
         self.plots.show_comparison(outcome.comparison, names)
         self.scores.show_scores(outcome.scores, names)
-        self.basis.setText(_LABELS if outcome.masks is None else _MASKS)
+        basis = _BLOCKS if isinstance(outcome, WholeOutcome) else _LABELS
+        self.basis.setText(basis if outcome.masks is None else _MASKS)
         self._enable(True)
         self.show_status(outcome, names)
 
@@ -167,6 +171,10 @@ class DockView:
             f"{names['raw']}: {totals['raw']:,} objects, "
             f"{names['preprocessed']}: {totals['preprocessed']:,}. {_NOTHING}"
         )
+
+    def show_progress(self, step: Progress) -> None:
+        """Say how far the comparison has come."""
+        self.say_status(f"Comparing block by block: {step.done:,} of {step.total:,} done …")
 
     def show_row(self, row: EventRow, outcome: Outcome, names: Mapping[Arm, str]) -> None:
         """Say which objects of the selected change are out of sight."""
