@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from qtpy.QtWidgets import QFileDialog
 
+from napari_graysam._napari.compare import CompareDock
 from napari_graysam._napari.large import run as large_run
 from napari_graysam._napari.large.saving import FILES
 from napari_graysam._napari.panel.widget import SegmentPanel
@@ -173,3 +174,37 @@ def test_results_that_were_removed_are_said(segmented, qtbot, monkeypatch, tmp_p
     save(segmented, qtbot, tmp_path / "mine", "provenance", monkeypatch)
     assert "segment the image again" in segmented.told[-1]
     assert not (tmp_path / "mine.provenance.json").exists()
+
+
+def test_both_arms_of_the_image_are_compared(panel, viewer, qtbot):
+    compare = panel.next.compare
+    panel.state.recipe = RECIPE.with_values(
+        {
+            "arms": "preprocessed",
+            "image.window": {"kind": "explicit", "low": 0, "high": 255},
+            "preprocess": [{"kind": "gamma", "gamma": 4}],  # The bar alone stays above 100.
+        }
+    )
+    panel.run.native.raw.click()
+    settle(qtbot, panel)
+    assert not compare.isEnabled()
+    panel.run.native.preprocessed.click()
+    settle(qtbot, panel)
+    assert compare.isEnabled()
+    for name in ("one", "other [raw]", "other [preprocessed]"):
+        viewer.add_labels(np.ones((9, 9), np.uint8), name=name)
+    compare.click()
+    docks = viewer.window.dock_widgets.values()
+    (dock,) = (one for one in docks if isinstance(one, CompareDock))
+    chosen = {arm: layer.name for arm, layer in dock.chosen.layers.items()}
+    assert chosen == {arm: f"slide [{arm}]" for arm in ("raw", "preprocessed")}
+    dock.refresh()  # The window is not shown.
+    qtbot.waitUntil(lambda: dock.outcome is not None, timeout=30_000)
+    objects = len(np.unique(TRUTH)) - 1
+    assert sum(dock.outcome.comparison.count_objects("raw").values()) == objects
+    assert dock.outcome.comparison.counts["lost"] == objects - 1
+    panel._actions()["next"]()
+    assert dock.view.table.selected.change == "lost"
+    viewer.layers.remove("slide [raw]")
+    panel.run.whole.changed.emit()
+    assert not compare.isEnabled()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from napari_graysam._napari.compare.choices import LayerChoice
@@ -78,6 +78,14 @@ class ChosenLayers:
             layers.get("raw"), layers.get("preprocessed"), self.truth, self._viewer.dims
         )
         return self._gone + problem if problem and len(layers) < len(ARMS) else problem
+
+    def choose(self, layers: Mapping[Arm, Labels]) -> None:
+        """Choose both layers, as the user would."""
+        self._by_user, self._gone = True, ""
+        for arm, layer in layers.items():
+            self._choices[arm].layer = layer
+        if not self._truth_by_user:
+            self._choose_truth()
 
     def follow(self) -> None:
         """Offer the layers that there are, and choose two that belong together.

@@ -17,11 +17,11 @@ from napari_graysam._napari.compare.asking import LayerWatch, request_of, shown_
 from napari_graysam._napari.compare.chosen_layers import ChosenLayers
 from napari_graysam._napari.compare.compute import Answer, Failure, Outcome, compare
 from napari_graysam._napari.compare.difference import DifferenceLayer
+from napari_graysam._napari.compare.event_model import EventRow
 from napari_graysam._napari.compare.levels import too_large
 from napari_graysam._napari.compare.pairing import source_of
 from napari_graysam._napari.compare.planes import is_stack
 from napari_graysam._napari.compare.selected_object import SelectedObject
-from napari_graysam._napari.compare.table import EventRow
 from napari_graysam._napari.compare.undo import UndoButton
 from napari_graysam._napari.compare.view import DockView
 from napari_graysam._napari.compare.whole_image import compare_whole

@@ -10,9 +10,9 @@ import numpy as np
 
 from napari_graysam._napari.canvas.placement import center_on
 from napari_graysam._napari.compare.compute import Outcome
+from napari_graysam._napari.compare.event_model import EventRow
 from napari_graysam._napari.compare.outline import ChangeOutline, reveal
 from napari_graysam._napari.compare.planes import placement_of
-from napari_graysam._napari.compare.table import EventRow
 from napari_graysam.comparison import ARMS, CODES, Arm, event_box
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_graysam._napari.compare.compute import Outcome
-    from napari_graysam._napari.compare.table import EventRow
+    from napari_graysam._napari.compare.event_model import EventRow
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam.comparison import Arm
     from napari_graysam.results import Segmentation

@@ -22,10 +22,11 @@ from qtpy.QtWidgets import (
 from napari_graysam._napari.compare.choices import LayerChoice
 from napari_graysam._napari.compare.compute import Outcome
 from napari_graysam._napari.compare.counts import Counts
+from napari_graysam._napari.compare.event_model import EventRow
 from napari_graysam._napari.compare.export import KINDS
 from napari_graysam._napari.compare.plots import Plots
 from napari_graysam._napari.compare.scores import ScoreTable
-from napari_graysam._napari.compare.table import EventRow, EventTable
+from napari_graysam._napari.compare.table import EventTable
 from napari_graysam._napari.compare.whole import WholeStack
 from napari_graysam._napari.compare.whole_image import WholeOutcome
 from napari_graysam._napari.forms.folds import Fold, Message

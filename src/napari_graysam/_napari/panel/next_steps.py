@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
+from napari_graysam._napari.canvas.layers import about
 from napari_graysam._napari.canvas.listeners import Listeners
 from napari_graysam._napari.large.saving import FILES as WHOLE_FILES
 from napari_graysam._napari.panel.keys import with_key
 from napari_graysam._napari.panel.objects_table import ObjectsTable
+from napari_graysam.comparison import ARMS
 from napari_graysam.errors import GraysamError
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from napari_graysam._napari.large.saving import WholeSaver
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam._napari.stack.saving import StackSaver
+    from napari_graysam.comparison import Arm
 
 FILES = {
     "Table of objects": ".csv",
@@ -80,7 +83,7 @@ class NextSteps(QWidget):
         row.setSpacing(4)
         for button in (self.compare, self.tune, self.table, self.save):
             row.addWidget(button)
-        self.compare.clicked.connect(lambda: self._open("napari-graysam", "Compare masks"))
+        self.compare.clicked.connect(self._compare)
         self.tune.clicked.connect(lambda: self._open("napari-graysam", "Tune the recipe"))
         self.table.clicked.connect(self._show_table)
         self.save.clicked.connect(self._ask)
@@ -94,12 +97,12 @@ class NextSteps(QWidget):
         self._follow()
 
     def _follow(self, *_: object) -> None:
-        count = len(self._state.results)
+        count = arms = len(self._state.results)
         if self._state.kind == "whole":
-            count = len(self._layers())
+            count, arms = len(self._layers()), len(self._arms())
         self.setVisible(bool(count))
         self.why.setVisible(bool(count))
-        self.compare.setEnabled(count > 1)
+        self.compare.setEnabled(arms > 1)
         self.tune.setVisible(self._state.kind != "whole")
 
     def _chosen(self) -> Labels | None:
@@ -107,9 +110,30 @@ class NextSteps(QWidget):
         layers = self._layers()
         return next((layer for layer in layers if layer.visible), layers[0] if layers else None)
 
-    def _open(self, plugin: str, name: str) -> None:
+    def _arms(self) -> dict[Arm, Labels]:
+        """Return the layers of both arms, of those whose results are whole."""
+        finished = [one for one in self._layers() if not about(one).get("provisional")]
+        return {arm: one for arm in ARMS for one in finished if about(one).get("arm") == arm}
+
+    def step(self, by: int) -> None:
+        """Go to the next change of a whole image (1) or the previous one (-1), in the dock."""
+        if self.compare.isEnabled():
+            self._compare().view.table.step(by)
+        else:
+            self._state.said.emit("Segment both first, then go through what differs.", False)
+
+    def _compare(self, *_: object) -> Any:
+        """Open the comparison of the shown results, and return it."""
+        arms = self._arms()
+        dock = self._open("napari-graysam", "Compare masks")
+        if len(arms) == len(ARMS):
+            dock.chosen.choose(arms)
+        return dock
+
+    def _open(self, plugin: str, name: str) -> Any:
+        """Open a dock, or bring it to the front, and return its widget."""
         window: Any = self._state.viewer.window
-        window.add_plugin_dock_widget(plugin, name)
+        return window.add_plugin_dock_widget(plugin, name)[1]
 
     def _show_table(self) -> None:
         layer = self._chosen()

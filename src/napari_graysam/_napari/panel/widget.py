@@ -128,8 +128,8 @@ class SegmentPanel(QWidget):
             "run": self.run.run,
             "cancel": self.run.cancel,
             "arms": self.run.toggle_arms,
-            "next": lambda: self.navigator.step(1),
-            "previous": lambda: self.navigator.step(-1),
+            "next": lambda: self._step(1),
+            "previous": lambda: self._step(-1),
             "why": lambda: self.why.toggle(),
             "prompt": lambda: self.prompt.toggle(),
         }
@@ -141,6 +141,10 @@ class SegmentPanel(QWidget):
         for name, widget in keyed.items():
             widget.setToolTip(with_key(widget.toolTip().rstrip("."), name))
         return actions
+
+    def _step(self, by: int) -> None:
+        """Go to another object that differs."""
+        (self.next if self.state.kind == "whole" else self.navigator).step(by)
 
     def _connect(self) -> None:
         self.why.toggled.connect(self._on_why)
