@@ -22,7 +22,6 @@ from napari_graysam.recipe import (
     Recipe,
     RemovedObject,
     SplitObject,
-    WholeObject,
 )
 from napari_graysam.source.pyramid import open_pyramid
 
@@ -133,13 +132,11 @@ def test_a_pin_over_many_tiles_has_one_label(tmp_path: Path) -> None:
     assert (labels[bar] == biggest).mean() > 0.9
 
 
-def test_pins_that_do_nothing_are_said(tmp_path: Path) -> None:
+def test_pins_of_other_images_are_said(tmp_path: Path) -> None:
     other = RemovedObject(mask=counts(discs == 3), image="00", size=SHAPE)
-    whole = WholeObject(mask=counts(discs == 4), **of())
-    outcome = segment_tiled(IMAGE, pinned(other, whole), tmp_path, name="discs")
+    outcome = segment_tiled(IMAGE, pinned(other), tmp_path, name="discs")
     assert same_objects(labels_of(outcome), discs)
-    assert any("1 of 2 entries in labels.pinned are of other images" in n for n in outcome.notes)
-    assert any("1 entries in labels.pinned, apart and whole" in note for note in outcome.notes)
+    assert any("1 of 1 entries in labels.pinned are of other images" in n for n in outcome.notes)
 
 
 def test_pins_use_the_tiles_that_are_there(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -18,9 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from napari_graysam.atomic import writing
 from napari_graysam.batch import Report, SegmentJob, image_steps, segment_tiled, tiled_steps
 from napari_graysam.cli import app
-from napari_graysam.errors import ImageError, OutputError, RecipeError, UsageError
+from napari_graysam.errors import DiskFullError, ImageError, OutputError, RecipeError, UsageError
 from napari_graysam.files import read_coco, read_geojson
 from napari_graysam.masks import Mask, label_masks, label_overlaps, match, nest, paint, separate
 from napari_graysam.masks.painting import paint_window, stacking_order
@@ -312,6 +314,33 @@ def test_a_tile_that_fails_is_tried_again_and_named_if_it_fails_twice(
     assert same_objects(labels_of(outcome), truth)
 
 
+def test_a_full_disk_ends_the_run_at_once_and_finished_tiles_stay(
+    fake: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    image, truth = fake_tiles.picture((250, 310))
+    saved: list[Path] = []
+    save = Pieces.save
+
+    def until_full(self: Pieces, path: Path) -> None:
+        saved.append(path)
+        with writing(path):
+            if len(saved) == 4:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            save(self, path)
+
+    monkeypatch.setattr(Pieces, "save", until_full)
+    with pytest.raises(DiskFullError, match=r"The disk is full.*the same call goes on"):
+        segment_tiled(image, RECIPE, tmp_path, name="discs")
+    assert len(saved) == 4
+    assert not (tmp_path / "discs.zarr").exists()
+    notes: list[str] = []
+    outcome = segment_tiled(
+        image, RECIPE, tmp_path, name="discs", on_progress=lambda report: notes.append(report.note)
+    )
+    assert any("goes on: 3 of 20 tiles are there" in note for note in notes)
+    assert same_objects(labels_of(outcome), truth)
+
+
 def test_a_run_that_is_stopped_anywhere_goes_on_with_the_same_labels(
     fake: None, tmp_path: Path
 ) -> None:
@@ -452,10 +481,6 @@ def test_images_that_fit_stay_in_one_piece_beside_those_in_tiles(
 
 
 def test_what_cannot_be_meant_in_tiles_is_refused(fake: None, tmp_path: Path) -> None:
-    image, _ = fake_tiles.picture((130, 130))
-    kept = RECIPE.with_values({"labels.keep": [{"point": [1, 1]}]})
-    with pytest.raises(RecipeError, match=r"labels\.keep .* in tiles"):
-        segment_tiled(image, kept, tmp_path)
     unread = np.full((130, 130), np.nan)
     with pytest.raises(RecipeError, match=r"tiles\.size is 96 and the halo 60"):
         segment_tiled(unread, RECIPE.with_values({"tiles.halo": 60}), tmp_path)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import fake_pipeline
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -231,9 +232,14 @@ def test_what_is_no_ome_zarr_image_gets_no_labels(image, tmp_path, name):
     assert files_of(image) == before
 
 
-def test_an_address_is_refused_by_the_commands(tmp_path):
-    result = graysam("segment", "s3://bucket/cells.zarr", "-o", tmp_path / "out", status=2)
-    assert "s3://bucket/cells.zarr is an address" in result.stderr
+def test_labels_do_not_go_into_an_image_at_an_address(image, tmp_path):
+    memory = fsspec.filesystem("memory")
+    memory.put(str(image), "/bucket/cells.zarr", recursive=True)
+    result = graysam(
+        "segment", "memory://bucket/cells.zarr", "-o", tmp_path / "out", "-w", "into-image",
+        status=1,
+    )  # fmt: skip
+    assert "is none" in result.stderr
 
 
 # Stacks

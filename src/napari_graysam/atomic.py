@@ -11,7 +11,7 @@ from glob import escape
 from pathlib import Path
 from uuid import uuid4
 
-from napari_graysam.errors import GraysamError, OutputError
+from napari_graysam.errors import DiskFullError, GraysamError, OutputError
 
 ADVICE = {
     errno.ENOSPC: "The disk is full; free some space or choose another folder.",
@@ -25,6 +25,7 @@ ADVICE = {
     errno.EEXIST: "A part of the path is a file, not a folder; choose another folder.",
     errno.ENAMETOOLONG: "The name is too long; choose a shorter one.",
 }
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _TEMPORARY = re.compile(r"\..{1,40}-[0-9a-f]{12}(\.\w+)?")
 
@@ -51,7 +52,8 @@ def atomic_path(
     Raises
     ------
     OutputError
-        The folder cannot be made, or the file cannot be written or renamed.
+        The folder cannot be made, or the file cannot be written or renamed: a `DiskFullError`
+        where there is no room.
 
     See Also
     --------
@@ -98,7 +100,8 @@ def writing(target: str | os.PathLike[str]) -> Generator[None, None, None]:
     except OSError as error:
         reason = error.strerror or str(error)
         advice = ADVICE.get(error.errno or 0, "Choose another file name or folder.")
-        raise OutputError(f"Cannot write {target}: {reason}. {advice}") from error
+        kind = DiskFullError if error.errno in FULL else OutputError
+        raise kind(f"Cannot write {target}: {reason}. {advice}") from error
 
 
 def remove_abandoned(folder: Path, before: float, beginning: str = "") -> None:

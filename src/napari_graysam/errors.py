@@ -51,6 +51,10 @@ class OutputError(GraysamError, OSError):
     """A result cannot be written."""
 
 
+class DiskFullError(OutputError):
+    """Nothing more can be written to a disk."""
+
+
 class ProposalsError(GraysamError, ValueError):
     """Stored proposals cannot be read, or do not hold what a recipe asks for."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from napari_graysam.errors import UsageError
 from napari_graysam.recipe import ImageOptions
+from napari_graysam.source.places import everywhere, is_address, path_of
 
 FIELDS = ("stem", "suffix", "parent", "folder", "plane", "channel", "series")
 """What a pattern may name, in braces."""
@@ -57,7 +58,7 @@ class Naming:
             If the pattern names an unknown field or a channel that is not set, leads out of the
             folder, or gives no name.
         """
-        whole = _outside(Path(os.path.abspath(path)))
+        whole = _outside(path_of(everywhere(os.fspath(path))))
         values: dict[str, str | int] = {
             "stem": whole.stem,
             "suffix": whole.suffix[1:],
@@ -113,7 +114,7 @@ class Naming:
 def _outside(path: Path) -> Path:
     """Return a path beside the Zarr store that holds an image, with a name that tells both."""
     stores = [one for one in path.parents if one.suffix.lower() == ".zarr"]
-    if not stores or not path.exists():
+    if not stores or not (is_address(path) or path.exists()):
         return path
     store = stores[-1]
     inside = "_".join(path.relative_to(store).parts)

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from napari_graysam.batch.cluster import Cluster
 from napari_graysam.batch.shared import LOOK_S, Watch
-from napari_graysam.errors import DeviceError, GraysamError, ModelError, SchedulerError
+from napari_graysam.errors import (
+    DeviceError,
+    DiskFullError,
+    GraysamError,
+    ModelError,
+    SchedulerError,
+)
 from napari_graysam.progress import Progress, run
 
 if TYPE_CHECKING:
@@ -74,8 +80,8 @@ def share(
 
     Raises
     ------
-    ModelError, DeviceError
-        If the model cannot be loaded: no item could be done.
+    ModelError, DeviceError, DiskFullError
+        If the model cannot be loaded, or nothing more can be written: no item could be done.
     SchedulerError
         If the scheduler goes.
 
@@ -101,7 +107,7 @@ def _here(
         item = waiting.popleft()
         try:
             value = yield from work(item)
-        except (ModelError, DeviceError):
+        except (ModelError, DeviceError, DiskFullError):
             raise
         except Exception as error:
             yield from _after(error, item, failed, waiting)
@@ -148,7 +154,7 @@ def _on_dask(
             item = flying.pop(future)
             try:
                 value = _result(future, watch)
-            except (ModelError, DeviceError, SchedulerError):
+            except (ModelError, DeviceError, DiskFullError, SchedulerError):
                 raise
             except Exception as error:
                 yield from _after(error, item, failed, waiting)

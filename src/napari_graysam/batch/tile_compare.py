@@ -40,6 +40,7 @@ from napari_graysam.outputs.tiled_comparison import (
 from napari_graysam.progress import Progress, run
 from napari_graysam.recipe import GivenRecipe, recipe_of
 from napari_graysam.results import notes_of_arms
+from napari_graysam.source.places import path_of
 from napari_graysam.source.plane import Plane
 from napari_graysam.source.pyramid import Pyramid, open_pyramid
 
@@ -102,8 +103,8 @@ def compare_tiled(
     >>> sorted(outcome.changes), outcome.files["png"].name
     (['changed', 'gained', 'kept', 'lost', 'merged', 'split'], 'eye.comparison.png')
     """
-    path = Path(image)
-    truths = {} if truth is None else {path.absolute(): Path(truth).absolute()}
+    path = path_of(image)
+    truths = {} if truth is None else {path.absolute(): path_of(truth).absolute()}
     job = CompareJob(recipe_of(recipe), Path(folder), truths).absolute()
     check_folder(job.folder)
     with cluster_of(workers, scheduler) as cluster:

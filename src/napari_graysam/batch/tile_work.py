@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
+from napari_graysam.tiles.decided import Decided
 from napari_graysam.tiles.folder import TileFolder
 from napari_graysam.tiles.grid import Tile, TileGrid
 from napari_graysam.tiles.image import LargeImage
@@ -75,12 +76,15 @@ class SegmentTile:
     recipe: Recipe
     size: int
     folder: TileFolder
-    candidates: Candidates
+    candidates: Candidates = Candidates(None, 0, False)
+    decided: Mapping[str, Decided] = field(default_factory=dict)
 
     def __call__(self, tile: Tile) -> Generator[Progress, None, Segmented]:
         """Work on one tile."""
         cache = self.candidates.open(self.recipe)
-        pieces = yield from segment_tile(self.view, self.recipe, tile, self.size, cache)
+        decided = self.decided.get(tile.name)
+        steps = segment_tile(self.view, self.recipe, tile, self.size, cache, decided)
+        pieces = yield from steps
         self.folder.save(tile, pieces)
         return Segmented(len(pieces), float(pieces.about["seconds"]))
 

@@ -20,6 +20,7 @@ from napari_graysam.batch.tile_work import SegmentTile
 from napari_graysam.batch.tiled_image import Steps, TiledImage, is_complete, work_on_all
 from napari_graysam.errors import (
     DeviceError,
+    DiskFullError,
     ModelError,
     OutputError,
     SchedulerError,
@@ -33,6 +34,7 @@ from napari_graysam.outputs.kinds import USUAL, Kind
 from napari_graysam.progress import run
 from napari_graysam.recipe import GivenRecipe, Recipe, recipe_of
 from napari_graysam.source.physical import checked_size
+from napari_graysam.source.places import path_of
 from napari_graysam.source.pyramid import open_pyramid
 from napari_graysam.tiles.extent import needs_tiles
 from napari_graysam.tiles.plan import prepare
@@ -130,7 +132,7 @@ def segment_tiled_steps(
         Of files that are wanted, as of `napari_graysam.outputs.choose_kinds`.
     """
     pyramid, wanted = open_pyramid(image, recipe_of(recipe).image.series), recipe_of(recipe)
-    path = Path(name or "image") if pyramid.path is None else Path(pyramid.path)
+    path = Path(name or "image") if pyramid.path is None else path_of(pyramid.path)
     size = None if pixel_size is None else checked_size(pixel_size)
     job = SegmentJob(wanted, Path(folder), kinds=tuple(kinds), pixel_size=size).absolute()
     check_folder(job.folder)
@@ -208,6 +210,10 @@ def _locked(one: TiledImage) -> Steps[Outcome]:
     try:
         with Lock(one.folder.path / ".lock", f"The tiles {one.folder.path}"):
             return (yield from _segment(one))
+    except DiskFullError as error:
+        raise DiskFullError(
+            f"{error} What was finished stays, and the same call goes on from there."
+        ) from error
     finally:
         # Of an image or recipe that was refused, the lock's folder is empty.
         with suppress(OSError):
@@ -245,15 +251,18 @@ def _segment(one: TiledImage) -> Steps[Outcome]:
             "which removes them."
         )
     grid = prepared.grid
+    decided = {name: one.digest for name, one in prepared.decided.items()}
     about = {"base": prepared.base, "asked": prepared.asked, "halo": grid.halo, "size": grid.size,
-             "shape": list(grid.shape), "tiles": len(grid)}  # fmt: skip
+             "shape": list(grid.shape), "tiles": len(grid), "decided": decided}  # fmt: skip
     continued = folder.begin(prepared.digest, about)
     yield from _fetched(one)
     missing = folder.missing(grid)
     done = len(grid) - len(missing)
     if continued and done:
         yield f"goes on: {done} of {len(grid)} tiles are there"
-    work = SegmentTile(prepared.view, prepared.recipe, grid.size, folder, one.candidates)
+    work = SegmentTile(
+        prepared.view, prepared.recipe, grid.size, folder, one.candidates, prepared.decided
+    )
     broken = yield from work_on_all(one, "tiles", work, missing, lambda tile: tile.name, {}, done)
     if broken:
         return _broken(one, broken, len(grid))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from napari_graysam.errors import GraysamError, ImageError, UsageError
 from napari_graysam.source.kinds import is_zarr
+from napari_graysam.source.places import is_address, path_of
 
 LABEL_ENDING = re.compile(r"[._ -](cp_)?(masks?|labels?|gt|truth|seg|segmentation)$", re.I)
 """How the names of label images go on after the name of their image."""
@@ -39,7 +40,7 @@ def search_roots(patterns: list[str], *, recursive: bool = False) -> tuple[Path,
     for pattern in patterns:
         if os.path.lexists(pattern):
             roots += [Path(pattern)] if recursive and os.path.isdir(pattern) else []
-        elif glob.has_magic(pattern):
+        elif glob.has_magic(pattern) and not is_address(pattern):
             parts = Path(pattern).parts
             fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
             roots.append(Path(*parts[:fixed]))
@@ -52,27 +53,20 @@ def expand_images(patterns: list[str], *, recursive: bool = False) -> list[Path]
     A folder without any stays in the list, so that it is reported and the others are done.
     """
     from napari_graysam.source.folder import image_files
-    from napari_graysam.source.places import is_address
 
-    found: list[str] = []
-    for pattern in patterns:
-        if is_address(pattern):
-            raise UsageError(
-                f"{pattern} is an address; commands work on files of this machine. Copy the image, "
-                "or read it in Python: open_pyramid of napari_graysam.source.pyramid"
-            )
+    found: list[Path] = []
     for path in expand(patterns):
         try:
             inside = image_files(path, recursive=recursive) if path.is_dir() else [path]
         except ImageError:
             inside = [path]
-        found += map(str, inside)
-    return list({os.path.abspath(path): Path(path) for path in found}.values())
+        found += inside
+    return list({os.path.abspath(path): path for path in found}.values())
 
 
 def _expand_one(pattern: str) -> list[Path]:
-    if os.path.lexists(pattern) or not glob.has_magic(pattern):
-        return [Path(pattern)]
+    if os.path.lexists(pattern) or is_address(pattern) or not glob.has_magic(pattern):
+        return [path_of(pattern)]
     matches = sorted(
         path
         for path in glob.glob(pattern, recursive=True)

@@ -98,7 +98,7 @@ def segment(
         if wanted.stack.axis != "none":
             check_one_piece(wanted, "planes of stacks are segmented")
         if plan:
-            show_plans(terminal, paths, wanted, workers)
+            show_plans(terminal, paths, wanted, workers, int(cache_size * GB))
             return
         if out is None:
             raise UsageError("give --out DIR, a folder for the results; only --plan needs none")

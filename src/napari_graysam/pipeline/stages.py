@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_graysam.errors import ImageError
 from napari_graysam.masks import Mask
 from napari_graysam.progress import Progress
-from napari_graysam.recipe import Recipe
+from napari_graysam.recipe import PinnedMask, Recipe
 from napari_graysam.results import Arm
 from napari_graysam.source.gray import GrayImage, to_gray
 from napari_graysam.source.reading import read_image
@@ -228,12 +228,7 @@ def select(
     masks = selection.masks
     labels = paint(masks, selector.proposals.image_size, recipe.labels.overlap)
     notes = () if both is None else arms_notes(selection, both)
-    notes += tuple(
-        f"labels.keep names mask {kept.mask} of the point {kept.point[0]:g}, {kept.point[1]:g} "
-        f"in crop {kept.crop}, but this run has no such mask: it was kept in another image, "
-        "with another grid or by another model"
-        for kept in selector.missing_pinned(recipe.labels)
-    )
+    notes += tuple(map(missing_note, selector.missing_pinned(recipe.labels)))
     foreign = len(selector.foreign_pins(recipe.labels))
     if foreign:
         notes += (
@@ -247,6 +242,15 @@ def select(
             "the panel, graysam segment and napari_graysam.batch.segment_stack",
         )
     return Selected(masks, labels, notes, selection.regroupings)
+
+
+def missing_note(kept: PinnedMask) -> str:
+    """Say that an entry of ``labels.keep`` names no mask of a run."""
+    return (
+        f"labels.keep names mask {kept.mask} of the point {kept.point[0]:g}, {kept.point[1]:g} "
+        f"in crop {kept.crop}, but this run has no such mask: it was kept in another image, "
+        "with another grid or by another model"
+    )
 
 
 def selection_record(selected: Selected, notes: Sequence[str] = ()) -> dict[str, Any]:

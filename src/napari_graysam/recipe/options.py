@@ -115,7 +115,7 @@ class PinnedMask(Part):
         0,
         ge=0,
         title="Crop",
-        description="Number of the crop that the model saw; 0 is the whole image.",
+        description="Number of the crop that the model saw; 0 is the whole image, or tile.",
     )
     mask: int = Field(
         0,

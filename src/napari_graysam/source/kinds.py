@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from napari_graysam.source.places import is_address
+
 EXPORT = "export it as OME-TIFF, with its own program or with Fiji (Bio-Formats)"
 READ = "or read it in Python with `pip install {}` and pass the array"
 HEIC = (b"heic", b"heix", b"mif1", b"msf1", b"hevc")
@@ -104,6 +106,13 @@ def foreign(path: str | os.PathLike[str], start: bytes) -> str | None:
 def is_zarr(path: str | os.PathLike[str]) -> bool:
     """Tell whether a folder is a group or an array of Zarr."""
     return any(Path(path, name).exists() for name in ZARR)
+
+
+def no_image(path: str) -> str:
+    """Say that there is no Zarr image at a path or an address."""
+    if is_address(path):
+        return "There is no Zarr image at this address; other files are read on this machine only."
+    return folder(path)
 
 
 def folder(path: str | os.PathLike[str]) -> str:

@@ -27,9 +27,7 @@ def open_path(path: str, series: int | None = None) -> Pyramid:
     if is_address(path) or os.path.isdir(path):
         found = open_zarr(path, series)
         if found is None:
-            if is_address(path):
-                raise ImageError(f"{path}: there is no Zarr image; other files are read locally.")
-            raise ImageError(f"{path}: {kinds.folder(path)}")
+            raise ImageError(f"{path}: {kinds.no_image(path)}")
         return found
     with reading(path, f"a {KINDS} file"), open(path, "rb") as file:
         start = file.read(LONGEST_START)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from napari_graysam.errors import ImageError
 from napari_graysam.limits import parse_json
+from napari_graysam.source.remote import fetch
+
+if sys.platform == "win32":
+    from pathlib import WindowsPath as _OfSystem
+else:
+    from pathlib import PosixPath as _OfSystem
 
 ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)::?//?(?!/)")
 LARGEST_DOCUMENT = 2**28
-PACKAGES = {
-    "s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "fsspec aiohttp requests",
-    "https": "fsspec aiohttp requests", "az": "adlfs", "abfs": "adlfs",
-}  # fmt: skip
 
 
 def is_address(path: str | os.PathLike[str]) -> bool:
@@ -28,6 +31,41 @@ def is_address(path: str | os.PathLike[str]) -> bool:
     (True, False, False)
     """
     return "://" in os.fspath(path) and ADDRESS.match(os.fspath(path)) is not None
+
+
+class Address(_OfSystem):
+    """An address in the place of a path: paths in general lose one of its slashes.
+
+    Examples
+    --------
+    >>> place = Address("s3://bucket/cells.zarr")
+    >>> str(place), place.stem, place.absolute() == place, str(place / "0")
+    ('s3://bucket/cells.zarr', 'cells', True, 's3://bucket/cells.zarr/0')
+    """
+
+    def __str__(self) -> str:
+        """Return the address with both of its slashes."""
+        return re.sub(r"^([^:/]+):/+", r"\1://", super().__str__().replace("\\", "/"))
+
+    def absolute(self) -> Self:
+        """Return itself: it means the same everywhere."""
+        return self
+
+
+def path_of(path: str | os.PathLike[str]) -> Path:
+    """Return a path, which is an `Address` where it is one.
+
+    Examples
+    --------
+    >>> path_of("http://host/a.zarr").name, path_of("a.zarr") == Path("a.zarr")
+    ('a.zarr', True)
+    """
+    return Address(os.fspath(path)) if is_address(path) else Path(path)
+
+
+def everywhere(path: str) -> str:
+    """Return an address as it is, and the absolute path of all else."""
+    return path if is_address(path) else os.path.abspath(path)
 
 
 def joined(root: str, path: str) -> str:
@@ -70,7 +108,7 @@ def read_document(root: str, name: str) -> dict[str, Any] | None:
     OSError
         It cannot be read.
     """
-    data = _fetch(f"{root}/{name}") if is_address(root) else _load(Path(root, name))
+    data = fetch(f"{root}/{name}") if is_address(root) else _load(Path(root, name))
     if data is None:
         return None
     try:
@@ -92,35 +130,3 @@ def _load(path: Path) -> bytes | None:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _fetch(address: str) -> bytes | None:
-    files, path = file_system(address)
-    try:
-        return bytes(files.cat_file(path))
-    except FileNotFoundError:
-        return None
-
-
-def file_system(address: str) -> tuple[Any, str]:
-    """Return what reads the files of an address, of fsspec, and the path in it.
-
-    Raises
-    ------
-    ImageError
-        fsspec or the package of that kind of address is missing, or nobody knows it.
-    """
-    kind = address.partition("://")[0].lower()
-    package = PACKAGES.get(kind, "fsspec")
-    try:
-        from fsspec.core import url_to_fs
-
-        files, path = url_to_fs(address)
-    except ImportError as error:
-        raise ImageError(
-            f"Addresses of {kind}:// need a package that is not installed: pip install "
-            f"{package}; or copy the image to this machine."
-        ) from error
-    except ValueError as error:
-        raise ImageError(f"Addresses of {kind}:// are not known: {error}.") from error
-    return files, str(path)

@@ -19,6 +19,7 @@ from napari_graysam.source.pictures import load_picture
 from napari_graysam.source.places import is_address
 from napari_graysam.source.stored import Stored
 from napari_graysam.source.tiff import load_tiff
+from napari_graysam.source.zarr_level import gaps_of
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 NUMPY_START = b"\x93NUMPY"
@@ -90,7 +91,7 @@ def read_image(
     known = given_size(size, stored) if size else stored
     image.record["pixel_size"] = list(known.pixel_size) if known.pixel_size else None
     image.record["pixel_unit"] = known.unit
-    image.record["notes"] += [*known.notes, *known.size_notes]
+    image.record["notes"] += [*known.notes, *gaps_of(stored.array), *known.size_notes]
     return image
 
 
@@ -157,7 +158,7 @@ def _load_zarr(path: str, series: int | None, *, colours: bool) -> Stored:
 
     pyramid = open_zarr(path if colours else only_labels(path), series)
     if pyramid is None:
-        raise ImageError(f"{path}: {kinds.folder(path)}")
+        raise ImageError(f"{path}: {kinds.no_image(path)}")
     return pyramid.stored()
 
 

@@ -19,13 +19,14 @@ from napari_graysam.source.images import choose
 from napari_graysam.source.pages import planewise, tiff_pages
 from napari_graysam.source.photometric import AS_STORED, GDAL_NODATA
 from napari_graysam.source.physical import checked_size, given_size, tiff_pixel_size, tiff_spacing
-from napari_graysam.source.places import is_address
+from napari_graysam.source.places import everywhere, is_address
 from napari_graysam.source.pyramid import open_pyramid
 from napari_graysam.source.reading import LONGEST_START, TIFF_STARTS, check_stains, load
 from napari_graysam.source.stack_axes import chosen_positions, stack_axes, stack_planes
 from napari_graysam.source.stack_window import StackWindow, measure_planes
 from napari_graysam.source.stored import Stored
 from napari_graysam.source.tiff import axes_of, check_imagej, collected_warnings, open_tiff
+from napari_graysam.source.zarr_level import gaps_of
 from napari_graysam.units import in_micrometres
 
 
@@ -221,7 +222,7 @@ class Stack:
         }  # fmt: skip
         image.record["pixel_size"] = list(stored.pixel_size) if stored.pixel_size else None
         image.record["pixel_unit"] = stored.unit
-        image.record["notes"] += [*stored.notes, *stored.size_notes]
+        image.record["notes"] += [*stored.notes, *gaps_of(stored.array), *stored.size_notes]
         if window is not None and window.without:
             image.record["stack"]["window_without"] = self.named(window.without)
             image.record["notes"].append(
@@ -229,7 +230,7 @@ class Stack:
                 "which cannot be read; once it can, planes whose window changes are made again."
             )
         if self.path is not None:
-            image.record["path"] = os.path.abspath(self.path)
+            image.record["path"] = everywhere(self.path)
             image.record["series"] = self.recipe.image.series
             image.record["orientation"] = stored.orientation
         return image

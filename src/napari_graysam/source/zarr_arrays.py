@@ -18,6 +18,7 @@ import numpy as np
 from napari_graysam.errors import ImageError
 from napari_graysam.limits import check_memory
 from napari_graysam.source.places import is_address, read_document
+from napari_graysam.source.remote import RefusedError, asking
 from napari_graysam.source.zarr_level import ZarrLevel
 
 CODECS = frozenset(
@@ -57,18 +58,30 @@ def read_node(root: str) -> Node | None:
     ImageError
         Its metadata are damaged, or their address cannot be reached.
     """
-    document = read_document(root, "zarr.json")
+    refused: list[RefusedError] = []
+
+    def read(name: str) -> dict[str, Any] | None:
+        # Servers that hide what is not there refuse it.
+        try:
+            return read_document(root, name)
+        except RefusedError as error:
+            refused.append(error)
+            return None
+
+    document = read("zarr.json")
     if document is not None:
         kind = document.get("node_type")
         if document.get("zarr_format") != 3 or kind not in ("group", "array"):
             raise ImageError(f"zarr.json of {root} describes neither a group nor an array.")
         return Node(document, _mapping(document.get("attributes")), 3, kind == "array")
     for name in (".zarray", ".zgroup"):
-        document = read_document(root, name)
+        document = read(name)
         if document is not None:
-            attributes = read_document(root, ".zattrs")
+            attributes = read(".zattrs")
             return Node(document, _mapping(attributes), 2, name == ".zarray")
-    attributes = read_document(root, ".zattrs")
+    attributes = read(".zattrs")
+    if attributes is None and refused:
+        raise refused[0]
     return None if attributes is None else Node({}, attributes, 2, False)
 
 
@@ -90,10 +103,15 @@ def open_array(root: str, node: Node) -> ZarrLevel:
     check_array(node.document, node.zarr_format)
     import zarr
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), asking(root):
         # Codecs that are not in the specification of format 3 are named above.
         warnings.simplefilter("ignore")
-        array = zarr.open_array(root, mode="r", zarr_format=3 if node.zarr_format == 3 else 2)
+        store: Any = root
+        if is_address(root):
+            from napari_graysam.source.remote_store import WatchedStore
+
+            store = WatchedStore.at(root)
+        array = zarr.open_array(store, mode="r", zarr_format=3 if node.zarr_format == 3 else 2)
     last = list(_names(_codecs(node.document, node.zarr_format)))[-1:]
     return ZarrLevel(root, array, blosc=bool(last) and last[0][0] == "blosc")
 

@@ -10,7 +10,7 @@ from napari_graysam.errors import ImageError
 from napari_graysam.limits import reading
 from napari_graysam.source.images import check_number
 from napari_graysam.source.multiscales import ome_attributes, parse_multiscales, scale_notes
-from napari_graysam.source.places import is_address, joined
+from napari_graysam.source.places import everywhere, is_address, joined
 from napari_graysam.source.pyramid import Pyramid, check_levels
 from napari_graysam.source.zarr_arrays import (
     Node,
@@ -19,7 +19,7 @@ from napari_graysam.source.zarr_arrays import (
     open_array,
     read_node,
 )
-from napari_graysam.source.zarr_level import ZarrLevel
+from napari_graysam.source.zarr_level import ZarrLevel, gaps_note
 
 MOST_SERIES = 10_000
 MOST_SHOWN = 8
@@ -171,19 +171,13 @@ def _multiscales(root: str, node: Node, series: int | None) -> Pyramid:
         name=about.name,
         notes=(*notes, *gaps),
         size_notes=(*about.notes, *fits),
-        reopen=(open_again, (_everywhere(root), series)),
+        reopen=(open_again, (everywhere(root), series)),
     )
 
 
 def _gaps(root: str, array: ZarrLevel) -> tuple[str, ...]:
     counted = missing_chunks(root, array)
-    if counted is None or not counted[0]:
-        return ()
-    missing, count = counted
-    return (
-        f"{missing} of the {count} chunks of the image are not in the store; their pixels count "
-        f"as {array.fill_value}. If the image has no empty regions, its copy is unfinished.",
-    )
+    return () if counted is None else gaps_note(*counted, array.fill_value)
 
 
 def _array(root: str, node: Node, series: int | None) -> Pyramid:
@@ -209,7 +203,7 @@ def _array(root: str, node: Node, series: int | None) -> Pyramid:
         path=root,
         kind="zarr",
         notes=_gaps(root, array),
-        reopen=(open_again, (_everywhere(root), series)),
+        reopen=(open_again, (everywhere(root), series)),
     )
 
 
@@ -240,10 +234,6 @@ def _said_above(
             # What lies around the array is damaged; the array itself is not.
             return None
     return None
-
-
-def _everywhere(root: str) -> str:
-    return root if is_address(root) else os.path.abspath(root)
 
 
 def open_again(path: str, series: int | None) -> Pyramid:

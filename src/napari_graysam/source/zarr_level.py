@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from itertools import product
 from pathlib import Path
@@ -13,8 +14,24 @@ from numpy.typing import NDArray
 from napari_graysam.errors import ImageError
 from napari_graysam.limits import check_memory, reading
 from napari_graysam.source.places import is_address
+from napari_graysam.source.remote import asking
 
 ADVICE = "The copy of the image may be unfinished or damaged: copy it again."
+
+
+def gaps_note(missing: int, count: int, fill_value: Any) -> tuple[str, ...]:
+    """Say how many chunks of an image are not in the store; nothing where all are."""
+    if not missing:
+        return ()
+    return (
+        f"{missing} of the {count} chunks of the image are not in the store; their pixels count "
+        f"as {fill_value}. If the image has no empty regions, its copy is unfinished.",
+    )
+
+
+def gaps_of(array: Any) -> tuple[str, ...]:
+    """Return `ZarrLevel.gaps` of an array that was read; nothing of what is no such array."""
+    return array.gaps() if isinstance(array, ZarrLevel) else ()
 
 
 class ZarrLevel:
@@ -57,7 +74,20 @@ class ZarrLevel:
         with reading(self.place, "a readable array", advice=ADVICE):
             if self._blosc:
                 self._check_chunks(index)
-            return np.asarray(self._array[index])
+            if not is_address(self.place):
+                return np.asarray(self._array[index])
+            from napari_graysam.source.remote_store import read_chunks
+
+            with asking(self.place):
+                return np.asarray(read_chunks(self._array, index))
+
+    def gaps(self) -> tuple[str, ...]:
+        """Say how many chunks of an address were asked for and are not there, once it was read."""
+        absent = len(getattr(self._array.store, "absent", ()))
+        block = self.shards or self.chunks
+        sides = zip(self.shape, block, strict=True)
+        count = math.prod(-(-side // length) for side, length in sides)
+        return gaps_note(absent, count, self.fill_value)
 
     def _check_chunks(self, index: Any) -> None:
         """Refuse chunks that are cut off: Blosc would read on in whatever lies behind them.

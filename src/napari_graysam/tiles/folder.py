@@ -41,7 +41,8 @@ class TileFolder:
             Of all that decides the result; tiles of another run are removed.
         plan
             Written into the folder; where its ``asked`` is that of the earlier run, candidates
-            stay.
+            stay. ``decided`` has a digest for each tile that has something of its own: tiles
+            where it differs from the earlier run's are removed as well.
 
         Returns
         -------
@@ -50,7 +51,16 @@ class TileFolder:
         """
         before = self.plan()
         same = before.get("digest") == digest
-        if not same:
+        if same:
+            earlier, wanted = before.get("decided", {}), plan.get("decided", {})
+            changed = [
+                name for name in {*earlier, *wanted} if earlier.get(name) != wanted.get(name)
+            ]
+            for name in changed:
+                with writing(self.path):
+                    (self.path / FOUND / f"{name}.npz").unlink(missing_ok=True)
+        else:
+            changed = []
             outdated = [FOUND, FINAL]
             if before.get("asked") != plan.get("asked"):
                 outdated.append(CANDIDATES)
@@ -58,6 +68,7 @@ class TileFolder:
                 with writing(self.path):
                     if (self.path / part).is_dir():
                         shutil.rmtree(self.path / part)
+        if changed or not same:
             write_text(self.path / PLAN, json.dumps({"digest": digest, **plan}, indent=2))
         return same
 

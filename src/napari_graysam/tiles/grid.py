@@ -142,12 +142,15 @@ class TileGrid:
 
     def around(self, tile: Tile) -> list[Tile]:
         """Return the tiles whose window shares a pixel with a tile's, without itself."""
+        return [other for other in self.seeing(tile.window) if other != tile]
+
+    def seeing(self, place: Box) -> list[Tile]:
+        """Return the tiles whose window shares a pixel with rows and columns of the image."""
         rows, columns = (
             [n for n, (window, _) in enumerate(spans) if _meet(window, own)]
-            for spans, own in zip(self.spans, tile.window, strict=True)
+            for spans, own in zip(self.spans, place, strict=True)
         )
-        places = [(row, column) for row in rows for column in columns]
-        return [self.tile(*place) for place in places if place != (tile.row, tile.column)]
+        return [self.tile(row, column) for row in rows for column in columns]
 
     def middle(self) -> Tile:
         """Return the tile in the middle of the image."""

@@ -32,6 +32,7 @@ from napari_graysam.source.window import (
     measure,
     subsampled,
 )
+from napari_graysam.source.zarr_level import gaps_of
 
 BAND = 2**26
 """Bytes that are read at once where an image is read from top to bottom."""
@@ -129,7 +130,8 @@ def open_large(
     found = yield from _survey(plane)
     if found.finite == 0:
         raise ImageError("Every pixel is NaN, infinite or masked; there is nothing to segment.")
-    layout, notes = pyramid.layout(options, level), list(pyramid.notes)
+    layout = pyramid.layout(options, level)
+    notes = [*pyramid.notes, *gaps_of(pyramid.levels[level])]
     least, most = found.least, found.most
     if has_alpha(layout, options):
         notes.append("The fourth channel was taken for alpha and ignored.")

@@ -39,6 +39,7 @@ def with_pins(
     objects, stays
         With the added ones.
     """
+    by_tiles = len(objects.found)
     for edit in edits_of(recipe.labels, grid.shape, image):
         stays = stays.copy()
         stays[_replaced(objects, stays, edit)] = False
@@ -52,7 +53,7 @@ def with_pins(
         new = objects.pairs.only(objects.pairs.b >= count)
         iou = new.shared / (found.area[new.a] + found.area[new.b] - new.shared)
         doubled = new.a[duplicates(found, new, iou, recipe)]
-        stays[doubled[(doubled < count) & ((found.cut[doubled] & PINNED) == 0)]] = False
+        stays[doubled[doubled < by_tiles]] = False
         stays = np.concatenate([stays, np.ones(len(edit.added), bool)])
     return objects, stays
 

@@ -107,7 +107,9 @@ def _joined(objects: Seen, joins: Sequence[Sequence[int]]) -> Seen:
     """Add the objects that pieces are joined to, and their pairs with all others."""
     found = objects.found
     masks = (_union([objects.mask(one) for one in join]) for join in joins)
-    borders = [int(np.bitwise_or.reduce(found.cut[list(join)])) & BORDER for join in joins]
+    borders = [
+        int(np.bitwise_or.reduce(found.cut[list(join)])) & (BORDER | PINNED) for join in joins
+    ]
     largest = [max(join, key=lambda one: (found.area[one], -one)) for join in joins]
     return objects.with_masks(masks, found.tile[largest].tolist(), borders, joins)
 

@@ -18,7 +18,7 @@ from napari_graysam.masks.overlap import shared_box_pixels
 from napari_graysam.preprocess.chain import Box
 from napari_graysam.recipe import Recipe
 from napari_graysam.tiles.grid import Tile, TileGrid
-from napari_graysam.tiles.pieces import BORDER, Pieces
+from napari_graysam.tiles.pieces import BORDER, PINNED, Pieces
 
 SAME = 0.5
 """Mask IoU above which objects of two tiles are one."""
@@ -234,9 +234,10 @@ def _one_to_one(found: Found, pairs: Pairs) -> NDArray[np.intp]:
 def compete(found: Found, pairs: Pairs, recipe: Recipe) -> NDArray[np.bool_]:
     """Choose among objects of different tiles: of two that are one, the better stays.
 
-    Those that are seen whole come before those that are cut off, then those that the model is
-    surer of. An object is one with a better one where the recipe's own rule for duplicates says
-    so, where their masks agree, or, cut off, where it lies in the other.
+    Those that the user keeps stay in any case. Of others, those that are seen whole come before
+    those that are cut off, then those that the model is surer of. An object is one with a better
+    one where the recipe's own rule for duplicates says so, where their masks agree, or, cut off,
+    where it lies in the other.
 
     Returns
     -------
@@ -244,7 +245,7 @@ def compete(found: Found, pairs: Pairs, recipe: Recipe) -> NDArray[np.bool_]:
         Whether each stays.
     """
     some = pairs.only(found.tile[pairs.a] != found.tile[pairs.b])
-    area, cut = found.area, found.cut % BORDER > 0
+    area, cut, kept = found.area, found.cut % BORDER > 0, found.cut & PINNED > 0
     at_edge = cut[some.a] | cut[some.b]
     iou = some.shared / (area[some.a] + area[some.b] - some.shared)
     same = (iou > SAME) | (at_edge & (some.seen_iou > SAME)) | duplicates(found, some, iou, recipe)
@@ -257,11 +258,11 @@ def compete(found: Found, pairs: Pairs, recipe: Recipe) -> NDArray[np.bool_]:
     first = np.searchsorted(winner, np.arange(len(found) + 1))
     stays = np.ones(len(found), bool)
     done = np.zeros(len(found), bool)
-    for number in np.lexsort((np.arange(len(found)), -found.predicted_iou, cut)).tolist():
+    for number in np.lexsort((np.arange(len(found)), -found.predicted_iou, cut, ~kept)).tolist():
         done[number] = True
         if stays[number]:
             beaten = loser[first[number] : first[number + 1]]
-            stays[beaten[~done[beaten]]] = False
+            stays[beaten[~done[beaten] & ~kept[beaten]]] = False
     return stays
 
 

@@ -8,14 +8,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_graysam.files.region import region_window
+from napari_graysam.fingerprint import array_digest
 from napari_graysam.masks import Box, Mask
 from napari_graysam.pipeline.cut import Cut
 from napari_graysam.pipeline.segmenting import segment_steps
+from napari_graysam.pipeline.stages import missing_note
 from napari_graysam.progress import Progress
-from napari_graysam.recipe import LabelOptions, Recipe
+from napari_graysam.recipe import LabelOptions, PinnedMask, Recipe
 from napari_graysam.results import Segmentation
+from napari_graysam.tiles.decided import Decided
 from napari_graysam.tiles.grid import Tile
-from napari_graysam.tiles.pieces import Pieces, cut_edges
+from napari_graysam.tiles.pieces import PINNED, Pieces, cut_edges
 from napari_graysam.tiles.points import points_of
 from napari_graysam.tiles.view import LargeView
 
@@ -37,7 +40,12 @@ def recipe_of_tile(recipe: Recipe) -> Recipe:
 
 
 def segment_tile(
-    view: LargeView, recipe: Recipe, tile: Tile, size: int, cache: Cache | None = None
+    view: LargeView,
+    recipe: Recipe,
+    tile: Tile,
+    size: int,
+    cache: Cache | None = None,
+    decided: Decided | None = None,
 ) -> Generator[Progress, None, Pieces]:
     """Segment one tile of a large image, yielding `Progress`; closing the generator cancels.
 
@@ -53,19 +61,28 @@ def segment_tile(
         Side of a tile, which the distance of points follows from.
     cache
         Candidates of earlier runs, so that the model is asked only where there are none.
+    decided
+        What the recipe says of single masks in this tile.
     """
     start = time.perf_counter()
+    decided = Decided() if decided is None else decided
+    # As a tile that lacks a kept mask says it, in its own pixels; and as the user knows the mask.
+    lost = {missing_note(kept): missing_note(_in_image(kept, tile)) for kept in decided.keep}
+    nothing = {"seconds": 0.0, "points": 0, "notes": list(lost.values())}
     region = tile.core_mask()
     if recipe.image.region is not None:
         region &= region_window(recipe.image.region, view.image.shape, tile.window)
     if not region.any():
-        return Pieces.of([], about={"seconds": 0.0, "points": 0, "notes": []})
+        return Pieces.of([], about=nothing)
     of_tile = recipe_of_tile(recipe)
     points = points_of(tile, size, recipe.generator)
     cut = Cut(partial(view.of, window=tile.window), points)
     gray = view.gray(tile.window)
     if not points.crops(tile.shape, recipe.generator, region):
-        return Pieces.of([], about={"seconds": 0.0, "points": 0, "notes": []})
+        return Pieces.of([], about=nothing)
+    pins = decided.pins(array_digest(gray.raw), tile.shape)
+    labels = of_tile.labels.replace(keep=decided.keep, pinned=pins)
+    of_tile = of_tile.replace(labels=labels)
     asked = False
     steps = segment_steps(gray, of_tile, region=region, cut=cut, cache=cache)
     try:
@@ -81,13 +98,20 @@ def segment_tile(
     about = {
         "seconds": time.perf_counter() - start,
         "points": result.provenance["proposals"]["points"],
-        "notes": list(result.notes),
+        "notes": [lost.get(note, note) for note in result.notes],
         "asked": asked,
         "model": result.provenance["model"],
         "versions": result.provenance["versions"],
     }
     shape = view.image.shape
-    return Pieces.of(masks, [cut_edges(mask, tile, shape) for mask in masks], about)
+    cuts = [cut_edges(mask, tile, shape) | PINNED * mask.pinned for mask in masks]
+    return Pieces.of(masks, cuts, about)
+
+
+def _in_image(kept: PinnedMask, tile: Tile) -> PinnedMask:
+    top, left = tile.origin
+    x, y = kept.point
+    return kept.replace(point=(x + left, y + top))
 
 
 def _moved(mask: Mask, origin: tuple[int, int]) -> Mask:
