@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from app_model.types import KeyBinding
 from fake_results import placement, result, square
+from napari.layers import Points
 from npe2 import PluginManifest
 from qtpy.QtWidgets import QFileDialog
 
@@ -332,3 +333,17 @@ def test_after_a_result_comes_what_to_do_with_it(make_napari_viewer_proxy, monke
     assert heard == [f"Saved {path}.csv."]
     state.set_result("raw", None)
     assert row.isHidden()
+
+
+def test_a_layer_that_the_plugin_draws_leaves_the_chosen_image(make_napari_viewer_proxy):
+    """napari hands a plugin another proxy of the same layer each time."""
+    viewer = make_napari_viewer_proxy()
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel, area="right")
+    viewer.add_image(np.zeros((8, 8)), name="cells")
+    assert panel.state.layer is not None
+    changes = []
+    panel.state.layer_changed.connect(changes.append)
+    viewer.layers.append(Points(name="prompt"))
+    viewer.layers.selection.active = viewer.layers["cells"]
+    assert changes == []

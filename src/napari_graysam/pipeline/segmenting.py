@@ -128,12 +128,13 @@ def live_steps(
     source: Arm | None = None,
     score_floors: ScoreFloors | None = None,
     cache: Cache | None = None,
+    cut: Cut | None = None,
 ) -> Generator[Progress, None, LiveSegmentation]:
     """Do as `segment_steps`, and keep the candidates, from which `retune` selects again.
 
     Parameters
     ----------
-    image, recipe, region, contrast_limits, source, cache
+    image, recipe, region, contrast_limits, source, cache, cut
         As for `segment_steps`.
     score_floors
         Candidates above these scores are kept; all if omitted.
@@ -150,7 +151,7 @@ def live_steps(
     (0, 48)
     """
     floors = ScoreFloors() if score_floors is None else score_floors
-    return (yield from _stages(image, recipe, region, contrast_limits, source, floors, cache))
+    return (yield from _stages(image, recipe, region, contrast_limits, source, floors, cache, cut))
 
 
 def _stages(

@@ -25,6 +25,13 @@ def pixels_of(layer: Layer) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
+def same_layer(one: Layer | None, other: Layer | None) -> bool:
+    """Whether two are the same layer, also of those that napari hands out behind proxies."""
+    if one is None or other is None:
+        return one is other
+    return bool(one.unique_id == other.unique_id)
+
+
 def kind_of(layer: Layer) -> str:
     """Return a layer's type in words, also of one that napari hands out behind a proxy."""
     return str(layer.__class__.__name__)

@@ -16,11 +16,30 @@ if TYPE_CHECKING:
 
 
 class Answer(NamedTuple):
-    """The candidates that cover a pixel ``(x, y)``."""
+    """The candidates that cover a pixel ``(x, y)``.
+
+    Attributes
+    ----------
+    selector
+        That knows the candidates.
+    pixel
+        Where they were asked for.
+    explanations
+        What became of each.
+    placement
+        Where the candidates' pixels lie; None where the whole result does.
+    later
+        Candidates that the selector made objects, and that something else dropped.
+    notes
+        What else is to be said, in sentences.
+    """
 
     selector: Selector
     pixel: tuple[int, int]
     explanations: Sequence[Explanation]
+    placement: Placement | None = None
+    later: frozenset[int] = frozenset()
+    notes: tuple[str, ...] = ()
 
 
 class Relaxed(NamedTuple):

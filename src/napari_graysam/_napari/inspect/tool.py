@@ -7,37 +7,27 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_graysam._napari.canvas.candidate import CandidateLayer
-from napari_graysam._napari.inspect.answers import (
-    Answer,
-    Relaxed,
-    explain,
-    read_mask,
-    relax,
-    relax_tip,
-    summary,
-)
-from napari_graysam._napari.inspect.floors_note import FloorsNote, floors_of
+from napari_graysam._napari.inspect.actions import CandidateActions
+from napari_graysam._napari.inspect.answers import Answer, read_mask, summary
+from napari_graysam._napari.inspect.asked import PlaneResults
+from napari_graysam._napari.inspect.floors_note import FloorsNote
 from napari_graysam._napari.inspect.table import ExplanationTable
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam._napari.results.combined import SHOWN
 from napari_graysam._napari.threads.latest_request import LatestRequest
-from napari_graysam.comparison import ARMS
 from napari_graysam.errors import GraysamError
 
 if TYPE_CHECKING:
     from napari_graysam._napari.canvas.placement import Placement
+    from napari_graysam._napari.inspect.asked import Results
     from napari_graysam._napari.results.combined import Shown
     from napari_graysam.select.explanation import Explanation
-    from napari_graysam.select.selector import Selector
 
 CLICK = "Click a place in the image to see every candidate mask that covers it."
 RUN_FIRST = "There is no result to ask yet: segment the image first, then click a place in it."
-
-KEEP = "Add this mask to the result whatever the thresholds say; the recipe remembers it."
-NOT_STORED = "This run has not stored every mask, so none can be kept by itself."
 JITTER = 3
 """Canvas pixels that the mouse may move between press and release of a click."""
 
@@ -51,36 +41,44 @@ class Inspector(QWidget):
         Its results are asked, its recipe is changed.
     placement
         Returns where the result of an arm lies; None where there is none.
+    whole
+        Results of whole images in tiles; None where there are none.
     """
 
-    def __init__(self, state: PanelState, placement: Callable[[Shown], Placement | None]) -> None:
+    def __init__(
+        self,
+        state: PanelState,
+        placement: Callable[[Shown], Placement | None],
+        whole: Results | None = None,
+    ) -> None:
         super().__init__()
         self._state = state
-        self._placement = placement
+        self._plane, self._whole = PlaneResults(state, placement), whole
+        self._asked = self._results
         self._candidate = CandidateLayer(state.viewer)
         self._active = False
         self._pixel: tuple[int, int] | None = None
+        self._answer: Answer | None = None
         self._picked = ""
         self.arm = QComboBox()
         self.arm.setToolTip("Whose candidates are listed")
         self.text = QLabel(wordWrap=True)
         self.table = ExplanationTable()
         self.floors = FloorsNote()
-        self.keep = QPushButton("Keep this one")
+        self.actions = CandidateActions(state)
+        self.keep, self.relax = self.actions.keep, self.actions.relax
         self._asking = LatestRequest(self._show_answer, on_error=self._on_error)
         self._drawing = LatestRequest(lambda drawn: self._candidate.show(*drawn))
-        self._relaxing = LatestRequest(self._apply_relaxed)
-        self.relax = QPushButton("Relax the threshold")
+        self._relaxing = self.actions.relaxing
         self._lay_out()
         self._connect()
         self._list_arms()
-        self._show_buttons(None)
         self.hide()
 
     def _lay_out(self) -> None:
         bottom = QHBoxLayout()
-        for widget in (self.arm, self.keep, self.relax):
-            bottom.addWidget(widget)
+        bottom.addWidget(self.arm)
+        bottom.addWidget(self.actions, 1)
         column = QVBoxLayout(self, spacing=4)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.text)
@@ -92,12 +90,18 @@ class Inspector(QWidget):
         self.arm.activated.connect(self._on_arm)
         self.table.highlighted.connect(self._draw)
         self.table.chosen.connect(self._show_buttons)
-        self.keep.clicked.connect(self._keep)
-        self.relax.clicked.connect(self._relax)
         self.floors.points_wanted.connect(self._use_points)
         self._state.subject_changed.connect(self._on_subject)
         self._state.result_changed.connect(self._on_result)
         self._state.recipe_changed.connect(self._note)
+        self._state.extent.changed.connect(self._on_extent)
+
+    @property
+    def _results(self) -> Results:
+        """Whose results are asked now."""
+        if self._whole is not None and self._state.kind == "whole":
+            return self._whole
+        return self._plane
 
     @property
     def active(self) -> bool:
@@ -113,7 +117,7 @@ class Inspector(QWidget):
         if active:
             callbacks.append(self._on_press)
             self._list_arms()
-            self._clear(CLICK if self._state.results else RUN_FIRST)
+            self._clear(CLICK if self._results.arms() else RUN_FIRST)
         else:
             callbacks.remove(self._on_press)
             self._pixel = None
@@ -129,6 +133,7 @@ class Inspector(QWidget):
         self._state.subject_changed.disconnect(self._on_subject)
         self._state.result_changed.disconnect(self._on_result)
         self._state.recipe_changed.disconnect(self._note)
+        self._state.extent.changed.disconnect(self._on_extent)
 
     def _on_press(self, viewer: Any, event: Any) -> Iterator[None]:
         """Answer a click; a drag moves the image as ever."""
@@ -144,7 +149,7 @@ class Inspector(QWidget):
     def ask(self, position: Sequence[float]) -> None:
         """List the candidates under a place in the world."""
         arm = self._chosen_arm()
-        placement = None if arm is None else self._placement(arm)
+        placement = None if arm is None else self._results.placement(arm)
         if placement is None:
             self._clear(RUN_FIRST)
             return
@@ -159,19 +164,23 @@ class Inspector(QWidget):
         arm = self._chosen_arm()
         if arm is None or self._pixel is None:
             return
-        result, selector = self._state.results[arm], self._state.selectors.get(arm)
-        if selector is None:
-            self._clear("This result kept no candidates: segment again, then click.")
-            return
-        self._asking.submit(partial(explain, selector, self._pixel, result))
+        ask = self._results.ask(arm, self._pixel)
+        if isinstance(ask, str):
+            self._clear(ask)
+        else:
+            self._asking.submit(ask)
 
-    def _show_answer(self, answer: Answer) -> None:
-        """List the candidates at a pixel, unless another place or arm is asked by now."""
-        selector = self._state.selectors.get(self._chosen_arm() or ARMS[0])
-        if answer.pixel != self._pixel or answer.selector is not selector:
+    def _show_answer(self, answer: Answer | str) -> None:
+        """List the candidates at a pixel, unless another place is asked by now."""
+        if isinstance(answer, str):
+            self.text.setText(answer)
+            return
+        if answer.pixel != self._pixel:
             return
         self._candidate.hide()
-        self.text.setText(summary(*answer.pixel, answer.explanations))
+        self._answer = answer
+        said = (summary(*answer.pixel, answer.explanations), *answer.notes)
+        self.text.setText(" ".join(said))
         self.table.show_explanations(answer.explanations)
         self._note()
 
@@ -182,7 +191,7 @@ class Inspector(QWidget):
 
     def _clear(self, text: str) -> None:
         """Say something in place of candidates."""
-        self._pixel = None
+        self._pixel = self._answer = None
         self._asking.cancel()
         self._candidate.hide()
         self.table.show_explanations(())
@@ -191,8 +200,8 @@ class Inspector(QWidget):
 
     def _note(self, *_: object) -> None:
         """Say what the asked result has not stored, while its candidates are listed."""
-        arm = None if self._pixel is None else self._chosen_arm()
-        selector = None if arm is None else self._state.selectors.get(arm)
+        plane = self._pixel is not None and self._answer is not None and not self._answer.notes
+        selector = self._answer.selector if plane and self._answer is not None else None
         self.floors.show_result(selector, self._state.recipe)
 
     def _use_points(self, points: int) -> None:
@@ -207,7 +216,7 @@ class Inspector(QWidget):
 
     def _list_arms(self) -> None:
         """Offer the arms that have results; the preprocessed one unless the user picked."""
-        arms = [arm for arm in SHOWN if arm in self._state.results]
+        arms = self._results.arms()
         self.arm.clear()
         self.arm.addItems(arms[::-1])
         self.arm.setCurrentText(self._picked)
@@ -217,7 +226,13 @@ class Inspector(QWidget):
         """Ask nothing of what is no longer shown."""
         self._list_arms()
         if self._active:
-            self._clear(CLICK if self._state.results else RUN_FIRST)
+            self._clear(CLICK if self._results.arms() else RUN_FIRST)
+
+    def _on_extent(self) -> None:
+        """Turn to the results of the whole image, or away from them."""
+        if self._asked is not self._results:
+            self._asked = self._results
+            self._on_subject()
 
     def _on_result(self, arm: str) -> None:
         first = self.arm.count() == 0
@@ -232,8 +247,10 @@ class Inspector(QWidget):
             self._ask_again()
 
     def _draw(self, explanation: Explanation | None) -> None:
-        arm = self._chosen_arm()
-        placement = None if arm is None else self._placement(arm)
+        arm, answer = self._chosen_arm(), self._answer
+        placement = None if answer is None else answer.placement
+        if placement is None and arm is not None:
+            placement = self._results.placement(arm)
         if explanation is None or placement is None:
             self._drawing.cancel()
             self._candidate.hide()
@@ -241,59 +258,4 @@ class Inspector(QWidget):
             self._drawing.submit(partial(read_mask, explanation, placement))
 
     def _show_buttons(self, explanation: Explanation | None) -> None:
-        kept = explanation is not None and explanation.pinned
-        self.keep.setText("Keep no longer" if kept else "Keep this one")
-        possible = explanation is not None and (kept or explanation.label is None)
-        if explanation is not None and explanation.reason == "pinned":
-            possible = False  # Pins win over kept masks: undo the pin instead.
-        self.keep.setEnabled(possible and self._all_stored)
-        self.keep.setToolTip(KEEP if self._all_stored else NOT_STORED)
-        self.relax.setEnabled(explanation is not None and explanation.parameter is not None)
-        self.relax.setToolTip(relax_tip(explanation))
-
-    @property
-    def _all_stored(self) -> bool:
-        """Whether the asked result holds every candidate, so that any can be named."""
-        selector = self._state.selectors.get(self._chosen_arm() or ARMS[0])
-        return selector is not None and not any(floors_of(selector))
-
-    def _keep(self) -> None:
-        """Name the chosen candidate in the recipe, so that no filter drops it; or no longer."""
-        found = self._chosen()
-        if found is None:
-            return
-        explanation, selector = found
-        name = selector.pinned_mask(explanation.candidate)
-        recipe = self._state.recipe
-        kept = tuple(one for one in recipe.labels.keep if one != name)
-        if not explanation.pinned:
-            kept = (*kept, name)
-        self._state.recipe = recipe.replace(labels=recipe.labels.replace(keep=kept))
-
-    def _relax(self) -> None:
-        """Change what dropped the chosen candidate, or its piece here, by as little as needed."""
-        found = self._chosen()
-        if found is None:
-            return
-        explanation, selector = found
-        if explanation.label is None:
-            recipe = self._state.recipe
-            self._relaxing.submit(partial(relax, selector, explanation.candidate, recipe))
-        else:
-            self._state.change({str(explanation.parameter): explanation.relaxed})
-
-    def _apply_relaxed(self, relaxed: Relaxed) -> None:
-        """Take the values that were found, unless the recipe has changed meanwhile."""
-        if relaxed.recipe != self._state.recipe:
-            return
-        if relaxed.values is None:
-            way_out = ": use “Keep this one”" if self._all_stored else ""
-            self._state.problem.emit(f"No value of a threshold lets this mask pass{way_out}.")
-        else:
-            self._state.change(relaxed.values)
-
-    def _chosen(self) -> tuple[Explanation, Selector] | None:
-        """Return the chosen candidate and what knows it."""
-        arm, explanation = self._chosen_arm(), self.table.explanation
-        selector = None if arm is None else self._state.selectors.get(arm)
-        return None if explanation is None or selector is None else (explanation, selector)
+        self.actions.show_candidate(self._answer, explanation)

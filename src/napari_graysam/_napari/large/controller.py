@@ -13,16 +13,11 @@ from napari_graysam._napari.large.folder import check_folder, default_folder
 from napari_graysam._napari.large.job import WholeJob, open_job
 from napari_graysam._napari.large.jobs import WholeJobs
 from napari_graysam._napari.large.output import REPLACE, OutputRow
-from napari_graysam._napari.large.run import (
-    Asked,
-    Noted,
-    TilesSeen,
-    WholeDone,
-    WholeEvent,
-    WholeProgress,
-    segment_whole,
-)
+from napari_graysam._napari.large.prompting import WholePrompts
+from napari_graysam._napari.large.run import Asked, WholeDone, WholeEvent, segment_whole
 from napari_graysam._napari.large.saving import WholeSaver
+from napari_graysam._napari.large.watch import Noted, TilesSeen, WholeProgress
+from napari_graysam._napari.large.why import WholeResults
 from napari_graysam._napari.results.clock import Pace
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import OutputError, UsageError
@@ -49,8 +44,10 @@ class WholeController:
     ----------
     jobs
         What is there.
-    saver
-        Saves it elsewhere.
+    saver, results
+        Save it elsewhere, and answer why a place is unmasked.
+    prompts
+        Objects by hand.
     output
         Where results go, for the Run section.
     progressed
@@ -66,6 +63,8 @@ class WholeController:
         self._state, self._messages = state, messages
         self.jobs = WholeJobs(state)
         self.saver = WholeSaver(state, self.jobs)
+        self.results = WholeResults(state, self.jobs)
+        self.prompts = WholePrompts(state, self.jobs)
         self.output = OutputRow()
         self._folders: dict[Hashable, str] = {}
         self._running: WholeJob | None = None
@@ -155,7 +154,7 @@ class WholeController:
 
     def _arm_done(self, job: WholeJob, event: WholeDone) -> None:
         self.jobs.layer_of(job, event.arm).show_done(event)
-        job.left[event.arm] = 0
+        job.left[event.arm], job.digest = 0, event.about["image"]["digest"]
         job.done[event.arm] = event.recipe
         job.objects[event.arm] = event.outcome.objects or 0
         job.notes[event.arm] = event.outcome.notes

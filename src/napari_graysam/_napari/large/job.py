@@ -50,6 +50,8 @@ class WholeJob:
         The layer's arrays, of all levels.
     inside
         Polygons that the region had in the run; empty where it limited nothing, None before.
+    digest
+        Of the image's gray values, once a run has read them.
     left
         Tiles that are missing, by arm.
     done
@@ -68,6 +70,7 @@ class WholeJob:
     name: str
     pixels: Sequence[Any] = ()
     inside: Polygons | None = None
+    digest: str = ""
     left: dict[Shown, int] = field(default_factory=dict)
     done: dict[Shown, Recipe] = field(default_factory=dict)
     objects: dict[Shown, int] = field(default_factory=dict)
@@ -81,7 +84,7 @@ class WholeJob:
 
     def carry_on(self, before: WholeJob) -> None:
         """Take over what is there of the same image."""
-        for name in ("left", "done", "objects", "notes", "numbers", "inside"):
+        for name in ("left", "done", "objects", "notes", "numbers", "inside", "digest"):
             setattr(self, name, getattr(before, name))
 
     def renumber(self, arm: Shown) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from napari_graysam._napari.canvas.placement import Placement
     from napari_graysam._napari.large.job import WholeJob
-    from napari_graysam._napari.large.run import TilesSeen, WholeDone
+    from napari_graysam._napari.large.run import WholeDone
+    from napari_graysam._napari.large.watch import TilesSeen
     from napari_graysam._napari.results.combined import Shown
 
 OUTDATED = " (outdated)"

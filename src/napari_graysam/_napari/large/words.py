@@ -9,7 +9,7 @@ from napari_graysam._napari.panel.sections.run_view import STAGES, duration
 if TYPE_CHECKING:
     from napari_graysam._napari.large.job import WholeJob
     from napari_graysam._napari.large.jobs import WholeJobs
-    from napari_graysam._napari.large.run import WholeProgress
+    from napari_graysam._napari.large.watch import WholeProgress
 
 WHOLE_STAGES = {
     **STAGES,

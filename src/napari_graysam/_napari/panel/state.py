@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from psygnal import Signal
 
+from napari_graysam._napari.canvas.layers import same_layer
 from napari_graysam._napari.canvas.listeners import Listeners
 from napari_graysam._napari.canvas.source import read_source, read_subject
 from napari_graysam._napari.large.extent import Extent, region_of
@@ -139,7 +140,7 @@ class PanelState:
 
     @layer.setter
     def layer(self, layer: Layer | None) -> None:
-        if layer is not self._layer:
+        if not same_layer(layer, self._layer):
             self._layer = layer
             self._look()
             self.layer_changed.emit(layer)
@@ -151,7 +152,7 @@ class PanelState:
 
     @region.setter
     def region(self, layer: Layer | None) -> None:
-        if layer is not self._region:
+        if not same_layer(layer, self._region):
             self._region = layer
             self._look()
             self.region_changed.emit(layer)

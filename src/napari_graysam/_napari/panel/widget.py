@@ -69,8 +69,9 @@ class SegmentPanel(QWidget):
         self.sections = SectionStack(self.state, sections, session.panel.unfolded)
         self.run: Any = run(self.state)
         self.run.native.new_layers.setChecked(session.panel.new_layers)
-        self.inspector = Inspector(self.state, self._placement)
-        self.prompter = PromptTool(self.state, self._placement)
+        whole = getattr(self.run, "whole", None)
+        self.inspector = Inspector(self.state, self._placement, getattr(whole, "results", None))
+        self.prompter = PromptTool(self.state, self._placement, getattr(whole, "prompts", None))
         self.navigator = ChangeNavigator(self.state, self._show_change)
         self.keys = Keys(napari_viewer, self._actions())
         self.preset = PresetBar(self.state)
@@ -79,7 +80,7 @@ class SegmentPanel(QWidget):
             self.state,
             self._result_layers,
             getattr(stacks, "saver", None),
-            getattr(self.run, "whole", None),
+            whole,
         )
         self.why = self.next.why
         self.message = Message()

@@ -74,7 +74,7 @@ class Session:
         if ready is None or ready[0] is not source.array or ready[1] != key:
             yield "Reading the image and loading the model…"
             steps = pipeline.predictor_steps(
-                source.array,
+                source.array if source.part is None else source.gray(),
                 recipe,
                 contrast_limits=source.contrast_limits,
                 source=question.arm,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
@@ -20,10 +20,17 @@ from napari_graysam.comparison import ARMS
 
 if TYPE_CHECKING:
     from napari_graysam._napari.canvas.placement import Placement
+    from napari_graysam._napari.large.prompting import WholePrompts
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam.recipe import Pin
     from napari_graysam.results import Arm, Segmentation
 
+Steps = Callable[[], Generator[Any, None, None]]
+REMOVED = "Removed. Undo brings it back."
+REMOVED_LATER = "“Select again” removes it from the whole image. Undo brings it back."
+ONE_BY_ONE = (
+    "Merges and splits of a whole image are made in its tiles, and are not taken back one by one."
+)
 _KINDS = {
     "add": "addition",
     "remove": "removal",
@@ -45,6 +52,8 @@ class PinEditor:
         Called with what has become of a request.
     on_error
         Called with the error that ended one.
+    whole
+        Knows objects of whole images; None where there are none.
 
     Attributes
     ----------
@@ -61,7 +70,9 @@ class PinEditor:
         placement: Callable[[Arm], Placement | None],
         say: Callable[[str], None],
         on_error: Callable[[Exception], None],
+        whole: WholePrompts | None = None,
     ) -> None:
+        self._whole = whole
         self._state = state
         self._placement = placement
         self._say = say
@@ -97,7 +108,14 @@ class PinEditor:
         first
             The arm whose result counts if it has one.
         """
-        self._at_mouse(remove_at, first)
+        if self._whole is None or not self._whole.wanted:
+            self._at_mouse(remove_at, first)
+            return
+        steps = self._whole.removing(self._state.viewer.cursor.position, first)
+        if isinstance(steps, str):
+            self._say(steps)
+        else:
+            self._worker.submit(steps)
 
     def take_back(self, first: str) -> None:
         """Take back the merge or the split that the object under the mouse comes from.
@@ -107,7 +125,10 @@ class PinEditor:
         first
             The arm whose result counts if it has one.
         """
-        self._at_mouse(take_back_at, first)
+        if self._whole is not None and self._whole.wanted:
+            self._say(ONE_BY_ONE)
+        else:
+            self._at_mouse(take_back_at, first)
 
     def take_back_of(self, objects: Sequence[tuple[Segmentation, Sequence[int]]]) -> None:
         """Take back the merges or splits that objects come from, or such a return.
@@ -144,7 +165,8 @@ class PinEditor:
             self._say("The pinned object is taken back.")
         else:
             self.add(removed.pin)
-            self._say("Removed. Undo brings it back.")
+            whole = self._whole is not None and self._whole.wanted
+            self._say(REMOVED_LATER if whole else REMOVED)
 
     def _apply_return(self, found: Regrouped) -> None:
         """Pin what was merged or split as it was before, or take such pins back."""

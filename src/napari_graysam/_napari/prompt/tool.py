@@ -23,6 +23,7 @@ from napari_graysam.recipe import MODEL_STAGES, Prompt
 
 if TYPE_CHECKING:
     from napari_graysam._napari.canvas.placement import Placement
+    from napari_graysam._napari.large.prompting import WholePrompts
     from napari_graysam.recipe import Recipe
     from napari_graysam.results import Arm
 
@@ -44,11 +45,19 @@ class PromptTool(QWidget):
         Its chosen image is asked, its recipe is changed.
     placement
         Returns where the result of an arm lies; None where there is none.
+    whole
+        Asks in whole images; None where there are none.
     """
 
-    def __init__(self, state: PanelState, placement: Callable[[Arm], Placement | None]) -> None:
+    def __init__(
+        self,
+        state: PanelState,
+        placement: Callable[[Arm], Placement | None],
+        whole: WholePrompts | None = None,
+    ) -> None:
         super().__init__()
         self._state = state
+        self._whole = whole
         self._drawing = PromptDrawing(state.viewer)
         self._session = Session(state.memory)
         self._worker = LatestRequest(self._receive, on_error=self._on_error)
@@ -79,7 +88,7 @@ class PromptTool(QWidget):
         self._answered: Answered | None = None
         self._index = 0
         self.text = QLabel(wordWrap=True)
-        self.pins = PinEditor(state, placement, self.text.setText, self._on_error)
+        self.pins = PinEditor(state, placement, self.text.setText, self._on_error, whole)
         self.arm = QComboBox()
         self.arm.addItems(ARMS[::-1])
         self.arm.setToolTip("In which image the model looks: preprocessed, or raw")
@@ -119,6 +128,7 @@ class PromptTool(QWidget):
             self._listeners.add(state.recipe_changed, self._on_recipe)
             self._listeners.add(state.layer_changed, self._on_other_image)
             self._listeners.add(viewer.dims.events.point, self._on_other_image)
+            self._listeners.add(state.extent.changed, self._on_other_image)
             self._start(CLICK)
         else:
             self.mouse.release()
@@ -177,7 +187,7 @@ class PromptTool(QWidget):
         """Return the pixel of the chosen image at a place; say why where there is none."""
         state = self._state
         try:
-            self._source = state.read_source()
+            self._source = self._read_source(position)
         except GraysamError as error:
             self._start(str(error))
             return None
@@ -186,6 +196,13 @@ class PromptTool(QWidget):
             self.text.setText(f"This place is outside of “{self._source.title}”.")
             return None
         return float(found[0]), float(found[1])
+
+    def _read_source(self, position: Sequence[float]) -> Source:
+        """Return what is asked; of a whole image the same part as long as a prompt goes on."""
+        if self._whole is None or not self._whole.wanted:
+            return self._state.read_source()
+        started = self._prompt is not None and self._source is not None
+        return self._source if started and self._source else self._whole.source(position)
 
     def _ask(self, *_: object) -> None:
         """Ask the model for the prompt's object."""
@@ -242,8 +259,16 @@ class PromptTool(QWidget):
         answered = self._answered
         if answered is None or not answered.answer.masks:
             return
-        pin = answered.answer.pin(self._index)
+        answer = answered.answer
         said = "Pinned." if self._state.results else "Pinned: it is there when you segment."
+        if self._whole is not None and self._whole.wanted:
+            try:
+                answer = self._whole.in_image(answer, answered.question.source)
+            except GraysamError as error:
+                self.text.setText(str(error))
+                return
+            said = "Pinned: “Select again” paints it into the whole image."
+        pin = answer.pin(self._index)
         self._start(f"{said} Click the next object.")
         self.pins.add(pin)
 

@@ -14,7 +14,7 @@ from napari_graysam._napari.stack.words import progress_in_words, what_is_there
 
 if TYPE_CHECKING:
     from napari_graysam._napari.large.controller import WholeController
-    from napari_graysam._napari.large.run import WholeProgress
+    from napari_graysam._napari.large.watch import WholeProgress
     from napari_graysam._napari.panel.sections.run_view import RunView
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam._napari.stack.controller import StackController

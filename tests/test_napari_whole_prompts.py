@@ -1,0 +1,138 @@
+"""Objects by hand in a whole image in tiles; with the bundled model."""
+
+import numpy as np
+import pytest
+
+from napari_graysam._napari.panel.widget import SegmentPanel
+from napari_graysam.recipe import Recipe
+
+RECIPE = Recipe().with_values({
+    "tiles.use": "always", "tiles.size": 128, "tiles.halo": 24, "generator.points_per_side": 8,
+    "generator.pred_iou_thresh": 0.5, "generator.stability_score_thresh": 0.5, "arms": "raw",
+})  # fmt: skip
+SCALE = (0.5, 0.25)
+
+
+def squares():
+    random = np.random.default_rng(1)
+    image = random.normal(30, 4, (200, 210))
+    for y in range(10, 190, 34):
+        for x in range(10, 190, 34):
+            image[y : y + 16, x : x + 16] += 120
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def panel(viewer, qtbot, tmp_path):
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel, name="panel", area="right")
+    state = panel.state
+    state.recipe = RECIPE
+    viewer.add_image(squares(), name="slide", scale=SCALE)  # The panel chooses it.
+    state.extent.choose("whole")
+    panel.run.whole.output.line.setText(str(tmp_path / "out"))
+    panel.run.whole.output.line.editingFinished.emit()
+    yield panel
+    panel.prompt.setChecked(False)
+    settle(qtbot, panel)
+
+
+def settle(qtbot, panel):
+    whole, tool = panel.run.whole, panel.prompter
+    workers = (tool._worker, tool.pins._worker, whole)
+    qtbot.waitUntil(
+        lambda: not (panel.state.running or any(one.busy for one in workers)), timeout=120_000
+    )
+
+
+def run(panel, qtbot):
+    panel.run.native.both.click()
+    settle(qtbot, panel)
+
+
+def labels(viewer):
+    layer = next(one for one in viewer.layers if "[raw]" in one.name)
+    return np.asarray(layer.data[0] if layer.multiscale else layer.data)
+
+
+def world(y, x):
+    return (y * SCALE[0], x * SCALE[1])
+
+
+def click(panel, qtbot, y, x):
+    panel.prompter.ask_point(world(y, x))
+    settle(qtbot, panel)
+
+
+@pytest.mark.slow
+def test_an_object_that_is_pinned_is_painted_into_the_whole_image(panel, viewer, qtbot):
+    panel.state.change({"generator.pred_iou_thresh": 0.999})
+    run(panel, qtbot)
+    assert not labels(viewer).any()
+    panel.prompt.click()
+    click(panel, qtbot, 154, 188)
+    mask = panel.prompter._answered.answer.masks[0]
+    panel.prompter.keep()
+    assert "Select again" in panel.prompter.text.text()
+    (pin,) = panel.state.recipe.labels.pinned
+    assert pin.size == (200, 210)
+    assert panel.run.native.both.text() == "Select again"
+    run(panel, qtbot)
+    found = labels(viewer)
+    assert found.max() == 1
+    assert (found == 1).sum() == mask.area
+    assert found[154, 188] == 1
+    viewer.cursor.position = world(154, 188)
+    panel.prompter.remove()
+    settle(qtbot, panel)
+    assert panel.state.recipe.labels.pinned == ()
+
+
+@pytest.mark.slow
+def test_an_object_that_is_removed_leaves_the_whole_image(panel, viewer, qtbot):
+    run(panel, qtbot)
+    before = labels(viewer)
+    assert before[52, 86]
+    panel.prompt.click()
+    viewer.cursor.position = world(52, 86)
+    panel.prompter.remove()
+    settle(qtbot, panel)
+    assert "Select again" in panel.prompter.text.text()
+    (pin,) = panel.state.recipe.labels.pinned
+    assert pin.kind == "remove"
+    run(panel, qtbot)
+    after = labels(viewer)
+    assert not after[52, 86]
+    np.testing.assert_array_equal(after > 0, (before > 0) & (before != before[52, 86]))
+
+
+@pytest.mark.slow
+def test_an_image_that_is_not_segmented_takes_no_pins(panel, qtbot):
+    panel.prompt.click()
+    click(panel, qtbot, 154, 188)
+    panel.prompter.keep()
+    assert "Segment the whole image first" in panel.prompter.text.text()
+    assert panel.state.recipe.labels.pinned == ()
+    panel.prompter.remove()
+    assert "Segment the whole image first" in panel.prompter.text.text()
+
+
+def test_of_a_large_view_the_surroundings_of_the_click_are_asked(panel, viewer):
+    image = np.tile(squares(), (8, 8))
+    viewer.add_image(image, name="large", scale=SCALE)
+    viewer.reset_view()
+    prompts = panel.run.whole.prompts
+    part = prompts.source(world(1000, 803)).part
+    assert part.shape == (128, 128)
+    x0, y0, x1, y1 = part.box
+    assert x0 + 32 <= 803 < x1 - 32
+    assert y0 + 32 <= 1000 < y1 - 32
+    assert prompts.source(world(1003, 801)) is prompts.source(world(1000, 803))
+    assert prompts.source(world(1, 1)).part.box == (0, 0, 128, 128)
+    place = prompts.source(world(1000, 803)).placement
+    np.testing.assert_allclose(place.world_at(0, 0), world(y0, x0))

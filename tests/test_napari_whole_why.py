@@ -1,0 +1,158 @@
+"""Why a place of a whole image is unmasked, by what its tile kept; with the bundled model."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from napari_graysam._napari.panel.widget import SegmentPanel
+from napari_graysam.recipe import Recipe
+
+RECIPE = Recipe().with_values({
+    "tiles.use": "always", "tiles.size": 128, "tiles.halo": 24, "generator.points_per_side": 8,
+    "generator.pred_iou_thresh": 0.5, "generator.stability_score_thresh": 0.5, "arms": "raw",
+})  # fmt: skip
+SCALE = (0.5, 0.25)
+
+
+def squares():
+    random = np.random.default_rng(1)
+    image = random.normal(30, 4, (200, 210))
+    for y in range(10, 190, 34):
+        for x in range(10, 190, 34):
+            image[y : y + 16, x : x + 16] += 120
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def panel(viewer, qtbot, tmp_path):
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel, name="panel", area="right")
+    state = panel.state
+    state.recipe = RECIPE
+    state.layer = viewer.add_image(squares(), name="slide", scale=SCALE)
+    state.extent.choose("whole")
+    panel.run.whole.output.line.setText(str(tmp_path / "out"))
+    panel.run.whole.output.line.editingFinished.emit()
+    run(panel, qtbot)
+    yield panel
+    panel.why.setChecked(False)
+    settle(qtbot, panel)
+
+
+def settle(qtbot, panel):
+    whole, tool = panel.run.whole, panel.inspector
+    workers = (tool._asking, tool._drawing, tool._relaxing, whole)
+    qtbot.waitUntil(
+        lambda: not (panel.state.running or any(one.busy for one in workers)), timeout=120_000
+    )
+
+
+def run(panel, qtbot):
+    panel.run.native.both.click()
+    settle(qtbot, panel)
+
+
+def labels(viewer):
+    layer = next(one for one in viewer.layers if "[raw]" in one.name)
+    return np.asarray(layer.data[0] if layer.multiscale else layer.data)
+
+
+def ask(panel, qtbot, y, x):
+    """Click a pixel and return what the table says, from the first row on."""
+    panel.inspector.ask((y * SCALE[0], x * SCALE[1]))
+    settle(qtbot, panel)
+    table = panel.inspector.table
+    return list(table._explanations)
+
+
+def forbid(monkeypatch):
+    """Let no model be loaded any more."""
+
+    def refuse(*some, **options):
+        raise AssertionError("the model was asked")
+
+    monkeypatch.setattr("napari_graysam.model.load_steps", refuse)
+    monkeypatch.setattr("napari_graysam.propose.generator.models.load_steps", refuse)
+
+
+@pytest.mark.slow
+def test_a_tile_answers_for_its_pixels_without_the_model(panel, viewer, qtbot, monkeypatch):
+    forbid(monkeypatch)
+    assert panel.why.isVisibleTo(panel)
+    panel.why.click()
+    found = labels(viewer)
+    for y, x in ((18, 18), (52, 86), (154, 188)):
+        first = ask(panel, qtbot, y, x)[0]
+        assert first.reason == "object"
+        assert first.label == found[y, x] > 0
+        assert f"object {first.label}" in first.text
+        assert f"object {first.label}" in panel.inspector.table.item(0, 4).text().lower()
+    assert "candidates of tile r001c002" in panel.inspector.text.text()
+    assert not panel.inspector.keep.isEnabled()
+    panel.inspector.table.selectRow(0)
+    settle(qtbot, panel)
+    drawn = next(one for one in viewer.layers if one.name not in ("slide", "slide [raw]"))
+    y, x = np.argwhere(np.asarray(drawn.data) > 0).mean(axis=0)
+    place = np.array(drawn.data_to_world((y, x))) / SCALE
+    np.testing.assert_allclose(place, (161.5, 187.5), atol=8)
+
+
+@pytest.mark.slow
+def test_what_the_image_dropped_is_told_and_relaxed(panel, viewer, qtbot, monkeypatch):
+    forbid(monkeypatch)
+    panel.state.change({"labels.min_area": 2000})
+    run(panel, qtbot)
+    assert not labels(viewer)[52, 86]
+    panel.why.click()
+    said = next(one for one in ask(panel, qtbot, 52, 86) if one.reason == "min_area")
+    assert said.label is None
+    assert said.limit == 2000
+    assert "smaller than 2,000" in said.text
+    row = panel.inspector.table._explanations.index(said)
+    panel.inspector.table.selectRow(row)
+    panel.inspector.relax.click()
+    settle(qtbot, panel)
+    assert panel.state.recipe.labels.min_area == said.value
+    run(panel, qtbot)
+    assert labels(viewer)[52, 86]
+
+
+@pytest.mark.slow
+def test_what_a_threshold_dropped_is_told_and_relaxed(panel, viewer, qtbot, monkeypatch):
+    forbid(monkeypatch)
+    panel.state.change({"generator.pred_iou_thresh": 0.999})
+    run(panel, qtbot)
+    assert not labels(viewer).any()
+    panel.why.click()
+    said = ask(panel, qtbot, 52, 86)
+    assert {one.reason for one in said} <= {"predicted_iou", "stability"}
+    assert said
+    panel.inspector.table.selectRow(0)
+    panel.inspector.relax.click()
+    settle(qtbot, panel)
+    run(panel, qtbot)
+    assert labels(viewer)[52, 86]
+
+
+@pytest.mark.slow
+def test_candidates_that_are_not_kept_are_said(panel, qtbot, tmp_path, monkeypatch):
+    forbid(monkeypatch)
+    shutil.rmtree(tmp_path / "out" / "slide_raw.tiles" / "candidates")
+    panel.why.click()
+    assert ask(panel, qtbot, 52, 86) == []
+    text = panel.inspector.text.text()
+    assert "kept no candidates" in text
+    assert "--cache-size" in text
+
+
+@pytest.mark.slow
+def test_places_outside_are_said(panel, qtbot):
+    panel.why.click()
+    assert ask(panel, qtbot, 900, 900) == []
+    assert "outside" in panel.inspector.text.text()
