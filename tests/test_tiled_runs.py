@@ -452,6 +452,21 @@ def test_labels_go_into_the_image_where_that_is_asked_for(fake: None, tmp_path: 
         run(tiled_steps([path], coarse))
 
 
+def test_an_image_that_cannot_be_written_to_is_refused_before_any_tile(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = zarr_image(tmp_path / "slide.zarr", fake_tiles.picture((130, 130))[0])
+    allowed = os.access
+    monkeypatch.setattr(
+        os, "access", lambda place, mode: Path(place) != path and allowed(place, mode)
+    )
+    job = SegmentJob(RECIPE, tmp_path / "out", kinds=("objects", "into-image"))
+    (outcome,) = run(tiled_steps([path], job))
+    assert "read-only, or you may not write there. Leave out --write into-image" in outcome.error
+    assert not list((tmp_path / "out").glob("*.tiles"))
+    assert not (path / "labels").exists()
+
+
 def test_two_runs_of_one_output_are_refused(fake: None, tmp_path: Path) -> None:
     image, _ = fake_tiles.picture((130, 130))
     np.save(tmp_path / "one.npy", image)

@@ -73,7 +73,8 @@ def check_store(store: str | os.PathLike[str], *, into_image: bool = False) -> N
     Raises
     ------
     OutputError
-        It is an address, is something else, or is an image although none was meant.
+        It is an address, is something else, is an image although none was meant, or is an image
+        that cannot be written to.
     """
     if is_address(store):
         raise OutputError(
@@ -96,6 +97,11 @@ def check_store(store: str | os.PathLike[str], *, into_image: bool = False) -> N
         return None
     if into_image and (node.is_array or "multiscales" not in ome_attributes(node.attributes)):
         raise OutputError(f"{root} is no OME-Zarr image that could get labels.")
+    if into_image and not os.access(root, os.W_OK):
+        raise OutputError(
+            f"Labels cannot be written into {root}: it is read-only, or you may not write there. "
+            "Leave out --write into-image, and they get a store of their own."
+        )
     if not into_image and (other := more_than_labels(root)):
         what = f"is {other}" if other == AN_IMAGE else f"holds more than labels ({other})"
         raise OutputError(
