@@ -3,6 +3,7 @@
 import json
 import threading
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
@@ -93,12 +94,12 @@ def viewer(make_napari_viewer_proxy, monkeypatch):
     return viewer
 
 
-def open_dock(viewer, qtbot):
+def open_dock(viewer, qtbot, *, shut=True):
     """Open the dock, when napari has drawn all of the image at 1:1, as it does at first."""
     viewer.fit_to_view()
     qtbot.wait(100)
     for layer in viewer.layers:
-        if layer.name != "slide":
+        if shut and layer.name != "slide":
             layer.data[0].reads, layer.data[0].shut = 0, True
     dock = CompareDock(viewer)
     viewer.window.add_dock_widget(dock, name="Compare masks", area="right")
@@ -303,3 +304,44 @@ def test_what_exists_only_in_memory_is_not_offered(opened):
     assert not opened.view.undo.isEnabled()
     assert "whole image" in opened.view.undo.toolTip()
     assert not opened.view.whole.isVisible()
+
+
+def test_large_arrays_of_one_level_are_compared_in_blocks_and_followed(viewer, qtbot, monkeypatch):
+    monkeypatch.setattr("napari_graysam.tiles.extent.MOST_PIXELS", SHAPE[0] * SHAPE[1] - 1)
+    for arm, labels in zip(ARMS, planes(), strict=True):
+        add(viewer, arm, labels, labels)
+    dock = open_dock(viewer, qtbot, shut=False)
+    qtbot.waitUntil(lambda: dock.outcome is not None, timeout=20000)
+    before = dock.outcome
+    assert isinstance(before, WholeOutcome)
+    assert before.comparison.counts == dict.fromkeys(CHANGES, 1)
+    dock.show_difference()
+    layer = viewer.layers["slide [difference]"]
+    assert [tuple(level.shape) for level in layer.data] == [SHAPE, (600, 800)]
+    row, column, *_ = SAMPLES["lost"]
+    viewer.layers["slide [raw]"].fill((row, column), 0)
+    qtbot.waitUntil(lambda: dock.outcome is not before, timeout=20000)
+    assert dock.outcome.comparison.counts["lost"] == 0
+    assert int(viewer.layers["slide [difference]"].data[0][row, column]) == 0
+    viewer.window.remove_dock_widget(dock)
+
+
+def test_the_plane_that_is_shown_of_a_stack_is_compared(viewer, qtbot):
+    for arm, labels in zip(ARMS, planes(), strict=True):
+        stack = np.stack([np.zeros_like(labels), labels, labels])
+        stack[2][stack[2] == 16] = 0
+        data = [da.from_array(stack[:, ::step, ::step]) for step in (1, 4)]
+        viewer.add_labels(data, name=f"stack [{arm}]", metadata={"napari-graysam": {"arm": arm}})
+    viewer.dims.set_point(0, 1)
+    dock = open_dock(viewer, qtbot, shut=False)
+    qtbot.waitUntil(lambda: dock.outcome is not None, timeout=20000)
+    assert dock.outcome.comparison.counts == dict.fromkeys(CHANGES, 1)
+    dock.show_difference()
+    layer = viewer.layers["stack [difference]"]
+    assert [tuple(level.shape) for level in layer.data] == [(1, *SHAPE), (1, 300, 400)]
+    assert tuple(layer.translate) == (1, 0, 0)
+    before = dock.outcome
+    viewer.dims.set_point(0, 2)
+    qtbot.waitUntil(lambda: dock.outcome is not before, timeout=20000)
+    assert dock.outcome.comparison.counts["lost"] == 0
+    viewer.window.remove_dock_widget(dock)
