@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +14,37 @@ from napari_graysam.masks import ARMS
 if TYPE_CHECKING:
     import pandas as pd
 
+_GAPS, _SPARE = 16, 2**20
+"""Numbers without an object, for each one and at all, up to which labels are places in tables."""
+
 
 class _Known(NamedTuple):
-    """Labels of an arm, ascending; their codes and sizes."""
+    """Labels of an arm, ascending; their codes and sizes. Dense ones are places in the others."""
 
-    labels: NDArray[np.int64]
+    labels: NDArray[np.int64] | None
     codes: NDArray[np.uint8]
     sizes: NDArray[np.int64]
 
-    def look_up(self, labels: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        at = np.searchsorted(self.labels, labels).clip(max=self.labels.size - 1)
-        inside = self.labels[at] == labels
+    @classmethod
+    def of(
+        cls, labels: NDArray[np.int64], codes: NDArray[np.uint8], sizes: NDArray[np.int64]
+    ) -> Self:
+        least, most = int(labels.min()), int(labels.max())
+        if least < 0 or most > _SPARE + _GAPS * labels.size:
+            order = np.argsort(labels, kind="stable")
+            return cls(labels[order], codes[order], sizes[order])
+        # One more, of no object, for labels that are not known.
+        dense = np.zeros(most + 2, codes.dtype), np.zeros(most + 2, sizes.dtype)
+        dense[0][labels], dense[1][labels] = codes, sizes
+        return cls(None, *dense)
+
+    def look_up(self, labels: NDArray[np.integer]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        wanted = labels.astype(np.int64, copy=False)
+        if self.labels is None:
+            wanted = wanted.clip(0, self.codes.size - 1)
+            return self.codes[wanted], self.sizes[wanted]
+        at = np.searchsorted(self.labels, wanted).clip(max=self.labels.size - 1)
+        inside = self.labels[at] == wanted
         return np.where(inside, self.codes[at], 0).astype(np.uint8), self.sizes[at]
 
 
@@ -61,15 +81,14 @@ class ChangePainter:
             labels = np.append(0, of_arm["index"].to_numpy(np.int64))
             places = np.append(0, of_arm["event"].to_numpy(np.int64))
             sizes = np.append(0, of_arm[size].to_numpy(np.int64))
-            order = np.argsort(labels, kind="stable")
-            self._arms.append(_Known(labels[order], codes[places[order]], sizes[order]))
+            self._arms.append(_Known.of(labels, codes[places], sizes))
 
     def paint(
         self, raw: NDArray[np.integer], preprocessed: NDArray[np.integer]
     ) -> NDArray[np.uint8]:
         """Return the codes of `Comparison.difference` for labels of each arm, of one shape."""
         (one, first), (other, second) = (
-            known.look_up(labels.astype(np.int64))
+            known.look_up(labels)
             for known, labels in zip(self._arms, (raw, preprocessed), strict=True)
         )
         behind = (one == 0) | ((other > 0) & (second < first))
