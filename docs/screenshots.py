@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,9 +169,9 @@ def large(camera: Camera) -> None:
     viewer.add_image(levels, name="slide", multiscale=True, contrast_limits=(0, mosaic.max()))
     panel.state.extent.choose("whole")
     show(viewer, *camera.variants[0])
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
         whole = panel.run.whole
-        whole.output.line.setText(f"{folder}/slide_graysam")
+        whole.output.line.setText("slide_graysam")
         panel.run.run(("preprocessed",))
         seen: list[int] = []
         whole.changed.connect(lambda: seen.append(_tiles(whole)))

@@ -340,6 +340,16 @@ def test_bad_folders_are_refused(make, qtbot, tmp_path):
         assert message in said()[-1]
 
 
+def test_a_folder_stays_as_it_was_typed(make, qtbot, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    section = make()
+    choose_folder(section, "here")
+    section.native.both.click()
+    settle(qtbot, section)
+    assert section.whole.output.line.text() == "here"
+    assert (tmp_path / "here" / "slide_raw.zarr").is_dir()
+
+
 def test_results_go_beside_the_image_by_default(make, viewer, tmp_path):
     np.save(tmp_path / "a.npy", IMAGE)
     (layer,) = viewer.open(str(tmp_path / "a.npy"), plugin="napari")

@@ -1,6 +1,7 @@
 """What the panel does with the results of a whole image in tiles: table and files."""
 
 import json
+import threading
 
 import dask.array as da
 import fake_tiles
@@ -15,6 +16,7 @@ from napari_graysam._napari.large.saving import FILES
 from napari_graysam._napari.panel.widget import SegmentPanel
 from napari_graysam.files import read_coco, read_geojson
 from napari_graysam.masks import paint
+from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
 from napari_graysam.source.pyramid import open_pyramid
 
@@ -80,6 +82,24 @@ def test_the_next_steps_are_those_of_the_whole_image(panel, qtbot):
     assert panel.next.table.isEnabled()
     panel.state.extent.choose("view")
     assert not panel.next.isVisibleTo(panel)
+
+
+def test_what_is_provisional_has_no_next_steps(panel, viewer, qtbot, monkeypatch):
+    gate = threading.Event()
+
+    def slowly(*some, **options):
+        if any("[raw]" in layer.name for layer in viewer.layers):
+            while not gate.wait(0.02):
+                yield Progress("decode", 1, 2)
+        return (yield from fake_tiles.segment_steps(*some, **options))
+
+    fake_tiles.install(monkeypatch, slowly)
+    panel.run.native.both.click()
+    qtbot.waitUntil(lambda: any("provisional" in one.name for one in viewer.layers), timeout=60_000)
+    assert not panel.next.isVisibleTo(panel)
+    gate.set()
+    settle(qtbot, panel)
+    assert panel.next.isVisibleTo(panel)
 
 
 def test_a_row_of_the_table_moves_to_its_object(segmented, viewer, qtbot):

@@ -119,7 +119,7 @@ class WholeController:
         folder = check_folder(self.output.line.text())
         job = open_job(state, folder)
         if state.layer is not None:
-            self._folders[state.layer.unique_id] = str(folder)
+            self._folders[state.layer.unique_id] = self.output.line.text().strip()
         earlier = self.jobs.put(job, arms, new=new)
         allowed = self.output.replace.isChecked()
         overwrite = {arm: allowed or arm in job.done for arm in arms}

@@ -49,11 +49,21 @@ class WholeJobs:
             return None
         return self._jobs.get(key_of(source.within(state.region)))
 
-    def layer(self, arm: Shown) -> Any:
-        """Return the layer of an arm of the shown image; None where there is none."""
+    def layer(self, arm: Shown, *, finished: bool = False) -> Any:
+        """Return the layer of an arm of the shown image; None where there is none.
+
+        Parameters
+        ----------
+        arm
+            Of which.
+        finished
+            Whether only a layer counts whose labels are written.
+        """
         job = self.shown
         shown = None if job is None else self._layers.get((job.key, arm))
-        return shown.layer if shown is not None and shown.present else None
+        if shown is None or not (shown.whole if finished else shown.present):
+            return None
+        return shown.layer
 
     def layer_of(self, job: WholeJob, arm: Shown) -> WholeLayer:
         """Return what shows an arm of an image that was put here."""

@@ -47,6 +47,7 @@ class OutputRow(QWidget):
             "On: labels of the same name, and tiles of another recipe, in this folder are removed."
         )
         self.processes = QSpinBox(minimum=1, maximum=MOST_PROCESSES)
+        self.processes.setMaximumWidth(72)
         self.processes.setToolTip(
             "How many tiles are segmented at once, each by a process with a model of its own.\n"
             "One already uses all cores: more pay with several GPUs, or with many cores and "

@@ -199,7 +199,7 @@ class SegmentPanel(QWidget):
     def _result_layers(self) -> list[Any]:
         """Return the layers of the shown results: of both arms together, then preprocessed."""
         if self.state.kind == "whole":
-            found = [self.run.whole.jobs.layer(arm) for arm in SHOWN[::-1]]
+            found = [self.run.whole.jobs.layer(arm, finished=True) for arm in SHOWN[::-1]]
         else:
             found = [self.run.layers.layer(arm, self.state.subject) for arm in SHOWN[::-1]]
         return [layer for layer in found if layer is not None]
