@@ -12,8 +12,10 @@ from napari.utils.notifications import notification_manager
 
 from napari_graysam._napari.canvas.layers import about
 from napari_graysam._napari.large.folder import default_folder
+from napari_graysam._napari.large.job import open_job, shapes_of
 from napari_graysam._napari.panel.sections.run import RunSection
 from napari_graysam._napari.panel.state import PanelState
+from napari_graysam.files.zarr_labels.plan import SMALLEST_LEVEL
 from napari_graysam.masks import label_overlaps, match
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
@@ -156,6 +158,17 @@ def test_labels_of_finished_tiles_are_seen_and_said_to_be_provisional(make, view
     assert layer_of(viewer) == layer
     assert "provisional" not in about(layer)
     assert same_objects(np.asarray(layer.data[0]), TRUTH)
+
+
+def test_provisional_labels_end_in_a_level_that_is_quickly_drawn(make):
+    """Also where the image itself has no such level."""
+    side = 2 * SMALLEST_LEVEL
+    image = np.zeros((side, 3 * side), np.uint8)
+    section = make(data=[image, image[::2, ::2]], multiscale=True)
+    job = open_job(section.state, Path("out"))
+    shapes = shapes_of(job)
+    assert shapes[:2] == [(side, 3 * side), (side // 2, 3 * side // 2)]
+    assert max(shapes[-1]) <= SMALLEST_LEVEL < max(shapes[-2])
 
 
 def test_cancel_keeps_tiles_and_continue_segments_only_the_others(make, viewer, gate, qtbot):

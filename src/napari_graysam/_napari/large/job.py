@@ -230,13 +230,17 @@ def same_tiles(one: Recipe, other: Recipe, *, candidates: bool = False) -> bool:
 
 
 def shapes_of(job: WholeJob) -> list[tuple[int, int]]:
-    """Return rows and columns of the labels' levels: those of the image from the recipe's on."""
+    """Return rows and columns of levels for provisional labels, from the recipe's level on.
+
+    Those of the image, and coarser ones: napari reads and colours all of the coarsest again
+    whenever tiles have come, in the thread of the window.
+    """
     from napari_graysam.files.zarr_labels.plan import SMALLEST_LEVEL
 
     image = job.recipe.image
     levels: list[Any] = list(range(job.recipe.tiles.level, len(job.pyramid.levels)))
     shapes = [job.pyramid.layout(image, level).plane_shape for level in levels]
-    while len(job.pyramid.levels) == 1 and max(shapes[-1]) > SMALLEST_LEVEL:
+    while max(shapes[-1]) > SMALLEST_LEVEL:
         rows, columns = shapes[-1]
         shapes.append((-(-rows // 2), -(-columns // 2)))
     return shapes
