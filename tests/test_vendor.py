@@ -5,14 +5,17 @@ from __future__ import annotations
 import pickle
 import sys
 
+import dask.array as da
 import numpy as np
 import pytest
 
 from napari_graysam import read_image
 from napari_graysam.errors import ImageError
 from napari_graysam.recipe import ImageOptions, Recipe
+from napari_graysam.source.kinds import CZI
 from napari_graysam.source.pyramid import open_pyramid
 from napari_graysam.source.stack import Stack
+from napari_graysam.source.vendor import LastPlane, open_vendor
 
 GRAY = np.random.default_rng(0).integers(0, 30_000, (60, 71)).astype(np.uint16)
 
@@ -32,6 +35,42 @@ def test_without_its_package_the_error_names_it(tmp_path, monkeypatch, name, sta
     monkeypatch.setitem(sys.modules, "bioio", None)
     with pytest.raises(ImageError, match=rf"'napari-graysam\[bioio\]' {package}; or export"):
         read(tmp_path / name)
+
+
+def test_a_package_that_bioio_lacks_is_named(tmp_path, monkeypatch):
+    (tmp_path / "bioio.py").write_text("import no_such_package_of_bioio")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "bioio", raising=False)
+    with pytest.raises(ImageError, match=r"cannot be imported.*no_such_package_of_bioio"):
+        open_vendor("a.czi", CZI)
+
+
+def test_a_plane_is_read_once_for_all_that_is_cut_from_it():
+    planes = np.random.default_rng(0).integers(0, 99, (2, 3, 40, 50, 3))
+    read = []
+
+    def of(block, block_info):
+        read.append(block_info[None]["chunk-location"])
+        return block
+
+    array = da.from_array(planes, chunks=(1, 1, 40, 50, 3)).map_blocks(of, meta=planes[:0])
+    level = LastPlane(array, 2)
+    for index in np.ndindex(2, 2):
+        rows, columns = slice(20 * index[0], 25 * index[0] + 9), slice(3, 9 + index[1])
+        cut = level[1, 2, rows, columns]
+        np.testing.assert_array_equal(cut, planes[1, 2, rows, columns])
+        cut[:] = -1
+    assert read == [(1, 2, 0, 0, 0)]
+    cases = (np.s_[0, :, 3:9, 4], np.s_[0, 1], np.s_[..., 0], np.s_[0, 1:2, 3:5, :, 1])
+    for index in cases:
+        np.testing.assert_array_equal(level[index], planes[index])
+    np.testing.assert_array_equal(np.asarray(level), planes)
+
+
+def test_a_plane_too_large_to_be_kept_is_still_cut(monkeypatch):
+    monkeypatch.setattr("napari_graysam.source.vendor.available_memory", lambda: 100)
+    level = LastPlane(da.from_array(GRAY, chunks=(10, 71)), 0)
+    np.testing.assert_array_equal(level[5:20, 60:], GRAY[5:20, 60:])
 
 
 @pytest.fixture
