@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import window
+from PIL import Image
 from window import COMPARE, LARGE, PLUGIN, SMALL, TUNE, show, start, wait
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).resolve().parent / "images"
 SEEN = {"generator.pred_iou_thresh": 0.35, "labels.merging.merge": 0.5}
 """Of the scene with a merge: thresholds that leave objects in pieces, and what joins them."""
 TILED = {
@@ -180,6 +181,12 @@ def large(camera: Camera) -> None:
         wait(lambda: not (panel.state.running or whole.busy))
         if len(camera.variants) > 1:
             camera.take(viewer, "large-done")
+        canvas = viewer.screenshot(canvas_only=True, flash=False)
+        picture = Image.fromarray(canvas[..., :3])
+        window.write(picture.crop(picture.getbbox()), camera.out / "mosaic.png")
+        (report,) = Path("slide_graysam").glob("*.seams.png")
+        with Image.open(report) as drawn:
+            window.write(drawn.convert("RGB"), camera.out / "seams.png")
         viewer.close()
 
 
