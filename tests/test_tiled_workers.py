@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import psutil
@@ -15,6 +16,7 @@ import pytest
 
 from napari_graysam.batch import segment_tiled
 from napari_graysam.batch.cluster import Cluster
+from napari_graysam.batch.shared import Watch
 from napari_graysam.batch.tasks import Ended, share
 from napari_graysam.errors import SchedulerError
 from napari_graysam.progress import Progress
@@ -137,6 +139,23 @@ def test_tasks_that_fail_or_end_their_worker_stop_no_others(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_processes_of_our_own_that_have_all_ended_are_not_waited_for_as_others() -> None:
+    class Client:
+        status = "running"
+        workers: ClassVar[dict[str, object]] = {"one": {}}
+
+        def scheduler_info(self) -> dict[str, object]:
+            return {"workers": self.workers}
+
+    for scheduler, said in ((None, "fewer --workers"), ("tcp://host:8786", "waiting for one")):
+        client = Client()
+        watch = Watch(client, scheduler)
+        assert watch.look() == ""
+        client.workers = {}
+        assert said in watch.look()
+        assert watch.look() == ""
+
+
 def test_a_scheduler_that_goes_ends_the_run_in_one_sentence(tmp_path: Path) -> None:
     from distributed import LocalCluster
 

@@ -122,6 +122,11 @@ class Watch:
         if there or self._starting or self._told:
             return ""
         self._told = True
+        if self._scheduler is None:
+            return (
+                "all worker processes have ended, perhaps for lack of memory; new ones are "
+                "started. Ctrl-C stops, and fewer --workers need less"
+            )
         return "no workers left, waiting for one to come; Ctrl-C to stop"
 
     def lost(self) -> SchedulerError:
