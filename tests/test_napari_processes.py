@@ -92,11 +92,17 @@ def test_a_scheduler_that_is_not_there_is_said(make, qtbot):
 @pytest.mark.slow
 def test_processes_work_are_cancelled_and_go_on(make, qtbot):
     section = make()
-    viewer, out = section.state.viewer, section.whole.output
+    out = section.whole.output
+    section.state.change({"generator.points_per_side": 32})  # So that tiles take their time.
     out.processes.setValue(2)
     section.native.both.click()
     assert not out.processes.isEnabled()
-    qtbot.waitUntil(lambda: any("tiles" in layer.name for layer in viewer.layers), timeout=120_000)
+
+    def some_are_done():
+        job = section.whole.jobs.shown
+        return 0 < job.left.get("raw", 0) < TILES
+
+    qtbot.waitUntil(some_are_done, timeout=120_000)
     assert len(workers()) == 2
     section.native.cancel.click()
     settle(qtbot, section)
