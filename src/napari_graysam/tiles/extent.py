@@ -75,7 +75,7 @@ def likely_grid(shape: tuple[int, int], recipe: Recipe) -> tuple[TileGrid, bool]
     --------
     >>> grid, sure = likely_grid((4000, 4000), Recipe())
     >>> len(grid), sure
-    (36, False)
+    (25, False)
     """
     size, halo = recipe.tiles.size, recipe.tiles.halo
     sure = halo is not None or recipe.image.object_diameter is not None

@@ -171,17 +171,20 @@ def _spans(length: int, size: int, halo: int) -> Iterator[tuple[slice, slice]]:
     if length <= size:
         yield slice(0, length), slice(0, length)
         return
-    reach = size - 2 * halo
-    count = 1 + math.ceil((length - size) / reach)
-    while max(np.diff(starts := _starts(length - size, count, reach))) > reach:
-        count += 1
+    starts = _starts(length - size, size - 2 * halo)
     bounds = [0, *((one + size + two) // 2 for one, two in pairwise(starts))]
     for start, first, last in zip(starts, bounds, [*bounds[1:], length], strict=True):
         yield slice(start, start + size), slice(first, last)
 
 
-def _starts(last: int, count: int, reach: int) -> list[int]:
-    """Return where so many windows begin; at the model's steps, where these are short enough."""
-    step = ALIGNED if reach >= 2 * ALIGNED else 1
-    inner = (round(n * last / (count - 1)) // step * step for n in range(count - 1))
-    return [*inner, last]
+def _starts(last: int, reach: int) -> list[int]:
+    """Return where windows begin, no farther apart than they reach, up to the last one."""
+    if reach < 2 * ALIGNED:
+        count = math.ceil(last / reach)
+        return [round(n * last / count) for n in range(count + 1)]
+    step = reach // ALIGNED * ALIGNED
+    count = math.ceil(last / step)
+    even = [n * last // count // ALIGNED * ALIGNED for n in range(count)] + [last]
+    if max(two - one for one, two in pairwise(even)) <= reach:
+        return even
+    return [n * step for n in range(count)] + [last]
