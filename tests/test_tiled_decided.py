@@ -10,10 +10,13 @@ import pandas as pd
 import pytest
 
 from napari_graysam.batch import Report, segment_tiled
+from napari_graysam.batch.tile_candidates import open_finished, tile_candidates
 from napari_graysam.fingerprint import array_digest
 from napari_graysam.masks import Mask
 from napari_graysam.masks.run_lengths import decode_whole, encode
+from napari_graysam.progress import run
 from napari_graysam.recipe import Recipe, SeparateObjects, WholeObject
+from napari_graysam.source.pyramid import open_pyramid
 from napari_graysam.tiles import TileGrid
 from napari_graysam.tiles.pieces import PINNED, Pieces
 from napari_graysam.tiles.resolve import resolve
@@ -48,6 +51,16 @@ def test_a_kept_mask_is_found_by_its_point_whatever_the_tiles_are(tmp_path: Path
         outcome = segment_tiled(IMAGE, keeping(PLACE, recipe=recipe), out / "with", name="a")
         assert places_of(outcome) == [PLACE]
         assert not any("labels.keep" in note for note in outcome.notes)
+
+
+def test_a_kept_mask_is_known_when_a_tile_is_asked_again(tmp_path: Path) -> None:
+    segment_tiled(IMAGE, keeping(PLACE), tmp_path, name="a")
+    image = run(open_finished(open_pyramid(IMAGE), tmp_path, "a"))
+    grid = image.objects.grid
+    tile = grid.tile(*divmod(grid.holding(*PLACE), len(grid.spans[1])))
+    found = run(tile_candidates(image, tile))
+    assert found is not None
+    assert len(found.masks) == 1
 
 
 def test_only_the_tile_of_a_kept_mask_is_made_anew(tmp_path: Path) -> None:

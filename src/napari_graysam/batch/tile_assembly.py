@@ -24,7 +24,7 @@ from napari_graysam.recipe import Recipe
 from napari_graysam.tiles.measure import pixel_size_of
 from napari_graysam.tiles.notes import notes_of_tiles
 from napari_graysam.tiles.number import Numbered, chosen_by_tile
-from napari_graysam.tiles.paint import Painted, write_index
+from napari_graysam.tiles.paint import INDEX, Painted, write_index
 from napari_graysam.tiles.plan import Prepared
 from napari_graysam.tiles.report import make_report, write_report_picture
 from napari_graysam.tiles.resolve import Resolved, resolve
@@ -46,6 +46,8 @@ def assembled(one: TiledImage, prepared: Prepared, start: float) -> Steps[Outcom
     if again:
         notes.append(f"{again} of {len(grid)} tiles are selected from candidates that were kept")
     yield Progress("seams", 1, 1)
+    # What it points to is overwritten from here on.
+    (folder.path / INDEX).unlink(missing_ok=True)
     numbered = yield from _measured(one, prepared, resolved)
     one.file("recipe").unlink(missing_ok=True)
     write_index(folder, numbered.index(resolved))

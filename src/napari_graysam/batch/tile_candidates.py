@@ -12,6 +12,7 @@ from typing import Any
 from napari_graysam.batch.tile_work import Candidates
 from napari_graysam.errors import OutputError
 from napari_graysam.files.region import region_window
+from napari_graysam.fingerprint import array_digest
 from napari_graysam.limits import reading
 from napari_graysam.masks import Mask
 from napari_graysam.pipeline import ScoreFloors, live_steps
@@ -21,6 +22,7 @@ from napari_graysam.propose.cache import FOLDER_BUDGET
 from napari_graysam.recipe import Recipe
 from napari_graysam.results import LiveSegmentation
 from napari_graysam.source.pyramid import Pyramid
+from napari_graysam.tiles.decided import Decided, decided_by_tile
 from napari_graysam.tiles.folder import CANDIDATES
 from napari_graysam.tiles.grid import Tile
 from napari_graysam.tiles.image import LargeImage
@@ -132,8 +134,14 @@ def tile_candidates(
     points = points_of(tile, image.objects.grid.size, image.recipe.generator)
     if cache is None or not region.any():
         return None
+    gray = image.view.gray(tile.window)
+    digest = image.view.image.record["digest"]
+    decided = decided_by_tile(image.recipe, image.objects.grid, digest).get(tile.name, Decided())
+    pins = decided.pins(array_digest(gray.raw), tile.shape)
+    labels = of_tile.labels.replace(keep=decided.keep, pinned=pins)
+    of_tile = of_tile.replace(labels=labels)
     steps = live_steps(
-        image.view.gray(tile.window),
+        gray,
         of_tile,
         region=region,
         score_floors=ScoreFloors(1.0, 1.0),  # The recipe's own are lower.

@@ -20,6 +20,7 @@ from napari_graysam.batch.tiles import tiled_reports
 from napari_graysam.comparison.blocks import BLOCK, LabelSums, compare_sums, sum_blocks
 from napari_graysam.errors import (
     DeviceError,
+    DiskFullError,
     ImageError,
     ModelError,
     OutputError,
@@ -130,7 +131,7 @@ def compare_tiled_steps(
             try:
                 steps = _one(path, job, overwrite, cluster)
                 outcome = yield from counted(steps, number, len(paths))
-            except (ModelError, DeviceError, SchedulerError, UsageError):
+            except (ModelError, DeviceError, DiskFullError, SchedulerError, UsageError):
                 raise
             except Exception as error:
                 outcome = replace(failed(path, error), name=name)

@@ -161,7 +161,7 @@ def tiled_steps(
                 pyramid = open_pyramid(path.absolute(), job.recipe.image.series)
                 one = TiledImage(path, job, name, pyramid, overwrite, cluster)
                 outcome = yield from tiled_reports(one, (number, len(paths)))
-            except (ModelError, DeviceError, SchedulerError, UsageError):
+            except (ModelError, DeviceError, DiskFullError, SchedulerError, UsageError):
                 raise
             except Exception as error:
                 outcome = replace(failed(path, error), name=name)

@@ -61,7 +61,8 @@ def gather(
 ) -> Proposals:
     """Join the batches in the full grid's order: by crop, then point, then mask.
 
-    Each one's logits are given back as soon as they are copied. All are compact where some are.
+    Logits that are not compact are given back as soon as they are copied. All are compact where
+    some are.
     """
 
     def joined(name: str, dtype: type[np.generic], *shape: int) -> npt.NDArray[Any]:

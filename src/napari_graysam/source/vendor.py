@@ -17,6 +17,8 @@ from napari_graysam.source.pyramid import Pyramid, check_levels
 MOST_LEVELS = 32
 MOST_KEPT = 4
 """Part of the free memory, one in so many, that a plane may take which is kept."""
+MOST_BYTES = 2**31
+"""What such a plane may take at most: other processes keep theirs."""
 
 
 def open_vendor(path: str, vendor: Vendor, series: int | None = None) -> Pyramid:
@@ -103,8 +105,9 @@ class LastPlane:
         lead, rest = index[: self._leading], index[self._leading :]
         last, name = self._last, str(lead)
         if last is None or last[0] != name:
+            self._last = last = None
             plane = self._array[lead]
-            if plane.nbytes > available_memory() // MOST_KEPT:
+            if plane.nbytes > min(MOST_BYTES, available_memory() // MOST_KEPT):
                 return np.asarray(self._array[index])
             self._last = last = (name, np.asarray(plane))
         kept = last[1].ndim - (self.ndim - self._leading)

@@ -72,7 +72,7 @@ def estimate(
     Raises
     ------
     ImageError
-        If no point lies in the tile.
+        If the tile lies outside of ``image.region``.
     """
     grid = prepared.grid
     tile = grid.middle()

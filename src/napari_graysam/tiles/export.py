@@ -11,6 +11,7 @@ from napari_graysam.atomic import atomic_path, writing
 from napari_graysam.errors import OutputError
 from napari_graysam.files.coco import stream_coco
 from napari_graysam.files.geojson import stream_geojson
+from napari_graysam.limits import reading
 from napari_graysam.recipe import Recipe
 from napari_graysam.tiles.kept import KeptObjects
 from napari_graysam.tiles.write import ENDINGS
@@ -56,6 +57,8 @@ def _copy_store(store: Path, path: Path) -> None:
         raise OutputError(f"{store} is not there: segment the image again to have it.")
     if path.exists():
         raise OutputError(f"{path} is there already: choose another name, or remove it first.")
+    if path.resolve().is_relative_to(store.resolve()):
+        raise OutputError(f"{path} lies in the store that it is a copy of: choose another folder.")
     temporary = path.with_name(f".{path.name[:40]}-{uuid4().hex[:12]}")
     try:
         with writing(path):
@@ -70,8 +73,9 @@ def _make(folder: Path, name: str, kind: str, path: Path) -> None:
     """Write a file of masks that the run did not write."""
     kept = KeptObjects.of(folder / f"{name}.tiles")
     recipe = Recipe.from_file(folder / f"{name}.{ENDINGS['recipe']}").to_dict()
-    record = json.loads((folder / f"{name}.{ENDINGS['provenance']}").read_bytes())
-    image = Path(record["image"].get("path") or name).name
+    told = folder / f"{name}.{ENDINGS['provenance']}"
+    with reading(told, "the provenance of a result", OutputError):
+        image = Path(json.loads(told.read_bytes())["image"].get("path") or name).name
     parts = kept.with_table(folder / f"{name}.{ENDINGS['objects']}")
     if kind == "geojson":
         stream_geojson(path, parts, kept.grid.shape, recipe, image_name=image)

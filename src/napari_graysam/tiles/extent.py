@@ -44,8 +44,10 @@ def needs_tiles(shape: tuple[int, int], recipe: Recipe) -> str:
         return f"tiles.level is {recipe.tiles.level}"
     if use == "always":
         return f"{what}, and tiles.use is always" if max(shape) > size else ""
-    if rows * columns > MOST_PIXELS or max(shape) > LARGEST_SIDE:
+    if rows * columns > MOST_PIXELS:
         return f"{what}, more than 2²⁷"
+    if max(shape) > LARGEST_SIDE:
+        return f"{what}, and a side is longer than {LARGEST_SIDE:,}"
     if rows * columns * BYTES_PER_PIXEL > available_memory():
         return f"{what}, for which memory does not suffice"
     return ""

@@ -137,6 +137,7 @@ class TileFolder:
 
 
 def _link(path: Path, new: Path) -> None:
+    new.unlink(missing_ok=True)
     try:
         os.link(path, new)
     except OSError:

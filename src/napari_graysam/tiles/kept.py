@@ -67,7 +67,7 @@ class KeptObjects:
                 f"{path} does not hold the objects of a finished image: segment it again."
             )
         with reading(path / INDEX, "an index of objects", OutputError, ADVICE):
-            index = np.load(path / INDEX, mmap_mode="r")
+            index = np.load(path / INDEX)
         return cls(folder, grid, index)
 
     def masks(self, labels: Sequence[int]) -> list[Mask]:
