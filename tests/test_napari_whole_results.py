@@ -8,6 +8,7 @@ import fake_tiles
 import numpy as np
 import pandas as pd
 import pytest
+from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QFileDialog
 
 from napari_graysam._napari.compare import CompareDock
@@ -19,6 +20,7 @@ from napari_graysam.masks import paint
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
 from napari_graysam.source.pyramid import open_pyramid
+from napari_graysam.tiles.export import export_tiled
 
 RECIPE = Recipe().with_values(
     {
@@ -194,6 +196,32 @@ def test_results_that_were_removed_are_said(segmented, qtbot, monkeypatch, tmp_p
     save(segmented, qtbot, tmp_path / "mine", "provenance", monkeypatch)
     assert "segment the image again" in segmented.told[-1]
     assert not (tmp_path / "mine.provenance.json").exists()
+
+
+def test_nothing_is_segmented_while_results_are_saved(
+    segmented, viewer, qtbot, monkeypatch, tmp_path
+):
+    go_on = threading.Event()
+
+    def slowly(*some):
+        assert go_on.wait(60)
+        export_tiled(*some)
+
+    monkeypatch.setattr("napari_graysam.tiles.export.export_tiled", slowly)
+    shown = np.asarray(layer_of(viewer).data[0])
+    segmented.run.whole.saver.write(layer_of(viewer), str(tmp_path / "mine.geojson"))
+    segmented.state.change({"labels.min_area": 150})
+    notification_manager.records.clear()
+    segmented.run.native.both.click()
+    assert not segmented.state.running
+    assert "being saved" in notification_manager.records[-1].message
+    go_on.set()
+    settle(qtbot, segmented)
+    masks = read_geojson(tmp_path / "mine.geojson").masks
+    np.testing.assert_array_equal(paint(masks, IMAGE.shape), shown)
+    segmented.run.native.both.click()
+    settle(qtbot, segmented)
+    assert len(layer_of(viewer).features) < len(masks)
 
 
 def test_both_arms_of_the_image_are_compared(panel, viewer, qtbot):

@@ -156,3 +156,44 @@ def test_places_outside_are_said(panel, qtbot):
     panel.why.click()
     assert ask(panel, qtbot, 900, 900) == []
     assert "outside" in panel.inspector.text.text()
+
+
+@pytest.mark.slow
+def test_a_run_that_replaced_another_answers_for_itself(panel, viewer, qtbot):
+    panel.why.click()
+    assert ask(panel, qtbot, 18, 18)[0].reason == "object"
+    before = labels(viewer)
+    viewer.layers["slide"].data = np.roll(squares(), (17, 17), axis=(0, 1))
+    panel.run.whole.output.replace.setChecked(True)
+    qtbot.waitUntil(lambda: not panel.run.whole.jobs.inputs.busy, timeout=20_000)
+    run(panel, qtbot)
+    found = labels(viewer)
+    y, x = 69, 103
+    assert found[y, x]
+    assert not before[y, x]
+    first = ask(panel, qtbot, y, x)[0]
+    assert first.reason == "object"
+    assert first.label == found[y, x]
+
+
+@pytest.mark.slow
+def test_what_was_asked_is_asked_again_of_the_new_result(panel, viewer, qtbot):
+    panel.why.click()
+    assert ask(panel, qtbot, 52, 86)[0].reason == "object"
+    panel.state.change({"labels.min_area": 2000})
+    run(panel, qtbot)
+    assert "min_area" in {one.reason for one in panel.inspector.table._explanations}
+
+
+@pytest.mark.slow
+def test_the_end_of_the_first_run_is_noticed(panel, viewer, qtbot, tmp_path):
+    panel.why.click()
+    viewer.layers.remove(next(one for one in viewer.layers if "[raw]" in one.name))
+    panel.state.layer = viewer.add_image(squares(), name="second", scale=SCALE)
+    assert "no result to ask yet" in panel.inspector.text.text()
+    panel.run.whole.output.line.setText(str(tmp_path / "second"))
+    panel.run.whole.output.line.editingFinished.emit()
+    run(panel, qtbot)
+    assert "Click a place" in panel.inspector.text.text()
+    first = ask(panel, qtbot, 52, 86)[0]
+    assert first.label == labels(viewer)[52, 86] > 0

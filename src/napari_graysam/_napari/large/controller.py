@@ -19,6 +19,7 @@ from napari_graysam._napari.large.saving import WholeSaver
 from napari_graysam._napari.large.watch import Noted, TilesSeen, WholeProgress
 from napari_graysam._napari.large.why import WholeResults
 from napari_graysam._napari.results.clock import Pace
+from napari_graysam._napari.results.combined import SHOWN
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import OutputError, UsageError
 
@@ -116,6 +117,8 @@ class WholeController:
             If the image, the recipe or the folder does not allow it.
         """
         state = self._state
+        if self.saver.busy:
+            raise UsageError("Results are being saved: run again when that is done.")
         folder = check_folder(self.output.line.text())
         job = open_job(state, folder)
         if state.layer is not None:
@@ -175,6 +178,8 @@ class WholeController:
         if self._cancelled:
             self._state.said.emit(CANCELLED.format(job.folder), False)
         self._follow()
+        for arm in SHOWN:
+            self._state.result_changed.emit(arm)
 
     def _choose_folder(self, folder: str) -> None:
         if self._state.layer is not None:

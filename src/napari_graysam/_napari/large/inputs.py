@@ -41,7 +41,7 @@ class WholeInputs:
     Attributes
     ----------
     changed
-        Emitted when something was found out.
+        Emitted when something was found out, and where the layer's contrast limits may be others.
     """
 
     changed = Signal()
@@ -88,6 +88,8 @@ class WholeInputs:
         job, state = self._shown(), self._state
         if job is None or state.layer is None or state.running or job.inside is None:
             return
+        if state.recipe.image.window.kind == "limits":
+            self.changed.emit()  # They decide what is asked, and may be others.
         now = levels_of(state.layer)
         if len(now) != len(job.pixels) or any(
             one is not before for one, before in zip(now, job.pixels, strict=True)

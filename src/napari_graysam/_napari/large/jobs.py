@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari_graysam._napari.canvas.source import read_source
@@ -16,6 +17,7 @@ from napari_graysam.errors import GraysamError
 if TYPE_CHECKING:
     from napari_graysam._napari.panel.state import PanelState
     from napari_graysam._napari.results.combined import Shown
+    from napari_graysam.recipe import Recipe
     from napari_graysam.results import Arm
 
 
@@ -113,15 +115,13 @@ class WholeJobs:
         job = self.shown
         if job is None or not any(job.left.get(arm) for arm in arms) or self.inputs.reason(job):
             return 0
-        asked = for_compute(self._state.recipe, job.source)
-        if not same_tiles(job.recipe, asked):
+        if not same_tiles(job.recipe, self._now(job)):
             return 0
         return sum(job.left.get(arm, 0) for arm in arms)
 
     def outdated(self, job: WholeJob) -> list[Shown]:
         """Return the arms whose labels the recipe asks otherwise, from the same candidates."""
-        recipe = self._state.recipe
-        asked = for_compute(recipe, job.source)
+        asked = self._now(job)
         if self.stale(job):
             return []
         return [arm for arm, of in job.done.items() if of_arm(arm, of) != of_arm(arm, asked)]
@@ -130,8 +130,7 @@ class WholeJobs:
         """Whether image, region or recipe ask the model for something else than what is there."""
         if not job.done:
             return False
-        asked = for_compute(self._state.recipe, job.source)
-        changed = not same_tiles(job.recipe, asked, candidates=True)
+        changed = not same_tiles(job.recipe, self._now(job), candidates=True)
         return changed or bool(self.inputs.reason(job))
 
     def to_do(self, asked: Sequence[Arm]) -> tuple[int, bool]:
@@ -170,6 +169,15 @@ class WholeJobs:
         behind = job.done if self.stale(job) else self.outdated(job)
         for arm in job.done:
             self._layers[job.key, arm].mark(arm in behind)
+
+    def _now(self, job: WholeJob) -> Recipe:
+        """Return what a run would ask now of the image of a job, as its `recipe`."""
+        state, source = self._state, job.source
+        with suppress(GraysamError):
+            now = read_source(state.viewer, state.layer, state.recipe.image)
+            if key_of(now.within(state.region)) == job.key:
+                source = now
+        return for_compute(state.recipe, source)
 
     def _joined(self, arms: Sequence[Arm]) -> Sequence[Shown]:
         """Return both arms as one run where the recipe joins them."""

@@ -44,7 +44,7 @@ class WholeResults:
 
     def __init__(self, state: PanelState, jobs: WholeJobs) -> None:
         self._state, self._jobs = state, jobs
-        self._known: tuple[str, Recipe, FinishedImage] | None = None
+        self._known: tuple[WholeJob, str, Recipe, FinishedImage] | None = None
         self._tile: Any = None
 
     def arms(self) -> list[Shown]:
@@ -77,12 +77,12 @@ class WholeResults:
 
         stem = job.stem(arm)
         path = str(job.folder / stem)
-        if self._known is None or self._known[:2] != (path, recipe):
+        if self._known is None or self._known[:3] != (job, path, recipe):
             yield "Reading what the run knew of the image…"
             self._known = self._tile = None
             image = yield from _quietly(open_finished(job.pyramid, job.folder, stem))
-            self._known = path, recipe, image
-        image = self._known[2]
+            self._known = job, path, recipe, image
+        image = self._known[3]
         yield "Reading the candidates of the tile…"
         labels = open_pyramid(labels_place("zarr", job.folder, stem, {})).levels[0]
         answer = yield from _quietly(explain_pixel(image, labels, pixel, self._tile))
