@@ -22,7 +22,13 @@ from napari_graysam.batch.jobs import Outcome, Report, SegmentJob, open_cache
 from napari_graysam.batch.naming import check_names, clash
 from napari_graysam.batch.planes import PlaneJob
 from napari_graysam.batch.run import batch_steps, check_folder
-from napari_graysam.errors import DeviceError, ModelError, SchedulerError, UsageError
+from napari_graysam.errors import (
+    DeviceError,
+    ImageError,
+    ModelError,
+    SchedulerError,
+    UsageError,
+)
 from napari_graysam.outputs.earlier import other_place
 from napari_graysam.outputs.stack import (
     place_of,
@@ -37,6 +43,7 @@ from napari_graysam.outputs.stack_zarr import (
 )
 from napari_graysam.progress import Progress, run
 from napari_graysam.recipe import GivenRecipe, recipe_of
+from napari_graysam.source.places import is_address, path_of
 from napari_graysam.source.stack import Stack
 
 NEEDED: tuple[outputs.Kind, ...] = ("labels", "objects")
@@ -90,7 +97,7 @@ def segment_stack(
     stack_steps : Many stacks, with workers, to be cancelled.
     """
     opened = None
-    path = Path(image) if isinstance(image, str | os.PathLike) else Path(name or "stack")
+    path = path_of(image) if isinstance(image, str | os.PathLike) else Path(name or "stack")
     wanted = recipe_of(recipe)
     if not isinstance(image, str | os.PathLike):
         opened = Stack(image, wanted)
@@ -129,6 +136,21 @@ def stack_steps(
     return outcomes
 
 
+def check_place(path: Path) -> None:
+    """Refuse a stack at an address: its planes would be looked for on this machine.
+
+    Raises
+    ------
+    ImageError
+        The message says what to do.
+    """
+    if is_address(path):
+        raise ImageError(
+            f"{path}: all planes of a stack are read from this machine only: copy it, or choose "
+            "one with image.plane, without stack.axis."
+        )
+
+
 def _one(
     path: Path,
     job: SegmentJob,
@@ -139,6 +161,8 @@ def _one(
     count: tuple[int, int],
 ) -> Generator[Report, None, Outcome]:
     start, began = perf_counter(), time()
+    if opened is None:
+        check_place(path)
     stack = opened or Stack(path, job.recipe, pixel_size=job.pixel_size)
     check_link(job.recipe, stack.axis)
     there = other_place(job.folder, name, place_of(stack))

@@ -18,7 +18,7 @@ from napari_graysam.batch.cluster import Cluster, cluster_of
 from napari_graysam.batch.jobs import CompareJob, Outcome, Report
 from napari_graysam.batch.naming import check_names
 from napari_graysam.batch.run import check_folder
-from napari_graysam.batch.stack import stack_steps
+from napari_graysam.batch.stack import check_place, stack_steps
 from napari_graysam.comparison import (
     StackComparison,
     VolumeScores,
@@ -38,6 +38,7 @@ from napari_graysam.pipeline import make_view
 from napari_graysam.progress import Progress, run
 from napari_graysam.recipe import GivenRecipe, Recipe, recipe_of
 from napari_graysam.results import notes_of_arms
+from napari_graysam.source.places import path_of
 from napari_graysam.source.stack import Stack
 
 
@@ -93,7 +94,7 @@ def compare_stack(
     compare_stack_steps : Many stacks, with workers, to be cancelled.
     napari_graysam.comparison.compare_volumes : Of two label volumes.
     """
-    path = Path(image)
+    path = path_of(image)
     truths = {} if truth is None else {path.absolute(): Path(truth).absolute()}
     job = CompareJob(recipe_of(recipe), Path(folder), truths).absolute()
     check_folder(job.folder)
@@ -129,6 +130,7 @@ def compare_stack_steps(
 
 def _one(path: Path, job: CompareJob, overwrite: bool, cluster: Cluster | None) -> Steps:
     start = perf_counter()
+    check_place(path)
     name = job.naming.name(path, job.recipe.image)
     truth = job.truth.get(path.absolute())
     if truth is not None:

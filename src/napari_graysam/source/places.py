@@ -103,12 +103,15 @@ def read_document(root: str, name: str) -> dict[str, Any] | None:
     Raises
     ------
     ImageError
-        It is no JSON object, a package for addresses of its kind is missing, or the address
-        cannot be reached.
+        It is no JSON object, or too large, a package for addresses of its kind is missing, or
+        the address cannot be reached.
     OSError
         It cannot be read.
     """
-    data = fetch(f"{root}/{name}") if is_address(root) else _load(Path(root, name))
+    if is_address(root):
+        data = fetch(f"{root}/{name}", LARGEST_DOCUMENT)
+    else:
+        data = _load(Path(root, name))
     if data is None:
         return None
     try:

@@ -14,8 +14,10 @@ PACKAGES = {
 }  # fmt: skip
 CONNECT_S, READ_S = 10, 20
 """Seconds that a server may take to take a call, and to send the next bytes."""
-REFUSED = 401, 403
-"""What a server answers that lets nobody in."""
+REFUSED, MISSING = (401, 403), 404
+"""What a server answers that lets nobody in, and where nothing is."""
+S3, HTTP = ("s3", "s3a"), ("http", "https")
+"""Schemes that share fsspec's configuration."""
 
 
 class RefusedError(ImageError):
@@ -31,18 +33,20 @@ def options_of(address: str) -> dict[str, Any]:
     """Return how long fsspec waits for a server, unless its own configuration says so."""
     kind = kind_of(address)
     options: dict[str, Any] = {}
-    if kind in ("s3", "s3a"):
+    if kind in S3:
         # s3fs itself tries five times.
         waits = {"connect_timeout": CONNECT_S, "read_timeout": READ_S}
         options["config_kwargs"] = {**waits, "retries": {"total_max_attempts": 1}}
-    elif kind in ("http", "https"):
+    elif kind in HTTP:
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
         options["client_kwargs"] = {"timeout": timeout}
     from fsspec.config import conf
 
-    return {name: value for name, value in options.items() if name not in conf.get(kind, {})}
+    kinds = S3 if kind in S3 else HTTP
+    known = {name for one in kinds for name in conf.get(one, {})}
+    return {name: value for name, value in options.items() if name not in known}
 
 
 def file_system(address: str) -> tuple[Any, str]:
@@ -68,22 +72,47 @@ def file_system(address: str) -> tuple[Any, str]:
     return files, str(path)
 
 
-def fetch(address: str) -> bytes | None:
-    """Return a small file at an address; None where there is none.
+def fetch(address: str, most: int) -> bytes | None:
+    """Return a file of at most ``most`` bytes at an address; None where there is none.
 
     Raises
     ------
     ImageError
-        As `file_system`, or the server cannot be reached, or refuses (`RefusedError`).
+        As `file_system`, or the file is larger, or the server cannot be reached, or refuses
+        (`RefusedError`).
     """
     files, path = file_system(address)
     with asking(address):
         try:
-            return bytes(files.cat_file(path))
+            if kind_of(address) in HTTP:
+                data = _beginning(files, path, most + 1)
+            else:
+                data = bytes(files.cat_file(path, start=0, end=most + 1))
         except FileNotFoundError as missing:
             if "bucket" in str(missing).lower():
                 raise ImageError("There is no such bucket; check the address.") from missing
             return None
+    if len(data) > most:
+        raise ImageError(f"{address} is larger than {most:,} bytes: no metadata.")
+    return data
+
+
+def _beginning(files: Any, path: str, length: int) -> bytes:
+    """Return the first bytes of a file, also of a server that sends all of it unasked."""
+    from fsspec.asyn import sync
+
+    async def read() -> bytes:
+        session = await files.set_session()
+        data = bytearray()
+        async with session.get(files.encode_url(path), **files.kwargs) as answer:
+            if answer.status == MISSING:
+                raise FileNotFoundError(path)
+            answer.raise_for_status()
+            while part := await answer.content.read(length - len(data)):
+                data += part
+        return bytes(data)
+
+    return bytes(sync(files.loop, read))
 
 
 @contextmanager
@@ -123,7 +152,7 @@ def asking(address: str) -> Generator[None, None, None]:
 
 
 def _access(kind: str) -> str:
-    if kind in ("s3", "s3a"):
+    if kind in S3:
         return (
             "Give credentials by AWS_PROFILE, or by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; "
             "a public bucket is read with FSSPEC_S3_ANON=true."

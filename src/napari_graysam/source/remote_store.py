@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Self, cast
 
@@ -16,16 +18,20 @@ _FAILURES: ContextVar[list[Exception] | None] = ContextVar("_FAILURES", default=
 class WatchedStore(FsspecStore):
     """Reads as zarr's own, and remembers the chunks that were asked for and are not there.
 
-    Nobody can count them beforehand: many servers list nothing.
+    Nobody can count them beforehand: many servers list nothing. Metadata are those that were
+    checked: the server is not asked again, as it could send others.
     """
 
     _absent: set[str]
+    _documents: Mapping[str, Any] = {}
 
     @classmethod
-    def at(cls, address: str) -> Self:
-        """Return the store of an address, for reading."""
-        found = cls.from_url(address, storage_options=options_of(address), read_only=True)
-        return cast(Self, found)
+    def at(cls, address: str, documents: Mapping[str, Any]) -> Self:
+        """Return the store of an address, for reading, with its metadata by their names."""
+        options = options_of(address)
+        found = cast(Self, cls.from_url(address, storage_options=options, read_only=True))
+        found._documents = documents
+        return found
 
     @property
     def absent(self) -> set[str]:
@@ -33,16 +39,18 @@ class WatchedStore(FsspecStore):
         found: set[str] = self.__dict__.setdefault("_absent", set())
         return found
 
-    async def get(self, key: str, *arguments: Any, **options: Any) -> Any:
+    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
         """Read what a key names; None where nothing is there."""
         name = key.rpartition("/")[2]
         failures = _FAILURES.get()
         if name == "zarr.json" or name.startswith(".z"):
-            return await super().get(key, *arguments, **options)
+            if key not in self._documents:
+                return None
+            return prototype.buffer.from_bytes(json.dumps(self._documents[key]).encode())
         if failures:
             return None
         try:
-            found = await super().get(key, *arguments, **options)
+            found = await super().get(key, prototype, byte_range)
         except Exception as error:
             if failures is None:
                 raise

@@ -110,7 +110,10 @@ def open_array(root: str, node: Node) -> ZarrLevel:
         if is_address(root):
             from napari_graysam.source.remote_store import WatchedStore
 
-            store = WatchedStore.at(root)
+            documents = {"zarr.json": node.document}
+            if node.zarr_format != 3:
+                documents = {".zarray": node.document, ".zattrs": node.attributes}
+            store = WatchedStore.at(root, documents)
         array = zarr.open_array(store, mode="r", zarr_format=3 if node.zarr_format == 3 else 2)
     last = list(_names(_codecs(node.document, node.zarr_format)))[-1:]
     return ZarrLevel(root, array, blosc=bool(last) and last[0][0] == "blosc")

@@ -12,6 +12,7 @@ from napari_graysam.source.images import check_number
 from napari_graysam.source.multiscales import ome_attributes, parse_multiscales, scale_notes
 from napari_graysam.source.places import everywhere, is_address, joined
 from napari_graysam.source.pyramid import Pyramid, check_levels
+from napari_graysam.source.remote import RefusedError
 from napari_graysam.source.zarr_arrays import (
     Node,
     children,
@@ -136,7 +137,13 @@ def _multiscales(root: str, node: Node, series: int | None) -> Pyramid:
     arrays, kept, notes = [], [], []
     for number, path in enumerate(about.paths):
         place = joined(root, path)
-        level = read_node(place)
+        try:
+            level = read_node(place)
+        except RefusedError:
+            # Servers that hide what is not there refuse it.
+            if number == 0:
+                raise
+            level = None
         if level is None or not level.is_array:
             if number == 0:
                 raise ImageError(
