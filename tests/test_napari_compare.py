@@ -448,6 +448,25 @@ def test_the_dialog_s_file_gets_its_suffix(opened, tmp_path, monkeypatch):
     assert (tmp_path / "out.json").is_file()
 
 
+def test_a_file_that_the_dialog_did_not_ask_about_stays(opened, tmp_path, monkeypatch):
+    (tmp_path / "out.json").write_text("mine")
+    monkeypatch.setattr(
+        dock_module.QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "out"), "")
+    )
+    opened.view.exports["json"].trigger()
+    assert "out.json is there already" in opened.view.message.text
+    assert (tmp_path / "out.json").read_text() == "mine"
+
+
+def test_a_difference_in_memory_stays_when_the_dock_is_closed(opened, viewer, qtbot):
+    dock = CompareDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Another", area="right")
+    qtbot.waitUntil(lambda: dock.outcome is not None, timeout=20000)
+    dock.show_difference()
+    viewer.window.remove_dock_widget(dock)
+    assert viewer.layers["cells [difference]"].visible
+
+
 def test_a_removed_layer_clears_the_comparison_and_says_so(opened, viewer, qtbot):
     opened.view.side_by_side.click()
     viewer.layers.remove("cells [raw]")

@@ -97,7 +97,7 @@ def viewer(make_napari_viewer_proxy, monkeypatch):
 def open_dock(viewer, qtbot, *, shut=True):
     """Open the dock, when napari has drawn all of the image at 1:1, as it does at first."""
     viewer.fit_to_view()
-    qtbot.wait(100)
+    viewer.screenshot(flash=False)
     for layer in viewer.layers:
         if shut and layer.name != "slide":
             layer.data[0].reads, layer.data[0].shut = 0, True
@@ -204,6 +204,94 @@ def test_the_difference_is_painted_where_it_is_looked_at(opened, viewer, qtbot):
     assert int(viewer.layers["slide [difference]"].data[0][row, column]) == CODES["kept"]
 
 
+def replace_on_disk(layer, labels):
+    """Write other labels where a layer reads its own, as a run into the same folder does."""
+    for level, step in zip(layer.data, (1, 2, 4, 8), strict=True):
+        level._labels = np.ascontiguousarray(labels[::step, ::step])
+
+
+def select_again(viewer, arm, labels):
+    """Do to a layer what another run does: show single tiles, then what was written."""
+    layer = viewer.layers[f"slide [{arm}]"]
+    replace_on_disk(layer, labels)
+    layer.metadata = {"napari-graysam": {"arm": arm, "source_layer": "slide", "provisional": True}}
+    layer.data = levels(np.zeros(SHAPE, np.uint32))
+    yield
+    layer.metadata = {"napari-graysam": {"arm": arm, "source_layer": "slide"}}
+    layer.features = scores(labels)
+    layer.data = levels(labels)
+
+
+def renumbered(labels):
+    """Return the same objects under numbers that others had before."""
+    numbers = np.unique(labels)
+    return np.concatenate([[0], np.roll(numbers[1:], 1)])[np.searchsorted(numbers, labels)]
+
+
+@pytest.mark.parametrize("sight", [True, False])
+def test_labels_that_are_replaced_are_not_coloured_by_the_comparison_before(
+    opened, viewer, qtbot, sight
+):
+    opened.show_difference()
+    layer = viewer.layers["slide [difference]"]
+    place = SAMPLES["lost"][:2]
+    if not sight:
+        opened.hide()
+    run = select_again(viewer, "raw", renumbered(planes()[0]))
+    next(run)
+    assert int(layer.data[0][place]) != CODES["lost"]  # What would be seen.
+    assert not layer.visible
+    if sight:
+        qtbot.waitUntil(lambda: "provisional" in opened.view.message.text, timeout=20000)
+    assert not layer.visible
+    next(run, None)
+    opened.show()
+    qtbot.waitUntil(lambda: layer.visible, timeout=20000)
+    assert viewer.layers["slide [difference]"] == layer
+    assert int(layer.data[0][place]) == CODES["lost"]
+
+
+def test_a_difference_that_the_user_has_hidden_stays_so(opened, viewer, qtbot):
+    opened.show_difference()
+    layer, before = viewer.layers["slide [difference]"], opened.outcome
+    layer.visible = False
+    for _ in select_again(viewer, "raw", planes()[0]):
+        pass
+    qtbot.waitUntil(lambda: opened.outcome not in (None, before), timeout=20000)
+    assert not layer.visible
+
+
+def test_a_difference_stays_in_sight_while_rules_change(opened, viewer, qtbot):
+    opened.show_difference()
+    layer, before = viewer.layers["slide [difference]"], opened.outcome
+    seen = []
+    layer.events.visible.connect(lambda event: seen.append(layer.visible))
+    opened.view.rules.fields["kept_iou"].spin.value = 0.55
+    qtbot.waitUntil(lambda: opened.outcome is not before, timeout=20000)
+    assert layer.visible
+    assert seen == []
+
+
+def test_a_difference_of_labels_that_are_gone_is_hidden(opened, viewer):
+    opened.show_difference()
+    viewer.layers.remove("slide [raw]")
+    assert not viewer.layers["slide [difference]"].visible
+
+
+def test_a_difference_that_reads_labels_goes_with_the_dock(viewer, qtbot):
+    for arm, labels in zip(ARMS, planes(), strict=True):
+        add(viewer, arm, labels)
+    dock = open_dock(viewer, qtbot)
+    qtbot.waitUntil(lambda: dock.outcome is not None, timeout=20000)
+    dock.show_difference()
+    viewer.window.remove_dock_widget(dock)
+    assert [layer.name for layer in viewer.layers] == [
+        "slide",
+        "slide [raw]",
+        "slide [preprocessed]",
+    ]
+
+
 def test_other_rules_read_nothing_again(opened, viewer, qtbot):
     fine = viewer.layers["slide [raw]"].data[0]
     before, reads = opened.outcome, fine.reads
@@ -264,8 +352,8 @@ def hold(viewer, qtbot):
         add(viewer, arm, labels)
     raw = viewer.layers["slide [raw]"].data[0]
     viewer.fit_to_view()
-    qtbot.wait(100)
-    raw.gate = gate
+    viewer.screenshot(flash=False)
+    raw.reads, raw.gate = 0, gate
     return raw, gate
 
 

@@ -331,6 +331,10 @@ def test_after_a_result_comes_what_to_do_with_it(make_napari_viewer_proxy, monke
     row.save.click()
     assert (tmp_path / "cells.csv").read_text().startswith("index,area,")
     assert heard == [f"Saved {path}.csv."]
+    (tmp_path / "cells.csv").write_text("mine")
+    row.save.click()
+    assert "cells.csv is there already" in heard[-1]
+    assert (tmp_path / "cells.csv").read_text() == "mine"
     state.set_result("raw", None)
     assert row.isHidden()
 

@@ -130,6 +130,27 @@ def test_too_many_objects_have_their_table_on_disk(panel, qtbot, monkeypatch, tm
     assert (tmp_path / "out" / "slide_raw.objects.csv").exists()
 
 
+def test_an_image_without_objects_says_so(panel, viewer, qtbot):
+    panel.state.layer.data = [np.full_like(level, 10) for level in (IMAGE, IMAGE[::2, ::2])]
+    panel.run.native.both.click()
+    settle(qtbot, panel)
+    assert not np.asarray(layer_of(viewer).data[0]).any()
+    panel.told.clear()
+    panel.next.table.click()
+    assert panel.told == ["There are no objects."]
+
+
+def test_a_closed_panel_leaves_the_table_to_napari(segmented, viewer):
+    segmented.next.table.click()
+    layer = layer_of(viewer)
+    table = segmented.next._table._followed.table
+    viewer.window.remove_dock_widget(segmented)
+    viewer.scene.camera.center = (0, 0, 0)
+    table.selectRow(4)
+    assert viewer.scene.camera.center[-2:] == (0, 0)
+    assert viewer.layers.selection.active == layer
+
+
 def save(panel, qtbot, path, kind, monkeypatch):
     title, ending = next((t, e) for t, (e, of) in FILES.items() if of == kind)
     asked = []
@@ -181,6 +202,49 @@ def test_what_is_in_the_folder_already_is_said(segmented, qtbot, monkeypatch, tm
     save(segmented, qtbot, path, "objects", monkeypatch)
     assert "there already" in segmented.told[-1]
     assert path.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(("typed", "kind"), [("cells", "objects"), ("cells.json", "coco")])
+def test_a_file_that_the_dialog_did_not_ask_about_is_not_replaced(
+    segmented, qtbot, monkeypatch, tmp_path, typed, kind
+):
+    ending = next(end for end, of in FILES.values() if of == kind)
+    path = tmp_path / f"cells{ending}"
+    path.write_text("mine")
+    save(segmented, qtbot, tmp_path / typed, kind, monkeypatch)
+    assert f"{path} is there already" in segmented.told[-1]
+    assert path.read_text() == "mine"
+    save(segmented, qtbot, path, kind, monkeypatch)  # The dialog has asked.
+    assert segmented.told[-1].startswith(f"Saved {path}.")
+    assert path.read_text() != "mine"
+
+
+@pytest.mark.parametrize(
+    ("typed", "kind", "name"),
+    [
+        ("x.json", "coco", "x.coco.json"),
+        ("x.JSON", "provenance", "x.provenance.json"),
+        ("x.yaml", "recipe", "x.recipe.yaml"),
+        ("x.y", "objects", "x.y.csv"),
+        ("x.geojson", "coco", "x.geojson"),
+    ],
+)
+def test_an_ending_is_completed_and_not_doubled(
+    segmented, qtbot, monkeypatch, tmp_path, typed, kind, name
+):
+    save(segmented, qtbot, tmp_path / "copy" / typed, kind, monkeypatch)
+    assert [one.name for one in (tmp_path / "copy").iterdir()] == [name]
+
+
+def test_a_copy_in_the_folder_of_the_results_is_a_new_file(segmented, qtbot, monkeypatch, tmp_path):
+    path = tmp_path / "out" / "mine.csv"
+    save(segmented, qtbot, path, "objects", monkeypatch)
+    assert segmented.told[-1].startswith(f"Saved {path}.")
+    made = tmp_path / "out" / "slide_raw.geojson"
+    made.unlink(missing_ok=True)
+    save(segmented, qtbot, made, "geojson", monkeypatch)
+    assert segmented.told[-1].startswith(f"Saved {made}.")
+    assert made.exists()
 
 
 def test_a_store_that_is_there_is_never_replaced(segmented, qtbot, monkeypatch, tmp_path):

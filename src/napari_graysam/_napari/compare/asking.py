@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from napari_graysam._napari.compare.chosen_layers import ChosenLayers
 
-_PIXELS = ("data", "paint")
 _OTHERS = ("features", "scale", "translate", "rotate", "shear", "affine", "units")
 
 
@@ -30,6 +29,8 @@ class LayerWatch:
     ----------
     on_change
         Called when something of a layer has changed.
+    on_replaced
+        Called before, where a layer has other data altogether.
     on_redraw
         Called when a layer is drawn again, which may be because it was edited.
 
@@ -39,8 +40,14 @@ class LayerWatch:
         Grows with every change of pixels that a layer tells.
     """
 
-    def __init__(self, on_change: Callable[..., None], on_redraw: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        on_change: Callable[..., None],
+        on_replaced: Callable[[], None],
+        on_redraw: Callable[..., None],
+    ) -> None:
         self._on_change, self._on_redraw = on_change, on_redraw
+        self._on_replaced = on_replaced
         self._listeners = Listeners()
         self.version = 0
 
@@ -50,8 +57,8 @@ class LayerWatch:
         self.version += 1
         truth = chosen.truth
         for layer in (*chosen.layers.values(), *([] if truth is None else [truth])):
-            for name in _PIXELS:
-                self._listeners.add(getattr(layer.events, name), self._on_pixels)
+            self._listeners.add(layer.events.data, self._on_data)
+            self._listeners.add(layer.events.paint, self._on_pixels)
             for name in _OTHERS:
                 self._listeners.add(getattr(layer.events, name), self._on_change)
             plane = shown_plane(layer, dims)
@@ -63,6 +70,10 @@ class LayerWatch:
     def clear(self) -> None:
         """Listen to nothing."""
         self._listeners.clear()
+
+    def _on_data(self, *_: object) -> None:
+        self._on_replaced()
+        self._on_pixels()
 
     def _on_pixels(self, *_: object) -> None:
         self.version += 1

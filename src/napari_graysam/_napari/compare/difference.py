@@ -49,6 +49,8 @@ class DifferenceLayer:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._layer: Labels | None = None
+        self._of: dict[Arm, Labels] = {}
+        self._reads = self._hidden = False
 
     @property
     def layer(self) -> Labels | None:
@@ -64,8 +66,28 @@ class DifferenceLayer:
             (one for one in self._viewer.layers if about(one).items() >= wanted.items()), None
         )
 
+    def outdate(self, layers: dict[Arm, Labels] | None = None) -> None:
+        """Hide the layer until it is shown anew, if it reads labels that may be others by now.
+
+        Parameters
+        ----------
+        layers
+            Those that are followed from now on; a difference of these stays.
+        """
+        layer = self.layer
+        if layer is None or not self._reads or not layer.visible or layers == self._of:
+            return
+        layer.visible, self._hidden = False, True
+
+    def close(self) -> None:
+        """Remove a layer that reads labels, which nobody would hide when they are replaced."""
+        if self._reads and self.layer is not None:
+            self._viewer.layers.remove(self.layer)
+
     def show(self, layers: dict[Arm, Labels], outcome: Outcome) -> Labels:
         """Add the layer above both others, or update it."""
+        self._of, self._reads = dict(layers), isinstance(outcome, WholeOutcome)
+        hidden, self._hidden = self._hidden, False
         placement = placement_of(layers["raw"], self._viewer.dims)
         data, several = _pixels(placement, outcome)
         counts = dict(outcome.comparison.counts)
@@ -90,6 +112,8 @@ class DifferenceLayer:
         layer.data = data
         layer.metadata = metadata
         placement.apply_to(layer)
+        if hidden:
+            layer.visible = True
         return layer
 
     @staticmethod

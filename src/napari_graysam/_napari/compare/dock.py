@@ -25,6 +25,7 @@ from napari_graysam._napari.compare.selected_object import SelectedObject
 from napari_graysam._napari.compare.undo import UndoButton
 from napari_graysam._napari.compare.view import DockView
 from napari_graysam._napari.compare.whole_image import compare_whole
+from napari_graysam._napari.io.chosen_path import complete_path
 from napari_graysam._napari.panel.docking import join_soon
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.comparison import ARMS, Arm
@@ -59,10 +60,10 @@ class CompareDock(QWidget):
         self._timer.timeout.connect(self.refresh)
         self._joined = False
         self._listeners = Listeners()
-        self._watched = LayerWatch(self._soon, self._maybe_soon)
+        self.difference = DifferenceLayer(napari_viewer)
+        self._watched = LayerWatch(self._soon, self.difference.outdate, self._maybe_soon)
         self.view = view = DockView(self, napari_viewer)
         self.chosen = ChosenLayers(napari_viewer, view.choices, view.truth, self._on_choice)
-        self.difference = DifferenceLayer(napari_viewer)
         self.side_by_side = SideBySide(napari_viewer)
         self.selected = SelectedObject(napari_viewer, self._on_picked, self.isVisible)
         self.undo = UndoButton(napari_viewer, view.undo, view.say_status)
@@ -103,6 +104,7 @@ class CompareDock(QWidget):
 
     def _on_choice(self) -> None:
         self._forget()
+        self.difference.outdate(self.chosen.layers)
         self._watched.watch(self.chosen, self._viewer.dims)
         self._soon()
 
@@ -229,9 +231,8 @@ class CompareDock(QWidget):
         chosen, _ = QFileDialog.getSaveFileName(self, export.KINDS[kind], start, pattern)
         if not chosen:
             return
-        path = Path(chosen)
-        path = path if path.suffix else path.with_suffix(f".{kind}")
         try:
+            path = complete_path(chosen, f".{kind}", [Path(chosen).suffix or f".{kind}"])
             self.export(path, kind)
         except OutputError as error:
             self.view.say_problem(str(error))
@@ -282,6 +283,7 @@ class CompareDock(QWidget):
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.side_by_side.restore()
             _let_go(self._listeners, self._watched, self.selected)
+            self.difference.close()
 
 
 def _let_go(

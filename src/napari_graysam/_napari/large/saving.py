@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from napari_graysam._napari.io.chosen_path import complete_path
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import GraysamError
 
@@ -26,6 +27,14 @@ FILES = {
     "Provenance": (".provenance.json", "provenance"),
 }
 """What can be saved: endings, which choose, and kinds of `napari_graysam.tiles.export`."""
+
+
+class Saved(NamedTuple):
+    """What is at a path now, where the run wrote everything, and whether this is of the run."""
+
+    path: Path
+    folder: Path
+    own: bool
 
 
 class WholeSaver:
@@ -92,11 +101,15 @@ class WholeSaver:
             self._state.said.emit(why, True)
             return
         known = dict(FILES.values())
-        chosen = next((of for of in known if path.endswith(of)), "")
-        target = Path(path if chosen else path + ending)
+        try:
+            target = complete_path(path, ending, known)
+        except GraysamError as error:
+            self._state.said.emit(str(error), True)
+            return
+        kind = next(kind for of, kind in known.items() if target.name.endswith(of))
         self._state.said.emit(f"Saving {target}…", False)
         job, name = found
-        self._worker.submit(partial(_write, job, name, known[chosen or ending], target))
+        self._worker.submit(partial(_write, job, name, kind, target))
 
     def _found(self, layer: Labels) -> tuple[WholeJob, str] | None:
         """Return the image of a finished layer that is shown, and how its files' names begin."""
@@ -108,10 +121,9 @@ class WholeSaver:
                 return job, job.stem(arm)
         return None
 
-    def _written(self, done: tuple[Path, Path]) -> None:
-        path, there = done
-        text = f"It is there already: {path}." if path.parent == there else f"Saved {path}."
-        self._state.said.emit(f"{text} All results are in {there}.", False)
+    def _written(self, saved: Saved) -> None:
+        text = f"It is there already: {saved.path}." if saved.own else f"Saved {saved.path}."
+        self._state.said.emit(f"{text} All results are in {saved.folder}.", False)
 
     def _failed(self, error: Exception) -> None:
         if self._closed or not isinstance(error, (GraysamError, OSError)):
@@ -119,11 +131,12 @@ class WholeSaver:
         self._state.said.emit(f"This was not saved: {error}", True)
 
 
-def _write(
-    job: WholeJob, name: str, kind: str, path: Path
-) -> Generator[tuple[Path, Path] | None, None, None]:
+def _write(job: WholeJob, name: str, kind: str, path: Path) -> Generator[Saved | None, None, None]:
     from napari_graysam.tiles.export import export_tiled
+    from napari_graysam.tiles.write import ENDINGS
 
     yield None
+    own = job.folder / f"{name}.{ENDINGS[kind]}"
+    there = own.exists() and path.resolve() == own.resolve()
     export_tiled(job.folder, name, kind, path)
-    yield path, job.folder
+    yield Saved(path, job.folder, there)

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_graysam._napari.canvas.layers import about
 from napari_graysam._napari.canvas.listeners import Listeners
+from napari_graysam._napari.io.chosen_path import complete_path
 from napari_graysam._napari.large.saving import FILES as WHOLE_FILES
 from napari_graysam._napari.panel.keys import with_key
 from napari_graysam._napari.panel.objects_table import ObjectsTable
@@ -141,9 +142,15 @@ class NextSteps(QWidget):
             return
         if not len(layer.features) and self._whole is not None and self._whole.holds(layer):
             file = self._whole.file_of(layer).with_suffix(".objects.csv")
-            self._state.said.emit(f"There are too many objects for a table here: see {file}.", True)
+            many = about(layer).get("provenance", {}).get("objects")
+            text = f"There are too many objects for a table here: see {file}."
+            self._state.said.emit(text if many else "There are no objects.", bool(many))
             return
         self._table.show(layer)
+
+    def close_table(self) -> None:
+        """Answer the table of objects no more: it is napari's, and stays."""
+        self._table.close()
 
     def _ask(self) -> None:
         layer = self._chosen()
@@ -202,9 +209,8 @@ class NextSteps(QWidget):
         ending
             Used where the name has none of those that are known.
         """
-        if not path.endswith(tuple(FILES.values())):
-            path += ending
         try:
+            path = str(complete_path(path, ending, FILES.values()))
             layer.save(path, plugin="napari-graysam")
         except (GraysamError, OSError, ValueError) as error:
             self._state.said.emit(f"{path} was not written: {error}", True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from napari_graysam._napari.canvas.placement import center_on
@@ -11,6 +11,7 @@ from napari_graysam._napari.compare.planes import placement_of
 if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import Viewer
+    from qtpy.QtCore import QItemSelection
 
 BOX = ("bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1")
 TABLE = "Features table widget"
@@ -35,18 +36,28 @@ class ObjectsTable:
         window: Any = self._viewer.window
         _, table = window.add_plugin_dock_widget("napari", TABLE)
         if table is not self._followed and hasattr(table, "table"):
+            self.close()
             self._followed = table
             table.table.selectionModel().selectionChanged.connect(self._on_row)
 
-    def _on_row(self, *_: object) -> None:
+    def close(self) -> None:
+        """Answer the table no more."""
+        followed, self._followed = self._followed, None
+        if followed is None:
+            return
+        with suppress(RuntimeError, TypeError):  # Qt has deleted a table that was closed.
+            followed.table.selectionModel().selectionChanged.disconnect(self._on_row)
+
+    def _on_row(self, selected: QItemSelection, *_: object) -> None:
         """Go to the object of the row that was chosen last."""
-        view, layer = self._followed.table, self._viewer.layers.selection.active
-        rows = [view.model().mapToSource(at).row() for at in view.selectedIndexes()]
+        layer = self._viewer.layers.selection.active
         features = getattr(layer, "features", None)
         blocked = getattr(self._followed, "_selection_blocked", False)
-        if blocked or not rows or features is None or not {"index", *BOX} <= {*features}:
+        if blocked or features is None or not {"index", *BOX} <= {*features}:
             return
-        if rows[-1] >= len(features):
+        model = self._followed.table.model()
+        rows = [model.mapToSource(at).row() for at in selected.indexes()]
+        if not rows or rows[-1] >= len(features):
             return
         row = features.iloc[rows[-1]]
         # napari takes the row's number for the label, and would choose another row for ours.

@@ -251,6 +251,7 @@ class SegmentPanel(QWidget):
         self.inspector.close_tool()
         self.navigator.close()
         self.prompter.close_tool()
+        self.next.close_table()
         self.sections.shut()
         self.keys.release()
         self._preferences.close()
