@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from napari_graysam._napari.inspect.floors_note import floors_of
 from napari_graysam._napari.panel.widget import SegmentPanel
 from napari_graysam.recipe import Recipe
 
@@ -197,3 +198,16 @@ def test_the_end_of_the_first_run_is_noticed(panel, viewer, qtbot, tmp_path):
     assert "Click a place" in panel.inspector.text.text()
     first = ask(panel, qtbot, 52, 86)[0]
     assert first.label == labels(viewer)[52, 86] > 0
+
+
+@pytest.mark.slow
+def test_a_mask_of_a_tile_is_not_kept_by_its_name(panel, qtbot):
+    panel.state.change({"generator.pred_iou_thresh": 0.0, "generator.stability_score_thresh": 0.0})
+    panel.run.whole.output.replace.setChecked(True)
+    run(panel, qtbot)
+    panel.why.click()
+    rows = ask(panel, qtbot, 52, 86)
+    assert not any(floors_of(panel.inspector._answer.selector))
+    panel.inspector.table.selectRow(next(n for n, one in enumerate(rows) if one.label is None))
+    assert not panel.inspector.keep.isEnabled()
+    assert "Add or correct" in panel.inspector.keep.toolTip()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 KEEP = "Add this mask to the result whatever the thresholds say; the recipe remembers it."
 NOT_STORED = "This run has not stored every mask, so none can be kept by itself."
+IN_TILE = "Masks of a whole image are kept with “Add or correct”, which pins them."
 
 
 class CandidateActions(QWidget):
@@ -53,15 +54,18 @@ class CandidateActions(QWidget):
         if explanation is not None and explanation.reason == "pinned":
             possible = False  # Pins win over kept masks: undo the pin instead.
         self.keep.setEnabled(possible and self._all_stored)
-        self.keep.setToolTip(KEEP if self._all_stored else NOT_STORED)
+        tile = answer is not None and answer.placement is not None
+        self.keep.setToolTip(KEEP if self._all_stored else IN_TILE if tile else NOT_STORED)
         self.relax.setEnabled(explanation is not None and explanation.parameter is not None)
         self.relax.setToolTip(relax_tip(explanation))
 
     @property
     def _all_stored(self) -> bool:
-        """Whether the asked result holds every candidate, so that any can be named."""
+        """Whether the asked result is of one piece and holds every candidate, to be named."""
         answer = self._answer
-        return answer is not None and not any(floors_of(answer.selector))
+        if answer is None or answer.placement is not None:
+            return False  # Names of masks in a tile are not those of the image.
+        return not any(floors_of(answer.selector))
 
     def _keep(self) -> None:
         """Name the chosen candidate in the recipe, so that no filter drops it; or no longer."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 CANCELLED = "Cancelled. The tiles that are finished are kept in {}; “Continue” goes on from there."
 
+CANCELLED_EARLY = "Cancelled before the first tile. What was there is as it was."
+
 
 class WholeController:
     """The whole images of one panel.
@@ -123,12 +125,12 @@ class WholeController:
         job = open_job(state, folder)
         if state.layer is not None:
             self._folders[state.layer.unique_id] = self.output.line.text().strip()
-        earlier = self.jobs.put(job, arms, new=new)
+        self.jobs.put(job, arms, new=new)
         allowed = self.output.replace.isChecked()
         overwrite = {arm: allowed or arm in job.done for arm in arms}
         self._running, self._cancelled = job, False
         state.running = True
-        asked = Asked(job.recipe, tuple(arms), overwrite, earlier, self.output.team)
+        asked = Asked(job.recipe, tuple(arms), overwrite, dict(job.earlier), self.output.team)
         self._worker.submit(partial(segment_whole, job, asked))
 
     def cancel(self) -> bool:
@@ -157,6 +159,7 @@ class WholeController:
 
     def _arm_done(self, job: WholeJob, event: WholeDone) -> None:
         self.jobs.layer_of(job, event.arm).show_done(event)
+        job.begin(event.arm)
         job.left[event.arm], job.digest = 0, event.about["image"]["digest"]
         job.done[event.arm] = event.recipe
         job.objects[event.arm] = event.outcome.objects or 0
@@ -174,9 +177,11 @@ class WholeController:
         job, self._running = self._running, None
         if self._closed or job is None:
             return
+        self.jobs.take_back(job)
         self._state.running = False
         if self._cancelled:
-            self._state.said.emit(CANCELLED.format(job.folder), False)
+            text = CANCELLED.format(job.folder) if job.begun else CANCELLED_EARLY
+            self._state.said.emit(text, False)
         self._follow()
         for arm in SHOWN:
             self._state.result_changed.emit(arm)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 from qtpy.QtCore import QTimer
@@ -90,10 +90,7 @@ class WholeInputs:
             return
         if state.recipe.image.window.kind == "limits":
             self.changed.emit()  # They decide what is asked, and may be others.
-        now = levels_of(state.layer)
-        if len(now) != len(job.pixels) or any(
-            one is not before for one, before in zip(now, job.pixels, strict=True)
-        ):
+        if not same_pixels(levels_of(state.layer), job.pixels):
             self._receive(job, IMAGE_CHANGED)
             return
         try:
@@ -107,6 +104,11 @@ class WholeInputs:
         if self._reasons.get(job.key, "") != reason:
             self._reasons[job.key] = reason
             self.changed.emit()
+
+
+def same_pixels(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    """Whether two images have the same arrays as their levels; contents are not read."""
+    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
 
 
 def _compare(

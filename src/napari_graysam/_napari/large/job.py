@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,10 @@ class WholeJob:
         The recipe of the labels that are there, by arm.
     numbers
         Behind the names of an arm's files where layers of earlier runs show others.
+    earlier
+        How the names of an arm's files began whose tiles its next run can use.
+    begun
+        Arms whose tiles on disk this run has touched.
     """
 
     key: Hashable
@@ -76,20 +80,30 @@ class WholeJob:
     objects: dict[Shown, int] = field(default_factory=dict)
     notes: dict[Shown, tuple[str, ...]] = field(default_factory=dict)
     numbers: dict[Shown, int] = field(default_factory=dict)
+    earlier: dict[Shown, str] = field(default_factory=dict)
+    begun: set[Shown] = field(default_factory=set)
 
     def stem(self, arm: Shown) -> str:
         """Return how the names of an arm's files begin."""
         number = self.numbers.get(arm, 1)
         return f"{self.name}_{arm}" if number == 1 else f"{self.name}_{arm}_{number}"
 
-    def carry_on(self, before: WholeJob) -> None:
-        """Take over what is there of the same image."""
-        for name in ("left", "done", "objects", "notes", "numbers", "inside", "digest"):
-            setattr(self, name, getattr(before, name))
+    def carry_on(self, before: WholeJob, arms: Collection[Shown]) -> None:
+        """Take over what is there of some arms of the same image; the other job stays as it is."""
+        for name in ("left", "done", "objects", "notes", "numbers", "earlier"):
+            known = getattr(before, name)
+            kept = {arm: known[arm] for arm in arms if arm in known}
+            setattr(self, name, getattr(self, name) | kept)
+        self.inside = before.inside if self.inside is None else self.inside
+        self.digest = self.digest or before.digest
+
+    def begin(self, arm: Shown) -> None:
+        """Note that an arm's tiles are those of this run from now on."""
+        self.begun.add(arm)
+        self.earlier.pop(arm, None)
 
     def renumber(self, arm: Shown) -> None:
         """Leave an arm's files to the layer that shows them, and take other names."""
-        self.numbers = dict(self.numbers)
         for of in (self.left, self.done, self.objects, self.notes):
             of.pop(arm, None)
         while True:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_graysam._napari.canvas.finding import visible_part
-from napari_graysam._napari.canvas.part import Part, plane_shape
+from napari_graysam._napari.canvas.part import Part, levels_of, plane_shape
 from napari_graysam._napari.canvas.source import read_source
+from napari_graysam._napari.large.inputs import same_pixels
 from napari_graysam._napari.prompt.compute import Removed
 from napari_graysam._napari.results.combined import SHOWN
+from napari_graysam._napari.results.inputs import IMAGE_CHANGED
 from napari_graysam.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
     from napari_graysam.recipe import Pin
 
 FIRST = "Segment the whole image first: then objects can be added to it, corrected and removed."
+OTHER_LEVEL = (
+    "The image was segmented at level {}, and this object was found at level {}: set tiles.level "
+    "back, or segment the image again."
+)
+SAME = ("part", "layer_id", "plane", "options", "contrast_limits", "index", "whole")
+"""What of two sources is equal where the model sees the same."""
 STEP = 4
 """Squares that the model looks at lie at multiples of this part of their side."""
 
@@ -42,6 +50,7 @@ class WholePrompts:
     def __init__(self, state: PanelState, jobs: WholeJobs) -> None:
         self._state, self._jobs = state, jobs
         self._source: Source | None = None
+        self._pixels: Any = None
 
     @property
     def wanted(self) -> bool:
@@ -67,10 +76,15 @@ class WholePrompts:
         pixel = whole.placement.at_level(shape).pixel_at(position, state.viewer.layers.units)
         if max(part.shape) > 2 * side and pixel is not None:
             part = _around(pixel, side, shape, level)
-        known = self._source
-        same = known is not None and known.part == part and known.layer_id == whole.layer_id
-        if known is None or not same or known.options.plane != whole.options.plane:
-            self._source = known = state.extent.cut(whole, layer, part)
+        fresh, known = state.extent.cut(whole, layer, part), self._source
+        pixels = levels_of(layer)[level]
+        if (
+            known is None
+            or self._pixels is not pixels
+            or any(getattr(known, name) != getattr(fresh, name) for name in SAME)
+        ):
+            self._source, self._pixels = fresh, pixels
+            return fresh
         return known
 
     def in_image(self, answer: Answer, source: Source) -> Answer:
@@ -79,12 +93,17 @@ class WholePrompts:
         Raises
         ------
         UsageError
-            The image was not segmented yet, and so is not known.
+            The image was not segmented yet, and so is not known, or is another one by now.
         """
-        job = self._jobs.shown
+        job, layer = self._jobs.shown, self._state.layer
         assert source.part is not None
-        if job is None or not job.digest:
+        if job is None or not job.digest or layer is None:
             raise UsageError(FIRST)
+        level = job.recipe.tiles.level
+        if source.part.level != level:
+            raise UsageError(OTHER_LEVEL.format(level, source.part.level))
+        if not same_pixels(levels_of(layer), job.pixels):
+            raise UsageError(IMAGE_CHANGED)
         x0, y0, _, _ = source.part.box
         return answer.within((x0, y0), job.digest, job.placement.plane_shape)
 

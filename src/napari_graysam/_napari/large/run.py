@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -105,8 +106,10 @@ def _run(
 
     stem = job.stem(arm)
     folder = TileFolder(job.folder / f"{stem}.tiles")
+    taken = arm in asked.earlier and not folder.plan()
     if arm in asked.earlier:
         folder.take_from(TileFolder(job.folder / f"{asked.earlier[arm]}.tiles"))
+    plan = folder.plan()
     steps = segment_tiled_steps(
         job.pyramid,
         of_arm(arm, recipe),
@@ -126,6 +129,10 @@ def _run(
         return outcome
     finally:
         steps.close()
+        if folder.plan() != plan:
+            job.begin(arm)
+        if taken and arm not in job.begun:
+            shutil.rmtree(folder.path, ignore_errors=True)
 
 
 def _done(job: WholeJob, asked: Recipe, arm: Shown, outcome: Outcome) -> WholeDone:

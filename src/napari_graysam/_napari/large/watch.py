@@ -84,6 +84,7 @@ class Watch:
             return
         (stage, done, total), now = step, time.monotonic()
         if stage == "tiles":
+            self._job.begin(self._arm)
             self._job.left[self._arm] = total - done
             self._count(done, total)
         last = done == total

@@ -55,7 +55,7 @@ def whole_is_there(jobs: WholeJobs, job: WholeJob) -> str:
             text = f"<b>{arm.capitalize()}</b>, whole image: {count:,} object{'s' * (count != 1)}"
             if changed:
                 text += f"<br><i>{changed}</i>"
-            elif stale:
+            elif arm in stale:
                 text += "<br><i>Outdated: the recipe asks the model anew; run again.</i>"
             elif arm in behind:
                 text += "<br><i>Outdated: “Select again” takes what the tiles have kept, without "
