@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from napari_graysam.errors import ImageError
-from napari_graysam.limits import parse_json
 from napari_graysam.source.remote import fetch
 
 if sys.platform == "win32":
@@ -108,6 +107,9 @@ def read_document(root: str, name: str) -> dict[str, Any] | None:
     OSError
         It cannot be read.
     """
+    # Not above: whoever only asks what a path is needs no NumPy.
+    from napari_graysam.limits import parse_json
+
     if is_address(root):
         data = fetch(f"{root}/{name}", LARGEST_DOCUMENT)
     else:
