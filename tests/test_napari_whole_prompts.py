@@ -2,24 +2,7 @@
 
 import numpy as np
 import pytest
-
-from napari_graysam._napari.panel.widget import SegmentPanel
-from napari_graysam.recipe import Recipe
-
-RECIPE = Recipe().with_values({
-    "tiles.use": "always", "tiles.size": 128, "tiles.halo": 24, "generator.points_per_side": 8,
-    "generator.pred_iou_thresh": 0.5, "generator.stability_score_thresh": 0.5, "arms": "raw",
-})  # fmt: skip
-SCALE = (0.5, 0.25)
-
-
-def squares():
-    random = np.random.default_rng(1)
-    image = random.normal(30, 4, (200, 210))
-    for y in range(10, 190, 34):
-        for x in range(10, 190, 34):
-            image[y : y + 16, x : x + 16] += 120
-    return np.clip(image, 0, 255).astype(np.uint8)
+from whole_squares import SCALE, open_panel, squares
 
 
 @pytest.fixture
@@ -29,14 +12,7 @@ def viewer(make_napari_viewer_proxy):
 
 @pytest.fixture
 def panel(viewer, qtbot, tmp_path):
-    panel = SegmentPanel(viewer)
-    viewer.window.add_dock_widget(panel, name="panel", area="right")
-    state = panel.state
-    state.recipe = RECIPE
-    viewer.add_image(squares(), name="slide", scale=SCALE)  # The panel chooses it.
-    state.extent.choose("whole")
-    panel.run.whole.output.line.setText(str(tmp_path / "out"))
-    panel.run.whole.output.line.editingFinished.emit()
+    panel = open_panel(viewer, tmp_path / "out")
     yield panel
     panel.prompt.setChecked(False)
     settle(qtbot, panel)
