@@ -5,6 +5,7 @@ A region that the tile's window cuts off is found less surely, so that whole one
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -47,6 +48,27 @@ def segment_steps(
 def _sure(mask: Mask, shape: tuple[int, ...]) -> float:
     x0, y0, x1, y1 = mask.box
     return 0.7 if min(x0, y0) == 0 or x1 == shape[1] or y1 == shape[0] else 0.9
+
+
+class Gate:
+    """The tiles' model, which waits before a tile, or fails, where a test asks for it."""
+
+    def __init__(self) -> None:
+        self.tiles, self.open = 0, threading.Event()
+        self.stop_before: int | None = None
+        self.error: Exception | None = None
+        self.threads: set[threading.Thread] = set()
+
+    def steps(self, *some: Any, **options: Any) -> Generator[Progress, None, Segmentation]:
+        """Do as `segment_steps`."""
+        if self.tiles == self.stop_before:
+            while not self.open.wait(0.02):
+                yield Progress("decode", 1, 2)
+        if self.error is not None:
+            raise self.error
+        self.threads.add(threading.current_thread())
+        self.tiles += 1
+        return (yield from segment_steps(*some, **options))
 
 
 def install(monkeypatch: Any, steps: Callable[..., Any] = segment_steps) -> None:

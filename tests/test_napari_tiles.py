@@ -17,7 +17,6 @@ from napari_graysam._napari.panel.sections.run import RunSection
 from napari_graysam._napari.panel.state import PanelState
 from napari_graysam.files.zarr_labels.plan import SMALLEST_LEVEL
 from napari_graysam.masks import label_overlaps, match
-from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
 from napari_graysam.source.pyramid import open_pyramid
 
@@ -33,28 +32,9 @@ RECIPE = Recipe().with_values(
 IMAGE, TRUTH = fake_tiles.picture((300, 400), long=True)
 
 
-class Gate:
-    """The tiles' model, which waits before a tile, or fails, where a test asks for it."""
-
-    def __init__(self):
-        self.tiles, self.stop_before, self.open = 0, None, threading.Event()
-        self.error = None
-        self.threads = set()
-
-    def steps(self, *some, **options):
-        if self.tiles == self.stop_before:
-            while not self.open.wait(0.02):
-                yield Progress("decode", 1, 2)
-        if self.error is not None:
-            raise self.error
-        self.threads.add(threading.current_thread())
-        self.tiles += 1
-        return (yield from fake_tiles.segment_steps(*some, **options))
-
-
 @pytest.fixture
 def gate(monkeypatch):
-    gate = Gate()
+    gate = fake_tiles.Gate()
     fake_tiles.install(monkeypatch, gate.steps)
     return gate
 

@@ -1,7 +1,5 @@
 """Runs of whole images that are refused, cancelled early or repeated: what is there stays so."""
 
-import threading
-
 import dask.array as da
 import fake_tiles
 import numpy as np
@@ -25,23 +23,9 @@ IMAGE, _ = fake_tiles.picture((300, 400))
 TILES = 6
 
 
-class Model:
-    """The tiles' model, which waits before a tile where a test asks for it."""
-
-    def __init__(self):
-        self.tiles, self.stop_before, self.open = 0, None, threading.Event()
-
-    def steps(self, *some, **options):
-        if self.tiles == self.stop_before:
-            while not self.open.wait(0.02):
-                yield Progress("decode", 1, 2)
-        self.tiles += 1
-        return (yield from fake_tiles.segment_steps(*some, **options))
-
-
 @pytest.fixture
 def model(monkeypatch):
-    model = Model()
+    model = fake_tiles.Gate()
     fake_tiles.install(monkeypatch, model.steps)
     return model
 

@@ -8,18 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
-from napari_graysam._napari.canvas.listeners import Listeners
 from napari_graysam._napari.canvas.part import levels_of
 from napari_graysam._napari.large.job import region_of_job
-from napari_graysam._napari.results.inputs import (
-    IMAGE_CHANGED,
-    REGION_CHANGED,
-    SETTLED,
-    follow_layers,
-)
-from napari_graysam._napari.threads.latest_request import LatestRequest
+from napari_graysam._napari.results.inputs import IMAGE_CHANGED, REGION_CHANGED
+from napari_graysam._napari.results.settled import SettledCheck
 from napari_graysam.errors import GraysamError
 
 if TYPE_CHECKING:
@@ -49,40 +42,21 @@ class WholeInputs:
     def __init__(self, state: PanelState, shown: Callable[[], WholeJob | None]) -> None:
         self._state, self._shown = state, shown
         self._reasons: dict[Hashable, str] = {}
-        self._worker = LatestRequest(lambda found: self._receive(*found))
-        self._timer = QTimer(singleShot=True, interval=SETTLED)
-        self._timer.timeout.connect(self._check)
-        self._listeners, self._layers = Listeners(), Listeners()
-        for emitter in (state.layer_changed, state.region_changed):
-            self._listeners.add(emitter, self._follow_layers)
-        for emitter in (state.running_changed, state.subject_changed):
-            self._listeners.add(emitter, self._check_soon)
-        self._follow_layers()
+        emitters = (state.running_changed, state.subject_changed)
+        self._settled = SettledCheck(state, emitters, shown, self._check, self._receive)
 
     @property
     def busy(self) -> bool:
         """Whether a check is running or about to."""
-        return self._timer.isActive() or self._worker.busy
+        return self._settled.busy
 
     def close(self) -> None:
         """Follow nothing more."""
-        self._listeners.clear()
-        self._layers.clear()
-        with suppress(RuntimeError):  # Qt may have deleted the timer at the program's end.
-            self._timer.stop()
-        self._worker.cancel()
+        self._settled.close()
 
     def reason(self, job: WholeJob) -> str:
         """Say why what is there is not of the image and region as they are; empty if it is."""
         return self._reasons.get(job.key, "")
-
-    def _follow_layers(self, *_: object) -> None:
-        follow_layers(self._layers, self._state, self._check_soon)
-        self._check_soon()
-
-    def _check_soon(self, *_: object) -> None:
-        if self._shown() is not None:
-            self._timer.start()
 
     def _check(self) -> None:
         job, state = self._shown(), self._state
@@ -98,7 +72,7 @@ class WholeInputs:
         except GraysamError:  # There is nothing in it by now.
             self._receive(job, REGION_CHANGED)
             return
-        self._worker.submit(partial(_compare, job, region))
+        self._settled.submit(partial(_compare, job, region))
 
     def _receive(self, job: WholeJob, reason: str) -> None:
         if self._reasons.get(job.key, "") != reason:

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from napari_graysam._napari.io.background import BackgroundSaver
 from napari_graysam._napari.io.chosen_path import complete_path
-from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import GraysamError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Saved(NamedTuple):
     own: bool
 
 
-class WholeSaver:
+class WholeSaver(BackgroundSaver):
     """Copies results of whole images in the background, and says where they are.
 
     Parameters
@@ -49,19 +49,8 @@ class WholeSaver:
     """
 
     def __init__(self, state: PanelState, jobs: WholeJobs) -> None:
-        self._state, self._jobs = state, jobs
-        self._worker = LatestRequest(self._written, on_error=self._failed)
-        self._closed = False
-
-    def close(self) -> None:
-        """Write to the end what is being written, and say nothing more."""
-        self._closed = True
-        self._worker.cancel()
-
-    @property
-    def busy(self) -> bool:
-        """Whether something is being written."""
-        return self._worker.busy
+        super().__init__(state)
+        self._jobs = jobs
 
     def holds(self, layer: Labels) -> bool:
         """Whether a layer is one of a whole image."""
@@ -124,11 +113,6 @@ class WholeSaver:
     def _written(self, saved: Saved) -> None:
         text = f"It is there already: {saved.path}." if saved.own else f"Saved {saved.path}."
         self._state.said.emit(f"{text} All results are in {saved.folder}.", False)
-
-    def _failed(self, error: Exception) -> None:
-        if self._closed or not isinstance(error, (GraysamError, OSError)):
-            raise error
-        self._state.said.emit(f"This was not saved: {error}", True)
 
 
 def _write(job: WholeJob, name: str, kind: str, path: Path) -> Generator[Saved | None, None, None]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
-from napari_graysam._napari.canvas.listeners import Listeners
-from napari_graysam._napari.canvas.placement import TRANSFORM
 from napari_graysam._napari.canvas.region import LayerRegion
 from napari_graysam._napari.canvas.source import Source
 from napari_graysam._napari.results.identity import Identity
-from napari_graysam._napari.threads.latest_request import LatestRequest
+from napari_graysam._napari.results.settled import SettledCheck
 from napari_graysam.errors import GraysamError, ImageError
 
 if TYPE_CHECKING:
@@ -26,11 +23,8 @@ if TYPE_CHECKING:
     from napari_graysam.recipe import Recipe
     from napari_graysam.results import LiveSegmentation
 
-SETTLED = 250
-"""Milliseconds without a change after which the pixels are read again."""
 IMAGE_CHANGED = "The image has changed: run again."
 REGION_CHANGED = "The region has changed: run again."
-_MOVES = (*(name for name in TRANSFORM if name not in ("units", "axis_labels")), "data")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,16 +63,11 @@ class InputsWatcher:
         self._state = state
         self._runs: dict[Shown, Run] = {}
         self.reasons: dict[Shown, str] = {}
-        self._worker = LatestRequest(lambda found: self._receive(*found))
-        self._timer = QTimer(singleShot=True, interval=SETTLED)
-        self._timer.timeout.connect(self._check)
-        self._listeners, self._layers = Listeners(), Listeners()
         dims = state.viewer.dims.events
-        for emitter in (state.running_changed, dims.point, dims.order, dims.ndisplay):
-            self._listeners.add(emitter, self.check_soon)
-        for emitter in (state.layer_changed, state.region_changed):
-            self._listeners.add(emitter, self._follow_layers)
-        self._follow_layers()
+        emitters = (state.running_changed, dims.point, dims.order, dims.ndisplay)
+        self._settled = SettledCheck(
+            state, emitters, lambda: self._runs, self._check, self._receive
+        )
 
     def watch(self, runs: Mapping[Shown, Run]) -> None:
         """Watch the inputs of these runs and of no others; what is known of a run stays."""
@@ -87,29 +76,16 @@ class InputsWatcher:
         for arm in tuple(self.reasons):
             if self._runs.get(arm) is not known.get(arm):
                 del self.reasons[arm]
-        self.check_soon()
+        self._settled.soon()
 
     @property
     def busy(self) -> bool:
         """Whether a check is running or about to."""
-        return self._timer.isActive() or self._worker.busy
+        return self._settled.busy
 
     def close(self) -> None:
         """Follow nothing more."""
-        self._listeners.clear()
-        self._layers.clear()
-        with suppress(RuntimeError):  # Qt may have deleted the timer at the program's end.
-            self._timer.stop()
-        self._worker.cancel()
-
-    def check_soon(self, *_: object) -> None:
-        """Check when nothing has changed for a moment."""
-        if self._runs:
-            self._timer.start()
-
-    def _follow_layers(self, *_: object) -> None:
-        follow_layers(self._layers, self._state, self.check_soon)
-        self.check_soon()
+        self._settled.close()
 
     def _check(self) -> None:
         state = self._state
@@ -131,7 +107,7 @@ class InputsWatcher:
                 same = ("options", "contrast_limits", "alone", "whole")
                 now = replace(source, **{name: getattr(run.source, name) for name in same})
                 wanted[run.source] = now, run.asked.replace(image=now.options)
-        self._worker.submit(partial(_identify, wanted, region, reasons))
+        self._settled.submit(partial(_identify, wanted, region, reasons))
 
     def _receive(self, found: Mapping[Source, Identity], reasons: dict[Shown, str]) -> None:
         for arm, run in self._runs.items():
@@ -145,22 +121,6 @@ class InputsWatcher:
         self.reasons.clear()
         self.reasons.update({arm: reasons[arm] for arm in self._runs if arm in reasons})
         self.changed.emit()
-
-
-def follow_layers(listeners: Listeners, state: PanelState, slot: Callable[..., Any]) -> None:
-    """Call a slot whenever the chosen image or region is moved or edited, and for no other."""
-    listeners.clear()
-    image, region = state.layer, state.region
-    watched = [
-        (image, "data"),
-        (image, "contrast_limits"),
-        *((region, name) for name in _MOVES),
-    ]
-    # Of strokes, undo and redo, a Labels layer tells by these alone.
-    watched += [(region, name) for name in ("paint", "set_data") if hasattr(region, "paint")]
-    for layer, name in watched:
-        if layer is not None:
-            listeners.add(getattr(layer.events, name), slot)
 
 
 def has_other_limits(before: Source, now: Source, recipe: Recipe) -> bool:

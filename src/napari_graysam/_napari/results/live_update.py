@@ -21,7 +21,8 @@ from napari_graysam._napari.results.combined import (
     of_arm,
     parts_to_combine,
 )
-from napari_graysam._napari.results.inputs import SETTLED, InputsWatcher, Run
+from napari_graysam._napari.results.inputs import InputsWatcher, Run
+from napari_graysam._napari.results.settled import SETTLED
 from napari_graysam._napari.threads.latest_request import LatestRequest
 from napari_graysam.errors import GraysamError
 from napari_graysam.parameters import Part

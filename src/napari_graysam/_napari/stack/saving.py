@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_graysam._napari.io.background import BackgroundSaver
 from napari_graysam._napari.results.combined import of_arm
-from napari_graysam._napari.threads.latest_request import LatestRequest
-from napari_graysam.errors import GraysamError
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 ENDING = ".labels.tif"
 
 
-class StackSaver:
+class StackSaver(BackgroundSaver):
     """Writes the files of a stack in the background, and says where.
 
     Parameters
@@ -33,20 +32,11 @@ class StackSaver:
         The stacks.
     """
 
+    what = "The stack"
+
     def __init__(self, state: PanelState, jobs: StackJobs) -> None:
-        self._state, self._jobs = state, jobs
-        self._worker = LatestRequest(self._written, on_error=self._failed)
-        self._closed = False
-
-    def close(self) -> None:
-        """Write to the end what is being written, and say nothing more."""
-        self._closed = True
-        self._worker.cancel()
-
-    @property
-    def busy(self) -> bool:
-        """Whether files are being written."""
-        return self._worker.busy
+        super().__init__(state)
+        self._jobs = jobs
 
     def holds(self, layer: Labels) -> bool:
         """Whether a layer is one of a whole stack."""
@@ -87,11 +77,6 @@ class StackSaver:
         volume = paths["labels"]
         names = ", ".join(path.name for kind, path in paths.items() if kind != "labels")
         self._state.said.emit(f"Saved {volume}, and beside it {names}.", False)
-
-    def _failed(self, error: Exception) -> None:
-        if self._closed or not isinstance(error, (GraysamError, OSError)):
-            raise error
-        self._state.said.emit(f"The stack was not saved: {error}", True)
 
 
 def _write(job: StackJob, arm: Shown, path: Path) -> Generator[dict[str, Path], None, None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_graysam._napari.results.inputs import SETTLED
+from napari_graysam._napari.results.settled import SETTLED
 from napari_graysam._napari.stack.run import (
     Linked,
     PlaneLost,
