@@ -138,6 +138,26 @@ def test_tasks_that_fail_or_end_their_worker_stop_no_others(tmp_path: Path) -> N
     assert "worker process died several times" in ended[7].error
 
 
+class Deadly:
+    """Ends the process that works on it, whatever the item."""
+
+    def __call__(self, number: int):
+        yield Progress("end", 0, 1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_run_whose_every_task_ends_its_worker_is_given_up() -> None:
+    ended = []
+    with (
+        pytest.raises(SchedulerError, match="fewer workers.*3 times in a row; what was finished"),
+        Cluster(2, None) as cluster,
+    ):
+        for event in share(Deadly(), range(400), cluster):
+            ended += [event] if isinstance(event, Ended) else []
+    assert len(ended) == 2
+
+
 @pytest.mark.slow
 def test_processes_of_our_own_that_have_all_ended_are_not_waited_for_as_others() -> None:
     class Client:

@@ -30,9 +30,14 @@ Work: TypeAlias = Callable[[Item], Generator[Progress, None, Value]]
 
 AHEAD = 2
 """Tasks in flight for each thread of a worker: one to work on, one to go on with."""
-TRIES = 2
 COUNT_S = 5.0
 """Seconds between two counts of the workers."""
+DEADLY = 3
+"""Items in a row that end their workers, each several of them, after which all would."""
+
+
+class _DeadlyError(MemoryError):
+    """An item ended several workers."""
 
 
 class Ended(NamedTuple, Generic[Item, Value]):
@@ -83,7 +88,7 @@ def share(
     ModelError, DeviceError, DiskFullError
         If the model cannot be loaded, or nothing more can be written: no item could be done.
     SchedulerError
-        If the scheduler goes.
+        If the scheduler goes, or item after item ends the worker that takes it.
 
     Examples
     --------
@@ -139,6 +144,7 @@ def _on_dask(
     ended: SimpleQueue[Future] = SimpleQueue()
     flying: dict[Future, Item] = {}
     failed: list[Item] = []
+    deadly = 0
     try:
         while waiting or flying:
             while waiting and len(flying) < room.tasks():
@@ -154,12 +160,22 @@ def _on_dask(
             item = flying.pop(future)
             try:
                 value = _result(future, watch)
+            except _DeadlyError as error:
+                deadly += 1
+                if deadly == DEADLY:
+                    raise SchedulerError(
+                        f"{error}. So it went {DEADLY} times in a row; what was finished stays, "
+                        "and the same command goes on from there"
+                    ) from error
+                yield Ended(item, None, str(error))
             except (ModelError, DeviceError, DiskFullError, SchedulerError):
                 raise
             except Exception as error:
                 yield from _after(error, item, failed, waiting)
+                deadly = 0
             else:
                 yield Ended(item, value)
+                deadly = 0
     finally:
         client.cancel(list(flying))
 
@@ -195,7 +211,7 @@ def _result(future: Future, watch: Watch) -> Any:
     try:
         return future.result()
     except KilledWorker as error:
-        raise MemoryError(
+        raise _DeadlyError(
             "the worker process died several times, perhaps for lack of memory: try fewer "
             "workers, or a smaller tiles.size"
         ) from error
