@@ -5,6 +5,8 @@
   AP50 of each field, cut out of the tiled labels, against the field segmented alone, with its
   frame; points and scale are the same.
 * agreement: the same mosaic in tiles of 512, 1024 and 2048.
+* seams: the fields in other places, several times, and how often objects end at seams and inside
+  tiles in all of them together: one mosaic has few large tiles.
 * memory: a synthetic OME-Zarr of growing size in a process of its own, with points in squares
   along the diagonal only, so that most tiles are read by the survey, the painting and the levels
   but not asked.
@@ -81,9 +83,13 @@ def fields(count: int) -> list[tuple[str, np.ndarray, np.ndarray]]:
     return found
 
 
-def mosaic(across: int) -> tuple[np.ndarray, list[tuple[str, np.ndarray, np.ndarray]]]:
+def mosaic(
+    across: int, arrangement: int = 0
+) -> tuple[np.ndarray, list[tuple[str, np.ndarray, np.ndarray]]]:
     """Return a mosaic of so many fields a side, row by row; each row begins with another one."""
     parts = fields(across**2)
+    if arrangement:
+        random.Random(arrangement).shuffle(parts)
     rows = [parts[n * across : (n + 1) * across] for n in range(across)]
     rows = [row[n % across :] + row[: n % across] for n, row in enumerate(rows)]
     image = np.vstack([np.hstack([one for _, one, _ in row]) for row in rows])
@@ -169,6 +175,39 @@ def in_mosaic(arguments: argparse.Namespace) -> dict[str, Any]:
     found["agreement"] = agreement
     found["agreement_met"] = min(agreement.values(), default=1.0) >= BARS["agreement"]
     return found
+
+
+def seams(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Count where objects end, over several mosaics, in the labels and in the truth."""
+    from napari_graysam.tiles import TileGrid
+    from napari_graysam.tiles.report import Rate, make_report
+
+    across, found = arguments.across, {}
+    side = across * SIDE
+    for size in arguments.tiles:
+        kinds = {of: {kind: Rate() for kind in ("seam", "interior")} for of in ("labels", "truth")}
+        each = []
+        for arrangement in range(1, arguments.arrangements + 1):
+            image, parts = mosaic(across, arrangement)
+            with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
+                wanted = recipe(size, 96, **{"model.frame": min(size, side)})
+                outcome, seconds = tiled(image, wanted, Path(folder))
+                labels = labels_of(outcome)
+            for of, one in (("labels", labels), ("truth", truth_of(parts, across))):
+                report = make_report(one, TileGrid((side, side), size, 96))
+                for kind, rate in kinds[of].items():
+                    rate.ending += getattr(report, kind).ending
+                    rate.crossing += getattr(report, kind).crossing
+                if of == "labels":
+                    each.append(report.to_dict())
+            print(size, arrangement, round(seconds), each[-1], flush=True)
+        rates = {of: {kind: one.to_dict() for kind, one in rate.items()}
+                 for of, rate in kinds.items()}  # fmt: skip
+        ratios = {of: round(rate["seam"].rate / rate["interior"].rate, 4)
+                  for of, rate in kinds.items()}  # fmt: skip
+        found[str(size)] = {"rates": rates, "ratios": ratios, "each": each,
+                            "met": ratios["labels"] <= BARS["orphans"]}  # fmt: skip
+    return {"side": side, "arrangements": arguments.arrangements, "tiles": found}
 
 
 def synthetic(path: Path, side: int) -> None:
@@ -382,6 +421,7 @@ def kills(arguments: argparse.Namespace) -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "mosaic": in_mosaic,
+    "seams": seams,
     "memory": memory,
     "overhead": overhead,
     "kills": kills,
@@ -393,6 +433,8 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--across", type=int, default=4)
     parser.add_argument("--sizes", nargs="+", type=int, default=[8192, 32768])
+    parser.add_argument("--tiles", nargs="+", type=int, default=[512, 1024, 2048])
+    parser.add_argument("--arrangements", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--scratch", default=None)

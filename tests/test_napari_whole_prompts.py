@@ -1,8 +1,15 @@
 """Objects by hand in a whole image in tiles; with the bundled model."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from whole_squares import SCALE, open_panel, squares
+
+from napari_graysam import read_image
+from napari_graysam.tiles.kept import KeptObjects
+
+SAMPLES = Path(__file__).parents[1] / "sample_data"
 
 
 @pytest.fixture
@@ -85,6 +92,57 @@ def test_an_object_that_is_removed_leaves_the_whole_image(panel, viewer, qtbot):
     after = labels(viewer)
     assert not after[52, 86]
     np.testing.assert_array_equal(after > 0, (before > 0) & (before != before[52, 86]))
+
+
+@pytest.mark.slow
+def test_a_merge_in_a_tile_is_taken_back_and_taken_back_again(panel, viewer, qtbot):
+    image = read_image(SAMPLES / "nuclei_uneven.tif").raw[:200, :210]
+    panel.state.layer = viewer.add_image(image, name="nuclei")
+    panel.state.extent.choose("whole")
+    panel.run.whole.output.replace.setChecked(True)
+    panel.state.change({
+        "generator.pred_iou_thresh": 0.0, "generator.stability_score_thresh": 0.0,
+        "labels.suppression": "mask_iou", "labels.suppression_thresh": 0.5,
+    })  # fmt: skip
+    run(panel, qtbot)
+    parts = labels(viewer)
+    panel.state.change({"labels.merging.merge": 1.0})
+    assert panel.run.native.both.text() == "Select again"
+    run(panel, qtbot)
+    merged = labels(viewer)
+    job = panel.run.whole.jobs.shown
+    kept = KeptObjects.of(job.folder / f"{job.stem('raw')}.tiles")
+    made = {n: kept.regroupings(n) for n in range(1, int(merged.max()) + 1)}
+    made = {n: one for n, one in made.items() if one}
+    assert made
+    for label, (one, *_) in made.items():
+        whole = np.zeros(merged.shape, bool)
+        (mask,) = kept.masks([label])
+        whole[mask.slices] = mask.bits
+        assert all(whole[part.slices][part.bits].mean() > 0.5 for part in one.before)
+    label, (one, *_) = next(iter(made.items()))
+    y, x = np.argwhere(merged == label)[0]
+    panel.prompt.click()
+    viewer.cursor.position = (y, x)
+
+    def press_u():
+        panel.prompter.take_back()
+        settle(qtbot, panel)
+        return panel.state.recipe.labels.pinned
+
+    pins = press_u()
+    assert {pin.kind for pin in pins} == {"apart"}
+    assert len(pins[0].parts) == len(one.before)
+    assert "Select again" in panel.prompter.text.text()
+    assert press_u() == ()
+    assert press_u() == pins
+    run(panel, qtbot)
+    after = labels(viewer)
+    there = (merged == label) & (parts > 0) & (after > 0)
+    assert len(np.unique(after[there])) > 1
+    elsewhere = merged != label
+    assert ((after > 0) == (merged > 0))[elsewhere].mean() > 0.999
+    assert press_u() == ()
 
 
 @pytest.mark.slow

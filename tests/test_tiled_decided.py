@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import fake_tiles
@@ -16,9 +17,13 @@ from napari_graysam.masks import Mask
 from napari_graysam.masks.run_lengths import decode_whole, encode
 from napari_graysam.progress import run
 from napari_graysam.recipe import Recipe, SeparateObjects, WholeObject
+from napari_graysam.select.regrouping.evidence import Reasons
+from napari_graysam.select.regrouping.objects import Regrouping
 from napari_graysam.source.pyramid import open_pyramid
 from napari_graysam.tiles import TileGrid
+from napari_graysam.tiles.folder import TileFolder
 from napari_graysam.tiles.pieces import PINNED, Pieces
+from napari_graysam.tiles.regrouped import ABOUT, recorded, regroupings_of
 from napari_graysam.tiles.resolve import resolve
 
 IMAGE = fake_tiles.picture((100, 140))[0]
@@ -176,3 +181,35 @@ def test_without_merging_nothing_is_made_anew_for_such_pins(seen, tmp_path: Path
     recipe = recipe.replace(labels=recipe.labels.replace(pinned=(pin,)))
     segment_tiled(DISCS, recipe, tmp_path, name="discs", overwrite=True)
     assert not seen
+
+
+def test_what_was_merged_is_known_of_objects_seen_whole_and_cut(tmp_path: Path) -> None:
+    grid = TileGrid((40, 60), 40, 10)
+    assert len(grid) == 2
+    first, second = grid
+    folder = TileFolder(tmp_path)
+    halves = [Mask(np.ones((8, 6), bool), box) for box in ((28, 10, 34, 18), (34, 10, 40, 18))]
+    whole = Mask(np.ones((8, 12), bool), (28, 10, 40, 18), point=(30, 12))
+    reasons = Reasons(0.75, 0.1, 0.2, -0.3)
+    left = second.origin[1]
+    near = [_moved(mask, -left) for mask in (*halves, whole)]
+    of_tile = Regrouping("merged", tuple(near[:2]), (near[2],), reasons)
+    other = Mask(np.ones((3, 3), bool), (50, 30, 53, 33))
+    about = {ABOUT: recorded([of_tile], [near[2], near[2].replace(point=(1, 1))], second.origin)}
+    folder.save(first, Pieces.of([other.replace(box=(2, 2, 5, 5))]))
+    folder.save(second, Pieces.of([whole, other], about=json.loads(json.dumps(about))))
+    for owner in (first, second):
+        (found,) = regroupings_of(folder, grid, whole, owner)
+        assert (found.kind, found.reasons.evidence) == ("merged", 0.75)
+        assert np.isnan(found.reasons.asked)
+        assert [mask.box for mask in found.before] == [mask.box for mask in halves]
+        assert regroupings_of(folder, grid, other, owner) == ()
+    # An object that goes on where the tile does not see it.
+    wider = Mask(np.ones((8, 24), bool), (16, 10, 40, 18))
+    assert second.window[1].start > 16
+    assert len(regroupings_of(folder, grid, wider, first)) == 1
+
+
+def _moved(mask: Mask, right: int) -> Mask:
+    x0, y0, x1, y1 = mask.box
+    return mask.replace(box=(x0 + right, y0, x1 + right, y1))

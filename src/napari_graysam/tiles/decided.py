@@ -11,6 +11,7 @@ import numpy as np
 from napari_graysam.fingerprint import digest_of
 from napari_graysam.masks import Mask
 from napari_graysam.masks.run_lengths import encode
+from napari_graysam.preprocess.chain import Box
 from napari_graysam.recipe import Pin, PinnedMask, Recipe, SeparateObjects, WholeObject
 from napari_graysam.select.pins import edits_of, held_of
 from napari_graysam.tiles.grid import Tile, TileGrid
@@ -108,21 +109,27 @@ def _seeing(grid: TileGrid, masks: Sequence[Mask]) -> list[Tile]:
     return grid.seeing((slice(y0, y1), slice(x0, x1)))
 
 
+def part_in(mask: Mask, window: Box) -> Mask | None:
+    """Return what a window (rows, columns) sees of a mask; None for nothing."""
+    rows, columns = window
+    x0, y0, x1, y1 = mask.box
+    left, right = max(x0, columns.start), min(x1, columns.stop)
+    top, bottom = max(y0, rows.start), min(y1, rows.stop)
+    if right <= left or bottom <= top:
+        return None
+    bits = mask.bits[top - y0 : bottom - y0, left - x0 : right - x0]
+    return Mask(bits, (left, top, right, bottom)) if bits.any() else None
+
+
 def _parts_in(masks: Sequence[Mask], tile: Tile) -> tuple[str, ...]:
     """Return what a tile sees of masks, as run lengths; nothing of those that it does not see."""
-    rows, columns = tile.window
+    top, left = tile.origin
     found = []
     for mask in masks:
-        x0, y0, x1, y1 = mask.box
-        left, right = max(x0, columns.start), min(x1, columns.stop)
-        top, bottom = max(y0, rows.start), min(y1, rows.stop)
-        if right <= left or bottom <= top:
-            continue
-        bits = mask.bits[top - y0 : bottom - y0, left - x0 : right - x0]
-        if not bits.any():
-            continue
-        origin = tile.origin
-        box = (left - origin[1], top - origin[0], right - origin[1], bottom - origin[0])
-        counts: str = encode(Mask(bits, box), tile.shape, compressed=True)["counts"]
-        found.append(counts)
+        seen = part_in(mask, tile.window)
+        if seen is not None:
+            x0, y0, x1, y1 = seen.box
+            inside = Mask(seen.bits, (x0 - left, y0 - top, x1 - left, y1 - top))
+            counts: str = encode(inside, tile.shape, compressed=True)["counts"]
+            found.append(counts)
     return tuple(found)

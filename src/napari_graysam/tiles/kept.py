@@ -15,11 +15,13 @@ from napari_graysam.errors import OutputError
 from napari_graysam.limits import reading
 from napari_graysam.masks import Mask
 from napari_graysam.tiles.folder import ADVICE, FINAL, TileFolder
-from napari_graysam.tiles.grid import TileGrid
+from napari_graysam.tiles.grid import Tile, TileGrid
 from napari_graysam.tiles.paint import INDEX
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from napari_graysam.select.regrouping.objects import Regrouping
 
 ROWS = 20_000
 """Rows of the table that are in memory at once."""
@@ -78,15 +80,16 @@ class KeptObjects:
         OutputError
             There is no such object, or what a tile found is damaged.
         """
-        load = lru_cache(LOADED)(lambda number: self._tile(number))
-        found = []
-        for label in labels:
-            place = int(np.searchsorted(self.index["label"], label))
-            if place == len(self.index) or self.index["label"][place] != label:
-                raise OutputError(f"{self.folder.path} holds no object {label}: segment it again.")
-            row = self.index[place]
-            found.append(load(int(row["tile"])).mask(int(row["within"])))
-        return found
+        load = lru_cache(LOADED)(lambda number: self.folder.load(self._tile(number), FINAL))
+        rows = [self._row(label) for label in labels]
+        return [load(int(row["tile"])).mask(int(row["within"])) for row in rows]
+
+    def regroupings(self, label: int) -> tuple[Regrouping, ...]:
+        """Return the merges and splits that an object comes from; errors as of `masks`."""
+        from napari_graysam.tiles.regrouped import regroupings_of
+
+        (mask,), owner = self.masks([label]), self._tile(int(self._row(label)["tile"]))
+        return regroupings_of(self.folder, self.grid, mask, owner)
 
     def with_table(self, path: Path) -> Iterator[tuple[list[int], list[Mask], pd.DataFrame]]:
         """Yield labels, shapes and rows of the object table, some after others.
@@ -114,6 +117,12 @@ class KeptObjects:
             ]
             yield labels, masks, table
 
-    def _tile(self, number: int) -> Any:
-        across = len(self.grid.spans[1])
-        return self.folder.load(self.grid.tile(*divmod(number, across)), FINAL)
+    def _row(self, label: int) -> np.void:
+        place = int(np.searchsorted(self.index["label"], label))
+        if place == len(self.index) or self.index["label"][place] != label:
+            raise OutputError(f"{self.folder.path} holds no object {label}: segment it again.")
+        row: np.void = self.index[place]
+        return row
+
+    def _tile(self, number: int) -> Tile:
+        return self.grid.tile(*divmod(number, len(self.grid.spans[1])))

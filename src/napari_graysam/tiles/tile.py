@@ -20,6 +20,7 @@ from napari_graysam.tiles.decided import Decided
 from napari_graysam.tiles.grid import Tile
 from napari_graysam.tiles.pieces import PINNED, Pieces, cut_edges
 from napari_graysam.tiles.points import points_of
+from napari_graysam.tiles.regrouped import ABOUT, recorded
 from napari_graysam.tiles.view import LargeView
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ def segment_tile(
         "model": result.provenance["model"],
         "versions": result.provenance["versions"],
     }
+    if result.regroupings:
+        about[ABOUT] = recorded(result.regroupings, result.masks, tile.origin)
     shape = view.image.shape
     cuts = [cut_edges(mask, tile, shape) | PINNED * mask.pinned for mask in masks]
     return Pieces.of(masks, cuts, about)

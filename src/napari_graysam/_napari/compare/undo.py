@@ -26,7 +26,10 @@ NOTHING = "Select a row in whose column “Merged, split” something stands"
 NO_PANEL = (
     "Only in results that the panel still holds can a merge or split be taken back: segment again"
 )
-WHOLE = "Merges and splits of whole images are not listed here, and cannot be taken back one by one"
+WHOLE = (
+    "Merges and splits of whole images are not listed here: in “Add or correct”, key U takes back "
+    "the one under the mouse"
+)
 BACK = "Take back what was merged or split here; a pin in the recipe keeps it so (key U)"
 AGAIN = "Take the pin back, so that it is merged or split where there is evidence"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from napari_graysam._napari.canvas.finding import visible_part
 from napari_graysam._napari.canvas.part import Part, levels_of, plane_shape
 from napari_graysam._napari.canvas.source import read_source
 from napari_graysam._napari.large.inputs import same_pixels
-from napari_graysam._napari.prompt.compute import Removed
+from napari_graysam._napari.prompt.compute import Regrouped, Removed
 from napari_graysam._napari.results.combined import SHOWN
 from napari_graysam._napari.results.inputs import IMAGE_CHANGED
 from napari_graysam.errors import UsageError
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from napari_graysam._napari.prompt.pins import Steps
     from napari_graysam._napari.results.combined import Shown
     from napari_graysam.prompt import Answer
-    from napari_graysam.recipe import Pin
+    from napari_graysam.recipe import LabelOptions
+    from napari_graysam.tiles.kept import KeptObjects
 
 FIRST = "Segment the whole image first: then objects can be added to it, corrected and removed."
 OTHER_LEVEL = (
@@ -117,16 +118,29 @@ class WholePrompts:
         first
             The arm whose result counts if it has one.
         """
+        return self._at(position, first, _removal)
+
+    def returning(self, position: Sequence[float], first: str) -> Steps | str:
+        """Return what finds the pins that take back the merge or split of an object.
+
+        Parameters
+        ----------
+        position, first
+            As for `removing`.
+        """
+        return self._at(position, first, _return)
+
+    def _at(self, position: Sequence[float], first: str, ask: Callable[..., Any]) -> Steps | str:
         job = self._jobs.shown
         if job is None or not job.digest:
             return FIRST
         if self._state.running:
-            return "A run is going on: remove objects when it has ended."
+            return "A run is going on: correct objects when it has ended."
         pixel = job.placement.pixel_at(position, self._state.viewer.layers.units)
         arms = sorted((arm for arm in SHOWN if arm in job.done), key=lambda arm: arm != first)
         if pixel is None or not arms:
             return "There is no result under the mouse."
-        return partial(_removal, job, arms[0], pixel, self._state.recipe.labels.pinned)
+        return partial(ask, job, arms[0], pixel, self._state.recipe.labels)
 
 
 def _around(pixel: tuple[int, int], side: int, shape: tuple[int, int], level: int) -> Part:
@@ -141,21 +155,52 @@ def _around(pixel: tuple[int, int], side: int, shape: tuple[int, int], level: in
     return Part(level, (x0, y0, x1, y1))
 
 
-def _removal(
-    job: WholeJob, arm: Shown, pixel: tuple[int, int], pins: tuple[Pin, ...]
-) -> Generator[Removed | None, None, None]:
+def _object_at(job: WholeJob, arm: Shown, pixel: tuple[int, int]) -> tuple[KeptObjects, int]:
+    """Return what is kept of an arm's objects, and the label at a pixel (x, y), 0 for none."""
     from napari_graysam.outputs.zarr import labels_place
-    from napari_graysam.prompt import removal
     from napari_graysam.source.pyramid import open_pyramid
     from napari_graysam.tiles.kept import KeptObjects
 
-    yield None
     stem, (x, y) = job.stem(arm), pixel
     label = int(open_pyramid(labels_place("zarr", job.folder, stem, {})).levels[0][y, x])
+    return KeptObjects.of(job.folder / f"{stem}.tiles"), label
+
+
+def _removal(
+    job: WholeJob, arm: Shown, pixel: tuple[int, int], labels: LabelOptions
+) -> Generator[Removed | None, None, None]:
+    from napari_graysam.prompt import removal
+
+    yield None
+    objects, label = _object_at(job, arm, pixel)
     if not label:
         yield Removed(None)
         return
-    (mask,) = KeptObjects.of(job.folder / f"{stem}.tiles").masks([label])
+    (mask,) = objects.masks([label])
     gone = removal(mask, job.digest, job.placement.plane_shape)
-    own = (pin for pin in pins if pin.kind == "add" and pin.image == gone.image)
+    own = (pin for pin in labels.pinned if pin.kind == "add" and pin.image == gone.image)
     yield Removed(next((pin for pin in own if pin.mask == gone.mask), gone))
+
+
+def _return(
+    job: WholeJob, arm: Shown, pixel: tuple[int, int], labels: LabelOptions
+) -> Generator[Regrouped | None, None, None]:
+    from napari_graysam.prompt import taking_back
+    from napari_graysam.select.pins import pins_holding
+
+    yield None
+    objects, label = _object_at(job, arm, pixel)
+    if not label:
+        yield Regrouped()
+        return
+    shape = job.placement.plane_shape
+    found = {taking_back(one, job.digest, shape): one.kind for one in objects.regroupings(label)}
+    new = tuple(pin for pin in found if pin not in labels.pinned)
+    if new:
+        yield Regrouped(new, (), found[new[0]])
+        return
+    (mask,) = objects.masks([label])
+    # Pins that are not painted yet hold what is still merged.
+    held = dict.fromkeys([*found, *pins_holding(mask, labels, shape, job.digest)])
+    kind = "merged" if any(pin.kind == "apart" for pin in held) else "split"
+    yield Regrouped((), tuple(held), kind if held else "")

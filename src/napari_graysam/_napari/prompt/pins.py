@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 Steps = Callable[[], Generator[Any, None, None]]
 REMOVED = "Removed. Undo brings it back."
 REMOVED_LATER = "“Select again” removes it from the whole image. Undo brings it back."
-ONE_BY_ONE = (
-    "Merges and splits of a whole image are made in its tiles, and are not taken back one by one."
+RETURNED = "What was {} is as before, and pinned. Undo takes the pin back."
+RETURNED_LATER = (
+    "What was {} is pinned as it was before: “Select again” paints it. Undo takes the pin back."
 )
 _KINDS = {
     "add": "addition",
@@ -83,6 +84,10 @@ class PinEditor:
         """The recipe's pins."""
         return self._state.recipe.labels.pinned
 
+    @property
+    def _in_whole(self) -> WholePrompts | None:
+        return self._whole if self._whole is not None and self._whole.wanted else None
+
     def cancel(self) -> None:
         """Forget a removal that is not done yet."""
         self._worker.cancel()
@@ -108,14 +113,8 @@ class PinEditor:
         first
             The arm whose result counts if it has one.
         """
-        if self._whole is None or not self._whole.wanted:
-            self._at_mouse(remove_at, first)
-            return
-        steps = self._whole.removing(self._state.viewer.cursor.position, first)
-        if isinstance(steps, str):
-            self._say(steps)
-        else:
-            self._worker.submit(steps)
+        whole = self._in_whole
+        self._ask(remove_at, first, None if whole is None else whole.removing)
 
     def take_back(self, first: str) -> None:
         """Take back the merge or the split that the object under the mouse comes from.
@@ -125,10 +124,8 @@ class PinEditor:
         first
             The arm whose result counts if it has one.
         """
-        if self._whole is not None and self._whole.wanted:
-            self._say(ONE_BY_ONE)
-        else:
-            self._at_mouse(take_back_at, first)
+        whole = self._in_whole
+        self._ask(take_back_at, first, None if whole is None else whole.returning)
 
     def take_back_of(self, objects: Sequence[tuple[Segmentation, Sequence[int]]]) -> None:
         """Take back the merges or splits that objects come from, or such a return.
@@ -139,6 +136,22 @@ class PinEditor:
             Results of the panel, and labels of objects in each.
         """
         self._worker.submit(partial(take_back, objects))
+
+    def _ask(
+        self,
+        ask: Callable[..., Generator[Removed | Regrouped, None, None]],
+        first: str,
+        in_whole: Callable[[Sequence[float], str], Steps | str] | None,
+    ) -> None:
+        """Ask what to do about the object under the mouse, in a result or in a whole image."""
+        if in_whole is None:
+            self._at_mouse(ask, first)
+            return
+        steps = in_whole(self._state.viewer.cursor.position, first)
+        if isinstance(steps, str):
+            self._say(steps)
+        else:
+            self._worker.submit(steps)
 
     def _at_mouse(
         self, ask: Callable[..., Generator[Removed | Regrouped, None, None]], first: str
@@ -165,14 +178,14 @@ class PinEditor:
             self._say("The pinned object is taken back.")
         else:
             self.add(removed.pin)
-            whole = self._whole is not None and self._whole.wanted
-            self._say(REMOVED_LATER if whole else REMOVED)
+            self._say(REMOVED if self._in_whole is None else REMOVED_LATER)
 
     def _apply_return(self, found: Regrouped) -> None:
         """Pin what was merged or split as it was before, or take such pins back."""
         if found.pins:
             self._set((*self.pins, *found.pins))
-            self._say(f"What was {found.kind} is as before, and pinned. Undo takes the pin back.")
+            done = RETURNED if self._in_whole is None else RETURNED_LATER
+            self._say(done.format(found.kind))
         elif found.held:
             self._set(tuple(pin for pin in self.pins if pin not in found.held))
             self._say(f"No pin keeps it from being {found.kind} any more.")
