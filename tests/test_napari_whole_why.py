@@ -25,7 +25,7 @@ def panel(viewer, qtbot, tmp_path):
 
 def settle(qtbot, panel):
     whole, tool = panel.run.whole, panel.inspector
-    workers = (tool._asking, tool._drawing, tool._relaxing, whole)
+    workers = (tool._asking, tool._drawing, tool._relaxing, tool.actions.pinning, whole)
     qtbot.waitUntil(
         lambda: not (panel.state.running or any(one.busy for one in workers)), timeout=120_000
     )
@@ -72,7 +72,7 @@ def test_a_tile_answers_for_its_pixels_without_the_model(panel, viewer, qtbot, m
         assert f"object {first.label}" in first.text
         assert f"object {first.label}" in panel.inspector.table.item(0, 4).text().lower()
     assert "candidates of tile r001c002" in panel.inspector.text.text()
-    assert not panel.inspector.keep.isEnabled()
+    assert not panel.inspector.keep.isEnabled()  # It is an object.
     panel.inspector.table.selectRow(0)
     settle(qtbot, panel)
     drawn = next(one for one in viewer.layers if one.name not in ("slide", "slide [raw]"))
@@ -116,6 +116,36 @@ def test_what_a_threshold_dropped_is_told_and_relaxed(panel, viewer, qtbot, monk
     settle(qtbot, panel)
     run(panel, qtbot)
     assert labels(viewer)[52, 86]
+
+
+@pytest.mark.slow
+def test_a_candidate_that_is_kept_becomes_an_object(panel, viewer, qtbot, monkeypatch):
+    forbid(monkeypatch)
+    panel.state.change({"generator.pred_iou_thresh": 0.999})
+    run(panel, qtbot)
+    panel.why.click()
+    # In a tile that does not begin at the image's corner.
+    first = ask(panel, qtbot, 154, 188)[0]
+    panel.inspector.table.selectRow(0)
+    told = []
+    panel.state.said.connect(lambda text, warning: told.append(text))
+
+    def keep():
+        panel.inspector.keep.click()
+        settle(qtbot, panel)
+        return panel.state.recipe.labels.pinned
+
+    (pin,) = keep()
+    assert (pin.kind, pin.size) == ("add", (200, 210))
+    assert "Select again" in told[-1]
+    assert keep() == ()
+    assert keep() == (pin,)
+    assert panel.run.native.both.text() == "Select again"
+    run(panel, qtbot)
+    found = labels(viewer)
+    assert found.max() == 1
+    assert found[154, 188] == 1
+    assert (found == 1).sum() == first.mask.area
 
 
 @pytest.mark.slow
@@ -186,5 +216,7 @@ def test_a_mask_of_a_tile_is_not_kept_by_its_name(panel, qtbot):
     rows = ask(panel, qtbot, 52, 86)
     assert not any(floors_of(panel.inspector._answer.selector))
     panel.inspector.table.selectRow(next(n for n, one in enumerate(rows) if one.label is None))
-    assert not panel.inspector.keep.isEnabled()
-    assert "Add or correct" in panel.inspector.keep.toolTip()
+    panel.inspector.keep.click()
+    settle(qtbot, panel)
+    assert panel.state.recipe.labels.keep == ()
+    assert [pin.kind for pin in panel.state.recipe.labels.pinned] == ["add"]

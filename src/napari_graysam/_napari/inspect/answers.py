@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_graysam.recipe import Recipe, for_image
@@ -10,6 +10,7 @@ from napari_graysam.recipe import Recipe, for_image
 if TYPE_CHECKING:
     from napari_graysam._napari.canvas.placement import Placement
     from napari_graysam.masks import Mask
+    from napari_graysam.recipe import Pin
     from napari_graysam.results import Segmentation
     from napari_graysam.select.explanation import Explanation
     from napari_graysam.select.selector import Selector
@@ -32,6 +33,9 @@ class Answer(NamedTuple):
         Candidates that the selector made objects, and that something else dropped.
     notes
         What else is to be said, in sentences.
+    pin
+        Makes a candidate an entry of ``labels.pinned``; None where one is named in
+        ``labels.keep`` instead.
     """
 
     selector: Selector
@@ -40,6 +44,7 @@ class Answer(NamedTuple):
     placement: Placement | None = None
     later: frozenset[int] = frozenset()
     notes: tuple[str, ...] = ()
+    pin: Callable[[Explanation], Pin] | None = None
 
 
 class Relaxed(NamedTuple):
@@ -64,6 +69,13 @@ def read_mask(
 ) -> Generator[tuple[Mask, Placement], None, None]:
     """Yield a candidate's pixels, unpacked, and where the image lies."""
     yield explanation.mask, placement
+
+
+def pinned(
+    pin: Callable[[Explanation], Pin], explanation: Explanation
+) -> Generator[Pin, None, None]:
+    """Yield the entry of ``labels.pinned`` that makes a candidate an object."""
+    yield pin(explanation)
 
 
 def relax(selector: Selector, candidate: int, recipe: Recipe) -> Generator[Relaxed, None, None]:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from napari_graysam._napari.results.combined import Shown
     from napari_graysam.batch.tile_candidates import FinishedImage
     from napari_graysam.batch.tile_explain import TileAnswer
-    from napari_graysam.recipe import Recipe
+    from napari_graysam.recipe import AddedObject, Recipe
+    from napari_graysam.select.explanation import Explanation
 
 RUNNING = "A run is going on: ask again when it has ended."
 NOT_DONE = "This arm is not finished yet: let it run to its end, then click."
@@ -98,7 +99,18 @@ class WholeResults:
             job.placement.part((columns.start, rows.start, columns.stop, rows.stop)),
             answer.later,
             _notes(answer, tile.name),
+            partial(_pin, (columns.start, rows.start), job),
         )
+
+
+def _pin(origin: tuple[int, int], job: WholeJob, candidate: Explanation) -> AddedObject:
+    """Return the entry of ``labels.pinned`` that makes a tile's candidate an object."""
+    from napari_graysam.prompt import Answer as Drawn
+    from napari_graysam.recipe import Prompt
+
+    mask, size = candidate.mask, job.placement.plane_shape
+    drawn = Drawn(Prompt(positive=(candidate.point,)), (mask,), job.digest, size)
+    return drawn.within(origin, job.digest, size).pin()
 
 
 def _quietly(steps: Generator[Any, None, Any]) -> Generator[None, None, Any]:
