@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
 from cachetools import LRUCache
@@ -37,6 +38,9 @@ class Derived:
     def __init__(self, proposals: Proposals, budget: int) -> None:
         self.proposals = proposals
         self.cache: Cache = LRUCache(budget, getsizeof=size_in_bytes)
+        # What the cache holds refers to it weakly: in a circle, gigabytes of candidates would stay
+        # until Python looks for circles.
+        self._shared: Cache = weakref.proxy(self.cache)
         self._scored: LRUCache[tuple[float, float], Proposals] = LRUCache(_SCORINGS)
 
     def scored(self, generator: GeneratorOptions) -> Proposals:
@@ -68,7 +72,7 @@ class Derived:
             packed = scored.masks
             if packed is not None and packed.mask_threshold != threshold:
                 packed = None
-            shapes = Shapes(scored, self.cache, key, make, packed)
+            shapes = Shapes(scored, self._shared, key, make, packed)
             shapes.know_all(scored.area, scored.box)
             remember(self.cache, key, shapes)
         return shapes
@@ -99,7 +103,7 @@ class Derived:
         key = f"{shapes.key}, overlaps {labels.suppression}"
         overlaps: OverlapTable | None = self.cache.get(key)
         if overlaps is None or overlaps.shapes is not shapes:
-            overlaps = OverlapTable(shapes, labels.suppression, self.cache)
+            overlaps = OverlapTable(shapes, labels.suppression, self._shared)
             remember(self.cache, key, overlaps)
         return overlaps
 
@@ -149,6 +153,6 @@ class Derived:
                 mask = apply(parent.mask_alone(index))
                 return mask.box, mask.bits
 
-            shapes = Shapes(self.proposals, self.cache, key, make)
+            shapes = Shapes(self.proposals, self._shared, key, make)
             remember(self.cache, key, shapes)
         return shapes

@@ -32,13 +32,13 @@ def recall(cache: Cache, key: Any) -> Any:
     """Return a remembered value or None; in half the time of `LRUCache.get`."""
     try:
         return cache[key]
-    except KeyError:
+    except (KeyError, ReferenceError):
         return None
 
 
 def remember(cache: Cache, key: Any, value: Any) -> None:
-    """Put a value into a cache, unless it alone exceeds the cache's size."""
-    with suppress(ValueError):
+    """Put a value into a cache that is still there, unless it alone exceeds the cache's size."""
+    with suppress(ValueError, ReferenceError):
         cache[key] = value
 
 
@@ -53,7 +53,7 @@ class Shapes:
     proposals
         Of one image.
     cache
-        Where bits and masks are remembered.
+        Where bits and masks are remembered; it may be a weak proxy of one.
     key
         Tells these shapes from others in the cache.
     make

@@ -21,6 +21,9 @@ from napari_graysam.tiles.tile import segment_tile
 if TYPE_CHECKING:
     from napari_graysam.propose.cache import Cache
 
+MORE = 1.25
+"""Memory of the tile with the most candidates, in parts of the sample's, as far as seen."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -94,7 +97,7 @@ def estimate(
     points = prepared.points
     if prepared.recipe.generator.searches:
         points = round(share * int(pieces.about["points"]))
-    memory = max((cost.peak for cost in costs.stages.values()), default=0)
+    memory = round(MORE * max((cost.peak for cost in costs.stages.values()), default=0))
     labels = _label_bytes(pieces, prepared)
     kept = 2 * (pieces.runs.nbytes + 100 * len(pieces))
     sample = {"tile": tile.name, "seconds": round(seconds, 2), "objects": len(pieces)}
