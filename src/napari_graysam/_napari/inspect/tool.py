@@ -121,7 +121,7 @@ class Inspector(QWidget):
         else:
             callbacks.remove(self._on_press)
             self._pixel = None
-            for worker in (self._asking, self._drawing, self._relaxing):
+            for worker in (self._asking, self._drawing, self._relaxing, self.actions.pinning):
                 worker.cancel()
             self.table.show_explanations(())
             self._candidate.remove()
