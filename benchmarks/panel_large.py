@@ -1,4 +1,4 @@
-"""Time the panel with an image larger than memory: opening, a whole run in tiles, table, saving.
+"""Time the panel with an image larger than memory: opening, a whole run in tiles, selecting again.
 
 The image is the synthetic one of ``tiles.py``; the run is limited to squares along its diagonal,
 so that most tiles are read, painted and made into levels but not asked. Needs a display, as

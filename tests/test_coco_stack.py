@@ -40,10 +40,11 @@ def test_planes_read_back_with_the_numbers_of_the_objects(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_pycocotools_decodes_the_masks(tmp_path):
-    coco = pytest.importorskip("pycocotools.coco")
+    from pycocotools.coco import COCO
+
     path = tmp_path / "cells.coco.json"
     write_coco_stack(path, stack(), ["a", "b", "c"], (6, 9), {}, axis="t")
-    found = coco.COCO(str(path))
+    found = COCO(str(path))
     for image, plane in zip(found.getImgIds(), stack(), strict=True):
         labels = np.zeros((6, 9), np.uint32)
         for annotation in found.loadAnns(found.getAnnIds(image)):

@@ -314,7 +314,6 @@ def test_without_an_image_or_a_panel_the_dock_says_what_to_do(opened, viewer, qt
 
 
 def test_preprocessing_is_searched_within_its_time(opened, viewer, qtbot):
-    pytest.importorskip("optuna")
     dock, state = opened
     dock.view.labels.layer = labels(viewer)
     dock.view.chains.setChecked(True)

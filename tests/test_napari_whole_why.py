@@ -1,12 +1,15 @@
 """Why a place of a whole image is unmasked, by what its tile kept; with the bundled model."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from whole_squares import SCALE, open_panel, squares
 
 from napari_graysam._napari.inspect.floors_note import floors_of
+from napari_graysam.errors import UsageError
+from napari_graysam.masks import Mask
 
 
 @pytest.fixture
@@ -146,6 +149,30 @@ def test_a_candidate_that_is_kept_becomes_an_object(panel, viewer, qtbot, monkey
     assert found.max() == 1
     assert found[154, 188] == 1
     assert (found == 1).sum() == first.mask.area
+
+
+@pytest.mark.slow
+def test_a_candidate_that_is_cut_off_is_not_kept(panel, viewer, qtbot, monkeypatch):
+    panel.state.change({"generator.pred_iou_thresh": 0.999})
+    run(panel, qtbot)
+    panel.why.click()
+    candidate = ask(panel, qtbot, 154, 188)[0]
+    panel.inspector.table.selectRow(0)
+    pin, told = panel.inspector._answer.pin, []
+    panel.state.problem.connect(told.append)
+    # The tile's window begins at column 82 and row 72, where the object may go on.
+    reaching = Mask(np.ones((9, 50), bool), (0, 60, 50, 69))
+    wide = replace(candidate, draw=lambda: reaching)
+    with pytest.raises(UsageError, match="Add or correct"):
+        pin(wide)
+    monkeypatch.setattr(panel.inspector.actions, "_explanation", wide)
+    panel.inspector.keep.click()
+    settle(qtbot, panel)
+    assert panel.state.recipe.labels.pinned == ()
+    assert "tile r001c002 sees" in told[-1]
+    # On the right and below, the image ends.
+    at_border = Mask(np.ones((9, 9), bool), (119, 119, 128, 128))
+    assert pin(replace(candidate, draw=lambda: at_border)).size == (200, 210)
 
 
 @pytest.mark.slow

@@ -156,8 +156,9 @@ def test_arrays_and_lists_of_levels(make):
 
 
 def test_the_levels_of_a_napari_layer():
-    layers = pytest.importorskip("napari.layers")
-    layer = layers.Image([FLAT, half(FLAT)], multiscale=True)
+    from napari.layers import Image
+
+    layer = Image([FLAT, half(FLAT)], multiscale=True)
     pyramid = open_pyramid(layer.data)
     assert len(pyramid.levels) == 2
     np.testing.assert_array_equal(pyramid.plane(level=1)[:, :], half(FLAT))

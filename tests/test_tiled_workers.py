@@ -18,7 +18,7 @@ from napari_graysam.batch import segment_tiled
 from napari_graysam.batch.cluster import Cluster
 from napari_graysam.batch.shared import Watch
 from napari_graysam.batch.tasks import Ended, share
-from napari_graysam.errors import SchedulerError
+from napari_graysam.errors import SchedulerError, WorkersError
 from napari_graysam.progress import Progress
 from napari_graysam.recipe import Recipe
 from napari_graysam.source.pyramid import open_pyramid
@@ -151,7 +151,7 @@ def test_a_run_whose_every_task_ends_its_worker_is_given_up() -> None:
     ended = []
     with Cluster(2, None) as cluster:
         events = share(Deadly(), range(400), cluster)
-        with pytest.raises(SchedulerError, match=r"fewer workers.* 3 times in a row; what was"):
+        with pytest.raises(WorkersError, match=r"fewer workers.* 3 times in a row; what was"):
             ended.extend(event for event in events if isinstance(event, Ended))
     assert len(ended) == 2
 

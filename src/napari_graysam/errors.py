@@ -65,3 +65,7 @@ class UsageError(GraysamError, ValueError):
 
 class SchedulerError(GraysamError, OSError):
     """A Dask scheduler cannot be reached, or has no workers."""
+
+
+class WorkersError(GraysamError, OSError):
+    """Worker processes end, whatever they work on."""

@@ -17,6 +17,7 @@ from napari_graysam.errors import (
     GraysamError,
     ModelError,
     SchedulerError,
+    WorkersError,
 )
 from napari_graysam.progress import Progress, run
 
@@ -88,7 +89,9 @@ def share(
     ModelError, DeviceError, DiskFullError
         If the model cannot be loaded, or nothing more can be written: no item could be done.
     SchedulerError
-        If the scheduler goes, or item after item ends the worker that takes it.
+        If the scheduler goes.
+    WorkersError
+        If item after item ends the workers that take it.
 
     Examples
     --------
@@ -163,7 +166,7 @@ def _on_dask(
             except _DeadlyError as error:
                 deadly += 1
                 if deadly == DEADLY:
-                    raise SchedulerError(
+                    raise WorkersError(
                         f"{error}. So it went {DEADLY} times in a row; what was finished stays, "
                         "and the same command goes on from there"
                     ) from error

@@ -40,9 +40,12 @@ def assembled(one: TiledImage, prepared: Prepared, start: float) -> Steps[Outcom
     yield Progress("seams", 0, 1)
     digest = prepared.image.record["digest"]
     resolved = resolve(grid, recipe, lru_cache(LOADED)(folder.load), digest)
-    abouts = [folder.about(tile) for tile in grid]
-    again = sum(about.get("asked") is False for about in abouts)
-    notes = [*prepared.notes, *notes_of_tiles(about.get("notes", ()) for about in abouts)]
+    said, again = [], 0
+    for tile in grid:
+        of_tile = folder.about(tile)
+        said.append(of_tile.get("notes", ()))
+        again += of_tile.get("asked") is False
+    notes = [*prepared.notes, *notes_of_tiles(said)]
     if again:
         notes.append(f"{again} of {len(grid)} tiles are selected from candidates that were kept")
     yield Progress("seams", 1, 1)

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 from napari_graysam._napari.inspect.answers import Answer, Relaxed, pinned, relax, relax_tip
 from napari_graysam._napari.inspect.floors_note import floors_of
 from napari_graysam._napari.threads.latest_request import LatestRequest
+from napari_graysam.errors import GraysamError
 
 if TYPE_CHECKING:
     from napari_graysam._napari.panel.state import PanelState
@@ -43,7 +44,7 @@ class CandidateActions(QWidget):
         self.keep = QPushButton("Keep this one")
         self.relax = QPushButton("Relax the threshold")
         self.relaxing = LatestRequest(self._apply_relaxed)
-        self.pinning = LatestRequest(self._apply_pin)
+        self.pinning = LatestRequest(self._apply_pin, on_error=self._on_error)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.keep)
@@ -94,6 +95,11 @@ class CandidateActions(QWidget):
         labels = recipe.labels.replace(pinned=(*kept, pin) if new else kept)
         self._state.recipe = recipe.replace(labels=labels)
         self._state.said.emit(PINNED if new else UNPINNED, False)
+
+    def _on_error(self, error: Exception) -> None:
+        if not isinstance(error, GraysamError):
+            raise error
+        self._state.problem.emit(str(error))
 
     def _relax(self) -> None:
         """Change what dropped the chosen candidate, or its piece here, by as little as needed."""

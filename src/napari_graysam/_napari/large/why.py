@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_graysam._napari.inspect.answers import Answer
 from napari_graysam._napari.inspect.floors_note import floors_of
 from napari_graysam._napari.results.combined import SHOWN
-from napari_graysam.errors import ImageError
+from napari_graysam.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from napari_graysam._napari.canvas.placement import Placement
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_graysam.batch.tile_explain import TileAnswer
     from napari_graysam.recipe import AddedObject, Recipe
     from napari_graysam.select.explanation import Explanation
+    from napari_graysam.tiles.grid import Tile
 
 RUNNING = "A run is going on: ask again when it has ended."
 NOT_DONE = "This arm is not finished yet: let it run to its end, then click."
@@ -29,6 +30,11 @@ NO_CANDIDATES = (
     "Tile {} kept no candidates, and without them only the model could tell: they were removed "
     "from {}, or the size of that cache did not suffice. Segment “this region” around the place, "
     "which keeps them; or the whole image with graysam segment and a larger --cache-size."
+)
+
+CUT_OFF = (
+    "This mask ends at the edge of what tile {} sees, where the object may go on: ask for it with "
+    "“Add or correct” instead, with the object in the middle of the view."
 )
 
 
@@ -99,18 +105,28 @@ class WholeResults:
             job.placement.part((columns.start, rows.start, columns.stop, rows.stop)),
             answer.later,
             _notes(answer, tile.name),
-            partial(_pin, (columns.start, rows.start), job),
+            partial(_pin, tile, job),
         )
 
 
-def _pin(origin: tuple[int, int], job: WholeJob, candidate: Explanation) -> AddedObject:
-    """Return the entry of ``labels.pinned`` that makes a tile's candidate an object."""
+def _pin(tile: Tile, job: WholeJob, candidate: Explanation) -> AddedObject:
+    """Return the entry of ``labels.pinned`` that makes a tile's candidate an object.
+
+    Raises
+    ------
+    UsageError
+        It goes on where the tile does not see it.
+    """
     from napari_graysam.prompt import Answer as Drawn
     from napari_graysam.recipe import Prompt
+    from napari_graysam.tiles.pieces import BORDER, cut_edges
 
-    mask, size = candidate.mask, job.placement.plane_shape
-    drawn = Drawn(Prompt(positive=(candidate.point,)), (mask,), job.digest, size)
-    return drawn.within(origin, job.digest, size).pin()
+    (top, left), size = tile.origin, job.placement.plane_shape
+    drawn = Drawn(Prompt(positive=(candidate.point,)), (candidate.mask,), job.digest, size)
+    drawn = drawn.within((left, top), job.digest, size)
+    if cut_edges(drawn.masks[0], tile, size) & ~BORDER:
+        raise UsageError(CUT_OFF.format(tile.name))
+    return drawn.pin()
 
 
 def _quietly(steps: Generator[Any, None, Any]) -> Generator[None, None, Any]:
