@@ -318,7 +318,7 @@ def test_crops_of_a_preset_go_with_its_model(section, state, monkeypatch):
     cropped = Recipe.preset("electron-microscopy").with_values({"generator.crop_n_layers": 1})
     known = {name: Recipe.preset(name).to_yaml() for name in presets()}
     known["electron-microscopy"] = cropped.to_yaml()
-    monkeypatch.setattr("napari_graysam.recipe.document._preset_files", lambda: known)
+    monkeypatch.setattr("napari_graysam.recipe.document.preset_texts", lambda: known)
     state.recipe = Recipe.preset("electron-microscopy")
     crops = state.recipe.generator.crop_n_layers
     assert crops > 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,8 +19,10 @@ from napari_graysam.recipe.arms import ArmsChoice, ArmsThresholds, BothArms
 from napari_graysam.recipe.generator import GeneratorOptions
 from napari_graysam.recipe.image import ImageOptions, with_region
 from napari_graysam.recipe.options import LabelOptions, ModelOptions
+from napari_graysam.recipe.plain import changes
 from napari_graysam.recipe.problems import did_you_mean, recipe_error
 from napari_graysam.recipe.second_look import SecondLookOptions
+from napari_graysam.recipe.shipped import preset_data, preset_texts
 from napari_graysam.recipe.stack import StackOptions
 from napari_graysam.recipe.stages import Stage, changed_stage
 from napari_graysam.recipe.storage import read_document, write_document
@@ -194,7 +195,7 @@ class Recipe(Part):
         """Plain data: what differs from the defaults and the schema version, or everything."""
         if full:
             return self.model_dump(mode="json")
-        return {"schema_version": self.schema_version, **_changes(self)}
+        return {"schema_version": self.schema_version, **changes(self)}
 
     @classmethod
     def from_yaml(cls, text: str, source: str = "the recipe") -> Self:
@@ -252,14 +253,14 @@ class Recipe(Part):
         RecipeError
             If there is no preset of that name.
         """
-        known = _preset_files()
+        known = preset_texts()
         if name not in known:
             raise RecipeError(
                 f"there is no preset {name!r}{did_you_mean(name, known)}; "
                 f"presets are {', '.join(known)}"
             )
         source = f"the preset {name}"
-        recipe = cls.from_dict(_preset_data(known[name], source), source)
+        recipe = cls.from_dict(preset_data(known[name], source), source)
         if model is None or model == recipe.model.name:
             return recipe
         fields = GeneratorOptions.model_fields
@@ -288,7 +289,7 @@ class Recipe(Part):
 
     def own_preset(self, model: str) -> Self:
         """Return for a model the preset that the recipe is named after, or ``raw``."""
-        return type(self).preset(self.name if self.name in _preset_files() else "raw", model)
+        return type(self).preset(self.name if self.name in preset_texts() else "raw", model)
 
     def with_values(self, values: Mapping[str, Any]) -> Self:
         """Recipe with some values changed, each by its dotted path.
@@ -357,12 +358,6 @@ def _values(recipe: Recipe, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(recipe.generator, name) for name in names}
 
 
-@cache
-def _preset_data(text: str, source: str) -> Any:
-    """Parse a preset once in the process: a panel asks for it with every change."""
-    return load_yaml(text, source)
-
-
 def presets() -> dict[str, str]:
     """Return the recipes that come with the program: a line of description by name.
 
@@ -372,37 +367,4 @@ def presets() -> dict[str, str]:
     >>> "membranes" in presets()
     True
     """
-    return {name: " ".join(Recipe.preset(name).description.split()) for name in _preset_files()}
-
-
-def preset_names() -> tuple[str, ...]:
-    """Return the names of the presets without reading what they hold."""
-    return tuple(_preset_files())
-
-
-def _preset_files() -> dict[str, str]:
-    from importlib.resources import files
-
-    folder = files("napari_graysam") / "presets"
-    found = {
-        file.name.removesuffix(".yaml"): file.read_text(encoding="utf-8")
-        for file in folder.iterdir()
-        if file.name.endswith(".yaml")
-    }
-    return dict(sorted(found.items()))
-
-
-def _changes(part: Part) -> dict[str, Any]:
-    """Plain data of the fields that differ from their defaults, and of every ``kind``."""
-    fields = type(part).model_fields
-    return {
-        name: _plain(value)
-        for name, value in part
-        if name == "kind" or fields[name].is_required() or value != fields[name].default
-    }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return _changes(value) if isinstance(value, Part) else value
+    return {name: " ".join(Recipe.preset(name).description.split()) for name in preset_texts()}

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 from napari_graysam._napari.canvas.listeners import Listeners
 from napari_graysam._napari.forms.fields import guard_wheel
 from napari_graysam.recipe import Recipe, presets
-from napari_graysam.recipe.document import preset_names
+from napari_graysam.recipe.shipped import preset_texts
 
 if TYPE_CHECKING:
     from napari_graysam._napari.panel.state import PanelState
@@ -57,7 +57,7 @@ class PresetBar(QWidget):
     def __init__(self, state: PanelState) -> None:
         super().__init__()
         self._state = state
-        self._presets = preset_names()
+        self._presets = tuple(preset_texts())
         self.choice = QComboBox()
         self.choice.setModel(_Described(self.choice))
         self.choice.setToolTip(
